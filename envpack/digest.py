@@ -1,0 +1,36 @@
+"""SHA-256 of bytes, of files and of JSON values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHUNK = 1 << 20
+"""How many bytes are read at once."""
+
+SHORT = 16
+"""How many hex digits of a digest name a release (design: "digest 16")."""
+
+
+def of_bytes(data: bytes) -> str:
+    """Return the SHA-256 of `data` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def of_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return the SHA-256 of a JSON value in its canonical text: sorted keys, no blanks, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return of_bytes(text.encode())

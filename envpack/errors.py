@@ -1,0 +1,96 @@
+"""The errors a person can cause or mend, each kind with an exit code of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class EnvpackError(Exception):
+    """An expected failure: what happened, what to do next, and the exit code that says which kind it was."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        """One or two lines that name the thing that failed and why."""
+        self.hint = hint
+        """The next step for the person, if there is one."""
+
+
+class UsageError(EnvpackError):
+    """An option, a reference or a configuration value that cannot be used."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong at one place of a file."""
+
+    file: str
+    """The file as the person named it."""
+    line: int
+    """Counted from 1; 0 when the problem has no line."""
+    reason: str
+    """What is wrong and, where there is one, what to write instead."""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.reason}"
+
+
+class BadRequirements(EnvpackError):
+    """A requirements file that cannot be read as one; carries every problem that was found."""
+
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
+
+
+class Unsatisfiable(EnvpackError):
+    """Requirements that no set of packages fulfils; the message holds the solver's explanation."""
+
+    exit_code = 4
+
+
+class Unreachable(EnvpackError):
+    """A channel or a package index that did not answer."""
+
+    exit_code = 5
+
+
+class PackingFailed(EnvpackError):
+    """A prefix that could not be linked or packed."""
+
+    exit_code = 6
+
+
+class VerificationFailed(EnvpackError):
+    """An archive that does not work as a node would use it."""
+
+    exit_code = 7
+
+
+class StoreRefused(EnvpackError):
+    """A store that answered no: credentials, permissions, a bucket that does not exist."""
+
+    exit_code = 8
+
+
+class StoreUnreachable(EnvpackError):
+    """A store that did not answer."""
+
+    exit_code = 9
+
+
+class Conflict(EnvpackError):
+    """Something that must not be overwritten is already there with another content."""
+
+    exit_code = 10

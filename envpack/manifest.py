@@ -1,0 +1,165 @@
+"""What is known about one archive: the JSON that stands beside it in the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
+
+from envpack import digest
+from envpack.errors import UsageError
+from envpack.lock import Lock, Source, public
+from envpack.target import Target
+
+SCHEMA = 1
+"""Version of the manifest's JSON; a reader refuses a newer one."""
+
+Format = Literal["tar.gz", "zip"]
+FORMATS: tuple[Format, ...] = ("tar.gz", "zip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedPackage:
+    """One package inside the archive."""
+
+    name: str
+    version: str
+    source: Source
+    sha256: str
+    """Of the downloaded package."""
+    url: str
+    """Public address; for a package from a local folder only its last two parts."""
+    build: str | None = None
+    """A conda package's build string."""
+    size: int | None = None
+    """Bytes of the downloaded package."""
+    license: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveFacts:
+    """The archive's file."""
+
+    file: str
+    """Its name beside the manifest."""
+    format: Format
+    size: int
+    """Bytes."""
+    sha256: str
+    """The digest."""
+    unpacked_size: int
+    """Bytes of all files when unpacked."""
+    members: int
+    """How many files, links and directories it holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """One release, complete: settings can be made from it without the archive."""
+
+    name: str
+    archive: ArchiveFacts
+    python: str
+    """Version of the Python inside, such as `3.11.7`."""
+    target: Target
+    packages: tuple[PackedPackage, ...]
+    """Sorted by name."""
+    requested: tuple[str, ...] = ()
+    """What the requirements asked for."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Environment variables the environment wants, values relative to where it is unpacked."""
+    input_digest: str = ""
+    """Digest of everything the build was made from."""
+    created: str = ""
+    """When the build ended, UTC, ISO 8601."""
+    envpack: str = ""
+    """Version of envpack that made it."""
+    verified: str = ""
+    """How it was verified: `run` (its Python ran), `inspected` (another platform's, read only) or `no`."""
+    warnings: tuple[str, ...] = ()
+    """What the build warned about."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the archive."""
+        return self.archive.sha256
+
+    @property
+    def short_digest(self) -> str:
+        """The part of the digest that stands in paths."""
+        return self.digest[: digest.SHORT]
+
+    @property
+    def reference(self) -> str:
+        """How to name this release for good."""
+        return f"{self.name}@{self.short_digest}"
+
+    @property
+    def python_minor(self) -> str:
+        """The Python inside as `3.11`: what driver and workers must share."""
+        return ".".join(self.python.split(".")[:2])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values (schema: docs/manifest.schema.json)."""
+        value = asdict(self)
+        value["target"] = self.target.to_json()
+        value["packages"] = [{k: v for k, v in p.items() if v is not None} for p in value["packages"]]
+        return {"schema": SCHEMA, **value}
+
+    def dumps(self) -> bytes:
+        """Return the manifest as the bytes that are stored."""
+        return (json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def loads(cls, data: bytes, where: str) -> Manifest:
+        """Read a manifest; `where` names it in errors. Keys of a newer minor version are passed over."""
+        try:
+            value = json.loads(data)
+            if value["schema"] > SCHEMA:
+                raise UsageError(
+                    f"{where} was written by a newer envpack ({value.get('envpack')})", hint="upgrade envpack"
+                )
+            return cls(
+                name=value["name"],
+                archive=_known(ArchiveFacts, value["archive"]),
+                python=value["python"],
+                target=Target.from_json(value["target"]),
+                packages=tuple(_known(PackedPackage, package) for package in value["packages"]),
+                requested=tuple(value.get("requested", ())),
+                variables=dict(value.get("variables", {})),
+                input_digest=value.get("input_digest", ""),
+                created=value.get("created", ""),
+                envpack=value.get("envpack", ""),
+                verified=value.get("verified", ""),
+                warnings=tuple(value.get("warnings", ())),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{where} is not a manifest: {error!r}", hint="was it edited by hand?") from error
+
+
+def packages_of(lock: Lock) -> tuple[PackedPackage, ...]:
+    """Return what a lock puts into an archive, sorted by name."""
+    conda = (
+        PackedPackage(
+            name=p.name,
+            version=p.version,
+            source="conda",
+            sha256=p.sha256,
+            url=public(p.url),
+            build=p.build,
+            size=p.size,
+            license=p.license,
+        )
+        for p in lock.packages
+    )
+    wheels = (
+        PackedPackage(
+            name=w.name, version=w.version, source="pypi", sha256=w.sha256, url=public(w.url), size=w.size
+        )
+        for w in lock.wheels
+    )
+    return tuple(sorted([*conda, *wheels], key=lambda package: (package.name, package.source)))
+
+
+def _known(kind: type[Any], value: dict[str, Any]) -> Any:  # noqa: ANN401 - the type that was asked for
+    return cast("Any", kind(**{name: value[name] for name in kind.__dataclass_fields__ if name in value}))
