@@ -1,0 +1,1 @@
+"""The command line: flags become values, values become one library call, results become text."""

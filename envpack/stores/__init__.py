@@ -1,0 +1,1 @@
+"""Where archives and manifests live: a local directory or S3, behind one protocol."""

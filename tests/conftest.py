@@ -1,0 +1,5 @@
+"""Fixtures that many tests share live in `tests/support`, one module per real thing they set up."""
+
+from __future__ import annotations
+
+pytest_plugins: list[str] = []
