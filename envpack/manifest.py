@@ -17,6 +17,9 @@ SCHEMA = 1
 Format = Literal["tar.gz", "zip"]
 FORMATS: tuple[Format, ...] = ("tar.gz", "zip")
 
+ALIAS = "environment"
+"""The directory, below a Spark process' working directory, that an archive is unpacked to."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackedPackage:

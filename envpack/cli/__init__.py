@@ -1,1 +1,122 @@
 """The command line: flags become values, values become one library call, results become text."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from envpack import __version__
+from envpack.errors import EnvpackError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells give it."""
+TERMINATED = 143
+"""The exit code after SIGTERM, which CI servers send to abort a build."""
+
+_COMMANDS = {
+    "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
+    "lock": ("envpack.cli.build", "Solve a requirements file and write the lock beside it."),
+    "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
+    "list": ("envpack.cli.browse", "List the releases of a store."),
+    "show": ("envpack.cli.browse", "Show everything that is known of one release."),
+    "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
+    "channel": ("envpack.cli.channel", "Make a starter channel from the Python that runs envpack."),
+    "completion": ("envpack.cli.completion", "Print the script that completes envpack's commands in a shell."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's module when the command is used, so that `--help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        if ctx.protected_args or ctx.args or ctx.resilient_parsing:
+            return _load(cmd_name)
+        return _load(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+def _load(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(_COMMANDS[name][0]), f"{name}_command")
+    return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: envpack build requirements.txt --store s3://bucket/envs",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Turn a requirements file into a published PySpark environment and the settings that run a job in it."""
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with the exit code that says how it went."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as interrupt:
+        click.echo("interrupted: nothing was published", err=True)
+        _leave(TERMINATED if interrupt.args == (signal.SIGTERM,) else INTERRUPTED)
+    _leave(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; what is not expected goes through as it is."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
+    except EnvpackError as error:
+        report(error)
+        return error.exit_code
+    except click.exceptions.Abort as abort:
+        raise KeyboardInterrupt from abort
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def report(error: EnvpackError) -> None:
+    """Show an expected error in a line or two, and the next step."""
+    click.echo(f"{_mark('error:', 'red')} {error.message}", err=True, color=colours())
+    if error.hint:
+        click.echo(f"{_mark('hint:', 'cyan')} {error.hint}", err=True, color=colours())
+
+
+def colours() -> bool | None:
+    """Return False when colours are not wanted, and None to let the terminal decide."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _mark(word: str, colour: str) -> str:
+    return click.style(word, fg=colour, bold=True)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number))
+
+
+def _leave(code: int) -> NoReturn:
+    # Threads that still compress or upload would hold the process up; everything of theirs is cleaned up by now.
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or 1
+    os._exit(code)

@@ -1,0 +1,5 @@
+"""Let `python -m envpack` run the command line."""
+
+from envpack.cli import main
+
+main()

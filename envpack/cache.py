@@ -1,0 +1,102 @@
+"""The caches that builds share, and the scratch directories that a killed build cannot leave behind for good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HELD = ".held"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Directories below one root; deleting any of them loses nothing but time."""
+
+    root: Path
+
+    @property
+    def packages(self) -> Path:
+        """Conda packages, extracted, for hard links into prefixes."""
+        return self.root / "pkgs"
+
+    @property
+    def repodata(self) -> Path:
+        """Channels' indexes."""
+        return self.root / "repodata"
+
+    @property
+    def uv(self) -> Path:
+        """Wheels and package indexes, uv's own layout."""
+        return self.root / "uv"
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
+
+        It is removed when the block ends. The directories of builds that were killed are removed by the next
+        build: each build holds a lock in its own, and a lock that nobody holds marks a dead one.
+        """
+        home = self.root / "scratch"
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the cache directory {self.root} cannot be used: {error.strerror}",
+                hint="name another with ENVPACK_CACHE_DIR or --cache-dir",
+            ) from error
+        _remove_dead(home)
+        directory, held = _claim(home)
+        try:
+            yield directory
+        finally:
+            _remove(directory)
+            held.release()
+
+
+def _claim(home: Path) -> tuple[Path, FileLock]:
+    while True:
+        directory = Path(tempfile.mkdtemp(dir=home))
+        held = FileLock(directory / _HELD)
+        # Between the two lines above another build may have taken the directory for a dead one.
+        with contextlib.suppress(OSError):
+            held.acquire(blocking=False)
+            if (directory / _HELD).exists():
+                return directory, held
+            held.release()
+
+
+def _remove_dead(home: Path) -> None:
+    for directory in home.iterdir():
+        try:
+            with FileLock(directory / _HELD, blocking=False):
+                _remove(directory)
+        except (Timeout, OSError):
+            continue
+
+
+def _remove(directory: Path) -> None:
+    def allow_and_retry(function: object, path: str, _error: object) -> None:  # noqa: ARG001
+        # A verified prefix is read-only, directories included.
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            if not Path(path).is_symlink():
+                Path(path).chmod(0o700)
+            if Path(path).is_dir() and not Path(path).is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)  # noqa: PTH108 - the path is text here
+
+    shutil.rmtree(directory, onerror=allow_and_retry)

@@ -1,0 +1,117 @@
+"""`envpack build` and `envpack lock`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import human_size, screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.manifest import PackedPackage
+    from envpack.results import Built
+
+
+@click.command(
+    "build",
+    epilog="Example: envpack build pandas-udf.txt --store s3://bucket/envs --spark 3.5 --launcher yarn-cluster",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-n", "--name", metavar="N", help="The release's name; by default the file's stem.")
+@options.STORE
+@options.SOLVE
+@options.SPARK
+@options.FORMAT
+@options.LAUNCHER
+@click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest.")
+@click.option("--no-verify", is_flag=True, help="Publish without trying the archive first.")
+@click.option("--dry-run", is_flag=True, help="Solve and show what would be built; change nothing.")
+@options.DRIVER_PYTHON
+@options.CACHE
+@options.OUTPUT
+@options.TALK
+def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Build what FILE asks for, publish it, and print the settings that run Spark in it.
+
+    FILE is a requirements file as pip reads it (*.txt) or a conda environment file (*.yml, *.yaml).
+    """
+    from envpack.pipeline import Options, build
+    from envpack.spark.text import render
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    chosen = Options(
+        name=given["name"],
+        tag=given["tag"],
+        locked=given["locked"],
+        upgrade=given["upgrade"],
+        verify=not given["no_verify"],
+        dry_run=given["dry_run"],
+        driver_python=given["driver_python"],
+    )
+    built = build(file, config=options.configuration(given), options=chosen, progress=progress)
+    for note in built.notes:
+        progress.warn(note)
+    if not quiet:
+        for line in _summary(built, dry_run=chosen.dry_run):
+            progress.info(line)
+    if output == "json":
+        click.echo(json.dumps(built.to_json(), indent=2, ensure_ascii=False))
+    elif built.settings:
+        for note in (*built.settings.notes, *built.settings.warnings):
+            progress.warn(note)
+        click.echo(render(built.settings, output))
+
+
+@click.command("lock", epilog="Example: envpack lock pandas-udf.txt --python 3.11")
+@click.argument("file", type=click.Path(path_type=Path))
+@options.SOLVE
+@options.SPARK
+@options.CACHE
+@options.OUTPUT_JSON
+@options.TALK
+def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
+    from envpack.manifest import packages_of
+    from envpack.pipeline import Options, lock
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    chosen = Options(locked=given["locked"], upgrade=given["upgrade"])
+    locked = lock(file, config=options.configuration(given), options=chosen, progress=progress)
+    for note in locked.notes:
+        progress.warn(note)
+    if output == "json":
+        click.echo(json.dumps(locked.to_json(), indent=2, ensure_ascii=False))
+        return
+    for line in package_lines(packages_of(locked.lock)):
+        progress.info(line)
+    click.echo(locked.path)
+
+
+def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:
+    """Yield the packages with their sources, a few wrapped lines for each source."""
+    for source, title in (("conda", "from conda"), ("pypi", "from PyPI")):
+        names = [f"{package.name} {package.version}" for package in packages if package.source == source]
+        if names:
+            text = ", ".join(name.replace(" ", "\u00a0") for name in names)
+            head = f"{title:<10} "
+            yield textwrap.fill(text, 110, initial_indent=head, subsequent_indent=" " * len(head)).replace(
+                "\u00a0", " "
+            )
+
+
+def _summary(built: Built, *, dry_run: bool) -> Iterator[str]:
+    yield from package_lines(built.packages)
+    if built.release is None:
+        yield f"would publish {built.name}: nothing was built from these inputs yet"
+        return
+    manifest = built.release.manifest
+    facts = f"{human_size(manifest.archive.size)}, Python {manifest.python}, {built.seconds['total']:.1f} s"
+    state = "is published" if dry_run else "was published before" if built.reused else "published"
+    yield f"{'release':<10} {manifest.reference} {state}: {facts}"

@@ -1,0 +1,43 @@
+"""`envpack channel`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import screen
+
+
+@click.group("channel")
+def channel_command() -> None:
+    """Make conda channels where none can be reached."""
+
+
+@channel_command.command("init", epilog="Example: envpack channel init ./channel")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--python", type=click.Path(path_type=Path), metavar="PATH", help="The Python to put in; by default this."
+)
+@options.OUTPUT_JSON
+@options.TALK
+def init_command(directory: Path, python: Path | None, output: str, *, quiet: bool, verbose: bool) -> None:
+    """Make a small, real conda channel in DIRECTORY from the Python that runs envpack.
+
+    With it, and wheels from a PyPI index for the rest, real environments can be built without any other channel.
+    """
+    from envpack.channel import init
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    made = init(directory, python=python, progress=progress)
+    if output == "json":
+        value = {"schema": 1, "directory": str(made.directory), "packages": list(made.packages)}
+        click.echo(
+            json.dumps({**value, "python": made.python, "platform": made.platform, "glibc": made.glibc}, indent=2)
+        )
+        return
+    progress.info(f"Python {made.python} for {made.platform}; it runs on nodes with glibc {made.glibc} or newer")
+    progress.info(f"build with: envpack build FILE --channel {made.directory} --glibc {made.glibc}")
+    click.echo(made.directory)

@@ -1,0 +1,18 @@
+"""`envpack completion`."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command("completion", epilog='Example: eval "$(envpack completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(shell: str) -> None:
+    """Print the script that completes envpack's commands and options in SHELL."""
+    from envpack.cli import cli
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    click.echo(kind(cli, {}, "envpack", "_ENVPACK_COMPLETE").source())

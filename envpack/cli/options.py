@@ -1,0 +1,87 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from envpack.config import Config, load
+from envpack.manifest import FORMATS
+from envpack.spark.launchers import LAUNCHERS
+from envpack.target import PLATFORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+OUTPUTS = ("text", "oneline", "conf", "json")
+
+
+def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+STORE = _together(
+    click.option("--store", metavar="URL", help="Where releases are kept: s3://bucket/prefix or a directory."),
+    click.option("--s3-endpoint-url", metavar="URL", help="Another S3 than Amazon's."),
+    click.option("--s3-region", metavar="REGION", help="The bucket's region."),
+    click.option("--s3-profile", metavar="NAME", help="A profile of the AWS configuration."),
+    click.option("--s3-sse", metavar="KIND", help="Encryption on the server: AES256 or aws:kms."),
+    click.option("--s3-kms-key", metavar="KEY", help="The key for aws:kms."),
+    click.option("--s3-bucket-owner", metavar="ACCOUNT", help="The account that must own the bucket."),
+    click.option(
+        "--s3-addressing", type=click.Choice(["auto", "path", "virtual"]), help="How buckets are addressed."
+    ),
+)
+
+SOLVE = _together(
+    click.option(
+        "-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel: name, URL or directory."
+    ),
+    click.option("--python", metavar="V", help="The Python to build with, such as 3.11."),
+    click.option("--platform", type=click.Choice(PLATFORMS), help="The cluster's platform."),
+    click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes."),
+    click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
+    click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
+    click.option("--from-conda", multiple=True, metavar="NAME", help="Take this project from a conda channel."),
+    click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
+    click.option("--upgrade", is_flag=True, help="Solve anew though the lock is good."),
+)
+
+SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")
+LAUNCHER = click.option("--launcher", type=click.Choice(LAUNCHERS), help="What starts the Spark application.")
+CACHE = click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached.")
+FORMAT = click.option("--format", type=click.Choice(FORMATS), help="The archive's format.")
+OUTPUT = click.option("--output", type=click.Choice(OUTPUTS), default="text", help="How to print the answer.")
+OUTPUT_JSON = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+DRIVER_PYTHON = click.option(
+    "--driver-python",
+    metavar="PATH|auto",
+    help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
+)
+TALK = _together(
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer."),
+    click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail."),
+)
+
+
+def configuration(given: dict[str, Any]) -> Config:
+    """Return the configuration that flags, variables and files give together."""
+    known = {entry.name for entry in fields(Config)}
+    return load({k: v for k, v in given.items() if k in known}, os.environ, Path.cwd())
+
+
+def log_to_stderr() -> None:
+    """Show what envpack itself logs; other libraries keep quiet."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("envpack")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

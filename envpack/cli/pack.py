@@ -1,0 +1,47 @@
+"""`envpack pack`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import human_size, screen
+from envpack.errors import UsageError
+from envpack.manifest import FORMATS, Format
+
+
+@click.command("pack", epilog="Example: envpack pack ~/miniconda3/envs/analysis analysis.tar.gz")
+@click.argument("prefix", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@options.OUTPUT_JSON
+@options.TALK
+def pack_command(prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool) -> None:
+    """Pack the existing conda environment at PREFIX into FILE (.tar.gz or .zip), the same bytes every time.
+
+    PREFIX is not changed, and no store is involved.
+    """
+    from envpack.archive import pack
+
+    if file.exists() and not force:
+        raise UsageError(f"{file} exists", hint="name another file, or overwrite it with --force")
+    progress = screen(quiet=quiet, verbose=verbose)
+    packed = pack(prefix, file, format=_format_of(file), progress=progress)
+    if output == "json":
+        click.echo(json.dumps({**asdict(packed), "path": str(packed.path)}, indent=2))
+        return
+    progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
+    click.echo(packed.path)
+
+
+def _format_of(file: Path) -> Format:
+    for format in FORMATS:  # noqa: A001 - the manifest's own word
+        if file.name.endswith(f".{format}"):
+            return format
+    raise UsageError(
+        f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join('.' + f for f in FORMATS)}"
+    )

@@ -1,0 +1,49 @@
+"""`envpack settings`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import screen
+
+
+@click.command(
+    "settings",
+    epilog="Example: spark-submit $(envpack settings pandas-udf --store s3://bucket/envs --output oneline) app.py",
+)
+@click.argument("reference", metavar="REF")
+@options.STORE
+@options.SPARK
+@options.LAUNCHER
+@options.DRIVER_PYTHON
+@options.OUTPUT
+@options.TALK
+def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Print what a launcher needs to run in a published release.
+
+    REF is NAME (its latest release), NAME:TAG or NAME@DIGEST (the digest's first digits will do).
+    """
+    from envpack import pipeline, releases
+    from envpack.results import SCHEMA, describe
+    from envpack.spark.text import render
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    release = releases.resolve(pipeline.store_of(config), reference)
+    settings = pipeline.settings(release, config, given["driver_python"])
+    if output == "json":
+        value = {
+            "schema": SCHEMA,
+            "name": release.manifest.name,
+            **describe(release),
+            "settings": settings.to_json(),
+        }
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        return
+    for note in (*settings.notes, *settings.warnings):
+        progress.warn(note)
+    click.echo(render(settings, output))

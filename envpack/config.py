@@ -1,0 +1,185 @@
+"""What a person has chosen, and where: flags, `ENVPACK_*` variables, `envpack.yaml`, defaults."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import yaml
+
+from envpack.errors import BadRequirements, Problem, UsageError
+from envpack.target import DEFAULT_GLIBC, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "envpack.yaml"
+"""Looked for in the working directory and upward."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every choice that outlives one command.
+
+    A field such as `s3_region` is `--s3-region`, `ENVPACK_S3_REGION` and `s3-region:`.
+    """
+
+    store: str | None = None
+    """Where releases are kept: `s3://bucket/prefix` or a directory."""
+    channels: tuple[str, ...] = ("conda-forge",)
+    """Conda channels, most wanted first: names, URLs or directories."""
+    python: str | None = None
+    """The Python to build with, such as `3.11`."""
+    platform: str = "linux-64"
+    """The cluster's platform."""
+    glibc: str = DEFAULT_GLIBC
+    """The oldest glibc among the cluster's nodes."""
+    cuda: str | None = None
+    """The CUDA version that the nodes' driver supports."""
+    spark: str | None = None
+    """The cluster's Spark version."""
+    format: str = "tar.gz"
+    """The archive's format: `tar.gz` or `zip`."""
+    launcher: str = "yarn-cluster"
+    """What starts the Spark application."""
+    from_pypi: tuple[str, ...] = ()
+    """Projects that must come from PyPI."""
+    from_conda: tuple[str, ...] = ()
+    """Projects that must come from a conda channel."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """PyPI project name to conda package name, where they differ."""
+    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
+    """Where packages, wheels and indexes are cached."""
+    s3_endpoint_url: str | None = None
+    """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
+    s3_region: str | None = None
+    s3_profile: str | None = None
+    """A profile of the AWS configuration."""
+    s3_sse: str | None = None
+    """Encryption on the server: `AES256` or `aws:kms`."""
+    s3_kms_key: str | None = None
+    """The key for `aws:kms`."""
+    s3_bucket_owner: str | None = None
+    """The account that must own the bucket."""
+    s3_addressing: str = "auto"
+    """`path` for servers that do not know buckets as host names."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Field name to where its value came from: a flag, a variable, a file, or `default`."""
+
+    def target(self) -> Target:
+        """Return the cluster that is built for."""
+        return Target(platform=self.platform, glibc=self.glibc, cuda=self.cuda, spark=self.spark)
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> Config:
+    """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
+
+    `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
+    file is relative to the file. Raises BadRequirements with every mistake in the file at once.
+    """
+    path = find(directory)
+    written = _read(path) if path else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, kind in _kinds().items():
+        variable = f"ENVPACK_{name.upper()}"
+        if flags.get(name) not in (None, ()):
+            values[name], origins[name] = flags[name], f"--{name.replace('_', '-')}"
+        elif environ.get(variable):
+            values[name], origins[name] = _from_variable(variable, environ[variable], kind), variable
+        elif name in written:
+            values[name], origins[name] = written[name], str(path)
+        else:
+            origins[name] = "default"
+    return Config(**values, origins=origins)
+
+
+def find(directory: Path) -> Path | None:
+    """Return the nearest `envpack.yaml` at or above a directory."""
+    here = directory.absolute()
+    return next((path for place in (here, *here.parents) if (path := place / FILE).is_file()), None)
+
+
+def _kinds() -> dict[str, str]:
+    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping"}
+    return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
+
+
+def _from_variable(variable: str, text: str, kind: str) -> Any:  # noqa: ANN401 - the field's type
+    if kind == "text":
+        return text
+    items = tuple(item for item in text.replace(",", " ").split() if item)
+    if kind == "list":
+        return items
+    pairs = [item.partition("=") for item in items]
+    if not all(sign and value for _, sign, value in pairs):
+        raise UsageError(
+            f"{variable} must hold NAME=VALUE pairs", hint=f"{variable}='torch=pytorch tables=pytables'"
+        )
+    return {name: value for name, _, value in pairs}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        raise BadRequirements(
+            [Problem(str(path), line, f"not YAML: {getattr(error, 'problem', error)}")]
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise BadRequirements([Problem(str(path), 1, "must be a mapping such as `store: s3://bucket/envs`")])
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key_node, value_node in node.value:
+        try:
+            name, value = _entry(key_node, value_node, path)
+            values[name] = value
+        except ValueError as error:
+            problems.append(Problem(str(path), key_node.start_mark.line + 1, str(error)))
+    if problems:
+        raise BadRequirements(problems)
+    return values
+
+
+def _entry(key_node: yaml.Node, value_node: yaml.Node, path: Path) -> tuple[str, Any]:
+    name = str(key_node.value).replace("-", "_")
+    kinds = _kinds()
+    if name not in kinds:
+        near = difflib.get_close_matches(name, kinds, n=1)
+        question = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
+        raise ValueError(f"there is no setting {key_node.value}{question}")
+    kind = kinds[name]
+    value: Any
+    match kind, value_node:
+        case "text", yaml.ScalarNode():
+            # The text as written: YAML would make 3.10 a number and lose its zero.
+            value = str(value_node.value)
+        case "list", yaml.ScalarNode():
+            value = (str(value_node.value),)
+        case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in value_node.value):
+            value = tuple(str(item.value) for item in value_node.value)
+        case "mapping", yaml.MappingNode():
+            value = {str(k.value): str(v.value) for k, v in value_node.value}
+        case _:
+            raise ValueError(f"{key_node.value} must be a {kind}")
+    return name, _placed(name, value, path.parent)
+
+
+def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
+    """Make the directories of a file relative to the file."""
+    if name in ("store", "cache_dir"):
+        return value if "://" in value else str(base / Path(value).expanduser())
+    if name == "channels":
+        return tuple(
+            str(base / Path(c).expanduser()) if "://" not in c and ("/" in c or c.startswith((".", "~"))) else c
+            for c in value
+        )
+    return value

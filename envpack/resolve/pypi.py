@@ -1,0 +1,195 @@
+"""Resolve PyPI requirements for the target's platform and Python: the part of the resolver that is uv's."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from packaging import tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from envpack import uv
+from envpack.errors import Unsatisfiable
+from envpack.lock import Wheel
+from envpack.redact import redact
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from envpack.requirements import Indexes, PyRequirement
+    from envpack.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What uv is asked."""
+
+    requirements: tuple[PyRequirement, ...]
+    constraints: tuple[PyRequirement, ...]
+    provided: Mapping[str, str]
+    """Distributions that conda packages bring, with their versions: fixed points."""
+    indexes: Indexes
+    python: str
+    """The environment's Python, such as `3.11.7`."""
+    target: Target
+
+
+def solve(question: Question, *, cache: Path, scratch: Path) -> tuple[Wheel, ...]:
+    """Return the wheels that fulfil the requirements beside what conda provides, sorted by name.
+
+    Raises Unsatisfiable with uv's explanation, and Unreachable when an index does not answer.
+    """
+    if not question.requirements:
+        return ()
+    answer = scratch / "pylock.toml"
+    try:
+        uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch)
+    except uv.Failure as failure:
+        raise Unsatisfiable(_explained(failure.text)) from failure
+    packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
+    wanted_hashes = {r.name: frozenset(r.hashes) for r in question.requirements if r.hashes}
+    ranks = _ranks(question.target, question.python)
+    wheels = (
+        _wheel(package, ranks, wanted_hashes)
+        for package in packages
+        if canonicalize_name(package["name"]) not in question.provided
+    )
+    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+
+
+def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
+    requirements = scratch / "requirements.txt"
+    requirements.write_text("".join(f"{r.text}\n" for r in question.requirements), "utf-8")
+    fixed, left_out = _stand_ins(question.provided, scratch / "provided")
+    constraints = scratch / "constraints.txt"
+    constraints.write_text(
+        "".join(f"{line}\n" for line in [*fixed, *(c.text for c in question.constraints)]), "utf-8"
+    )
+    excludes = scratch / "excludes.txt"
+    excludes.write_text("".join(f"{name}\n" for name in left_out), "utf-8")
+    return [
+        *("pip", "compile", str(requirements), "--output-file", str(answer), "--format", "pylock.toml"),
+        *("--constraints", str(constraints), "--excludes", str(excludes)),
+        *("--find-links", str(scratch / "provided")),
+        *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
+        *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
+        *index_arguments(question.indexes),
+    ]
+
+
+def index_arguments(indexes: Indexes) -> Iterator[str]:
+    """Yield the options that name indexes to uv; they may hold credentials."""
+    if indexes.index_url:
+        yield from ("--index-url", indexes.index_url)
+    for url in indexes.extra_index_urls:
+        yield from ("--extra-index-url", url)
+    for place in indexes.find_links:
+        yield from ("--find-links", place)
+    if indexes.no_index:
+        yield "--no-index"
+
+
+def _stand_ins(provided: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+    """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
+
+    uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
+    them as `1.26.4+conda`. A version that PyPI's rules cannot express is left out of the resolution instead.
+    """
+    directory.mkdir(exist_ok=True)
+    constraints, left_out = [], []
+    for name, version in sorted(provided.items()):
+        try:
+            parsed = Version(version)
+        except InvalidVersion:
+            left_out.append(name)
+            continue
+        marked = f"{version}.conda" if parsed.local else f"{version}+conda"
+        _write_stand_in(directory, name, marked)
+        constraints.append(f"{name}=={marked}")
+    return constraints, left_out
+
+
+def _write_stand_in(directory: Path, name: str, version: str) -> None:
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
+    with zipfile.ZipFile(directory / f"{stem}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: envpack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def _ranks(target: Target, python: str) -> dict[tags.Tag, int]:
+    """Return the target's wheel tags, best first, with their rank."""
+    major, minor = (int(part) for part in python.split(".")[:2])
+    platforms = list(_platform_tags(target))
+    found = [
+        *tags.cpython_tags((major, minor), platforms=platforms),
+        *tags.compatible_tags((major, minor), f"cp{major}{minor}", platforms),
+    ]
+    return {tag: rank for rank, tag in reversed(list(enumerate(found)))}
+
+
+def _platform_tags(target: Target) -> Iterator[str]:
+    """Yield the platform tags whose wheels run on the target, newest first (PEP 600)."""
+    newest = int(target.glibc.split(".")[1])
+    legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    for minor in range(newest, 4, -1):
+        yield f"manylinux_2_{minor}_{target.machine}"
+        if minor in legacy:
+            yield f"{legacy[minor]}_{target.machine}"
+    yield f"linux_{target.machine}"
+
+
+def _wheel(
+    package: dict[str, Any], ranks: dict[tags.Tag, int], wanted_hashes: Mapping[str, frozenset[str]]
+) -> Wheel:
+    name = canonicalize_name(package["name"])
+    direct = "archive" in package
+    files = [package["archive"]] if direct else package.get("wheels", [])
+    if allowed := wanted_hashes.get(name):
+        files = [file for file in files if f"sha256:{file['hashes']['sha256']}" in allowed]
+        if not files:
+            raise Unsatisfiable(
+                f"no wheel of {name} for the target has a hash that the requirements allow",
+                hint="add the wheel's own hash, or take the --hash options off that line",
+            )
+    best = min(files, key=lambda file: _rank(_address(file), ranks))
+    address = _address(best)
+    return Wheel(
+        name=name,
+        version=str(package.get("version") or _parsed(address)[1]),
+        url=redact(address),
+        sha256=best["hashes"]["sha256"],
+        size=best.get("size"),
+        direct=direct,
+    )
+
+
+def _address(file: Mapping[str, Any]) -> str:
+    return file["url"] if "url" in file else Path(file["path"]).as_uri()
+
+
+def _rank(address: str, ranks: Mapping[tags.Tag, int]) -> int:
+    return min((ranks[tag] for tag in _parsed(address)[3] if tag in ranks), default=len(ranks))
+
+
+def _parsed(address: str) -> tuple[Any, Any, Any, Iterable[tags.Tag]]:
+    return parse_wheel_filename(unquote(urlsplit(address).path.rsplit("/", 1)[-1]))
+
+
+def _explained(text: str) -> str:
+    lines: Sequence[str] = text.splitlines()
+    reasons = [line.strip().removeprefix("cause: ") for line in lines]
+    return "\n".join(reason for reason in reasons if reason)

@@ -1,0 +1,173 @@
+"""Solve a request: share its lines out, let rattler and uv answer, and put both answers into one lock."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
+
+from envpack.errors import Unsatisfiable
+from envpack.lock import CondaPackage, Lock, Wheel
+from envpack.progress import SILENT, Progress
+from envpack.redact import redact
+from envpack.resolve import match_spec, pypi
+from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
+from envpack.resolve.names import did_you_mean
+from envpack.resolve.sources import Shares, share_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.cache import Cache
+    from envpack.requirements import PyRequirement, Requirements
+    from envpack.resolve.request import Request
+    from envpack.target import Target
+
+_UNKNOWN_TO_UV = re.compile(r"Because ([\w.-]+) was not found in the package registry")
+_ABOUT_PYTHON = re.compile(r"\b(python_version|python_full_version|implementation_version)\b")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The answer to a request."""
+
+    lock: Lock
+    notes: tuple[str, ...]
+    """What a person may want to know of how it was found."""
+
+
+def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress = SILENT) -> Resolved:
+    """Solve a request for its target.
+
+    `scratch` is an empty directory. Raises Unsatisfiable with the solver's explanation, Unreachable when a
+    channel or an index does not answer, and UsageError for a channel directory that is none.
+    """
+    base = request.requirements.path.parent
+    urls = [channel_url(channel, base) for channel in request.channels]
+    channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
+    with progress.step("solve") as step:
+        try:
+            split, packages = _solve_conda(request, channels)
+            wheels = _solve_pypi(request, split, packages, cache.uv, scratch)
+        except Unsatisfiable as error:
+            raise _with_hints(error, request, channels) from error
+        step.note(f"{len(packages)} conda packages, {len(wheels)} wheels")
+    python = _python_of(packages)
+    lock = Lock(
+        target=request.target,
+        channels=tuple(redact(url) for url in urls),
+        indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
+        packages=packages,
+        wheels=wheels,
+        requested=_requested(request, python),
+        variables=dict(request.requirements.variables),
+        request=request.digest(),
+    )
+    return Resolved(lock, split.notes)
+
+
+def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[CondaPackage, ...]]:
+    """Share the lines out and solve conda's part, twice where markers ask for the Python that was chosen."""
+    lines = request.requirements.pypi
+    _check_known(request, channels)
+    certain = [line for line in lines if not _waits_for_python(line)]
+    python_spec = match_spec.of_python(request.python)
+    split = share_out(certain, request, channels)
+    packages = _solve(request, channels, split, python_spec)
+    if len(certain) < len(lines):
+        python = _python_of(packages)
+        split = share_out([line for line in lines if _applies(line, request.target, python)], request, channels)
+        packages = _solve(request, channels, split, f"python {python.rsplit('.', 1)[0]}.*")
+    return split, packages
+
+
+def _solve(request: Request, channels: Channels, split: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
+    own = [spec.text for spec in request.requirements.conda]
+    constraints = [limit.spec for limit in request.limits]
+    if request.requirements.conda_first:
+        constraints += share_out(request.requirements.constraints, request, channels).specs
+    return channels.solve([python_spec, *own, *split.specs], constraints)
+
+
+def _solve_pypi(
+    request: Request, split: Shares, packages: tuple[CondaPackage, ...], cache: Path, scratch: Path
+) -> tuple[Wheel, ...]:
+    provided = {request.names.project(p.name): p.version for p in packages if is_python_distribution(p.depends)}
+    for line in split.pypi:
+        if line.extras and line.name in provided:
+            raise Unsatisfiable(
+                f"{line.origin.file}:{line.origin.line}: {line.name} comes from conda here, because another conda "
+                f"package needs it, and conda knows no extras ({', '.join(line.extras)})",
+                hint=f"write {line.name} without extras, and what the extras need on lines of their own",
+            )
+    question = pypi.Question(
+        requirements=split.pypi,
+        constraints=request.requirements.constraints,
+        provided=provided,
+        indexes=request.requirements.indexes,
+        python=_python_of(packages),
+        target=request.target,
+    )
+    return pypi.solve(question, cache=cache, scratch=scratch)
+
+
+def _check_known(request: Request, channels: Channels) -> None:
+    """Report every name of an environment file's `dependencies` that no channel carries, at once."""
+    specs = [spec for spec in request.requirements.conda if "::" not in spec.text]
+    carried = channels.carried(spec.name for spec in specs) if specs else {}
+    unknown = [spec for spec in specs if spec.name not in carried]
+    if unknown:
+        known = channels.names()
+        raise Unsatisfiable(
+            "\n".join(
+                f"{spec.origin.file}:{spec.origin.line}: no channel carries {spec.name}"
+                f"{_suggestion(spec.name, known)}"
+                for spec in unknown
+            ),
+            hint="a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
+        )
+
+
+def _with_hints(error: Unsatisfiable, request: Request, channels: Channels) -> Unsatisfiable:
+    """Add what helps to an explanation: the nearest names of unknown ones, and the limits that took part."""
+    hints = [error.hint] if error.hint else []
+    hints += [
+        f"{name}: {did_you_mean(name, channels.names()) or 'no channel and no index has it'}"
+        for name in dict.fromkeys(_UNKNOWN_TO_UV.findall(error.message))
+    ]
+    hints += [limit.reason for limit in request.limits if limit.spec.split()[0] in error.message]
+    if not hints:
+        hints.append("loosen a version in the requirements, or try another Python with --python")
+    return Unsatisfiable(error.message, hint="; ".join(hints))
+
+
+def _waits_for_python(line: PyRequirement) -> bool:
+    return bool(line.marker and _ABOUT_PYTHON.search(line.marker))
+
+
+def _applies(line: PyRequirement, target: Target, python: str) -> bool:
+    environment: dict[str, Any] = {**target.marker_environment(python), "extra": ""}
+    return line.marker is None or Marker(line.marker).evaluate(environment)
+
+
+def _requested(request: Request, python: str) -> tuple[str, ...]:
+    lines = [line.name for line in request.requirements.pypi if _applies(line, request.target, python)]
+    specs = [str(canonicalize_name(spec.name)) for spec in request.requirements.conda]
+    return tuple(sorted({*lines, *specs} - {"python"}))
+
+
+def _python_of(packages: tuple[CondaPackage, ...]) -> str:
+    return next(package.version for package in packages if package.name == "python")
+
+
+def _index_urls(requirements: Requirements) -> tuple[str, ...]:
+    indexes = requirements.indexes
+    return (*((indexes.index_url,) if indexes.index_url else ()), *indexes.extra_index_urls)
+
+
+def _suggestion(name: str, known: frozenset[str]) -> str:
+    question = did_you_mean(name, known)
+    return f"; {question}" if question else ""
