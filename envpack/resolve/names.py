@@ -85,7 +85,7 @@ def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:
 
     `others` are names known from elsewhere, such as a channel's.
     """
-    known = sorted({*others, *_well_known(), *CONDA_NAMES})
+    known = sorted({*others, *_well_known(), *CONDA_NAMES} - {name})
     found = difflib.get_close_matches(canonicalize_name(name), known, n=3, cutoff=0.75)
     return f"did you mean {' or '.join(found)}?" if found else None
 

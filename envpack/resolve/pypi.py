@@ -44,16 +44,32 @@ class Question:
     target: Target
 
 
-def solve(question: Question, *, cache: Path, scratch: Path) -> tuple[Wheel, ...]:
-    """Return the wheels that fulfil the requirements beside what conda provides, sorted by name.
+@dataclass(frozen=True)
+class Answer:
+    """What uv answered."""
+
+    wheels: tuple[Wheel, ...] = ()
+    """Sorted by name."""
+    warnings: tuple[str, ...] = ()
+    """uv's own, such as an extra that a project does not have."""
+
+
+def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
+    """Return the wheels that fulfil the requirements beside what conda provides.
 
     Raises Unsatisfiable with uv's explanation, and Unreachable when an index does not answer.
     """
     if not question.requirements:
-        return ()
+        return Answer()
+    warnings: list[str] = []
+
+    def listen(line: str) -> None:
+        if line.startswith("warning: "):
+            warnings.append(redact(line.removeprefix("warning: ").strip()))
+
     answer = scratch / "pylock.toml"
     try:
-        uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch)
+        uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch, on_line=listen)
     except uv.Failure as failure:
         raise Unsatisfiable(_explained(failure.text)) from failure
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
@@ -64,27 +80,32 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> tuple[Wheel, ...
         for package in packages
         if canonicalize_name(package["name"]) not in question.provided
     )
-    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
+    return Answer(tuple(sorted(wheels, key=lambda wheel: wheel.name)), tuple(warnings))
 
 
 def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
+    stand_ins = scratch / "provided"
+    fixed, left_out = _stand_ins(question.provided, stand_ins)
+    constraints = [*fixed, *(constraint.text for constraint in question.constraints)]
     requirements = scratch / "requirements.txt"
     requirements.write_text("".join(f"{r.text}\n" for r in question.requirements), "utf-8")
-    fixed, left_out = _stand_ins(question.provided, scratch / "provided")
-    constraints = scratch / "constraints.txt"
-    constraints.write_text(
-        "".join(f"{line}\n" for line in [*fixed, *(c.text for c in question.constraints)]), "utf-8"
-    )
-    excludes = scratch / "excludes.txt"
-    excludes.write_text("".join(f"{name}\n" for name in left_out), "utf-8")
     return [
         *("pip", "compile", str(requirements), "--output-file", str(answer), "--format", "pylock.toml"),
-        *("--constraints", str(constraints), "--excludes", str(excludes)),
-        *("--find-links", str(scratch / "provided")),
+        *_file_argument("--constraints", constraints, scratch),
+        *_file_argument("--excludes", left_out, scratch),
+        *("--find-links", str(stand_ins)),
         *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
         *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
         *index_arguments(question.indexes),
     ]
+
+
+def _file_argument(option: str, lines: Sequence[str], scratch: Path) -> tuple[str, ...]:
+    if not lines:
+        return ()
+    file = scratch / f"{option.removeprefix('--')}.txt"
+    file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return (option, str(file))
 
 
 def index_arguments(indexes: Indexes) -> Iterator[str]:
@@ -190,6 +211,5 @@ def _parsed(address: str) -> tuple[Any, Any, Any, Iterable[tags.Tag]]:
 
 
 def _explained(text: str) -> str:
-    lines: Sequence[str] = text.splitlines()
-    reasons = [line.strip().removeprefix("cause: ") for line in lines]
-    return "\n".join(reason for reason in reasons if reason)
+    lines = (line.strip().removeprefix("error: ").removeprefix("cause: ") for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("warning: "))

@@ -10,11 +10,12 @@ from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
 from envpack.errors import Unsatisfiable
-from envpack.lock import CondaPackage, Lock, Wheel
+from envpack.lock import CondaPackage, Lock
 from envpack.progress import SILENT, Progress
 from envpack.redact import redact
 from envpack.resolve import match_spec, pypi
 from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
+from envpack.resolve.explain import with_hints
 from envpack.resolve.names import did_you_mean
 from envpack.resolve.sources import Shares, share_out
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from envpack.resolve.request import Request
     from envpack.target import Target
 
-_UNKNOWN_TO_UV = re.compile(r"Because ([\w.-]+) was not found in the package registry")
 _ABOUT_PYTHON = re.compile(r"\b(python_version|python_full_version|implementation_version)\b")
 
 
@@ -50,23 +50,23 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
-            split, packages = _solve_conda(request, channels)
-            wheels = _solve_pypi(request, split, packages, cache.uv, scratch)
+            shares, packages = _solve_conda(request, channels)
+            answer = _solve_pypi(request, shares, packages, cache.uv, scratch)
         except Unsatisfiable as error:
-            raise _with_hints(error, request, channels) from error
-        step.note(f"{len(packages)} conda packages, {len(wheels)} wheels")
+            raise with_hints(error, request, channels) from error
+        step.note(f"{len(packages)} conda packages, {len(answer.wheels)} wheels")
     python = _python_of(packages)
     lock = Lock(
         target=request.target,
         channels=tuple(redact(url) for url in urls),
         indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
         packages=packages,
-        wheels=wheels,
+        wheels=answer.wheels,
         requested=_requested(request, python),
         variables=dict(request.requirements.variables),
         request=request.digest(),
     )
-    return Resolved(lock, split.notes)
+    return Resolved(lock, (*shares.notes, *answer.warnings))
 
 
 def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[CondaPackage, ...]]:
@@ -75,28 +75,28 @@ def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[Co
     _check_known(request, channels)
     certain = [line for line in lines if not _waits_for_python(line)]
     python_spec = match_spec.of_python(request.python)
-    split = share_out(certain, request, channels)
-    packages = _solve(request, channels, split, python_spec)
+    shares = share_out(certain, request, channels)
+    packages = _solve(request, channels, shares, python_spec)
     if len(certain) < len(lines):
         python = _python_of(packages)
-        split = share_out([line for line in lines if _applies(line, request.target, python)], request, channels)
-        packages = _solve(request, channels, split, f"python {python.rsplit('.', 1)[0]}.*")
-    return split, packages
+        shares = share_out([line for line in lines if _applies(line, request.target, python)], request, channels)
+        packages = _solve(request, channels, shares, f"python {python.rsplit('.', 1)[0]}.*")
+    return shares, packages
 
 
-def _solve(request: Request, channels: Channels, split: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
+def _solve(request: Request, channels: Channels, shares: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
     own = [spec.text for spec in request.requirements.conda]
     constraints = [limit.spec for limit in request.limits]
     if request.requirements.conda_first:
         constraints += share_out(request.requirements.constraints, request, channels).specs
-    return channels.solve([python_spec, *own, *split.specs], constraints)
+    return channels.solve([python_spec, *own, *shares.specs], constraints)
 
 
 def _solve_pypi(
-    request: Request, split: Shares, packages: tuple[CondaPackage, ...], cache: Path, scratch: Path
-) -> tuple[Wheel, ...]:
+    request: Request, shares: Shares, packages: tuple[CondaPackage, ...], cache: Path, scratch: Path
+) -> pypi.Answer:
     provided = {request.names.project(p.name): p.version for p in packages if is_python_distribution(p.depends)}
-    for line in split.pypi:
+    for line in shares.pypi:
         if line.extras and line.name in provided:
             raise Unsatisfiable(
                 f"{line.origin.file}:{line.origin.line}: {line.name} comes from conda here, because another conda "
@@ -104,7 +104,7 @@ def _solve_pypi(
                 hint=f"write {line.name} without extras, and what the extras need on lines of their own",
             )
     question = pypi.Question(
-        requirements=split.pypi,
+        requirements=shares.pypi,
         constraints=request.requirements.constraints,
         provided=provided,
         indexes=request.requirements.indexes,
@@ -129,19 +129,6 @@ def _check_known(request: Request, channels: Channels) -> None:
             ),
             hint="a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
         )
-
-
-def _with_hints(error: Unsatisfiable, request: Request, channels: Channels) -> Unsatisfiable:
-    """Add what helps to an explanation: the nearest names of unknown ones, and the limits that took part."""
-    hints = [error.hint] if error.hint else []
-    hints += [
-        f"{name}: {did_you_mean(name, channels.names()) or 'no channel and no index has it'}"
-        for name in dict.fromkeys(_UNKNOWN_TO_UV.findall(error.message))
-    ]
-    hints += [limit.reason for limit in request.limits if limit.spec.split()[0] in error.message]
-    if not hints:
-        hints.append("loosen a version in the requirements, or try another Python with --python")
-    return Unsatisfiable(error.message, hint="; ".join(hints))
 
 
 def _waits_for_python(line: PyRequirement) -> bool:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envpack.cache import Cache
+from envpack.errors import UsageError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from envpack.cache import Cache
+with Cache(Path(sys.argv[1])).scratch() as directory:
+    (directory / "big").write_text("x")
+    print(directory, flush=True)
+    time.sleep(60)
+"""
+
+
+def held_by_another_process(root: Path) -> tuple[subprocess.Popen[str], Path]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
+def test_a_scratch_directory_goes_when_its_block_ends(tmp_path: Path) -> None:
+    with Cache(tmp_path).scratch() as directory:
+        (directory / "sub").mkdir()
+        (directory / "sub" / "file").write_text("x")
+        (directory / "sub").chmod(0o555)
+    assert not directory.exists()
+
+
+def test_a_killed_builds_directory_is_removed_by_the_next_and_a_living_ones_is_kept(tmp_path: Path) -> None:
+    dead, left_behind = held_by_another_process(tmp_path)
+    living, in_use = held_by_another_process(tmp_path)
+    try:
+        os.kill(dead.pid, signal.SIGKILL)
+        dead.wait()
+        assert (left_behind / "big").exists()
+        with Cache(tmp_path).scratch():
+            assert not left_behind.exists()
+            assert (in_use / "big").exists()
+    finally:
+        living.kill()
+        for process in (dead, living):
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def test_a_cache_that_cannot_be_made_names_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError) as caught, Cache(tmp_path / "file").scratch():
+        pass
+    assert "ENVPACK_CACHE_DIR" in str(caught.value.hint)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envpack.config import load
+from envpack.errors import BadRequirements, UsageError
+
+
+def write(directory: Path, text: str) -> None:
+    (directory / "envpack.yaml").write_text(text, "utf-8")
+
+
+def test_a_flag_beats_a_variable_beats_a_file_beats_the_default(tmp_path: Path) -> None:
+    write(tmp_path, "store: s3://file/x\npython: 3.10\nglibc: 2.17\n")
+    config = load({"store": "s3://flag/x"}, {"ENVPACK_STORE": "s3://variable/x", "ENVPACK_PYTHON": "3.11"}, tmp_path)
+    assert (config.store, config.python, config.glibc, config.format) == ("s3://flag/x", "3.11", "2.17", "tar.gz")
+    origins = [config.origins[name] for name in ("store", "python", "glibc", "format")]
+    assert origins == ["--store", "ENVPACK_PYTHON", str(tmp_path / "envpack.yaml"), "default"]
+
+
+def test_the_file_is_found_upward(tmp_path: Path) -> None:
+    write(tmp_path, "spark: 3.5\n")
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert load({}, {}, below).spark == "3.5"
+
+
+def test_a_version_keeps_its_last_zero(tmp_path: Path) -> None:
+    write(tmp_path, "python: 3.10\n")
+    assert load({}, {}, tmp_path).python == "3.10"
+
+
+def test_directories_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    write(tmp_path, "store: envs\nchannels: [./channel, conda-forge, 'https://example.com/c']\ncache-dir: cache\n")
+    below = tmp_path / "below"
+    below.mkdir()
+    config = load({}, {}, below)
+    assert config.store == str(tmp_path / "envs")
+    assert config.channels == (str(tmp_path / "channel"), "conda-forge", "https://example.com/c")
+    assert config.cache_dir == str(tmp_path / "cache")
+
+
+def test_lists_and_pairs_can_be_given_as_variables(tmp_path: Path) -> None:
+    config = load({}, {"ENVPACK_CHANNELS": "a, b", "ENVPACK_NAMES": "torch=pytorch"}, tmp_path)
+    assert (config.channels, config.names) == (("a", "b"), {"torch": "pytorch"})
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        load({}, {"ENVPACK_NAMES": "torch"}, tmp_path)
+
+
+def test_every_mistake_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
+    write(tmp_path, "stor: x\npython: [3]\n\nnames: torch\n")
+    with pytest.raises(BadRequirements) as caught:
+        load({}, {}, tmp_path)
+    lines = [str(problem).removeprefix(str(tmp_path)) for problem in caught.value.problems]
+    assert lines == [
+        "/envpack.yaml:1: there is no setting stor; did you mean store?",
+        "/envpack.yaml:2: python must be a text",
+        "/envpack.yaml:4: names must be a mapping",
+    ]
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: [\n", 2), ("- 1\n", 1), ("a: b: c\n", 1)])
+def test_what_is_no_mapping_is_refused_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    write(tmp_path, text)
+    with pytest.raises(BadRequirements, match=f"envpack.yaml:{line}: "):
+        load({}, {}, tmp_path)
+
+
+def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "# nothing\n")
+    assert load({}, {}, tmp_path).store is None
