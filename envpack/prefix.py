@@ -210,7 +210,7 @@ def _pylock(wheels: Sequence[Wheel]) -> str:
 
 def _explained(error: Exception, prefix: Path) -> PackingFailed | Unreachable:
     text = redact(str(error)).replace("\nCaused by: ", ": ").replace(str(prefix), "PREFIX")
-    if "error sending request" in text:
+    if "error sending request" in text or "error decoding response" in text:
         return Unreachable(
             f"a package cannot be fetched: {text}", hint="check the network and the channel's address"
         )

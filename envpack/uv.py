@@ -58,11 +58,15 @@ def run(
         errors="replace",
     ) as process:
         assert process.stderr is not None  # noqa: S101 - a pipe was asked for
-        for line in process.stderr:
-            lines.append(line)
-            logger.debug("uv: %s", redact(line.rstrip()))
-            if on_line:
-                on_line(line)
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                logger.debug("uv: %s", redact(line.rstrip()))
+                if on_line:
+                    on_line(line)
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         _fail("".join(lines))
 

@@ -98,7 +98,7 @@ def test_a_backslash_joins_lines_and_the_first_line_counts() -> None:
 
 
 def test_a_comment_ends_a_joined_line() -> None:
-    assert texts(lines("six \\\n# attrs \\\nidna")) == ["six", "idna"]
+    assert texts(lines("six\\\n# attrs \\\nidna")) == ["six", "idna"]
 
 
 def test_a_backslash_on_the_last_line_is_harmless() -> None:
@@ -156,7 +156,7 @@ def test_brackets_nested_deeply_do_no_harm() -> None:
 
 def test_an_environment_variable_in_capitals_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INDEX_TOKEN", "s3cret")
-    monkeypatch.setenv("lower", "no")
+    monkeypatch.setenv("lower", "1")
     found = lines("--index-url https://me:${INDEX_TOKEN}@example.com/simple\nsix==1 # ${UNSET_IN_A_COMMENT}")
     assert found.indexes.index_url == "https://me:s3cret@example.com/simple"
     assert "is not a requirement" in problem("six==${lower}")
@@ -182,6 +182,8 @@ def test_no_error_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
             "${ODD_TOKEN} !",
             "git+https://me:hunter2@example.com/x.git",
             "x @ https://me:hunter2@example.com/y-1-py3-none-any.whl",
+            "z==2",
+            "z @ https://me:hunter2@example.com/z-1-py3-none-any.whl",
         ]
     )
     write("env.yml", "channels:\n- file:///t/${TOKEN}/none\ndependencies: ['https://me:hunter2@example.com/c::!']")
@@ -274,7 +276,8 @@ def test_an_include_that_cannot_be_read_is_a_problem_of_the_line_that_names_it()
 def test_index_options_are_kept() -> None:
     Path("wheels").mkdir()
     found = lines(
-        "-i https://example.com/simple\n--extra-index-url=https://example.com/b\n--extra-index-url https://example.com/a\n"
+        "-i https://example.com/simple\n--extra-index-url=https://example.com/b\n"
+        "--extra-index-url https://example.com/a\n"
         "--extra-index-url https://example.com/b\n-f wheels --find-links https://example.com/page.html\nsix"
     )
     assert found.indexes == Indexes(
@@ -817,6 +820,10 @@ def test_the_canonical_form_of_an_environment_file_forgets_what_decides_nothing(
     same = head.replace("name: geo", "name: other  # comment")
     same = same.replace("  - python=3.11\n", "").replace("  - pip\n", "  - pip\n  - python=3.11\n")
     assert environment(same).canonical() == full.canonical()
+
+
+def test_asking_no_index_is_another_request() -> None:
+    assert lines("six\n--no-index").canonical() != lines("six").canonical()
 
 
 def test_lines_and_a_pip_list_of_the_same_are_different_requests() -> None:

@@ -1,0 +1,203 @@
+"""One requirement line: PEP 508 text, or the URL or path of a wheel."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urldefrag, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from envpack import digest
+from envpack.requirements.text import Refused, check_path, first_line, quoted
+from envpack.requirements.values import PyRequirement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from envpack.requirements.values import Origin
+
+LONGEST_REQUIREMENT = 4000
+"""Characters, hashes not counted; a URL with a signature fits."""
+
+_VCS = re.compile(r"(?:[^@\s]+\s*@\s*)?(?:git|hg|svn|bzr)(?:\+\w+:|://)|git@")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://|file:")
+_SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".egg", ".tar")
+_DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*\S")
+_CONDA_STYLE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*=\s*(?P<version>[\w.*+!-]+)")
+_BARE_VERSION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s+(?P<version>\d[\w.*+!-]*)")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+_WHEELS_ONLY = (
+    "envpack installs wheels only: build one with `pip wheel --no-deps -w wheels {}` and write `./wheels/NAME.whl`"
+)
+
+
+def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> PyRequirement:
+    """Return the requirement that a line without its options stands for.
+
+    `hashes` are the values of its `--hash` options; relative paths start at `folder`.
+    Source: pip's requirements file format and PEP 508. Raises Refused with what to write instead.
+    """
+    if len(text) > LONGEST_REQUIREMENT:
+        raise Refused(f"a requirement of {len(text)} characters is longer than any project needs")
+    if _VCS.match(text):
+        raise Refused(needs_a_wheel(text, "is a version control URL"))
+    requirement = _from_location(text) or _from_pep508(text)
+    given = {_checked_hash(value) for value in hashes}
+    if requirement.url:
+        requirement.url, own = _located(requirement, folder)
+        given = _agreeing(given, own)
+    return PyRequirement(
+        name=requirement.name,
+        text=str(requirement),
+        specifier=str(requirement.specifier),
+        extras=tuple(sorted(requirement.extras)),
+        marker=str(requirement.marker) if requirement.marker else None,
+        url=requirement.url,
+        hashes=tuple(sorted(given)),
+        origin=origin,
+    )
+
+
+def needs_a_wheel(where: str, what: str) -> str:
+    """Return why a source cannot be installed and how to make a wheel of it; `what` says what the source is."""
+    source = where.partition(" ;")[0].rpartition(" @ ")[2].strip()
+    return f"{quoted(where)} {what}; {_WHEELS_ONLY.format(quoted(source))}"
+
+
+def pinned_version(requirement: PyRequirement) -> Version | None:
+    """Return the one version that a requirement allows, or None when it leaves a choice."""
+    if requirement.url:
+        return _wheel(requirement.url)[1]
+    for specifier in SpecifierSet(requirement.specifier):
+        if specifier.operator == "==" and not specifier.version.endswith(".*"):
+            return Version(specifier.version)
+    return None
+
+
+def _from_pep508(text: str) -> Requirement:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise Refused(f"{quoted(text)} is not a requirement: {_explained(text, error)}") from error
+    except RecursionError as error:
+        raise Refused(f"{quoted(text)} is not a requirement: its brackets are nested too deeply") from error
+    requirement.name = canonicalize_name(requirement.name)
+    requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
+    if requirement.name == "python":
+        wanted = _NUMBER.search(str(requirement.specifier))
+        version = wanted[0] if wanted else "3.11"
+        raise Refused(
+            f"python is not a project of a package index; choose it with `--python {version}`, or with "
+            f"`python={version}` under `dependencies:` of an environment file"
+        )
+    return requirement
+
+
+def _explained(text: str, error: InvalidRequirement) -> str:
+    """Return what is wrong with a line: a usual mistake by its remedy, others as packaging tells them."""
+    if text.endswith("\\"):
+        return "a blank follows the backslash, so the line does not continue"
+    if "::" in text:
+        return "a channel belongs into an environment file (*.yml)"
+    if "=>" in text or "=<" in text:
+        return "write `>=` and `<=`"
+    if conda := _CONDA_STYLE.match(text):
+        return f"`=` is conda's; write `{conda['name']}=={conda['version']}`"
+    if bare := _BARE_VERSION.fullmatch(text):
+        return f"write `{bare['name']}=={bare['version']}`"
+    return first_line(error)
+
+
+def _from_location(text: str) -> Requirement | None:
+    """Return the requirement that the bare URL or path of a wheel stands for, or None if it is neither."""
+    # A semicolon may be part of a URL (pip's rule).
+    where, semicolon, marker = text.partition("; " if _SCHEME.match(text) else ";")
+    where, extras = where.strip(), ""
+    if where.endswith("]"):
+        where, _, extras = where[:-1].rpartition("[")
+    if _DIRECT.match(text) or not _is_location(where):
+        return None
+    name = _wheel(where)[0]
+    requirement = _from_pep508(f"{name}[{extras}]{semicolon}{marker}")
+    requirement.url = where
+    return requirement
+
+
+def _is_location(where: str) -> bool:
+    if where.lower().endswith(".txt"):
+        raise Refused(f"{quoted(where)} is a file, not a requirement; write `-r {where}`")
+    archive = where.lower().endswith((".whl", *_SDIST_SUFFIXES))
+    return archive or where.startswith((".", "~")) or "/" in where or bool(_SCHEME.match(where))
+
+
+def _wheel(where: str) -> tuple[str, Version]:
+    """Return the project and the version of the wheel that a URL or a path leads to, from its file name."""
+    try:
+        file_name = unquote(urlsplit(where).path if _SCHEME.match(where) else where).rstrip("/").rpartition("/")[2]
+    except ValueError as error:
+        raise Refused(f"{quoted(where)} is not a URL") from error
+    if file_name.lower().endswith(_SDIST_SUFFIXES):
+        raise Refused(needs_a_wheel(where, "is a source distribution"))
+    if not file_name.endswith(".whl"):
+        raise Refused(needs_a_wheel(where, "is not a wheel"))
+    try:
+        name, version, _, _ = parse_wheel_filename(file_name)
+    except InvalidWheelFilename as error:
+        raise Refused(
+            f"{quoted(file_name)} is not a wheel's file name, NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
+        ) from error
+    return name, version
+
+
+def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
+    """Return the URL of a requirement's wheel without a fragment, and the hashes that it or the file tells."""
+    where = requirement.url or ""
+    name, _ = _wheel(where)
+    if name != requirement.name:
+        raise Refused(f"{quoted(where)} is a wheel of {name}, not of {requirement.name}")
+    if not _SCHEME.match(where):
+        return _local(folder / where)
+    url, fragment = urldefrag(where)
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https"):
+        told = parse_qs(fragment)
+        return url, {_checked_hash(f"{kind}:{told[kind][0]}") for kind in _DIGEST_LENGTHS if kind in told}
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return _local(folder / unquote(parts.path))
+    raise Refused(f"{quoted(where)} cannot be fetched; use https://, or download the wheel and write its path")
+
+
+def _local(path: Path) -> tuple[str, set[str]]:
+    try:
+        check_path(path)
+        path = path.parent.resolve() / path.name
+        return path.as_uri(), {f"sha256:{digest.of_file(path)}"}
+    except Refused as refused:
+        raise Refused(f"{quoted(str(path))}: {refused.reason}") from refused
+    except OSError as error:
+        raise Refused(f"{quoted(str(path))}: cannot be read: {error.strerror}") from error
+
+
+def _checked_hash(value: str) -> str:
+    kind, _, digits = value.partition(":")
+    if kind not in _DIGEST_LENGTHS:
+        raise Refused(f"the hash {quoted(value)} is none of {', '.join(_DIGEST_LENGTHS)}; write sha256:DIGITS")
+    if len(digits) != _DIGEST_LENGTHS[kind] or not _HEX.fullmatch(digits):
+        raise Refused(f"the hash {quoted(value)} has not {_DIGEST_LENGTHS[kind]} hexadecimal digits")
+    return f"{kind}:{digits.lower()}"
+
+
+def _agreeing(given: set[str], own: set[str]) -> set[str]:
+    kinds = {value.partition(":")[0] for value in own}
+    rivals = {value for value in given if value.partition(":")[0] in kinds}
+    if rivals and not rivals & own:
+        raise Refused(f"the wheel has another hash: {', '.join(sorted(own))}")
+    return given | own

@@ -1,0 +1,237 @@
+"""Lines as pip reads them, and the files that they include."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from envpack.errors import Problem
+from envpack.redact import redact
+from envpack.requirements import options, pep508
+from envpack.requirements.text import LONGEST_LINE, Refused, check_path, expand, logical_lines, quoted, read_text
+from envpack.requirements.values import Indexes, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpack.requirements.options import Option
+    from envpack.requirements.values import PyRequirement
+
+_BUILDS = ("--config-settings", "--global-option", "--install-option")
+_WITHOUT_EFFECT = ("--only-binary", "--prefer-binary", "--use-feature")
+_NOT_LINES = (".yml", ".yaml", ".toml", ".lock", ".whl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One file that is being read."""
+
+    path: Path
+    """Where it is."""
+    shown: str
+    """Its name in messages."""
+    is_constraint: bool = False
+    """Whether it was reached through `-c`."""
+    trail: tuple[Path, ...] = ()
+    """The files that led to it, outermost first, by their real paths."""
+
+    def at(self, line: int) -> Origin:
+        """Return the place of a line."""
+        return Origin(file=self.shown, line=line)
+
+    def included(self, name: str, *, is_constraint: bool) -> Source:
+        """Return the source that an include names; a relative one starts at this file's directory."""
+        if name.startswith(("http://", "https://")):
+            raise Refused(f"{quoted(name)} is not on this machine; download it and write its path")
+        if name.startswith("file://"):
+            name = unquote(name.removeprefix("file://"))
+        return Source(
+            path=self.path.parent / name,
+            shown=os.path.normpath(Path(self.shown).parent / name),
+            is_constraint=self.is_constraint or is_constraint,
+            trail=(*self.trail, self.path.resolve()),
+        )
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """Reads lines and keeps what they ask for, and every problem on the way."""
+
+    root: Path
+    """The directory of the person's file."""
+    problems: list[Problem] = field(default_factory=list)
+    pypi: list[PyRequirement] = field(default_factory=list)
+    constraints: list[PyRequirement] = field(default_factory=list)
+    indexes: Indexes = field(default_factory=Indexes)
+    files: list[Path] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+    """See `Requirements.places`."""
+    needs_hashes: bool = False
+    """Whether some line says `--require-hashes`."""
+    _seen: set[tuple[Path, bool]] = field(default_factory=set, init=False)
+    _asked: set[tuple[bool, str, tuple[str, ...]]] = field(default_factory=set, init=False)
+    _index_origin: Origin | None = field(default=None, init=False)
+
+    def refuse(self, origin: Origin, reason: str, values: Mapping[str, str] | None = None) -> None:
+        """Keep a problem, without its credentials and without `values`, the environment variables in it."""
+        for name, value in (values or {}).items():
+            if len(value) > 3:
+                reason = reason.replace(value, f"${{{name}}}").replace(repr(value)[1:-1], f"${{{name}}}")
+        self.problems.append(Problem(origin.file, origin.line, redact(reason)))
+
+    def read_text(self, source: Source) -> str | None:
+        """Return a file's text, or None after keeping the problem."""
+        try:
+            text = read_text(source.path)
+        except Refused as refused:
+            self.refuse(source.at(refused.line), refused.reason)
+            return None
+        self.files.append(source.path)
+        return text
+
+    def read_file(self, source: Source) -> None:
+        """Read every line of a file."""
+        text = self.read_text(source)
+        for number, line in logical_lines(text or ""):
+            self.read_line(line, source=source, number=number)
+
+    def read_line(self, line: str, *, source: Source, number: int) -> None:
+        """Read one logical line, and the file that it includes if it does."""
+        values: dict[str, str] = {}
+        origin = source.at(number)
+        try:
+            if len(line) > LONGEST_LINE:
+                raise Refused(f"the line has {len(line)} characters, more than any requirement needs")
+            line, values = expand(line)
+            text, given = options.split(line)
+            if text:
+                self._require(text, given, source, origin)
+        except Refused as refused:
+            self.refuse(origin, refused.reason, values)
+            return
+        if not text:
+            for option in given:
+                self._obey(option, source, origin, values)
+
+    def _require(self, text: str, given: tuple[Option, ...], source: Source, origin: Origin) -> None:
+        for option in given:
+            if option.name in _BUILDS:
+                _refuse_or_pass_over(option)
+            if option.name != "--hash":
+                raise Refused(f"{option.name} goes on a line of its own")
+        requirement = pep508.read(
+            text, hashes=[option.value for option in given], origin=origin, folder=source.path.parent
+        )
+        if source.is_constraint:
+            _check_constraint(requirement)
+        key = (source.is_constraint, requirement.text, requirement.hashes)
+        if key not in self._asked:
+            self._asked.add(key)
+            (self.constraints if source.is_constraint else self.pypi).append(requirement)
+
+    def _obey(self, option: Option, source: Source, origin: Origin, values: Mapping[str, str]) -> None:
+        try:
+            match option.name:
+                case "--requirement" | "--constraint":
+                    self._include(source.included(option.value, is_constraint=option.name == "--constraint"))
+                case "--index-url":
+                    self._set_index(option.value, origin)
+                case "--extra-index-url":
+                    more = (*self.indexes.extra_index_urls, _checked_url(option.value))
+                    self.indexes = replace(self.indexes, extra_index_urls=_distinct(more))
+                case "--find-links":
+                    links = (*self.indexes.find_links, self.directory_or_url(option.value, source))
+                    self.indexes = replace(self.indexes, find_links=_distinct(links))
+                case "--no-index":
+                    self.indexes = replace(self.indexes, no_index=True)
+                case "--require-hashes":
+                    self.needs_hashes = True
+                case _:
+                    _refuse_or_pass_over(option)
+        except Refused as refused:
+            self.refuse(origin, refused.reason, values)
+
+    def _include(self, source: Source) -> None:
+        if source.path.suffix.lower() in _NOT_LINES:
+            raise Refused(f"{quoted(source.shown)} cannot be included: only a file of requirement lines can")
+        try:
+            check_path(source.path)
+        except Refused as refused:
+            raise Refused(f"{quoted(source.shown)}: {refused.reason}") from refused
+        real = source.path.resolve()
+        if real in source.trail:
+            names = [path.name for path in (*source.trail[source.trail.index(real) :], real)]
+            raise Refused(f"the files include each other without end: {' -> '.join(names)}")
+        if (real, source.is_constraint) not in self._seen:
+            self._seen.add((real, source.is_constraint))
+            self.read_file(source)
+
+    def _set_index(self, url: str, origin: Origin) -> None:
+        if self.indexes.index_url not in (None, _checked_url(url)):
+            raise Refused(
+                f"--index-url is already set at {self._index_origin}; write --extra-index-url for a second"
+            )
+        self.indexes = replace(self.indexes, index_url=url)
+        self._index_origin = self._index_origin or origin
+
+    def directory_or_url(self, where: str, source: Source) -> str:
+        """Return a URL as it is and a directory as an absolute path; a relative one starts at the source's."""
+        if "://" in where and not where.startswith("file://"):
+            return _checked_url(where)
+        try:
+            is_url = where.startswith("file://")
+            written = Path(unquote(where.removeprefix("file://")) if is_url else where).expanduser()
+            path = source.path.parent / written
+            check_path(path, directory=True)
+        except RuntimeError as error:
+            raise Refused(f"{quoted(where)}: there is no such user") from error
+        except Refused as refused:
+            raise Refused(f"{quoted(where)}: {refused.reason}") from refused
+        path = path.resolve()
+        relative = Path(os.path.relpath(path, self.root.resolve()))
+        self.places[str(path)] = (written if written.is_absolute() else relative).as_posix()
+        return str(path)
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def _check_constraint(requirement: PyRequirement) -> None:
+    if requirement.extras:
+        raise Refused("a constraint has no extras; ask for them in the requirements")
+    if requirement.url:
+        raise Refused("a constraint is about versions, not about a URL; put the URL into the requirements")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Refused(f"{quoted(url)} is not a URL") from error
+    if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
+        return url
+    raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
+
+
+def _refuse_or_pass_over(option: Option) -> None:
+    """Refuse an option that a packed environment cannot honour; the others say what envpack does anyway."""
+    if option.name in _WITHOUT_EFFECT or (option.name == "--no-binary" and option.value == ":none:"):
+        return
+    match option.name:
+        case "--editable":
+            raise Refused(pep508.needs_a_wheel(option.value, "cannot be editable: the archive leaves this machine"))
+        case "--pre":
+            reason = "would allow pre-releases of every package; name the one you want, such as `NAME>=2.0rc1`"
+        case "--no-binary":
+            reason = "asks for a build from source, but envpack installs wheels only; remove it or build a wheel"
+        case "--trusted-host":
+            reason = "switches TLS checks off, which envpack does not; name your certificates in SSL_CERT_FILE"
+        case "--hash":
+            reason = "stands without a requirement; is a backslash missing at the end of the line above?"
+        case _:
+            reason = "is for building from source, but envpack installs wheels only; remove it"
+    raise Refused(f"{option.name} {reason}")

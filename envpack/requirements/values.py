@@ -1,0 +1,146 @@
+"""What a requirements file asks for, as frozen values that know their canonical form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from envpack.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Origin:
+    """The place that asks for something."""
+
+    file: str
+    """The file as the person named it; an included file as its includer's directory leads to it."""
+    line: int
+    """Counted from 1; the first line of one that is continued with backslashes."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyRequirement:
+    """One PEP 508 requirement."""
+
+    name: str
+    """The normalised project name."""
+    text: str
+    """The whole requirement as PEP 508 text, with the environment's variables filled in; may hold credentials."""
+    specifier: str
+    """The versions that will do, such as `<2,>=1`; empty for any."""
+    extras: tuple[str, ...]
+    """Sorted."""
+    marker: str | None
+    """The condition under which it is asked for."""
+    url: str | None
+    """The wheel itself (`https://...`, `file:///...`), credentials included; None when an index is to be asked."""
+    hashes: tuple[str, ...]
+    """`sha256:...` and the like, sorted; a local wheel always has its own SHA-256 here."""
+    origin: Origin
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what is asked for as JSON values: no origin, no credentials, a local wheel by its file name."""
+        return {
+            "name": self.name,
+            "specifier": self.specifier,
+            "extras": list(self.extras),
+            "marker": self.marker,
+            "url": None if self.url is None else _public(self.url),
+            "hashes": list(self.hashes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CondaSpec:
+    """One match spec of an environment file."""
+
+    name: str
+    """The normalised package name."""
+    text: str
+    """The spec as written, `channel::` included."""
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexes:
+    """Where PyPI packages are looked for, as the file's options say; URLs may hold credentials."""
+
+    index_url: str | None = None
+    """The index to ask instead of the default one."""
+    extra_index_urls: tuple[str, ...] = ()
+    """Further indexes, in the file's order."""
+    find_links: tuple[str, ...] = ()
+    """Directories of wheels as absolute paths, and URLs of pages that link to wheels."""
+    no_index: bool = False
+    """Ask no index at all; then `index_url` and `extra_index_urls` are empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """Everything that one file and the files it includes ask for."""
+
+    path: Path
+    """The file."""
+    stem: str
+    """What names the release by default: an environment file's `name:`, else the file's stem."""
+    pypi: tuple[PyRequirement, ...]
+    """The lines of a `.txt`, or the `pip:` list of an environment file. Several may bear one name: those whose
+    markers hold all apply."""
+    conda_first: bool
+    """Whether `pypi` may be taken from conda channels: True for a `.txt`."""
+    conda: tuple[CondaSpec, ...] = ()
+    """The match specs of an environment file."""
+    constraints: tuple[PyRequirement, ...] = ()
+    """What `-c` files say about versions, should a package be needed."""
+    channels: tuple[str, ...] = ()
+    """An environment file's channels, most wanted first; directories as absolute paths."""
+    indexes: Indexes = Indexes()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """An environment file's `variables:`."""
+    files: tuple[Path, ...] = ()
+    """Every file that was read, this one first."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """How the file itself names the directories that `channels` and `indexes` hold as absolute paths."""
+
+    def canonical(self) -> dict[str, Any]:
+        """Return all that can change the solve as JSON values, for a digest.
+
+        Comments, the order of lines, the file's own place and credentials are no part of it. The order of channels
+        and of indexes is, because solvers ask the first one first.
+        """
+        return {
+            "pypi": _sorted(requirement.canonical() for requirement in self.pypi),
+            "conda_first": self.conda_first,
+            "conda": sorted({redact(" ".join(spec.text.split())) for spec in self.conda}),
+            "constraints": _sorted(constraint.canonical() for constraint in self.constraints),
+            "channels": [self._place(channel) for channel in self.channels],
+            "indexes": {
+                "index_url": self.indexes.index_url and redact(self.indexes.index_url),
+                "extra_index_urls": [redact(url) for url in self.indexes.extra_index_urls],
+                "find_links": sorted(self._place(link) for link in self.indexes.find_links),
+                "no_index": self.indexes.no_index,
+            },
+            "variables": dict(sorted(self.variables.items())),
+        }
+
+    def _place(self, where: str) -> str:
+        return self.places.get(where) or redact(where)
+
+
+def _sorted(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
+
+
+def _public(url: str) -> str:
+    # The wheel's SHA-256, which is always among its hashes, says the rest.
+    parts = urlsplit(url)
+    return unquote(parts.path).rpartition("/")[2] if parts.scheme == "file" else redact(url)

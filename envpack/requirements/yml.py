@@ -1,0 +1,275 @@
+"""A conda environment file: its match specs, its `pip:` list, its channels and variables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import yaml
+
+from envpack.requirements.text import (
+    LONGEST_LINE,
+    Refused,
+    did_you_mean,
+    expand,
+    first_line,
+    line_at,
+    logical_lines,
+    quoted,
+)
+from envpack.requirements.values import CondaSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.requirements.txt import Reading, Source
+
+KEYS = ("name", "channels", "dependencies", "variables", "prefix")
+"""What an environment file may say; `prefix` is a place on the machine that wrote it and means nothing here."""
+
+LONGEST_SPEC = 1000
+"""Characters; rattler's parser crashes on thousands of open brackets."""
+
+_TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    _TAG + kind
+    for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value", "binary")
+)
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CHANNEL_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?(brace)\})")
+_BOOLEANS = {"true": "True", "false": "False"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What an environment file says beside its `pip:` list."""
+
+    name: str | None = None
+    channels: tuple[str, ...] = ()
+    conda: tuple[CondaSpec, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def read(source: Source, reading: Reading) -> Environment:
+    """Return what an environment file says; its `pip:` list and every problem go to `reading`.
+
+    Source: conda's documentation, "Creating an environment file manually".
+    """
+    text = reading.read_text(source)
+    if text is None:
+        return Environment()
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reading.refuse(source.at(mark.line + 1 if mark else 0), f"is not YAML: {error.problem or error.context}")
+        return Environment()
+    except yaml.reader.ReaderError as error:
+        line = line_at(text, error.position)
+        reading.refuse(source.at(line), f"is not YAML: it has the character U+{error.character:04X}")
+        return Environment()
+    except (ValueError, OverflowError) as error:
+        reading.refuse(source.at(0), f"is not YAML: {error}")
+        return Environment()
+    except RecursionError:
+        reading.refuse(source.at(0), "is nested too deeply for an environment file")
+        return Environment()
+    return _Walk(source=source, reading=reading).environment(root)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    """Goes through the nodes of one environment file and keeps what is wrong with them."""
+
+    source: Source
+    reading: Reading
+
+    def environment(self, root: yaml.Node | None) -> Environment:
+        if root is None:
+            return Environment()
+        for node in _foreign(root):
+            self.refuse(
+                node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed in an environment file"
+            )
+        if not isinstance(root, yaml.MappingNode):
+            self.refuse(root, f"is not an environment file: it holds no keys such as {KEYS[0]}: and {KEYS[2]}:")
+            return Environment()
+        given: dict[str, yaml.Node] = {}
+        for key, node, value in self.entries(root):
+            if key in KEYS:
+                given[key] = value
+            else:
+                self.refuse(node, f"there is no key {quoted(key)}{did_you_mean(key, KEYS)}")
+        return Environment(
+            name=self.name(given.get("name")),
+            channels=tuple(self.channels(given.get("channels"))),
+            conda=tuple(self.dependencies(given.get("dependencies"))),
+            variables=dict(self.variables(given.get("variables"))),
+        )
+
+    def refuse(self, node: yaml.Node, reason: str) -> None:
+        self.reading.refuse(self.source.at(_line(node)), reason)
+
+    def entries(self, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """Yield key, key's node and value of a mapping; a key that comes again is a problem."""
+        first: dict[str, yaml.Node] = {}
+        for key_node, value in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self.refuse(key_node, "a key must be a word")
+            elif key in first:
+                self.refuse(key_node, f"the key {quoted(key)} is already at line {_line(first[key])}")
+            else:
+                first[key] = key_node
+                yield key, key_node, value
+
+    def texts(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node]]:
+        """Yield the texts of a list; what is no text is a problem."""
+        for item in self.items(node, what):
+            text = _text(item)
+            if text is None:
+                self.refuse(item, f"{what} has an item that is not a text; put it in quotes")
+            else:
+                yield text, item
+
+    def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
+        if node is None or _is_null(node):
+            return []
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        self.refuse(node, f"{what} must be a list: one line `- ...` for each")
+        return []
+
+    def name(self, node: yaml.Node | None) -> str | None:
+        if node is None or _is_null(node):
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return node.value.strip() or None
+        self.refuse(node, "name: must be a word")
+        return None
+
+    def channels(self, node: yaml.Node | None) -> Iterator[str]:
+        seen = {"nodefaults"}
+        for written, item in self.texts(node, "channels:"):
+            values: dict[str, str] = {}
+            try:
+                channel, values = expand(written, variable=_CHANNEL_VARIABLE)
+                if channel.startswith((".", "/", "~", "file:")):
+                    channel = self.reading.directory_or_url(channel, self.source)
+            except Refused as refused:
+                self.reading.refuse(self.source.at(_line(item)), refused.reason, values)
+                continue
+            if channel not in seen:
+                seen.add(channel)
+                yield channel
+
+    def dependencies(self, node: yaml.Node | None) -> Iterator[CondaSpec]:
+        for item in self.items(node, "dependencies:"):
+            if isinstance(item, yaml.MappingNode):
+                self.pip(item)
+                continue
+            try:
+                yield self.spec(item)
+            except Refused as refused:
+                self.refuse(item, refused.reason)
+
+    def spec(self, item: yaml.Node) -> CondaSpec:
+        text = _text(item)
+        if text is None:
+            raise Refused("dependencies: has an item that is not a match spec; put it in quotes")
+        return CondaSpec(name=_spec_name(text), text=text, origin=self.source.at(_line(item)))
+
+    def pip(self, item: yaml.MappingNode) -> None:
+        for key, node, value in self.entries(item):
+            if key == "pip":
+                for text, line in self.texts(value, "pip:"):
+                    for _, requirement in logical_lines(text):
+                        self.reading.read_line(requirement, source=self.source, number=_line(line))
+            elif isinstance(value, yaml.ScalarNode) and value.value:
+                self.refuse(node, f"a dependency is a text: write {quoted(f'- {key}={value.value}')}")
+            else:
+                self.refuse(node, f"only pip: has a list of its own, not {quoted(key)}")
+
+    def variables(self, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
+        if node is None or _is_null(node):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            self.refuse(node, "variables: must be lines of `NAME: value`")
+            return
+        for name, key, value in self.entries(node):
+            if not _VARIABLE_NAME.fullmatch(name):
+                self.refuse(key, f"{quoted(name)} cannot be an environment variable's name")
+            elif not isinstance(value, yaml.ScalarNode) or _is_null(value) or not _is_plain(value.value):
+                self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
+            elif "\n" in value.value:
+                self.refuse(value, f"the variable {name} has more than one line, which no launcher can set")
+            else:
+                yield name, _variable(value)
+
+
+def _foreign(root: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield every node whose tag would make the YAML reader build something else than plain values."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.tag not in _TAGS:
+            yield node
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return bool(node.tag == _TAG + "null")
+
+
+def _text(node: yaml.Node) -> str | None:
+    """Return the text of a node, or None when YAML takes it for a number, a list or the like."""
+    if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
+        return None
+    text = node.value.strip()
+    return text if text and _is_plain(text) else None
+
+
+def _is_plain(text: str) -> bool:
+    # YAML can write what no file name, URL or variable can hold.
+    return len(text) <= LONGEST_LINE and not re.search(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", text)
+
+
+def _variable(node: yaml.ScalarNode) -> str:
+    """Return a variable's value: as written, but a truth value as conda writes it."""
+    written = str(node.value)
+    return _BOOLEANS.get(written.lower(), written) if node.style is None else written
+
+
+def _spec_name(text: str) -> str:
+    """Return the package that a match spec is about; raises Refused when conda's syntax does not allow it."""
+    from rattler import MatchSpec  # noqa: PLC0415 - takes 0.2 s, which a `.txt` need not pay
+    from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415 - as above
+
+    if text.startswith("-") or ";" in text or "://" in text.partition("+")[2]:
+        raise Refused(f"{quoted(text)} is not a match spec; a line for pip goes under `- pip:`")
+    if len(text) > LONGEST_SPEC:
+        raise Refused(f"a match spec of {len(text)} characters is longer than any package needs")
+    try:
+        spec = MatchSpec(text)
+    except InvalidMatchSpecError as error:
+        raise Refused(f"{quoted(text)} is not a match spec: {_explained(text, error)}") from error
+    if " " in (spec.build or ""):
+        raise Refused(f"{quoted(text)} is not a match spec: it has more than a name, a version and a build")
+    return str(spec.name.normalized)
+
+
+def _explained(text: str, error: Exception) -> str:
+    if text.rstrip().endswith("]") and "=" not in text:
+        return "conda packages have no extras; name the project under `- pip:`"
+    return first_line(error)
