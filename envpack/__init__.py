@@ -1,5 +1,62 @@
-"""Turn a requirements file into a published PySpark environment and the settings that run a job in it."""
+"""Turn a requirements file into a published PySpark environment and the settings that run a job in it.
+
+import envpack
+
+built = envpack.build("pandas-udf.txt", store="s3://bucket/envs", spark="3.5")
+built.settings.conf["spark.pyspark.python"]
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
+
+from envpack.version import VERSION
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from envpack.progress import Progress
+    from envpack.results import Built
+
+__version__ = VERSION
+
+__all__ = ["__version__", "build"]
+
+
+def build(
+    file: str | PathLike[str],
+    *,
+    name: str | None = None,
+    tag: str | None = None,
+    locked: bool = False,
+    upgrade: bool = False,
+    verify: bool = True,
+    dry_run: bool = False,
+    driver_python: str | None = None,
+    progress: Progress | None = None,
+    **configuration: Any,  # noqa: ANN401 - the fields of Config, each with its own type
+) -> Built:
+    """Build what a requirements file asks for, publish it, and say how Spark runs in it.
+
+    `configuration` takes the fields of `envpack.config.Config` (`store`, `channels`, `python`, `platform`, `glibc`,
+    `spark`, `format`, `launcher`, ...); what is not given comes from `ENVPACK_*` variables, `envpack.yaml` and the
+    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all that can be expected to fail.
+    """
+    import os
+    from pathlib import Path
+
+    from envpack import pipeline
+    from envpack.config import load
+    from envpack.progress import SILENT
+
+    options = pipeline.Options(
+        name=name,
+        tag=tag,
+        locked=locked,
+        upgrade=upgrade,
+        verify=verify,
+        dry_run=dry_run,
+        driver_python=driver_python,
+    )
+    config = load(configuration, os.environ, Path.cwd())
+    return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from envpack import __version__, digest, releases, requirements
+from envpack import digest, releases, requirements
 from envpack.archive import PACKER
 from envpack.cache import Cache
 from envpack.errors import BadRequirements, Problem, Unsatisfiable, UsageError
@@ -24,6 +24,7 @@ from envpack.s3options import S3Options
 from envpack.spark import versions
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import open_store
+from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ class _Job:
             packages=packages_of(self.lock),
             requested=self.lock.requested,
             input_digest=self.inputs,
-            envpack=__version__,
+            envpack=VERSION,
         )
 
 
@@ -190,7 +191,7 @@ def store_of(config: Config) -> Store:
     if config.store is None:
         raise UsageError(
             "no store is named",
-            hint="give --store s3://bucket/prefix or a directory, or set ENVPACK_STORE, or `store:` in envpack.yaml",
+            hint="give --store s3://bucket/prefix or a directory, set ENVPACK_STORE, or `store:` in envpack.yaml",
         )
     options = S3Options(
         endpoint=config.s3_endpoint_url,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from rattler.exceptions import (
 )
 from rattler.install import InstallerReporter
 
-from envpack import uv
+from envpack import loop, uv
 from envpack.errors import PackingFailed, Unreachable
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import redact
@@ -73,7 +72,7 @@ def link_conda(
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
         reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
         try:
-            asyncio.run(_install(records, prefix, platform, cache, reporter))
+            loop.run(_install(records, prefix, platform, cache, reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise _explained(error, prefix) from error
     return tuple(sorted(package.name for package in packages if _post_link(prefix, package).exists()))

@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins: list[str] = []
+pytest_plugins = [
+    "tests.support.archives",
+    "tests.support.channel",
+    "tests.support.command",
+    "tests.support.s3",
+    "tests.support.spark",
+]

@@ -14,7 +14,9 @@ def write(directory: Path, text: str) -> None:
 
 def test_a_flag_beats_a_variable_beats_a_file_beats_the_default(tmp_path: Path) -> None:
     write(tmp_path, "store: s3://file/x\npython: 3.10\nglibc: 2.17\n")
-    config = load({"store": "s3://flag/x"}, {"ENVPACK_STORE": "s3://variable/x", "ENVPACK_PYTHON": "3.11"}, tmp_path)
+    config = load(
+        {"store": "s3://flag/x"}, {"ENVPACK_STORE": "s3://variable/x", "ENVPACK_PYTHON": "3.11"}, tmp_path
+    )
     assert (config.store, config.python, config.glibc, config.format) == ("s3://flag/x", "3.11", "2.17", "tar.gz")
     origins = [config.origins[name] for name in ("store", "python", "glibc", "format")]
     assert origins == ["--store", "ENVPACK_PYTHON", str(tmp_path / "envpack.yaml"), "default"]

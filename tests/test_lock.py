@@ -53,7 +53,10 @@ def test_rattler_reads_every_package_of_a_lock(tmp_path: Path) -> None:
 
 
 def test_the_python_of_a_lock_is_known() -> None:
-    assert (LOCK.python, replace(LOCK, packages=(replace(PYTHON, version="3.11.7"),)).python_minor) == ("3.10", "3.11")
+    assert (LOCK.python, replace(LOCK, packages=(replace(PYTHON, version="3.11.7"),)).python_minor) == (
+        "3.10",
+        "3.11",
+    )
 
 
 def test_the_digest_does_not_depend_on_where_a_local_channel_lies() -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from envpack import __version__
 from envpack.errors import EnvpackError
+from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -42,8 +42,6 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        if ctx.protected_args or ctx.args or ctx.resilient_parsing:
-            return _load(cmd_name)
         return _load(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -61,7 +59,7 @@ def _load(name: str) -> click.Command:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example: envpack build requirements.txt --store s3://bucket/envs",
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(VERSION, message="%(prog)s %(version)s")
 def cli() -> None:
     """Turn a requirements file into a published PySpark environment and the settings that run a job in it."""
 

@@ -42,6 +42,9 @@ def list_command(name: str | None, output: str, **given: Any) -> None:  # noqa: 
         ]
         click.echo(json.dumps({"schema": SCHEMA, "releases": rows}, indent=2))
         return
+    if not found:
+        click.echo(f"{store.url} holds no releases{f' of {name}' if name else ''}", err=True)
+        return
     click.echo(_table(("REFERENCE", "TAGS", "PYTHON", "SPARK", "PLATFORM", "SIZE", "CREATED"), _rows(found, tags)))
 
 

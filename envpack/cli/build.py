@@ -42,8 +42,8 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
 
     FILE is a requirements file as pip reads it (*.txt) or a conda environment file (*.yml, *.yaml).
     """
+    from envpack.cli.settings import echo_settings
     from envpack.pipeline import Options, build
-    from envpack.spark.text import render
 
     progress = screen(quiet=quiet, verbose=verbose)
     chosen = Options(
@@ -64,9 +64,7 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
     if output == "json":
         click.echo(json.dumps(built.to_json(), indent=2, ensure_ascii=False))
     elif built.settings:
-        for note in (*built.settings.notes, *built.settings.warnings):
-            progress.warn(note)
-        click.echo(render(built.settings, output))
+        echo_settings(built.settings, output, progress)
 
 
 @click.command("lock", epilog="Example: envpack lock pandas-udf.txt --python 3.11")

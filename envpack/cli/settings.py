@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from envpack.cli import options
 from envpack.cli.screen import screen
+
+if TYPE_CHECKING:
+    from envpack.progress import Progress
+    from envpack.spark.settings import Settings
+    from envpack.spark.text import Output
 
 
 @click.command(
@@ -29,7 +34,6 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     """
     from envpack import pipeline, releases
     from envpack.results import SCHEMA, describe
-    from envpack.spark.text import render
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
@@ -44,6 +48,15 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
         }
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    for note in (*settings.notes, *settings.warnings):
-        progress.warn(note)
-    click.echo(render(settings, output))
+    echo_settings(settings, output, progress)
+
+
+def echo_settings(settings: Settings, output: str, progress: Progress) -> None:
+    """Print settings to stdout, and what to know about them to stderr."""
+    from envpack.spark.text import render
+
+    for note in settings.notes:
+        progress.info(f"note: {note}")
+    for warning in settings.warnings:
+        progress.warn(warning)
+    click.echo(render(settings, cast("Output", output)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,12 +20,13 @@ from rattler import (
 )
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 
+from envpack import loop
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock import CondaPackage
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Sequence
     from typing import Any
 
     from envpack.target import Target
@@ -144,12 +144,9 @@ class Channels:
             ) from error
         return tuple(sorted((_locked(record) for record in records), key=lambda package: package.name))
 
-    def _ask(self, question: Coroutine[Any, Any, T]) -> T:
-        async def answer() -> T:
-            return await question
-
+    def _ask(self, question: Awaitable[T]) -> T:
         try:
-            return asyncio.run(answer())
+            return loop.run(question)
         except (GatewayError, FetchRepoDataError) as error:
             where = ", ".join(redact(url) for url in self.urls)
             reason = redact(str(error)).replace("\nCaused by: ", ": ")

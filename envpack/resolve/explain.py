@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envpack.resolve.conda import Channels
     from envpack.resolve.request import Request
 
-_UNKNOWN_TO_UV = re.compile(r"Because ([\w.-]+) was not found in the package registry")
+_UNKNOWN_TO_UV = re.compile(r"\b([\w.-]+) was not found in the")
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([\w.-]+)`")
 _NO_PYTHON = re.compile(r"No candidates were found for python\b")
 

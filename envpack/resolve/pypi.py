@@ -73,7 +73,8 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     except uv.Failure as failure:
         raise Unsatisfiable(_explained(failure.text)) from failure
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    wanted_hashes = {r.name: frozenset(r.hashes) for r in question.requirements if r.hashes}
+    lines = (*question.requirements, *question.constraints)
+    wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
     ranks = _ranks(question.target, question.python)
     wheels = (
         _wheel(package, ranks, wanted_hashes)

@@ -1,1 +1,1 @@
-"""What a Spark launcher needs to start with a packed Python: settings as data, then as text."""
+"""Work out what a launcher needs to run a job in a release."""

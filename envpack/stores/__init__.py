@@ -1,1 +1,38 @@
 """Where archives and manifests live: a local directory or S3, behind one protocol."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+from envpack.redact import redact
+from envpack.s3options import S3Options
+
+if TYPE_CHECKING:
+    from envpack.stores.base import Store
+
+S3_SCHEMES = ("s3://", "s3a://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_DEFAULTS = S3Options()
+
+
+def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
+    """Return the store at a URL; nothing is read, written or asked for yet.
+
+    `url` is `s3://BUCKET[/PREFIX]` (or `s3a://`, as Hadoop spells it), `file:///DIRECTORY` or a directory.
+    `options` matter to S3 only. Raises UsageError for anything else.
+    """
+    if url.lower().startswith(S3_SCHEMES):
+        # boto3 takes 0.4 s to import and a local store does without.
+        from envpack.stores.s3 import S3Store
+
+        return S3Store(url, options)
+    if not url or (_SCHEME.match(url) and not url.lower().startswith("file:/")):
+        raise UsageError(
+            f"not a store: {redact(url)!r}",
+            hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory",
+        )
+    from envpack.stores.local import LocalStore
+
+    return LocalStore(url)

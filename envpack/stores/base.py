@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from envpack.errors import Conflict, StoreRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from envpack.progress import Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Object:
     """A small object that was read whole."""
 
@@ -21,7 +24,7 @@ class Object:
     """Changes with the content; `replace` expects it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One object of a listing."""
 
@@ -35,7 +38,8 @@ class Entry:
 class Store(Protocol):
     """A place of archives and manifests. Keys are `/`-separated and relative to the store's URL.
 
-    Every method raises StoreRefused or StoreUnreachable when the store says no or nothing at all.
+    Every method raises StoreRefused or StoreUnreachable when the store says no or nothing at all. A store may be
+    used from several threads at once.
     """
 
     url: str
@@ -61,12 +65,16 @@ class Store(Protocol):
         """Write a file unless the key is taken; say whether it was written.
 
         The object appears whole or not at all, and its content is checked on the way. When the key is taken by
-        an object of another size, Conflict is raised. `step` is advanced by bytes.
+        an object of another size or another known SHA-256, Conflict is raised. `step` is advanced by bytes; an
+        amount is negative where bytes must be sent again.
         """
         ...
 
     def download(self, key: str, path: Path, step: Step) -> None:
-        """Copy an object to a file; raises UsageError when there is none. `step` is advanced by bytes."""
+        """Copy an object to a file, whole or not at all. `step` is advanced as by `upload`.
+
+        Raises UsageError when there is no such object or the file cannot be written.
+        """
         ...
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
@@ -76,3 +84,35 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
         ...
+
+
+def missing(uri: str) -> UsageError:
+    """Return the error for an object that is not there."""
+    return UsageError(f"{uri} does not exist", hint="`envpack list` shows what the store holds")
+
+
+def damaged(uri: str) -> StoreRefused:
+    """Return the error for an upload whose bytes are not those that were meant."""
+    return StoreRefused(
+        f"{uri} was not written: what arrived is not what was meant to be sent",
+        hint="try again; if it happens again, the file was changed after its digest was taken: build it anew",
+    )
+
+
+def another_content(uri: str) -> Conflict:
+    """Return the error for a key that is taken by something else."""
+    return Conflict(
+        f"{uri} is already there with another content, and nothing published is overwritten",
+        hint="find out who wrote it; remove it, or publish under another name",
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the local disk refuses, such as a full disk, into a UsageError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror or error}", hint="name a file in a directory you may write to"
+        ) from error

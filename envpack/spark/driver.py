@@ -1,0 +1,60 @@
+"""Find or check the local Python that runs the driver in client modes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from envpack.errors import UsageError
+
+AUTO = "auto"
+"""The choice that means: find one."""
+
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+
+
+def choose_driver_python(choice: str | None, minor: str) -> str | None:
+    """Return the Python that `--driver-python` names, or None when it was not given.
+
+    `choice` is a path, the name of a command or `auto`; `minor` is the version inside the archive, such as
+    `3.11`. A path or a command that this machine does not have is taken as it is, since another machine may
+    submit. Raises UsageError when it is here and is another Python, or when `auto` finds none.
+    """
+    if choice is None:
+        return None
+    if choice == AUTO:
+        return str(find_driver_python(minor))
+    if not shutil.which(choice):
+        return choice
+    version = _version(choice)
+    if version != minor:
+        what = f"Python {version}" if version else "not a Python"
+        raise UsageError(
+            f"{choice} is {what}, but the archive holds Python {minor}: driver and workers must have the same",
+            hint=f"name a Python {minor}, or let envpack look for one with --driver-python {AUTO}",
+        )
+    return str(Path(choice).absolute()) if "/" in choice else choice
+
+
+def find_driver_python(minor: str) -> Path:
+    """Return the path of a Python of this minor version from PATH; raises UsageError when there is none."""
+    for name in (f"python{minor}", "python3", "python"):
+        found = shutil.which(name)
+        if found and _version(found) == minor:
+            return Path(found).absolute()
+    raise UsageError(
+        f"there is no Python {minor} on PATH for the driver",
+        hint=f"install one, or name it with --driver-python; the archive holds Python {minor}",
+    )
+
+
+def _version(python: str) -> str | None:
+    """Return what a Python says its minor version is, or None when it does not run."""
+    try:
+        answer = subprocess.run(
+            [python, "-I", "-c", _VERSION], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,260 @@
+"""A store in a directory, on this machine's disk or on a shared one such as NFS."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from envpack import digest
+from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
+from envpack.stores.base import Entry, Object, another_content, damaged, missing, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.progress import Step
+
+DRAFT = ".envpack-draft-"
+"""How the names of unfinished files begin; no reader sees them."""
+
+LOCK = ".envpack-lock"
+"""The file that is locked while an object of its directory is replaced."""
+
+STALE = 3600.0
+"""Seconds without a write after which a draft is taken for a killed writer's."""
+
+LOCK_PATIENCE = 30.0
+"""Seconds to wait for another writer; it holds the lock for milliseconds, and the kernel frees a dead one's."""
+
+_WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What link(2) says where the file system has no hard links (FAT, some FUSE mounts)."""
+
+_NOT_ANSWERING = {errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
+
+_A_FILE = "a part of this path is a file: name another directory as the store"
+
+_HINTS = {
+    errno.EACCES: "ask its owner for permission to write there, or name another store",
+    errno.EPERM: "ask its owner for permission to write there, or name another store",
+    errno.ENOSPC: "the disk is full: free some space or name another store",
+    errno.EDQUOT: "your disk quota is used up: free some space or name another store",
+    errno.EROFS: "it is mounted read-only: name another store",
+    errno.ENOTDIR: _A_FILE,
+    errno.EEXIST: _A_FILE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
+
+class LocalStore:
+    """Objects are files under one directory, made with the first write; see Store for what the methods promise.
+
+    A file comes to be under a draft's name in its own directory and gets its real name once it is whole and
+    on the disk: by link(2), which refuses a taken name on NFS too, or by rename(2) under a lock.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        """Take a directory or a `file://` URL; raises UsageError for a URL of another host."""
+        self.url = str(url).rstrip("/") or "/"
+        self._root = _directory(str(url))
+
+    def uri(self, key: str) -> str:
+        """Return the address as a `file://` URL, percent-encoded."""
+        return self._path(key).as_uri()
+
+    def read(self, key: str) -> Object | None:
+        """Return a small object; its version is its SHA-256."""
+        path = self._path(key)
+        with _refusals(path):
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+        return Object(data=data, version=digest.of_bytes(data))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a small object unless the key is taken."""
+        path = self._path(key)
+        with _refusals(path), _draft(path) as draft:
+            draft.write(data)
+            return _name_anew(draft, path)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Write a small object if its SHA-256 is still `version`."""
+        if version is None:
+            return self.create(key, data)
+        path = self._path(key)
+        with _refusals(path), _draft(path) as draft:
+            draft.write(data)
+            _settle(draft)
+            with _lock(path):
+                current = self.read(key)
+                if current is None or current.version != version:
+                    return False
+                Path(draft.name).replace(path)
+                return True
+
+    def upload(self, key: str, path: Path, sha256: str, step: Step) -> bool:
+        """Write a file, checking its SHA-256 on the way."""
+        target = self._path(key)
+        with path.open("rb") as source, _refusals(target):
+            size = path.stat().st_size
+            if not target.exists():
+                with _draft(target) as draft:
+                    if _copy(source, draft, step) != sha256:
+                        raise damaged(self.uri(key))
+                    if _name_anew(draft, target):
+                        return True
+            if target.stat().st_size != size:
+                raise another_content(self.uri(key))
+            return False
+
+    def download(self, key: str, path: Path, step: Step) -> None:
+        """Copy an object to a file."""
+        source = self._path(key)
+        with _refusals(source):
+            try:
+                file = source.open("rb")
+            except (FileNotFoundError, IsADirectoryError):
+                raise missing(self.uri(key)) from None
+        with file, writing(path), _draft(path) as draft:
+            _copy(file, draft, step)
+            draft.flush()
+            Path(draft.name).replace(path)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects, but no drafts and locks."""
+        with _refusals(self._root):
+            entries = sorted(self._entries(prefix), key=lambda entry: entry.key)
+        yield from entries
+
+    def delete(self, key: str) -> None:
+        """Remove an object; its directory stays."""
+        path = self._path(key)
+        with _refusals(path):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in {"", ".", ".."} for part in parts):
+            raise UsageError(f"not a key: {key!r}", hint="keys are names joined by single slashes")
+        return self._root.joinpath(*parts)
+
+    def _entries(self, prefix: str) -> Iterator[Entry]:
+        start = self._root / prefix.rpartition("/")[0]
+        for folder, _, names in os.walk(start, onerror=_unless_missing):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                if name.startswith((DRAFT, LOCK)) or not key.startswith(prefix):
+                    continue
+                with suppress(FileNotFoundError):
+                    stat = path.stat()
+                    yield Entry(key=key, size=stat.st_size, modified=stat.st_mtime)
+
+
+def _directory(url: str) -> Path:
+    if not url.lower().startswith("file:"):
+        return Path(url).expanduser().absolute()
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.netloc not in {"", "localhost"} or not path.is_absolute():
+        raise UsageError(
+            f"not a directory of this machine: {url!r}",
+            hint="three slashes: file:///srv/envpack, or name a directory",
+        )
+    return path
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that no reader sees; what is left of it goes when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    draft = path.parent / f"{DRAFT}{uuid.uuid4().hex}"
+    try:
+        # Not tempfile, which makes private files: other users and Spark's daemons must be able to read an object.
+        with draft.open("xb") as file:
+            yield file
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    for draft in folder.glob(f"{DRAFT}*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > STALE:
+                draft.unlink()
+
+
+def _settle(draft: BinaryIO) -> None:
+    draft.flush()
+    os.fsync(draft.fileno())
+
+
+def _name_anew(draft: BinaryIO, path: Path) -> bool:
+    """Give a draft its name once its bytes are on the disk; say whether the name was free."""
+    _settle(draft)
+    try:
+        os.link(draft.name, path)
+    except FileExistsError:
+        # NFS says so too when its first answer was lost; a second name shows that the link is ours (open(2)).
+        return os.fstat(draft.fileno()).st_nlink == 2
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        with _lock(path):
+            if path.exists():
+                return False
+            Path(draft.name).rename(path)
+    return True
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Keep other writers of the directory out, in this process and in others."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - 0.1 s that only a moving tag has to spend
+
+    try:
+        with FileLock(path.with_name(LOCK), timeout=LOCK_PATIENCE):
+            yield
+    except Timeout as error:
+        raise StoreUnreachable(
+            f"{path.parent} has been locked by another process for {LOCK_PATIENCE:.0f} s",
+            hint=f"see who holds {path.with_name(LOCK)} (`fuser` tells), then try again",
+        ) from error
+
+
+def _copy(source: BinaryIO, target: BinaryIO, step: Step) -> str:
+    """Copy a file in pieces and return the SHA-256 of what was copied."""
+    seen = hashlib.sha256()
+    while chunk := source.read(digest.CHUNK):
+        target.write(chunk)
+        seen.update(chunk)
+        step.advance(len(chunk))
+    return seen.hexdigest()
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, path) from error
+
+
+def _explained(error: OSError, path: Path) -> EnvpackError:
+    kind = StoreUnreachable if error.errno in _NOT_ANSWERING else StoreRefused
+    hint = "see whether the disk or the mount works" if kind is StoreUnreachable else _HINTS.get(error.errno or 0)
+    return kind(f"{path}: {error.strerror or error}", hint=hint)
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

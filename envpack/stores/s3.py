@@ -1,0 +1,370 @@
+"""A store in an S3 bucket, of AWS or of any server that keeps S3's rules on conditional writes."""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from boto3.compat import filter_python_deprecation_warnings
+from boto3.s3.transfer import (
+    ProgressCallbackInvoker,
+    S3TransferRetriesExceededError,
+    TransferConfig,
+    create_transfer_manager,
+)
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from envpack import digest
+from envpack.errors import UsageError
+from envpack.redact import redact
+from envpack.stores.base import Entry, Object, another_content, damaged, writing
+from envpack.stores.s3_errors import (
+    ABSENT,
+    CONDITION_FAILED,
+    CONFLICTING_WRITE,
+    Attempt,
+    code_of,
+    contested,
+    explained,
+)
+from envpack.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from envpack.progress import Step
+    from envpack.s3options import S3Options
+
+CONNECT_TIMEOUT = 5
+"""Seconds; with three attempts an address where nobody is fails in well under 30 s."""
+
+READ_TIMEOUT = 20
+"""Seconds without a byte from a server that took the connection."""
+
+ATTEMPTS = 3
+"""How often botocore's standard mode sends a request in all; throttling and 5xx count too."""
+
+CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds to wait before a write that met another one to the same key is tried again."""
+
+PATIENCE = 0.4
+"""Seconds that Ctrl-C gives to the parts under way, and again to the request that aborts them."""
+
+_URL = re.compile(r"s3a?://(?P<bucket>[A-Za-z0-9._-]{3,255})(?:/(?P<prefix>[^?#]*))?", re.IGNORECASE)
+
+_CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
+"""The operations that can bring an object to be and that take a condition."""
+
+_REJECTIONS = CONDITION_FAILED | {CONFLICTING_WRITE, "NoSuchKey", "NoSuchUpload"}
+"""Answers after which to look at the key again: `NoSuchUpload` comes when the answer to a completion was lost."""
+
+_CONTENT_TYPES = {".json": "application/json", ".gz": "application/gzip", ".zip": "application/zip"}
+"""By suffix, the rest being plain bytes; never with a Content-Encoding, which some clients would undo."""
+
+
+class S3Store:
+    """Objects under one prefix of one bucket; see Store for what the methods promise.
+
+    Every write is conditional (`If-None-Match: *`, or `If-Match` to replace), so S3 itself keeps what is there.
+    A HEAD goes before each, for servers that pass conditions over: there only a race can overwrite. A server that
+    refuses conditions is refused. Each request carries a SHA-256 that S3 verifies: of the object, or of each part.
+    """
+
+    def __init__(self, url: str, options: S3Options) -> None:
+        """Take `s3://BUCKET[/PREFIX]` or `s3a://...`; raises UsageError for another form."""
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise UsageError(
+                f"not an S3 address: {redact(url)!r}",
+                hint="name s3://BUCKET/PREFIX: a bucket of 3 letters or more, neither `?` nor `#` in the prefix",
+            )
+        self._bucket = match["bucket"]
+        prefix = (match["prefix"] or "").strip("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self.url = f"s3://{self._bucket}/{prefix}".rstrip("/")
+        self._options = options
+        self._lock = threading.Lock()
+        self._made_client: Any = None
+        self._begun: dict[str, str] = {}
+
+    def uri(self, key: str) -> str:
+        """Return the address as `s3://BUCKET/PREFIX/KEY`, not percent-encoded."""
+        return f"{self.url}/{key}"
+
+    def read(self, key: str) -> Object | None:
+        """Return a small object; its version is the ETag."""
+        with self._asking("s3:GetObject and s3:ListBucket", key):
+            try:
+                answer = self._client.get_object(**self._address(key))
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return None
+                raise
+            with answer["Body"] as body:
+                return Object(data=body.read(), version=answer["ETag"])
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a small object unless the key is taken."""
+        return self._head(key) is None and self._put(key, data, IfNoneMatch="*")
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        """Write a small object if its ETag is still `version`."""
+        if version is None:
+            return self.create(key, data)
+        there = self._head(key)
+        return there is not None and there["ETag"] == version and self._put(key, data, IfMatch=version)
+
+    def upload(self, key: str, path: Path, sha256: str, step: Step) -> bool:
+        """Write a file, a larger one in parts that travel at once; any failure and Ctrl-C abort them."""
+        size = path.stat().st_size
+        if digest.of_file(path) != sha256:
+            # Of an object in parts S3 verifies each part's SHA-256 and knows none of the whole.
+            raise damaged(self.uri(key))
+        described = {
+            "ContentType": _content_type(key),
+            "CacheControl": "max-age=31536000, immutable",
+            "Metadata": {"sha256": sha256},
+            **_checksum(sha256, whole=size < self._options.part_size),
+        }
+        for pause in CONFLICT_PAUSES:
+            if self._taken(key, size, sha256):
+                return False
+            with self._asking("s3:PutObject and s3:AbortMultipartUpload", key), self._transfers(key) as transfers:
+                sent = transfers.upload(
+                    str(path), self._bucket, self._prefix + key, described, [ProgressCallbackInvoker(step.advance)]
+                )
+                failure = _rejection(sent.result)
+            if failure is None:
+                return True
+            time.sleep(pause)
+        raise contested(self.uri(key))
+
+    def download(self, key: str, path: Path, step: Step) -> None:
+        """Copy an object to a file by ranges that travel at once."""
+        with writing(path), self._asking("s3:GetObject and s3:ListBucket", key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._transfers(key) as transfers:
+                transfers.download(
+                    self._bucket, self._prefix + key, str(path), subscribers=[ProgressCallbackInvoker(step.advance)]
+                ).result()
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects as S3 lists them, page by page."""
+        with self._asking("s3:ListBucket"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            for found in (entry for page in pages for entry in page.get("Contents", ())):
+                # Consoles mark empty folders by objects whose keys end so.
+                if not found["Key"].endswith("/"):
+                    yield Entry(
+                        key=found["Key"].removeprefix(self._prefix),
+                        size=found["Size"],
+                        modified=found["LastModified"].timestamp(),
+                    )
+
+    def delete(self, key: str) -> None:
+        """Remove an object; of a versioned bucket S3 keeps the older version."""
+        with self._asking("s3:DeleteObject", key):
+            self._client.delete_object(**self._address(key))
+
+    def _address(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        with self._asking("s3:GetObject and s3:ListBucket", key):
+            try:
+                answer: dict[str, Any] = self._client.head_object(**self._address(key))
+            except ClientError as error:
+                if code_of(error) in ABSENT:
+                    return None
+                raise
+            return answer
+
+    def _taken(self, key: str, size: int, sha256: str) -> bool:
+        """Say whether the key holds this very content; raises Conflict when it holds another."""
+        there = self._head(key)
+        if there is None:
+            return False
+        if there["ContentLength"] != size or there["Metadata"].get("sha256", sha256) != sha256:
+            raise another_content(self.uri(key))
+        return True
+
+    def _put(self, key: str, data: bytes, **condition: str) -> bool:
+        with self._asking("s3:PutObject", key):
+            for pause in CONFLICT_PAUSES:
+                failure = _rejection(
+                    self._client.put_object,
+                    **self._address(key),
+                    **condition,
+                    Body=data,
+                    ContentType=_content_type(key),
+                    ChecksumAlgorithm="SHA256",
+                )
+                if failure is None:
+                    return True
+                if code_of(failure) != CONFLICTING_WRITE:
+                    return self._wrote_unheard(failure, key, data)
+                time.sleep(pause)
+        raise contested(self.uri(key))
+
+    def _wrote_unheard(self, failure: ClientError, key: str, data: bytes) -> bool:
+        """Say whether it was this store's own first attempt, its answer lost, that made a condition fail."""
+        if not failure.response["ResponseMetadata"].get("RetryAttempts"):
+            return False
+        there = self.read(key)
+        return there is not None and there.data == data
+
+    @contextmanager
+    def _transfers(self, key: str) -> Iterator[Any]:
+        """Open boto3's transfers; they have ended, and what failed is cleared away, when the block does.
+
+        On Ctrl-C the threads may wait for a network that hangs: they are left soon, their upload aborted from here.
+        """
+        config = TransferConfig(
+            multipart_threshold=self._options.part_size,
+            multipart_chunksize=self._options.part_size,
+            max_concurrency=self._options.concurrency,
+            # The other engine, awscrt's, passes over this client's events and so over its conditions.
+            preferred_transfer_client="classic",
+        )
+        manager = create_transfer_manager(self._client, config)
+        try:
+            yield manager
+        except KeyboardInterrupt as interrupt:
+            if not _done_within(PATIENCE, manager.__exit__, KeyboardInterrupt, interrupt, None):
+                _done_within(PATIENCE, self._abort, key)
+            raise
+        except BaseException as error:
+            manager.__exit__(type(error), error, None)
+            raise
+        manager.shutdown()
+
+    def _abort(self, key: str) -> None:
+        address = self._address(key)
+        with suppress(ClientError, BotoCoreError):
+            self._client.abort_multipart_upload(**address, UploadId=self._begun[address["Key"]])
+
+    def _note_upload(self, parsed: dict[str, Any], **_: object) -> None:
+        if "UploadId" in parsed:
+            self._begun[parsed["Key"]] = parsed["UploadId"]
+
+    @property
+    def _client(self) -> Any:  # noqa: ANN401 - boto3 has no types
+        with self._lock:
+            if self._made_client is None:
+                client = _client(self._options)
+                client.meta.events.register("after-call.s3.CreateMultipartUpload", self._note_upload)
+                self._made_client = client
+        return self._made_client
+
+    @contextmanager
+    def _asking(self, permission: str, key: str = "") -> Iterator[None]:
+        """Explain what goes wrong in the block; `permission` is what it takes."""
+        try:
+            yield
+        except (ClientError, BotoCoreError, S3TransferRetriesExceededError) as error:
+            if isinstance(error, ParamValidationError):
+                raise
+            client = self._made_client
+            raise explained(
+                self._in_words(error, key),
+                Attempt(
+                    uri=self.uri(key) if key else self.url,
+                    permission=permission,
+                    options=self._options,
+                    endpoint=client.meta.endpoint_url if client else "",
+                ),
+            ) from error
+
+    def _in_words(self, error: Exception, key: str) -> Exception:
+        """Ask by GET for the reason that the answer to a HEAD has no room for, such as an expired token."""
+        if not (key and isinstance(error, ClientError) and code_of(error).isdigit()):
+            return error
+        try:
+            self._client.get_object(**self._address(key))["Body"].close()
+        except (ClientError, BotoCoreError) as worded:
+            error = worded
+        return error
+
+
+def _client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
+    filter_python_deprecation_warnings()
+    session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=options.concurrency,
+        s3={"addressing_style": options.addressing},
+        user_agent_extra=f"envpack/{VERSION}",
+    )
+    try:
+        client = session.client("s3", endpoint_url=options.endpoint, config=config)
+    except ValueError as error:
+        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
+        raise UsageError(
+            redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
+        ) from error
+    client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
+    return client
+
+
+def _standing(options: S3Options) -> dict[str, str]:
+    """Return the parameters that go with every operation that takes them."""
+    wanted = {
+        "ExpectedBucketOwner": options.expected_bucket_owner,
+        "ServerSideEncryption": options.sse,
+        "SSEKMSKeyId": options.kms_key,
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def _complete(standing: dict[str, str], params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
+    """Add to an operation's parameters what boto3's transfers cannot be told: owner, encryption, condition.
+
+    botocore calls it before each request: "Extensibility guide" of boto3, event `before-parameter-build`.
+    """
+    takes = model.input_shape.members
+    params.update({name: value for name, value in standing.items() if name in takes})
+    if model.name in _CONDITIONAL and "IfMatch" not in params:
+        params["IfNoneMatch"] = "*"
+
+
+def _done_within(seconds: float, job: Callable[..., object], *arguments: object) -> bool:
+    """Run a job, in a thread that keeps nobody from leaving; say whether it ended in time."""
+    thread = threading.Thread(target=job, args=arguments, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def _rejection(write: Callable[..., object], **arguments: object) -> ClientError | None:
+    """Run a conditional write; return S3's answer when the key's state stood against it, None when it is done."""
+    try:
+        write(**arguments)
+    except ClientError as error:
+        if code_of(error) in _REJECTIONS:
+            return error
+        raise
+    return None
+
+
+def _content_type(key: str) -> str:
+    return _CONTENT_TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")
+
+
+def _checksum(sha256: str, *, whole: bool) -> dict[str, str]:
+    """Return how S3 is to verify a file: by its own SHA-256, or by one that boto3 takes of each part."""
+    if whole:
+        return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+    return {"ChecksumAlgorithm": "SHA256"}

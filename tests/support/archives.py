@@ -1,0 +1,99 @@
+"""Small archives around a real Python, right and wrong in every way a test wants."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rattler.package_streaming import extract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.support.channel import Channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One member of an archive, written as it is said, however wrong."""
+
+    name: str
+    data: bytes | Path = b""
+    mode: int = 0o644
+    type: bytes = tarfile.REGTYPE
+    target: str = ""
+
+    def info(self) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(self.name)
+        info.mode, info.type, info.linkname = self.mode, self.type, self.target
+        if self.type == tarfile.REGTYPE:
+            info.size = self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)
+        return info
+
+    def read(self) -> bytes:
+        return self.data.read_bytes() if isinstance(self.data, Path) else self.data
+
+
+def link(name: str, target: str) -> Entry:
+    return Entry(name=name, target=target, mode=0o777, type=tarfile.SYMTYPE)
+
+
+def hard_link(name: str, target: str) -> Entry:
+    return Entry(name=name, target=target, type=tarfile.LNKTYPE)
+
+
+def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
+    if path.suffix == ".zip":
+        _write_zip(path, entries)
+    else:
+        with gzip.open(path, "wb", compresslevel=0) as file, tarfile.open(fileobj=file, mode="w|") as tar:
+            for entry in entries:
+                tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
+    return path
+
+
+def _write_zip(path: Path, entries: Sequence[Entry]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for entry in entries:
+            is_link = entry.type == tarfile.SYMTYPE
+            info = zipfile.ZipInfo(entry.name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = ((0o120000 if is_link else 0o100000) | entry.mode) << 16
+            file.writestr(info, entry.target if is_link else entry.read())
+
+
+def contents(tree: Path) -> Iterator[Entry]:
+    """Yield an entry for every file and link of a directory."""
+    for path in sorted(tree.rglob("*")):
+        name = path.relative_to(tree).as_posix()
+        if path.is_symlink():
+            yield link(name, path.readlink().as_posix())
+        elif path.is_file():
+            yield Entry(name=name, data=path, mode=0o755 if path.stat().st_mode & 0o111 else 0o644)
+
+
+@pytest.fixture(scope="session")
+def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The starter Python as it lies in a prefix, with its bytecode."""
+    tree = tmp_path_factory.mktemp("python") / "tree"
+    (package,) = (channel.path / channel.platform).glob("python-*.conda")
+    extract(package, tree)
+    shutil.rmtree(tree / "info")
+    record = tree / "conda-meta" / f"{package.stem}.json"
+    record.parent.mkdir()
+    record.write_text('{"files": ["bin/python"]}')
+    if strip := shutil.which("strip"):  # four times smaller, where binutils are installed
+        libraries = [path for path in tree.rglob("*.so*") if not path.is_symlink()]
+        subprocess.run([strip, "--strip-debug", *libraries], check=True)
+    compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*compiling, "-s", tree, tree / "lib"], check=True)
+    return tree

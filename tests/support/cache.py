@@ -1,0 +1,37 @@
+"""What tests make or download once and keep for later runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def cache_directory() -> Path:
+    """Return where they are kept."""
+    cache = Path(os.environ.get("ENVPACK_TEST_CACHE") or platformdirs.user_cache_path("envpack-tests"))
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """Return a directory of the cache, which `make` fills if it is not there; other workers wait meanwhile.
+
+    `make` gets the path that the directory will stay at. Half a directory is never taken for a whole one.
+    """
+    path = cache_directory() / name
+    done = path / ".done"
+    with FileLock(f"{path}.lock"):
+        if not done.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+            make(path)
+            done.touch()
+    return path

@@ -1,0 +1,138 @@
+"""A real conda channel: the starter Python, and small packages built by rattler-build that do what real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import struct
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rattler import BuildString, GenericVirtualPackage, PackageName, Subdir, Version, install, solve
+from rattler.index import index_fs
+from rattler.package_streaming import extract
+from rattler_build import Stage0Recipe, ToolConfiguration
+
+import envpack.channel
+from envpack import digest, elf
+from envpack.channel import conda_file, interpreter
+from tests.support.cache import kept
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RECIPES = Path(__file__).parent / "recipes"
+
+ELF_MACHINES = {"linux-64": 62, "linux-aarch64": 183}
+"""The number of a processor in the head of an ELF file. Source: elf(5), e_machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """The channel that tests solve against and link from. It is shared: read it, do not change it."""
+
+    path: Path
+    python: str
+    """The version of the only Python in it."""
+    platform: str
+    """This machine's subdir."""
+    foreign: str
+    """The subdir whose Python cannot run here."""
+    glibc: str
+    """The oldest glibc that the Python runs on."""
+
+    @property
+    def url(self) -> str:
+        return self.path.as_uri()
+
+    def link(self, prefix: Path, *specs: str) -> None:
+        """Link the newest packages that fit, with nothing of envpack's in between."""
+        asyncio.run(self._link(prefix, specs))
+
+    async def _link(self, prefix: Path, specs: Sequence[str]) -> None:
+        glibc = GenericVirtualPackage(PackageName("__glibc"), Version(self.glibc), BuildString("0"))
+        platforms = [Subdir(self.platform), Subdir("noarch")]
+        records = await solve([self.url], list(specs), platforms=platforms, virtual_packages=[glibc])
+        with tempfile.TemporaryDirectory() as cache:
+            await install(records, prefix, cache_dir=Path(cache))
+
+
+@pytest.fixture(scope="session")
+def channel() -> Channel:
+    """One channel for all workers and runs, made anew when what it is made of has changed."""
+    home = kept(f"channel-{_ingredients()[:16]}", _make)
+    return Channel(path=home / "channel", **json.loads((home / "facts.json").read_text()))
+
+
+def _ingredients() -> str:
+    sources = [
+        *RECIPES.iterdir(),
+        Path(__file__),
+        Path(elf.__file__),
+        *Path(envpack.channel.__path__[0]).glob("*.py"),
+    ]
+    return digest.of_json(
+        {
+            "python": [sys.version, str(interpreter.ask(Path(sys.executable)).executable)],
+            "rattler-build": metadata.version("py-rattler-build"),
+            "sources": sorted(digest.of_file(path) for path in sources),
+        }
+    )
+
+
+def _make(home: Path) -> None:
+    path = home / "channel"
+    starter = envpack.channel.init(path)
+    _build(RECIPES / "recipe.yaml", path)
+    (foreign,) = set(ELF_MACHINES) - {starter.platform}
+    _write_foreign_python(path / starter.platform / starter.packages[0], path / foreign, foreign)
+    asyncio.run(index_fs(path, force=True))
+    facts = {
+        "python": starter.python,
+        "platform": starter.platform,
+        "foreign": foreign,
+        "glibc": starter.glibc,
+    }
+    (home / "facts.json").write_text(json.dumps(facts))
+
+
+def _build(recipe: Path, channel: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RATTLER_CACHE_DIR", f"{scratch}/cache")
+        built = Stage0Recipe.from_file(recipe).run_build(
+            tool_config=ToolConfiguration(allow_symlinks_on_windows=True),
+            output_dir=f"{scratch}/built",
+            channels=[channel.as_uri()],
+            no_include_recipe=True,
+        )
+        for package in (package for result in built for package in result.packages):
+            shutil.move(package, channel / package.parent.name / package.name)
+
+
+def _write_foreign_python(package: Path, directory: Path, subdir: str) -> None:
+    """Write a Python for another processor: the same library in Python, and a program that is only a head."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        extract(package, root)
+        index = json.loads((root / "info/index.json").read_text())
+        about = json.loads((root / "info/about.json").read_text())
+        shutil.rmtree(root / "info")
+        for library in root.rglob("*.so*"):
+            library.unlink()
+        program = (root / "bin/python").resolve()
+        program.write_bytes(elf_head(ELF_MACHINES[subdir]))
+        directory.mkdir(exist_ok=True)
+        conda_file.write(root, directory / package.name, index={**index, "subdir": subdir}, about=about)
+
+
+def elf_head(machine: int) -> bytes:
+    """Return the head of a 64-bit program, with nothing behind it. Source: elf(5), Elf64_Ehdr."""
+    program, version, size = 2, 1, 64
+    little_endian = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
+    return little_endian + struct.pack("<HHIQQQIHHHHHH", program, machine, version, 0, 0, 0, 0, size, *[0] * 5)

@@ -1,0 +1,108 @@
+"""Run envpack as a person does: another process, its output read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.channel import Channel
+
+ENVPACK = Path(sys.executable).with_name("envpack")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """A person's directory with a configuration for the test channel, a store and a cache."""
+
+    home: Path
+    channel: Channel
+    environment: dict[str, str]
+
+    @property
+    def store(self) -> Path:
+        return self.home / "a store"
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.environment["ENVPACK_CACHE_DIR"])
+
+    def write(self, name: str, *lines: str) -> Path:
+        path = self.home / name
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        return path
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(ENVPACK), *arguments]
+
+    def run(self, *arguments: str, **variables: str) -> Ran:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.home,
+            env={**self.environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.home,
+            env={**self.environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def build(self, *arguments: str, **variables: str) -> Any:
+        """Build, which must succeed, and return what `--output json` says."""
+        ran = self.run("build", *arguments, "--output", "json", **variables)
+        assert ran.code == 0, ran.err
+        return ran.json()
+
+    def releases(self) -> list[Path]:
+        return sorted(self.store.glob("*/*/manifest.json"))
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return this process's variables without what would steer envpack, and with a cache of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENVPACK_", "AWS_"))}
+    return {**kept, "ENVPACK_CACHE_DIR": str(cache)}
+
+
+def desk_at(home: Path, channel: Channel, cache: Path) -> Desk:
+    home.mkdir(parents=True, exist_ok=True)
+    desk = Desk(home=home, channel=channel, environment=environment(cache))
+    desk.write("envpack.yaml", "store: a store", f"channels: ['{channel.url}']", f"glibc: '{channel.glibc}'")
+    return desk
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests of one worker share."""
+    return tmp_path_factory.mktemp("a cache")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, channel: Channel, warm_cache: Path) -> Desk:
+    """An empty directory to work in, with a cache that earlier tests have warmed."""
+    return desk_at(tmp_path / "a desk", channel, warm_cache)

@@ -1,0 +1,29 @@
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
+import org.apache.hadoop.yarn.server.MiniYARNCluster;
+
+/** Runs a ResourceManager and a NodeManager, configured by the site files on the class path, until input ends. */
+final class Yarn {
+  /** Starts them, writes their whole configuration to the directory of the first argument, and prints "ready". */
+  public static void main(String[] arguments) {
+    int code = 0;
+    try (MiniYARNCluster cluster = new MiniYARNCluster("yarn", 1, 1, 1)) {
+      cluster.init(new YarnConfiguration());
+      cluster.start();
+      if (!cluster.waitForNodeManagersToConnect(60_000)) {
+        throw new IllegalStateException("the NodeManager did not register with the ResourceManager");
+      }
+      try (OutputStream file = Files.newOutputStream(Path.of(arguments[0], "yarn-site.xml"))) {
+        cluster.getConfig().writeXml(file);
+      }
+      System.out.println("ready");
+      System.in.transferTo(OutputStream.nullOutputStream());
+    } catch (Throwable failure) {
+      failure.printStackTrace();
+      code = 1;
+    }
+    System.exit(code); // the cluster leaves threads behind
+  }
+}

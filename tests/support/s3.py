@@ -1,0 +1,242 @@
+"""Two S3 servers for the tests: moto in this process, and versitygw, which checks signatures and checksums.
+
+versitygw 1.8.0 verifies signatures, expected bucket owners and every `x-amz-checksum-*`, keeps conditional writes
+apart under races, and knows multipart uploads and UploadPartCopy. It takes and forgets server-side encryption.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import platformdirs
+import pytest
+from botocore.config import Config
+from filelock import FileLock
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw"
+VERSITYGW_VERSION = "v1.8.0"
+
+ACCESS_KEY = "test-access-key"
+SECRET_KEY = "test-secret-key"
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Server:
+    """A running S3 server and the key it knows."""
+
+    endpoint: str
+    owner: str
+    """The account that its buckets belong to."""
+
+    def client(self, secret_key: str = SECRET_KEY) -> Any:  # noqa: ANN401 - boto3 has no types
+        """Return a plain boto3 client of the server, to look at it past our own code."""
+        return _client(self.endpoint, secret_key)
+
+    def new_bucket(self) -> str:
+        """Make an empty bucket and return its name."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+    def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Set the environment by which boto3, in this process and in those it starts, finds the server."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }.items():
+            monkeypatch.setenv(name, value)
+
+
+@cache
+def _client(endpoint: str, secret_key: str) -> Any:  # noqa: ANN401 - boto3 has no types
+    session = boto3.Session(ACCESS_KEY, secret_key, region_name=REGION)
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    return session.client("s3", endpoint_url=endpoint, config=config)
+
+
+@pytest.fixture(scope="session")
+def moto_s3() -> Iterator[S3Server]:
+    """Run moto's server: quick, but it takes any signature and any checksum."""
+    server = make_server(
+        "127.0.0.1", 0, _one_at_a_time(DomainDispatcherApplication(create_backend_app)), threaded=True
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield S3Server(endpoint=f"http://127.0.0.1:{server.server_port}", owner="123456789012")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _one_at_a_time(app: WSGIApplication) -> WSGIApplication:
+    """Let an application see one whole request at a time: moto looks at a key, then writes it, as two steps."""
+    lock = threading.Lock()
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with lock:
+            return list(app({**environ, "wsgi.input": io.BytesIO(body)}, start_response))
+
+    return serve
+
+
+@pytest.fixture
+def s3_store_url(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URL of an empty store in moto, with the environment set to reach it."""
+    moto_s3.prepare(monkeypatch)
+    return f"s3://{moto_s3.new_bucket()}/releases"
+
+
+@pytest.fixture(scope="session")
+def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run versitygw over an empty directory; built with Go the first time, which takes two minutes."""
+    folder = tmp_path_factory.mktemp("versitygw")
+    for name in ("data", "metadata"):
+        (folder / name).mkdir()
+    port = _free_port()
+    command = [str(_versitygw()), "--port", f"127.0.0.1:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "posix", "--sidecar", str(folder / "metadata"), str(folder / "data")], stdout=log, stderr=log
+        )
+    try:
+        _wait_for(port, server, folder / "log")
+        yield S3Server(endpoint=f"http://127.0.0.1:{port}", owner=ACCESS_KEY)
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _versitygw() -> Path:
+    """Return the program, built once per version and kept in the tests' cache."""
+    cache = Path(os.environ.get("ENVPACK_TEST_CACHE") or platformdirs.user_cache_dir("envpack-tests"))
+    program = cache / f"versitygw-{VERSITYGW_VERSION}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{program}.lock"), tempfile.TemporaryDirectory(dir=cache) as built:
+        if not program.exists():
+            environment = {**os.environ, "GOBIN": built, "CGO_ENABLED": "0"}
+            try:
+                subprocess.run(
+                    ["go", "install", f"{VERSITYGW}@{VERSITYGW_VERSION}"],
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    timeout=540,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                _cannot_run(f"no second S3 server: {error} {getattr(error, 'stderr', '') or ''}")
+            shutil.move(Path(built, "versitygw"), program)
+    return program
+
+
+def _cannot_run(reason: str) -> None:
+    """Fail where the second server is a must, skip on a machine without Go."""
+    if os.environ.get("CI") or os.environ.get("ENVPACK_ACCEPTANCE"):
+        pytest.fail(f"{reason}; it needs Go 1.25 or newer and the Go module proxy", pytrace=False)
+    pytest.skip(f"{reason}; it needs Go 1.25 or newer and the Go module proxy")
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and server.poll() is None:
+        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"versitygw did not start: {log.read_text(errors='replace')}", pytrace=False)
+
+
+class Wire:
+    """A TCP connection to a server that the test can spoil."""
+
+    def __init__(self, server: S3Server) -> None:
+        host, _, port = server.endpoint.removeprefix("http://").partition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.answers_to_lose = b""
+        """Beginning of the requests, such as `PUT `, of which the first's answer is dropped."""
+        self.cut = threading.Event()
+        """Once set, no byte passes any more, and no connection is closed."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                loses = threading.Event()
+                threading.Thread(target=self._send, args=(client, server, loses), daemon=True).start()
+                threading.Thread(target=self._answer, args=(server, client, loses), daemon=True).start()
+
+    def _send(self, client: socket.socket, server: socket.socket, loses: threading.Event) -> None:
+        with suppress(OSError), _ending(client, server):
+            while data := client.recv(65536):
+                if self.answers_to_lose and data.startswith(self.answers_to_lose):
+                    self.answers_to_lose = b""
+                    loses.set()
+                self._hold()
+                server.sendall(data)
+
+    def _answer(self, server: socket.socket, client: socket.socket, loses: threading.Event) -> None:
+        with suppress(OSError), _ending(client, server):
+            while data := server.recv(65536):
+                if loses.is_set() and not data.startswith(b"HTTP/1.1 100"):
+                    return
+                self._hold()
+                client.sendall(data)
+
+    def _hold(self) -> None:
+        while self.cut.is_set():
+            time.sleep(0.01)
+
+
+@contextmanager
+def _ending(*connections: socket.socket) -> Iterator[None]:
+    """Hang up when the block ends, even where another thread still listens."""
+    try:
+        yield
+    finally:
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()

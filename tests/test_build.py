@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from envpack import digest
+from tests.support.channel import Channel
+from tests.support.command import Desk, Ran, desk_at
+from tests.support.wheels import write_wheel
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class First:
+    """One real build that many tests look at."""
+
+    desk: Desk
+    ran: Ran
+    result: Any
+
+    @property
+    def archive(self) -> Path:
+        (archive,) = self.desk.store.glob("party/*/*.tar.gz")
+        return archive
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory, channel: Channel, warm_cache: Path) -> First:
+    desk = desk_at(tmp_path_factory.mktemp("first") / "a desk", channel, warm_cache)
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    write_wheel(
+        shelf, "party", "1", requires=["greeter"], scripts={"party": "party:main"}, files={"party.py": PARTY}
+    )
+    desk.write("party.txt", "--no-index", "--find-links ./shelf", "party", "greeter  # from conda")
+    ran = desk.run("build", "party.txt", "--spark", "3.5", "--python", channel.python, "--output", "json")
+    assert ran.code == 0, ran.err
+    return First(desk=desk, ran=ran, result=ran.json())
+
+
+PARTY = """
+import greeter
+def main():
+    print("party with", greeter.__name__)
+"""
+
+
+def unpacked(archive: Path, directory: Path) -> Path:
+    environment = directory / "environment"
+    environment.mkdir(parents=True)
+    subprocess.run(["tar", "-xzf", archive, "-C", environment], check=True)
+    return environment
+
+
+def test_the_release_lies_where_the_design_says(first: First) -> None:
+    sha256 = digest.of_file(first.archive)
+    short = sha256[:16]
+    files = sorted(path.relative_to(first.desk.store).as_posix() for path in first.desk.store.rglob("*.*"))
+    builds = [file for file in files if file.startswith("party/builds/")]
+    assert first.result["digest"] == sha256
+    assert len(builds) == 1
+    assert set(files) - set(builds) == {
+        f"party/{short}/party-{short}.tar.gz",
+        f"party/{short}/manifest.json",
+        f"party/{short}/party.lock",
+        "party/tags/latest.json",
+    }
+
+
+def test_the_result_says_where_every_package_came_from(first: First, channel: Channel) -> None:
+    assert first.result["packages"] == [
+        {"name": "greeter", "version": "2.0", "source": "conda"},
+        {"name": "party", "version": "1", "source": "pypi"},
+        {"name": "python", "version": channel.python, "source": "conda"},
+    ]
+
+
+def test_the_results_follow_their_schemas(first: First) -> None:
+    jsonschema.validate(first.result, json.loads((DOCS / "build.schema.json").read_text()))
+    (manifest,) = first.desk.releases()
+    jsonschema.validate(json.loads(manifest.read_text()), json.loads((DOCS / "manifest.schema.json").read_text()))
+    assert set(first.result["seconds"]) == {"solve", "install", "pack", "verify", "publish", "total"}
+
+
+def test_stdout_holds_the_answer_and_stderr_one_line_for_each_step(first: First) -> None:
+    steps = [line.split()[0] for line in first.ran.err.splitlines()]
+    assert {"solve", "download", "link", "wheels", "compile", "pack", "verify", "upload"} <= set(steps)
+    assert len(first.ran.err.splitlines()) < 25
+
+
+def test_the_unpacked_environment_runs_its_own_python_anywhere(first: First, tmp_path: Path) -> None:
+    environment = unpacked(first.archive, tmp_path / "a node")
+    ran = subprocess.run(
+        ["./environment/bin/python", "-c", "import sys, party, greeter; print(sys.prefix)"],
+        cwd=tmp_path / "a node",
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == str(environment)
+    script = subprocess.run(
+        [environment / "bin" / "party"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True
+    )
+    assert script.stdout == b"party with greeter\n"
+
+
+def test_the_settings_name_the_archive_under_its_digest(first: First) -> None:
+    uri = first.result["archive"]["uri"]
+    assert uri == first.archive.as_uri()
+    assert first.result["settings"]["arguments"] == ["--archives", f"{uri}#environment"]
+    assert first.result["settings"]["conf"]["spark.pyspark.python"] == "./environment/bin/python"
+
+
+def test_the_settings_of_a_published_release_are_those_that_the_build_printed(first: First) -> None:
+    ran = first.desk.run("settings", "party", "--spark", "3.5", "--output", "json")
+    assert ran.code == 0, ran.err
+    assert ran.json()["settings"] == first.result["settings"]
+    assert ran.json()["reference"] == first.result["reference"]
+
+
+def test_an_unchanged_build_ends_with_the_release_that_is_there(first: First, channel: Channel) -> None:
+    before = {path: path.stat().st_mtime_ns for path in first.desk.cache.glob("pkgs/*")}
+    start = time.monotonic()
+    again = first.desk.build("party.txt", "--spark", "3.5", "--python", channel.python)
+    assert time.monotonic() - start < 3
+    assert (again["reused"], again["reference"]) == (True, first.result["reference"])
+    assert set(again["seconds"]) == {"solve", "publish", "total"}
+    assert {path: path.stat().st_mtime_ns for path in first.desk.cache.glob("pkgs/*")} == before
+
+
+def test_the_lock_is_kept_beside_the_requirements_and_inside_the_release(first: First) -> None:
+    lock = (first.desk.home / "party.txt.lock").read_text()
+    (published,) = first.desk.store.glob("party/*/party.lock")
+    assert published.read_text() == lock
+
+
+def test_list_and_show_tell_what_the_store_holds(first: First) -> None:
+    listed = first.desk.run("list")
+    shown = first.desk.run("show", "party:latest")
+    assert first.result["reference"] in listed.out
+    assert "latest" in listed.out
+    for words in (first.result["digest"], first.archive.as_uri(), "greeter", "conda", "party", "pypi"):
+        assert words in shown.out
+    assert first.desk.run("list", "--output", "json").json()["releases"][0]["tags"] == ["latest"]
+    assert first.desk.run("show", "party", "--output", "json").json()["archive"]["sha256"] == first.result["digest"]
+
+
+def test_text_output_is_lines_that_paste_into_a_shell(first: First) -> None:
+    ran = first.desk.run("settings", "party")
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {ran.out}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert words.splitlines()[:2] == ["--archives", f"{first.result['archive']['uri']}#environment"]
+    assert "spark.pyspark.python=./environment/bin/python" in words.splitlines()
+
+
+def test_the_archive_holds_nothing_of_the_machine_that_made_it(first: First) -> None:
+    own = [str(first.desk.home).encode(), str(first.desk.cache).encode(), b"/scratch/"]
+    with tarfile.open(first.archive) as archive:
+        for member in archive:
+            assert (member.uid, member.gid, member.uname, member.gname) == (0, 0, "", "")
+            data = archive.extractfile(member) if member.isfile() else None
+            if data:
+                content = data.read()
+                assert not [path for path in own if path in content], member.name
+
+
+def test_a_dry_run_changes_nothing(desk: Desk, channel: Channel) -> None:
+    desk.write("r.txt", "greeter")
+    ran = desk.run("build", "r.txt", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert "greeter 2.0" in ran.out + ran.err
+    assert not desk.store.exists() or not list(desk.store.rglob("*.*"))
+    assert not (desk.home / "r.txt.lock").exists()
+
+
+def test_locked_fails_when_the_lock_is_missing_or_stale_and_upgrade_mends_it(desk: Desk) -> None:
+    desk.write("r.txt", "greeter <2")
+    missing = desk.run("lock", "r.txt", "--locked")
+    assert (missing.code, "is missing" in missing.err) == (3, True)
+    assert desk.run("lock", "r.txt").code == 0
+    assert desk.run("lock", "r.txt", "--locked").code == 0
+    desk.write("r.txt", "greeter")
+    stale = desk.run("lock", "r.txt", "--locked")
+    assert (stale.code, "does not match" in stale.err) == (3, True)
+    assert "envpack lock" in stale.err
+    assert desk.run("lock", "r.txt").code == 0
+    assert "greeter-2.0" in (desk.home / "r.txt.lock").read_text()
+
+
+def test_a_good_lock_is_used_without_asking_any_channel(desk: Desk, channel: Channel) -> None:
+    desk.write("r.txt", "greeter <2")
+    assert desk.run("lock", "r.txt").code == 0
+    ran = desk.run("lock", "r.txt", "--output", "json")
+    assert ran.json()["solved"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines", "code", "words"),
+    [
+        (["r.txt"], ["a b c", "-e ."], 3, ["r.txt:1: ", "r.txt:2: "]),
+        (["nowhere.txt"], [], 3, ["nowhere.txt"]),
+        (["r.txt"], ["greeter >9", "--no-index"], 4, ["greeter"]),
+        (["r.txt", "--channel", "http://127.0.0.1:9/c"], ["greeter"], 5, ["127.0.0.1:9", "hint:"]),
+        (["r.txt", "--store", "ftp://x"], ["greeter"], 2, ["ftp://x"]),
+        (["r.txt", "--name", "A B"], ["greeter"], 2, ["'A B'"]),
+        (["r.txt", "--platform", "win-64"], ["greeter"], 2, ["win-64"]),
+        (["r.txt", "--launcher", "standalone", "--format", "zip", "--spark", "3.5"], ["greeter"], 2, ["zip"]),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code_and_its_words(
+    desk: Desk, arguments: list[str], lines: list[str], code: int, words: list[str]
+) -> None:
+    desk.write("r.txt", *lines)
+    ran = desk.run("build", *arguments)
+    assert (ran.code, ran.out) == (code, ""), ran.err
+    assert "Traceback" not in ran.err
+    for word in words:
+        assert word in ran.err
+
+
+def test_help_is_instant_and_version_is_told(desk: Desk) -> None:
+    times = []
+    for _ in range(5):
+        start = time.monotonic()
+        ran = desk.run("--help")
+        times.append(time.monotonic() - start)
+        assert "build" in ran.out
+    assert sorted(times)[0] < 0.2
+    assert desk.run("--version").out.startswith("envpack ")
+
+
+@pytest.mark.parametrize(
+    "command", ["build", "lock", "settings", "list", "show", "pack", "channel init", "completion"]
+)
+def test_every_commands_help_has_an_example(desk: Desk, command: str) -> None:
+    ran = desk.run(*command.split(), "--help")
+    assert "Example: " in ran.out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(desk: Desk, shell: str) -> None:
+    assert "_ENVPACK_COMPLETE" in desk.run("completion", shell).out
+    completed = desk.run(_ENVPACK_COMPLETE=f"{shell}_complete", COMP_WORDS="envpack bu", COMP_CWORD="1")
+    assert "build" in completed.out
+
+
+def test_importing_the_library_imports_no_heavy_part() -> None:
+    code = "import sys, envpack; print(sorted({'click', 'rich', 'boto3', 'rattler'} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
