@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.support.command",
     "tests.support.s3",
     "tests.support.spark",
+    "tests.support.yarn",
 ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -12,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+import envpack
 from envpack import digest
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
@@ -174,6 +176,94 @@ def test_the_archive_holds_nothing_of_the_machine_that_made_it(first: First) -> 
             if data:
                 content = data.read()
                 assert not [path for path in own if path in content], member.name
+
+
+def test_an_environment_for_another_platform_is_built_and_said_to_be_only_inspected(desk: Desk) -> None:
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[desk.channel.foreign]
+    minor = "cp{}{}".format(*desk.channel.python.split("."))
+    write_wheel(
+        shelf, "native", "1", tag=f"{minor}-{minor}-manylinux_2_17_{machine}", files={"native.py": "X = 1\n"}
+    )
+    write_wheel(shelf, "pure", "1")
+    desk.write("r.txt", "--no-index", "--find-links shelf", "native", "pure", "greeter")
+    built = desk.build("r.txt", "--platform", desk.channel.foreign)
+    assert {package["name"] for package in built["packages"]} == {"native", "pure", "greeter", "python"}
+    assert any(f"not run: made for {desk.channel.foreign}" in note for note in built["notes"])
+    assert desk.run("show", "r", "--output", "json").json()["verified"] == "inspected"
+    (archive,) = desk.store.glob("r/*/*.tar.gz")
+    with tarfile.open(archive) as members:
+        names = members.getnames()
+    library = f"lib/python{minor[2]}.{minor[3:]}/site-packages"
+    assert {f"{library}/native.py", f"{library}/__pycache__/native.{minor.replace('cp', 'cpython-')}.pyc"} <= set(
+        names
+    )
+
+
+def test_a_build_that_does_not_work_on_a_node_is_not_published(desk: Desk) -> None:
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    write_wheel(shelf, "broken", "1", files={"broken.py": "import nowhere_to_be_found\n"})
+    desk.write("r.txt", "--no-index", "--find-links shelf", "broken")
+    ran = desk.run("build", "r.txt")
+    assert (ran.code, ran.out) == (7, "")
+    assert "nowhere_to_be_found" in ran.err
+    assert desk.releases() == []
+    assert desk.run("build", "r.txt", "--no-verify").code == 0
+    assert len(desk.releases()) == 1
+    assert desk.run("build", "r.txt").code == 7
+
+
+def test_a_post_link_script_is_not_run_and_is_reported(desk: Desk) -> None:
+    desk.write("r.yml", "dependencies: [post-linked]")
+    built = desk.build("r.yml")
+    assert any("post-linked has a post-link script" in note for note in built["notes"])
+
+
+def test_an_environment_files_variables_are_in_the_settings(desk: Desk) -> None:
+    desk.write("r.yml", "name: from-yml", "dependencies: [greeter]", "variables:", "  GREETING: hello")
+    built = desk.build("r.yml")
+    assert built["name"] == "from-yml"
+    assert built["settings"]["conf"]["spark.executorEnv.GREETING"] == "hello"
+
+
+def test_a_links_escape_is_refused(desk: Desk) -> None:
+    for name in ("hostile-absolute", "hostile-climbing"):
+        desk.write("r.yml", f"dependencies: [{name}]")
+        ran = desk.run("build", "r.yml")
+        assert ran.code == 6, ran.err
+    assert desk.releases() == []
+
+
+def test_an_s3_store_serves_as_a_directory_does(desk: Desk, s3_store_url: str) -> None:
+    desk.write("r.txt", "greeter")
+    s3 = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    built = desk.build("r.txt", "--store", s3_store_url, **s3)
+    assert built["archive"]["uri"].startswith("s3://")
+    assert built["settings"]["arguments"][1].startswith("s3a://")
+    again = desk.build("r.txt", "--store", s3_store_url, **s3)
+    assert (again["reused"], again["reference"]) == (True, built["reference"])
+    listed = desk.run("list", "--store", s3_store_url, **s3)
+    assert built["reference"] in listed.out
+
+
+def test_a_store_that_does_not_answer_is_named(desk: Desk) -> None:
+    desk.write("r.txt", "greeter")
+    keys = {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret-key", "AWS_REGION": "us-east-1"}
+    ran = desk.run("build", "r.txt", "--store", "s3://bucket/x", "--s3-endpoint-url", "http://127.0.0.1:9", **keys)
+    assert ran.code == 9
+    assert "127.0.0.1:9" in ran.err
+    assert "secret-key" not in ran.err
+
+
+def test_the_library_builds_what_the_command_line_builds(first: First, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(first.desk.home)
+    monkeypatch.setenv("ENVPACK_CACHE_DIR", str(first.desk.cache))
+    built = envpack.build("party.txt", spark="3.5", python=first.result["python"])
+    assert built.reused
+    assert built.release is not None
+    assert built.release.manifest.reference == first.result["reference"]
 
 
 def test_a_dry_run_changes_nothing(desk: Desk, channel: Channel) -> None:

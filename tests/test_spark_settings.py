@@ -59,7 +59,7 @@ def manifest(
     )
 
 
-def made(launcher: str, uri: str = S3, driver_python: str | None = None, **changes: Any) -> Settings:  # noqa: ANN401 - the manifest's
+def made(launcher: str, uri: str = S3, driver_python: str | None = None, **changes: Any) -> Settings:
     """Return the settings for a release; `changes` are the manifest's."""
     return settings_for(manifest(**changes), uri, launcher=launcher, driver_python=driver_python)
 
@@ -240,6 +240,14 @@ def test_a_local_driver_is_not_told_of_files_that_are_not_there(launcher: str) -
     assert settings.env == {"MODE": "fast"}
     assert any(note.endswith("where you start it: MODE=fast") for note in settings.notes)
     assert not [name for name in settings.conf if "appMasterEnv" in name]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_an_environment_cannot_choose_another_python(launcher: str) -> None:
+    settings = made(launcher, variables={"PYSPARK_PYTHON": "python3", "PYSPARK_DRIVER_PYTHON": "jupyter"})
+    plain = made(launcher)
+    assert (settings.conf, settings.env, settings.alternatives) == (plain.conf, plain.env, plain.alternatives)
+    assert [warning.split()[3] for warning in settings.warnings[:2]] == ["PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON"]
 
 
 # --- quoting -------------------------------------------------------------------------------------------------
@@ -447,6 +455,15 @@ def test_an_unknown_spark_is_taken_for_the_newest_without_a_word() -> None:
     assert made("standalone", python="3.14.0").warnings == ()
 
 
+@pytest.mark.parametrize("value", ["$HOME/x", 'say "x"', "`date`", "a\\b"])
+def test_a_variable_that_yarn_would_change_is_warned_of(value: str) -> None:
+    """Hadoop's ContainerLaunch writes `export NAME="VALUE"` and escapes nothing."""
+    for launcher, expected in (("yarn-cluster", 1), ("yarn-client", 1), ("standalone", 0)):
+        warnings = made(launcher, variables={"A": value, "B": "it's; plain"}).warnings
+        assert sum("YARN's shell changes the variable A" in warning for warning in warnings) == expected
+        assert not any("variable B" in warning for warning in warnings)
+
+
 # --- the driver's Python -------------------------------------------------------------------------------------
 
 
@@ -458,7 +475,8 @@ def stand_in(directory: Path, name: str, says: str) -> Path:
     return program
 
 
-def test_auto_finds_a_python_of_the_packed_version() -> None:
+def test_auto_finds_a_python_of_the_packed_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     found = choose_driver_python("auto", MINOR)
     assert found is not None
     answer = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
@@ -492,7 +510,9 @@ def test_a_driver_python_that_is_no_python_is_refused() -> None:
 def test_a_right_driver_python_is_named_by_its_absolute_path(monkeypatch: pytest.MonkeyPatch) -> None:
     python = Path(sys.executable)
     monkeypatch.chdir(python.parent)
-    assert choose_driver_python(f"./{python.name}", MINOR) == str(python)
+    found = Path(str(choose_driver_python(f"./{python.name}", MINOR)))
+    assert found.is_absolute()
+    assert found.samefile(python)
 
 
 def test_a_driver_python_of_another_machine_is_taken_as_it_is() -> None:

@@ -62,11 +62,10 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
 
 
 def _write_zip(path: Path, entries: Sequence[Entry]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with zipfile.ZipFile(path, "w") as file:
         for entry in entries:
             is_link = entry.type == tarfile.SYMTYPE
             info = zipfile.ZipInfo(entry.name)
-            info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = ((0o120000 if is_link else 0o100000) | entry.mode) << 16
             file.writestr(info, entry.target if is_link else entry.read())
 

@@ -30,7 +30,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -50,7 +50,7 @@ class S3Server:
     owner: str
     """The account that its buckets belong to."""
 
-    def client(self, secret_key: str = SECRET_KEY) -> Any:  # noqa: ANN401 - boto3 has no types
+    def client(self, secret_key: str = SECRET_KEY) -> Any:
         """Return a plain boto3 client of the server, to look at it past our own code."""
         return _client(self.endpoint, secret_key)
 
@@ -60,11 +60,9 @@ class S3Server:
         self.client().create_bucket(Bucket=name)
         return name
 
-    def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Set the environment by which boto3, in this process and in those it starts, finds the server."""
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        for name, value in {
+    def variables(self) -> dict[str, str]:
+        """Return the environment variables by which boto3 finds the server."""
+        return {
             "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -72,12 +70,18 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }.items():
+        }
+
+    def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Set the environment by which boto3, in this process and in those it starts, finds the server."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name, value in self.variables().items():
             monkeypatch.setenv(name, value)
 
 
 @cache
-def _client(endpoint: str, secret_key: str) -> Any:  # noqa: ANN401 - boto3 has no types
+def _client(endpoint: str, secret_key: str) -> Any:
     session = boto3.Session(ACCESS_KEY, secret_key, region_name=REGION)
     config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
     return session.client("s3", endpoint_url=endpoint, config=config)
@@ -188,28 +192,43 @@ class Wire:
         host, _, port = server.endpoint.removeprefix("http://").partition(":")
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = [self._listener]
+        self._threads: list[threading.Thread] = []
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.answers_to_lose = b""
         """Beginning of the requests, such as `PUT `, of which the first's answer is dropped."""
         self.cut = threading.Event()
-        """Once set, no byte passes any more, and no connection is closed."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        """While it is set, no byte passes and no connection is closed."""
+        self._start(self._accept)
 
     def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
+        """Hang up and take no more connections."""
+        self.cut.clear()
+        while self._threads:
+            for connection in self._connections:
+                _hang_up(connection)
+            self._threads.pop().join()
+        for connection in self._connections:
+            connection.close()
+
+    def _start(self, job: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=job, args=arguments, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._connections.append(client)
                 server = socket.create_connection(self._target)
+                self._connections.append(server)
                 loses = threading.Event()
-                threading.Thread(target=self._send, args=(client, server, loses), daemon=True).start()
-                threading.Thread(target=self._answer, args=(server, client, loses), daemon=True).start()
+                self._start(self._send, client, server, loses)
+                self._start(self._answer, server, client, loses)
 
     def _send(self, client: socket.socket, server: socket.socket, loses: threading.Event) -> None:
-        with suppress(OSError), _ending(client, server):
+        with suppress(OSError), _hanging_up(client, server):
             while data := client.recv(65536):
                 if self.answers_to_lose and data.startswith(self.answers_to_lose):
                     self.answers_to_lose = b""
@@ -218,7 +237,7 @@ class Wire:
                 server.sendall(data)
 
     def _answer(self, server: socket.socket, client: socket.socket, loses: threading.Event) -> None:
-        with suppress(OSError), _ending(client, server):
+        with suppress(OSError), _hanging_up(client, server):
             while data := server.recv(65536):
                 if loses.is_set() and not data.startswith(b"HTTP/1.1 100"):
                     return
@@ -231,12 +250,15 @@ class Wire:
 
 
 @contextmanager
-def _ending(*connections: socket.socket) -> Iterator[None]:
-    """Hang up when the block ends, even where another thread still listens."""
+def _hanging_up(*connections: socket.socket) -> Iterator[None]:
     try:
         yield
     finally:
         for connection in connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            _hang_up(connection)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection for both sides; only closing it would not, as long as another thread listens to it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

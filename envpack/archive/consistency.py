@@ -1,0 +1,173 @@
+"""Is the prefix what its packages say? If not, which package spoiled which."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpack.errors import PackingFailed
+from envpack.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_MOST = 4
+"""How many files of one kind of trouble are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A package in the prefix and the files it brought."""
+
+    name: str
+    """Name and version, and that it is a wheel if it is one."""
+    project: str
+    """The normalised name."""
+    files: dict[str, str]
+    """SHA-256 in hex by path from the prefix; empty where it is not known."""
+
+
+def conda_packages(records: Sequence[dict[str, Any]]) -> list[Installed]:
+    """Return what conda put into a prefix."""
+    return [
+        Installed(
+            name=f"{record['name']} {record['version']}",
+            project=_normalised(record["name"]),
+            files=_files(record),
+        )
+        for record in records
+    ]
+
+
+def wheels(prefix: Path, conda: Sequence[Installed]) -> list[Installed]:
+    """Return what pip or uv put into a prefix: the distributions whose `RECORD` no conda package brought."""
+    managed = {path for package in conda for path in package.files}
+    found = sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"))
+    return [_wheel(path, prefix) for path in found if path.relative_to(prefix).as_posix() not in managed]
+
+
+def check(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> None:
+    """See that every file of every conda package is there and that no wheel has overwritten one.
+
+    Bytecode does not count. Where two conda packages bring the same file, what is in the prefix is what runs.
+    Raises PackingFailed naming the package, the files and the package that is to blame.
+    """
+    problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi)]
+    if problems:
+        raise PackingFailed(
+            "the environment is not what its packages say:\n" + "\n".join(f"- {problem}" for problem in problems),
+            hint="install each package from one place only, conda or PyPI, into a new environment",
+        )
+
+
+def check_nothing_leads_out(prefix: Path, pypi: Sequence[Installed]) -> None:
+    """See that no package's code lies outside the prefix: editable installations, `.pth` and `.egg-link` files.
+
+    Raises PackingFailed naming the package.
+    """
+    problems = [*_editable(prefix), *_paths_outside(prefix, pypi)]
+    if problems:
+        raise PackingFailed(
+            "\n".join(problems), hint="build a wheel of it (`pip wheel DIR`) and install that instead"
+        )
+
+
+def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+    for package in conda:
+        gone = sorted(
+            path for path in package.files if not _is_bytecode(path) and not os.path.lexists(prefix / path)
+        )
+        if gone:
+            culprit = next((other for other in pypi if other.project == package.project), None)
+            blame = f"; {culprit.name} was installed over it" if culprit else ""
+            yield f"{package.name} lacks {_listed(gone)}{blame}"
+
+
+def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+    for package in conda:
+        for wheel in pypi:
+            shared = package.files.keys() & wheel.files.keys()
+            changed = sorted(
+                path
+                for path in shared
+                if not _is_bytecode(path) and not (package.files[path] and package.files[path] == wheel.files[path])
+            )
+            if changed:
+                yield f"{_listed(changed)} of {package.name} was overwritten by {wheel.name}"
+
+
+def _editable(prefix: Path) -> Iterator[str]:
+    for path in sorted(prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json")):
+        try:
+            facts = json.loads(path.read_bytes())
+        except ValueError:
+            continue
+        if isinstance(facts, dict) and facts.get("dir_info", {}).get("editable") is True:
+            name = path.parent.name.removesuffix(".dist-info").replace("-", " ")
+            place = redact(str(facts.get("url")))
+            yield f"{name} is installed in editable mode: its code is in {place}, outside the environment"
+    for path in sorted(prefix.glob("lib/python*/site-packages/*.egg-link")):
+        yield f"{path.stem} is installed in development mode: {path.name} leads out of the environment"
+
+
+def _paths_outside(prefix: Path, pypi: Sequence[Installed]) -> Iterator[str]:
+    inside = prefix.resolve()
+    for path in sorted(prefix.glob("lib/python*/site-packages/*.pth")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if not line.strip() or line.startswith(("#", "import ", "import\t")):
+                continue
+            if not (path.parent / line.rstrip()).resolve().is_relative_to(inside):
+                relative = path.relative_to(prefix).as_posix()
+                owner = next((wheel.name for wheel in pypi if relative in wheel.files), "no package")
+                yield f"{relative} (of {owner}) puts {line.strip()} on the path, which is outside the environment"
+
+
+def _wheel(record: Path, prefix: Path) -> Installed:
+    project, _, version = record.parent.name.removesuffix(".dist-info").partition("-")
+    with record.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.reader(file) if row]
+    files = {_from_prefix(row[0], record, prefix): _hex_digest(row[1] if len(row) > 1 else "") for row in rows}
+    return Installed(
+        name=f"the wheel {project} {version}",
+        project=_normalised(project),
+        files={path: digest for path, digest in files.items() if not path.startswith("../")},
+    )
+
+
+def _from_prefix(path: str, record: Path, prefix: Path) -> str:
+    return Path(os.path.relpath(os.path.normpath(record.parent.parent / path), prefix)).as_posix()
+
+
+def _hex_digest(field: str) -> str:
+    algorithm, _, digest = field.partition("=")
+    if algorithm != "sha256":
+        return ""
+    try:
+        return base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)).hex()
+    except binascii.Error:
+        return ""
+
+
+def _files(record: dict[str, Any]) -> dict[str, str]:
+    paths = record.get("paths_data", {}).get("paths", ())
+    digests = {entry["_path"]: entry.get("sha256_in_prefix") or entry.get("sha256") or "" for entry in paths}
+    return {path: digests.get(path, "") for path in record["files"]}
+
+
+def _is_bytecode(path: str) -> bool:
+    return path.endswith(".pyc")
+
+
+def _normalised(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
+    return ", ".join(paths[:_MOST]) + more

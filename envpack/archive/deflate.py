@@ -1,0 +1,97 @@
+"""Deflate bytes in blocks on several threads; how many threads never shows in the result.
+
+Every block is deflated by a stream of its own that knows the 32 KiB before it, as pigz does, so the pieces join to
+one deflate stream. The compressor is zlib-ng, whose output is the same on every processor since 2.2
+(https://github.com/zlib-ng/zlib-ng/pull/1681); ISA-L's differs with the instruction set it finds. A stream is used
+once, because one that is used again may remember (https://github.com/zlib-ng/zlib-ng/issues/2100), which is why
+this is not `gzip_ng_threaded` of the same library.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zlib_ng import zlib_ng
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BLOCK = 1 << 20
+"""Bytes of input that are deflated at once."""
+
+WINDOW = 1 << 15
+"""How far back deflate can refer."""
+
+LEVEL = 5
+"""The fastest level of zlib-ng whose archives are smaller than those of zlib's level 4, conda-pack's default."""
+
+VERSION = str(zlib_ng.ZLIBNG_RUNTIME_VERSION)
+"""The version of zlib-ng: another one may give other bytes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a stream."""
+
+    data: bytes
+    before: bytes
+    """The last bytes of the stream before this piece, at most `WINDOW`."""
+    last: bool
+    """Whether the stream ends with this piece."""
+
+
+@dataclass(frozen=True)
+class Deflated:
+    """A deflated piece."""
+
+    data: bytes
+    size: int
+    """Bytes before deflating."""
+    crc: int
+    """CRC-32 of the bytes before deflating."""
+    last: bool
+
+
+def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
+    """Cut a stream into blocks of equal size, the last one excepted; an empty stream is one empty block."""
+    waiting = bytearray()
+    before = b""
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) > BLOCK:
+            data = bytes(waiting[:BLOCK])
+            del waiting[:BLOCK]
+            yield Block(data, before, last=False)
+            before = data[-WINDOW:]
+    yield Block(bytes(waiting), before, last=True)
+
+
+def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:
+    """Deflate blocks on `threads` threads and yield them in their order; a few per thread are in memory at once."""
+    waiting: deque[Future[Deflated]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
+        try:
+            for block in stream:
+                waiting.append(pool.submit(_deflate, block, level))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def combine(crc: int, piece: Deflated) -> int:
+    """Return the CRC-32 of a stream of which `crc` is known and that `piece` continues."""
+    return int(zlib_ng.crc32_combine(crc, piece.crc, piece.size))
+
+
+def _deflate(block: Block, level: int) -> Deflated:
+    stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS, zdict=block.before)
+    # A sync flush ends the piece on a byte, so that the next one can follow.
+    ending = zlib_ng.Z_FINISH if block.last else zlib_ng.Z_SYNC_FLUSH
+    data = stream.compress(block.data) + stream.flush(ending)
+    return Deflated(data, len(block.data), zlib_ng.crc32(block.data), block.last)

@@ -1,0 +1,89 @@
+"""What packages say about themselves in a prefix, without what belongs to the building machine."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import posixpath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from envpack.lock import public
+from envpack.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+DROPPED_FROM_WHEELS = frozenset({"uv_cache.json", "uv_build.json"})
+"""Files that uv puts into a `*.dist-info` for its own use."""
+
+# Where the package was on this machine, how it was linked, and when and by which words it was asked for.
+_LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus")
+
+
+def conda_record(data: bytes, kept: Collection[str]) -> bytes:
+    """Return a `conda-meta/*.json` that is the same on every machine.
+
+    `kept` are the paths of the archive: files that are not in it, such as other bytecode, are no longer listed.
+    """
+    record: dict[str, Any] = json.loads(data)
+    for name in _LOCAL_FIELDS:
+        record.pop(name, None)
+    record.update(extracted_package_dir="", package_tarball_full_path="", link={"source": "", "type": 1})
+    if record.get("url"):
+        record["url"] = public(redact(record["url"]))
+    if record.get("channel"):
+        record["channel"] = _public_channel(record["channel"])
+    record["files"] = sorted(set(record.get("files", ())) & set(kept))
+    paths = record.get("paths_data", {})
+    if "paths" in paths:
+        paths["paths"] = [_path_entry(entry) for entry in sorted(paths["paths"], key=lambda entry: entry["_path"])]
+    return (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _public_channel(channel: str) -> str:
+    scheme = urlsplit(channel).scheme
+    local = scheme == "file" or (not scheme and channel.startswith("/"))
+    return "file:///" if local else redact(channel)
+
+
+def _path_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Drop the digests that depend on the prefix: of files with its path in them, and of what linking made."""
+    dropped = {"sha256_in_prefix"}
+    if entry.get("path_type") not in ("hardlink", "softlink", "directory"):
+        dropped |= {"sha256", "size_in_bytes"}
+    return {name: value for name, value in entry.items() if name not in dropped}
+
+
+def names_this_machine(direct_url: bytes) -> bool:
+    """Say whether a `direct_url.json` (PEP 610) names a local file, or cannot be read."""
+    try:
+        url = json.loads(direct_url)["url"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    return urlsplit(url).scheme not in ("http", "https") and "+" not in urlsplit(url).scheme
+
+
+def record_of_wheel(data: bytes, dist_info: str, changed: Mapping[str, bytes], kept: Collection[str]) -> bytes:
+    """Return a wheel's `RECORD` for the files as they are in the archive, sorted by path.
+
+    `dist_info` is the directory of the `RECORD`; `changed` has the contents that are not as installed. Paths
+    that are not in `kept` lose their line, and so does bytecode, as the format allows
+    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
+    """
+    lines = []
+    for row in csv.reader(io.StringIO(data.decode())):
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(dist_info), row[0])) if row else ""
+        if path not in kept or path.endswith(".pyc"):
+            continue
+        if path in changed and row[1]:
+            content = changed[path]
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            row[1:] = [f"sha256={digest}", str(len(content))]
+        lines.append(row)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(sorted(lines))
+    return text.getvalue().encode()

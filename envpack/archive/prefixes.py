@@ -1,0 +1,55 @@
+"""Find a prefix's path in files, and put a placeholder in its place."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.archive.members import CHUNK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TEXT_AT_MOST = 64 << 20
+"""A file that is larger is no text that needs a prefix, in bytes."""
+
+
+def contains(path: Path, wanted: bytes) -> bool:
+    """Say whether a file contains `wanted`; it is read in pieces."""
+    tail = b""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            piece = tail + chunk
+            if wanted in piece:
+                return True
+            tail = piece[1 - len(wanted) :] if len(wanted) > 1 else b""
+    return False
+
+
+def text(path: Path, size: int) -> bytes | None:
+    """Return the content of a file that is text (UTF-8, as conda-pack has it), else None."""
+    if size > _TEXT_AT_MOST:
+        return None
+    data = path.read_bytes()
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return None
+    return data
+
+
+def unlinked(data: bytes, prefix: bytes, placeholder: bytes) -> bytes:
+    """Return a binary as it was before it was linked: with its placeholder instead of `prefix`, of the same length.
+
+    This undoes what conda does when it links: it replaces the placeholder inside NUL-terminated strings and fills
+    them up with NULs (conda_pack/prefixes.py, `binary_replace`). A string without that room is left alone.
+    """
+
+    def restored(match: re.Match[bytes]) -> bytes:
+        count = match["string"].count(prefix)
+        room = count * (len(placeholder) - len(prefix))
+        if len(match["end"]) <= room:
+            return match[0]
+        return match["string"].replace(prefix, placeholder) + match["end"][room:]
+
+    return re.sub(b"(?P<string>" + re.escape(prefix) + rb"[^\0]*)(?P<end>\0+)", restored, data)

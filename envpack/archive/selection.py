@@ -1,0 +1,272 @@
+"""What goes into an archive: conda-pack's choice of a prefix's files, each as it is to be unpacked.
+
+The only home of conda_pack. It lists the files, and writes the `conda-unpack` and `activate` scripts. What it would
+read whole, or take as it is from this machine, is handled here:
+
+- Files without a placeholder come from the prefix, because that is what runs. Those with one come from the package
+  cache, or are turned back where the cache no longer has the package.
+- Scripts in `bin/` get an interpreter line that works anywhere.
+- Other texts that name the prefix get a placeholder instead, for `conda-unpack`.
+- Metadata is freed from what belongs to this machine; locks and caches of installers stay behind.
+- Bytecode is taken only where it is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, File, Packer
+from conda_pack.prefixes import replace_prefix
+
+from envpack.archive import consistency, metadata, prefixes
+from envpack.archive.members import Member, arrange, with_data
+from envpack.archive.members import file as member_of
+from envpack.archive.scripts import relocatable
+from envpack.errors import PackingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from envpack.progress import Progress
+
+_LEFT_OUT = frozenset({".lock"})
+"""What installers leave in a prefix for their own use."""
+
+_KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
+"""Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
+
+_UNCHECKED = (1).to_bytes(4, "little")
+"""The flags of a pyc that holds no time and is not compared with its source (PEP 552)."""
+
+
+def select(prefix: Path, *, bytecode: Path | None, progress: Progress) -> list[Member]:
+    """Return the members of the archive of a prefix, in their order.
+
+    `bytecode` is a directory in the prefix's layout that holds pyc files; by default the prefix's own are taken.
+    Raises PackingFailed when the prefix is none, is not consistent or leads out of itself.
+    """
+    records = _records(prefix)
+    conda = consistency.conda_packages(records)
+    pypi = consistency.wheels(prefix, conda)
+    consistency.check(prefix, conda, pypi)
+    consistency.check_nothing_leads_out(prefix, pypi)
+    # What conda-pack would ask for is checked above, and a missing cache is handled below.
+    environment = CondaEnv.from_prefix(
+        str(prefix), on_missing_cache="ignore", ignore_editable_packages=True, ignore_missing_files=True
+    )
+    selection = _Selection(prefix, _placeholders(records), progress)
+    members = [
+        selection.member(list(files)) for _, files in groupby(environment.files, key=lambda file: file.target)
+    ]
+    chosen = {member.path: member for member in members if member is not None}
+    chosen |= {member.path: member for member in _bytecode(bytecode or prefix, chosen)}
+    chosen |= {member.path: member for member in selection.conda_unpack()}
+    return arrange(_with_public_metadata(chosen, {path for package in conda for path in package.files}))
+
+
+@dataclass
+class _Selection:
+    """Turns conda-pack's files into members, and remembers which of them `conda-unpack` has to rewrite."""
+
+    prefix: Path
+    placeholders: dict[str, tuple[str, str]]
+    """By path: the placeholder that linking has replaced, and the kind of the file, `text` or `binary`."""
+    progress: Progress
+    rewritten: list[tuple[str, str, str]] = field(default_factory=list)
+    """What `conda-unpack` does: path, placeholder, kind."""
+
+    def __post_init__(self) -> None:
+        self.names = sorted({str(self.prefix), os.path.realpath(self.prefix)}, key=len, reverse=True)
+
+    def member(self, candidates: list[File]) -> Member | None:
+        """Return the member for the files that packages have for one path; None if it stays behind."""
+        path = candidates[0].target
+        if _stays_behind(path):
+            return None
+        here = self.prefix / path
+        status = here.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            link = str(here.readlink())
+            if link not in [file.source for file in candidates]:
+                return Member(path=path, kind="link", link=self._relative(link, path))
+            status = here.stat()  # linked softly from the package cache: the file is meant
+        if stat.S_ISDIR(status.st_mode):
+            return Member(path=path, kind="directory") if Path(path).name != "__pycache__" else None
+        if not stat.S_ISREG(status.st_mode):
+            raise PackingFailed(f"{path} is neither a file nor a link nor a directory", hint="remove it")
+        file = candidates[0] if len(candidates) == 1 else self._provider(candidates, here)
+        plain = Member(path=path, source=here, size=status.st_size, executable=bool(status.st_mode & 0o111))
+        return self._member(file, plain)
+
+    def conda_unpack(self) -> Iterator[Member]:
+        """Yield conda-pack's own scripts."""
+        written: list[Member] = []
+        packer = Packer(str(self.prefix), _Collector(written))
+        packer.prefixes = sorted(self.rewritten)
+        packer.finish()
+        for member in written:
+            data = relocatable(member.data or b"", ())
+            yield member_of(member.path, data, executable=member.path == "bin/conda-unpack")
+
+    def _member(self, file: File, plain: Member) -> Member:
+        if file.file_mode in ("text", "binary") and file.prefix_placeholder:
+            return self._from_cache(file, plain)
+        if plain.path in self.placeholders:
+            return self._turned_back(plain, *self.placeholders[plain.path])
+        if file.file_mode is None or plain.path.startswith("conda-meta/"):
+            return plain
+        return self._unmanaged(plain)
+
+    def _from_cache(self, file: File, plain: Member) -> Member:
+        source = Path(file.source)
+        placeholder = file.prefix_placeholder
+        if file.file_mode == "text" and _is_script(plain.path):
+            return self._text(plain, source.read_bytes(), placeholder)
+        if prefixes.contains(source, placeholder.encode()):
+            self.rewritten.append((plain.path, placeholder, file.file_mode))
+        return Member(path=plain.path, source=source, size=source.stat().st_size, executable=plain.executable)
+
+    def _turned_back(self, plain: Member, placeholder: str, kind: str) -> Member:
+        """Undo the linking of a file whose package is no longer in the cache."""
+        here = self.prefix / plain.path
+        if kind == "text":
+            return self._text(plain, self._with_placeholder(here.read_bytes(), placeholder), placeholder)
+        name = str(self.prefix).encode()
+        if not prefixes.contains(here, name):
+            return plain
+        self.rewritten.append((plain.path, placeholder, kind))
+        return replace(plain, restore=partial(prefixes.unlinked, prefix=name, placeholder=placeholder.encode()))
+
+    def _unmanaged(self, plain: Member) -> Member:
+        here = self.prefix / plain.path
+        script = _is_script(plain.path)
+        if not script and not any(prefixes.contains(here, name.encode()) for name in self.names):
+            return plain
+        data = prefixes.text(here, plain.size)
+        if data is None:
+            if not script:
+                self.progress.warn(f"{plain.path} contains the path of the environment on this machine")
+            return plain
+        return self._text(plain, self._with_placeholder(data, PREFIX_PLACEHOLDER), PREFIX_PLACEHOLDER)
+
+    def _text(self, plain: Member, data: bytes, placeholder: str) -> Member:
+        if _is_script(plain.path):
+            data = relocatable(data, [placeholder.encode()])
+        if placeholder.encode() in data:
+            self.rewritten.append((plain.path, placeholder, "text"))
+        return with_data(plain, data)
+
+    def _with_placeholder(self, data: bytes, placeholder: str) -> bytes:
+        for name in self.names:
+            data = data.replace(name.encode(), placeholder.encode())
+        return data
+
+    def _relative(self, link: str, path: str) -> str:
+        for name in self.names:
+            if link == name or link.startswith(f"{name}/"):
+                return os.path.relpath(link, f"{name}/{path}/..")
+        return link
+
+    def _provider(self, candidates: list[File], here: Path) -> File:
+        """Return the one of several packages' files that is in the prefix, or the prefix's own if none is."""
+        content = here.read_bytes()
+        for file in candidates:
+            data = Path(file.source).read_bytes()
+            if file.prefix_placeholder:
+                try:
+                    data = replace_prefix(data, file.file_mode, file.prefix_placeholder, str(self.prefix))
+                except ValueError:  # the prefix is longer than the placeholder: it was not linked here
+                    continue
+            if data == content:
+                return file
+        return File(str(here), candidates[0].target, is_conda=False, file_mode="unknown")
+
+
+@dataclass
+class _Collector:
+    """What conda-pack's Packer writes to."""
+
+    members: list[Member]
+
+    def add(self, source: str, target: str) -> None:
+        """Take a file that Packer is about to delete."""
+        self.members.append(member_of(target, Path(source).read_bytes()))
+
+
+def _records(prefix: Path) -> list[dict[str, Any]]:
+    if not (prefix / "conda-meta").is_dir():
+        raise PackingFailed(
+            f"{prefix} is not a conda environment: it has no conda-meta",
+            hint="name the directory that has bin/python",
+        )
+    return [json.loads(path.read_bytes()) for path in sorted(prefix.glob("conda-meta/*.json"))]
+
+
+def _placeholders(records: Iterable[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return the placeholders that linking replaced in packages that are no longer in the cache."""
+    return {
+        entry["_path"]: (entry["prefix_placeholder"], entry["file_mode"])
+        for record in records
+        if not Path((record.get("link") or {}).get("source", "")).is_dir()
+        for entry in record.get("paths_data", {}).get("paths", ())
+        if entry.get("prefix_placeholder") and entry.get("file_mode")
+    }
+
+
+def _stays_behind(path: str) -> bool:
+    if path.startswith("conda-meta/"):
+        return not path.endswith(".json") and path not in _KEPT_OF_CONDA_META
+    return path in _LEFT_OUT or ("/__pycache__/" in path and path.endswith(".pyc"))
+
+
+def _is_script(path: str) -> bool:
+    return path.startswith("bin/") and path.count("/") == 1
+
+
+def _bytecode(root: Path, chosen: Collection[str]) -> Iterator[Member]:
+    """Yield the bytecode that is the same on every machine, of the modules that were chosen."""
+    for folder, _, names in os.walk(root / "lib"):
+        if Path(folder).name != "__pycache__":
+            continue
+        for name in names:
+            source = Path(folder, name)
+            path = source.relative_to(root)
+            module = path.parent.parent / (name.removesuffix(".pyc").rpartition(".")[0] + ".py")
+            if name.endswith(".pyc") and str(module) in chosen and _is_unchecked(source):
+                yield Member(path=str(path), source=source, size=source.stat().st_size)
+
+
+def _is_unchecked(pyc: Path) -> bool:
+    with pyc.open("rb") as file:
+        return file.read(8)[4:] == _UNCHECKED
+
+
+def _with_public_metadata(chosen: dict[str, Member], managed: Collection[str]) -> Iterator[Member]:
+    """Yield the members with their metadata as it may be known outside this machine."""
+    yield member_of("conda-meta/history", b"")
+    kept = {path: member for path, member in chosen.items() if path in managed or not _is_private(member)}
+    changed = {path: member.data for path, member in kept.items() if member.data is not None}
+    for path, member in kept.items():
+        if path.startswith("conda-meta/") and path.endswith(".json"):
+            yield with_data(member, metadata.conda_record(b"".join(member.chunks()), kept))
+        elif path.endswith(".dist-info/RECORD") and path not in managed:
+            folder = path.rpartition("/")[0]
+            yield with_data(member, metadata.record_of_wheel(b"".join(member.chunks()), folder, changed, kept))
+        else:
+            yield member
+
+
+def _is_private(member: Member) -> bool:
+    folder, _, name = member.path.rpartition("/")
+    if not folder.endswith(".dist-info"):
+        return False
+    if name == "direct_url.json":
+        return metadata.names_this_machine(b"".join(member.chunks()))
+    return name in metadata.DROPPED_FROM_WHEELS

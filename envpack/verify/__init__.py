@@ -1,0 +1,169 @@
+"""Find out whether an archive works as a Spark node would use it."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from envpack.elf import version_text
+from envpack.errors import VerificationFailed
+from envpack.progress import SILENT, Progress
+from envpack.unpack import SUFFIXES, extract, remove
+from envpack.verify.binaries import check_binaries, is_of_driver
+from envpack.verify.finding import Finding, listed
+from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
+from envpack.verify.survey import Survey, check_bytecode, check_prefix, check_structure, survey
+from envpack.verify.trial import Node, hint_for, missing_library, try_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from envpack.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """An archive that works, and how that was found out."""
+
+    how: Literal["run", "inspected"]
+    """`run`: its Python ran and imported; `inspected`: it was only read, being made for another machine."""
+    imported: tuple[str, ...]
+    """The modules that were imported, sorted."""
+    glibc: str | None
+    """The oldest glibc that all its binaries can be loaded with; None when it has none that need glibc."""
+    seconds: float
+    """Wall time."""
+    notes: tuple[str, ...]
+    """What is legal but worth knowing."""
+
+
+def verify(
+    archive: Path,
+    *,
+    target: Target,
+    python: str,
+    requested: Sequence[str],
+    build_prefix: Path | None,
+    variables: Mapping[str, str],
+    workdir: Path,
+    import_timeout: float = 120,
+    progress: Progress = SILENT,
+) -> Verified:
+    """Unpack an archive as a node does, read-only and in another place, and use it there.
+
+    `python` is the version that must be inside, such as `3.11.7`. `requested` are names of distributions or conda
+    packages, without versions. `variables` are the settings' environment variables, relative to the directory that
+    holds `environment`. `import_timeout` is in seconds. All that is made in `workdir` is removed again.
+
+    When this machine can run the target's programs, the archive's Python imports what was requested; otherwise it
+    is only inspected. Raises VerificationFailed with every problem that was found.
+    """
+    start = time.monotonic()
+    if not archive.name.endswith(SUFFIXES):
+        raise VerificationFailed(
+            f"Spark would not unpack {archive.name}", hint=f"end its name in one of {', '.join(SUFFIXES)}"
+        )
+    with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step, _room(workdir) as room:
+        refused = extract(archive, room / "environment", read_only=True, step=step)
+        found = survey(room / "environment", build_prefix)
+        installed = Installed.read(room / "environment", python.rpartition(".")[0])
+        owners, findings = requested_modules(installed, requested)
+        findings += [Finding(text=reason) for reason in refused]
+        findings += _inspect(found, installed, target, build_prefix)
+        reason = _why_not_run(found, target)
+        imported: tuple[str, ...] = ()
+        if reason:
+            findings += [Finding(text=f"not run: {reason}", fatal=False), *check_present(installed, owners)]
+        else:
+            node = Node(directory=room, variables=variables, timeout=import_timeout)
+            imported, failures = _run(node, owners, python, target)
+            findings += failures
+        step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
+    _raise_for(findings, archive)
+    return Verified(
+        how="inspected" if reason else "run",
+        imported=imported,
+        glibc=version_text(found.glibc),
+        seconds=time.monotonic() - start,
+        notes=tuple(finding.text for finding in findings),
+    )
+
+
+def _inspect(found: Survey, installed: Installed, target: Target, build_prefix: Path | None) -> list[Finding]:
+    """Return all that can be found out without running anything."""
+    return [
+        *check_structure(found, installed.python_minor),
+        *check_bytecode(found, installed.python_minor),
+        *check_prefix(found, build_prefix),
+        *check_binaries(found, target),
+        *check_distributions(installed),
+        *check_paths(installed),
+    ]
+
+
+@contextmanager
+def _room(workdir: Path) -> Iterator[Path]:
+    """Make a directory that stands for a container on a node, and remove it at the end."""
+    room = Path(tempfile.mkdtemp(prefix="node-", dir=workdir)).resolve()
+    try:
+        (room / "environment").mkdir()
+        yield room
+    finally:
+        remove(room)
+
+
+def _why_not_run(found: Survey, target: Target) -> str | None:
+    """Say why the archive's Python cannot run on this machine, if so."""
+    if "bin/python" not in found.files:
+        return "there is no bin/python"
+    if not target.is_this_machine:
+        return f"made for {target.platform}"
+    family, version = platform.libc_ver()
+    here = tuple(int(part) for part in version.split(".")[:2]) if family == "glibc" else (0, 0)
+    if found.glibc and here < found.glibc:
+        return f"needs glibc {version_text(found.glibc)}, and this machine has {family} {version}"
+    return None
+
+
+def _run(
+    node: Node, owners: Mapping[str, str], python: str, target: Target
+) -> tuple[tuple[str, ...], list[Finding]]:
+    """Start the archive's Python and import the modules; return those that could be, sorted, and what is wrong."""
+    trial, findings = try_modules(node, ["ssl", *owners])
+    if trial.version is None:
+        text = f"bin/python does not start: {trial.ended}"
+        return (), [Finding(text=text, hint=hint_for(trial.ended))]
+    if trial.version != python:
+        findings.append(Finding(text=f"its Python is {trial.version}, not {python}"))
+    outside = [folder for folder in trial.path if not Path(folder).is_relative_to(node.directory / "environment")]
+    if outside:
+        text = f"its Python takes modules from {listed(outside)}, not from the archive"
+        findings.append(Finding(text=text, hint="a virtual environment borrows another Python: build with envpack"))
+    if trial.certificates == 0:
+        text = "no certificates: HTTPS from a worker will fail"
+        findings.append(Finding(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`"))
+    findings += [_failure(module, owners, reason, target) for module, reason in trial.failed.items()]
+    return tuple(sorted({*trial.imported} & {*owners})), findings
+
+
+def _failure(module: str, owners: Mapping[str, str], reason: str, target: Target) -> Finding:
+    """Return the finding for a module that is not imported; a note when only the nodes' CUDA driver is missing."""
+    owner = owners.get(module, module)
+    name = module if module == owner else f"{module} (of {owner})"
+    library = missing_library(reason)
+    fatal = not (library and is_of_driver(library, target))
+    return Finding(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
+
+
+def _raise_for(findings: Sequence[Finding], archive: Path) -> None:
+    """Raise VerificationFailed with all problems, if there are any."""
+    problems = [finding for finding in findings if finding.fatal]
+    if problems:
+        lines = [f"{archive.name} does not work as a node would use it:", *(f"  {item.text}" for item in problems)]
+        hints = dict.fromkeys(item.hint for item in problems if item.hint)
+        raise VerificationFailed("\n".join(lines), hint="; ".join(hints) or None)

@@ -1,0 +1,151 @@
+"""Find out which modules each requested distribution brought into an environment."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import PathDistribution
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from envpack.verify.finding import Finding, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+_NOT_FOR_IMPORT = {"bin", "doc", "docs", "example", "examples", "scripts", "test", "testing", "tests"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What an environment says of itself: the distributions and conda packages it holds."""
+
+    python_minor: str
+    """Version of the Python, such as `3.11`."""
+    site_packages: Path
+    """Where its Python looks for distributions."""
+    distributions: dict[str, list[PathDistribution]]
+    """By normalised project name; more than one is one too many."""
+    conda: dict[str, Path]
+    """The records in `conda-meta`, by package name."""
+
+    @classmethod
+    def read(cls, environment: Path, python_minor: str) -> Installed:
+        """Read the metadata of an unpacked environment; none of its code runs."""
+        site_packages = environment / "lib" / f"python{python_minor}" / "site-packages"
+        distributions: dict[str, list[PathDistribution]] = defaultdict(list)
+        for path in sorted(site_packages.glob("*.*-info")):
+            distributions[canonicalize_name(path.name.split("-")[0].removesuffix(".egg"))].append(
+                PathDistribution(path)
+            )
+        records = sorted((environment / "conda-meta").glob("*-*-*.json"))
+        return cls(
+            python_minor=python_minor,
+            site_packages=site_packages,
+            distributions=dict(distributions),
+            conda={path.name.rsplit("-", 2)[0]: path for path in records},
+        )
+
+    def modules(self, name: str) -> tuple[str, ...] | None:
+        """Return the modules to import for a requested name, a project's or a conda package's.
+
+        Empty when it brought none, as stubs and programs do; None when there is nothing of that name.
+        """
+        if name in self.conda and canonicalize_name(name) not in self.distributions:
+            return top_modules(self._conda_files(name))
+        found = self.distributions.get(canonicalize_name(name))
+        return top_modules(_files(found[0])) if found else None
+
+    def _conda_files(self, name: str) -> Iterator[PurePosixPath]:
+        inside = f"lib/{self.site_packages.parent.name}/site-packages/"
+        for file in json.loads(self.conda[name].read_text("utf-8")).get("files", ()):
+            if file.startswith(inside):
+                yield PurePosixPath(file.removeprefix(inside))
+
+
+def _files(distribution: PathDistribution) -> list[PurePosixPath]:
+    """Return what a distribution says it installed, there or not; paths below `site-packages`.
+
+    `Distribution.files` will not do for wheels: since Python 3.12 it leaves out what is missing.
+    """
+    if record := distribution.read_text("RECORD"):
+        return [PurePosixPath(row[0]) for row in csv.reader(record.splitlines()) if row]
+    if top_level := distribution.read_text("top_level.txt"):
+        return [PurePosixPath(name, "__init__.py") for name in top_level.split()]
+    return [PurePosixPath(file) for file in distribution.files or ()]
+
+
+def top_modules(files: Iterable[PurePosixPath]) -> tuple[str, ...]:
+    """Return the modules that a person would import of these files, sorted.
+
+    The outermost packages, also those inside a namespace (`google.cloud.storage`), and single modules. Private ones
+    count only where there are no others; tests and examples never do.
+    """
+    code = [file for file in files if file.suffix in {".py", ".so"} and ".." not in file.parts]
+    packages = {file.parent for file in code if file.name.split(".")[0] == "__init__"}
+    found = {name for file in code if (name := _module(file, packages))}
+    found = {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+    public = {name for name in found if not any(part.startswith("_") for part in name.split("."))}
+    return tuple(sorted(public or found))
+
+
+def _module(file: PurePosixPath, packages: set[PurePosixPath]) -> str | None:
+    """Return the outermost package that holds a file, else the file's own module or the namespace it lies in."""
+    above = [parent for parent in reversed(file.parents) if parent.parts]
+    package = next((parent for parent in above if parent in packages), above[0] if above else None)
+    if package:
+        parts = package.parts
+    elif file.suffix == ".so" and file.name.startswith("lib"):
+        return None
+    else:
+        parts = (file.name.split(".")[0],)
+    fit = all(part.isidentifier() for part in parts) and parts[0] not in _NOT_FOR_IMPORT
+    return ".".join(parts) if fit else None
+
+
+def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
+    """Return each module to import with the requested name it belongs to, and what is missing of the requested."""
+    owners: dict[str, str] = {}
+    findings = []
+    for name in requested:
+        modules = installed.modules(name)
+        if modules is None:
+            findings.append(Finding(text=f"{name} was requested but is not in the environment"))
+        for module in modules or ():
+            owners.setdefault(module, name)
+    return owners, findings
+
+
+def check_distributions(installed: Installed) -> Iterator[Finding]:
+    """Yield the distributions that are installed twice: which one is imported is a matter of luck."""
+    for name, found in sorted(installed.distributions.items()):
+        if len(found) > 1:
+            versions = [f"{name} {distribution.version}" for distribution in found]
+            yield Finding(
+                text=f"{name} is installed more than once: {listed(versions)}",
+                hint="a conda package and a wheel brought the same files: take it from one of the two",
+            )
+
+
+def check_paths(installed: Installed) -> Iterator[Finding]:
+    """Yield the `.pth` files that add a directory outside the environment, as editable installs do."""
+    for path in sorted(installed.site_packages.glob("*.pth")):
+        outside = [line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("/")]
+        if outside:
+            yield Finding(
+                text=f"{path.name} adds {listed(outside)}, which no node has",
+                hint="install the project itself, not as editable",
+            )
+
+
+def check_present(installed: Installed, owners: dict[str, str]) -> Iterator[Finding]:
+    """Yield the modules whose files are not there; for when nothing can be imported."""
+    for module, owner in owners.items():
+        path = installed.site_packages.joinpath(*module.split("."))
+        if not path.is_dir() and not any(path.parent.glob(f"{path.name}.*")):
+            yield Finding(text=f"{owner}: there is no module {module} in the archive")

@@ -1,0 +1,132 @@
+"""Read every file of an unpacked environment once, and judge what can be judged without running it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import elf
+from envpack.verify.finding import Finding, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 20
+_ELF = b"\x7fELF"
+_FEW = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What lies in an environment; paths are relative to it."""
+
+    environment: Path
+    """Where it is unpacked."""
+    files: frozenset[str]
+    """Every file and link."""
+    binaries: tuple[elf.Binary, ...]
+    """Every ELF file that a process loads."""
+    with_prefix: tuple[str, ...]
+    """The files that hold the path of the build prefix."""
+
+    @property
+    def glibc(self) -> tuple[int, int] | None:
+        """The oldest glibc that all binaries can be loaded with."""
+        return max((binary.glibc for binary in self.binaries if binary.glibc), default=None)
+
+
+def survey(environment: Path, build_prefix: Path | None) -> Survey:
+    """Read every file in `environment` in pieces, looking for the path of the build prefix if there was one."""
+    needle = os.fsencode(build_prefix) if build_prefix else b""
+    files, binaries, with_prefix = set(), [], []
+    for name, entry in _walk(environment):
+        files.add(name)
+        if entry.is_symlink():
+            continue
+        path = Path(entry.path)
+        is_elf, holds = _scan(path, needle)
+        if holds:
+            with_prefix.append(name)
+        binary = elf.read(path, name) if is_elf else None
+        if binary:
+            binaries.append(binary)
+    return Survey(
+        environment=environment,
+        files=frozenset(files),
+        binaries=tuple(binaries),
+        with_prefix=tuple(with_prefix),
+    )
+
+
+def _walk(folder: Path | str, above: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield every file and link below a directory with its relative path."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{above}{entry.name}/")
+            else:
+                yield above + entry.name, entry
+
+
+def _scan(path: Path, needle: bytes) -> tuple[bool, bool]:
+    """Say whether a file is an ELF file and whether it holds `needle`, also across the border of two pieces."""
+    with path.open("rb", buffering=0) as file:
+        piece = file.read(_CHUNK)
+        is_elf = piece.startswith(_ELF)
+        while needle and piece:
+            if needle in piece:
+                return is_elf, True
+            more = file.read(_CHUNK)
+            piece = piece[-(len(needle) - 1) :] + more if more else b""
+    return is_elf, False
+
+
+def check_structure(found: Survey, python_minor: str) -> Iterator[Finding]:
+    """Yield what keeps a node from starting `bin/python`, for a Python such as `3.11`."""
+    python = found.environment / "bin" / "python"
+    tops = {name.split("/", 1)[0] for name in found.files}
+    wrapper = next((top for top in tops if f"{top}/bin/python" in found.files), None)
+    if wrapper is not None:
+        yield Finding(
+            text=f"everything lies in {wrapper}/, but Spark looks for bin/python at the top of the archive",
+            hint="pack the content of the directory, not the directory",
+        )
+    elif not python.is_file():
+        yield Finding(text="there is no bin/python", hint="add python to the requirements")
+    elif not python.stat().st_mode & 0o100:
+        yield Finding(text="bin/python has no permission to be executed")
+    if wrapper is None and f"lib/python{python_minor}/encodings/__init__.py" not in found.files:
+        yield Finding(
+            text=f"there is no lib/python{python_minor}/encodings, without which Python does not start",
+            hint="a virtual environment borrows them from another Python: build the environment with envpack",
+        )
+
+
+def check_prefix(found: Survey, build_prefix: Path | None) -> Iterator[Finding]:
+    """Yield the files that name a directory of the machine they were built on."""
+    if found.with_prefix:
+        yield Finding(
+            text=f"the build directory {build_prefix}, which no node has, is named in {listed(found.with_prefix)}",
+            hint="report which package installs these files",
+        )
+
+
+def check_bytecode(found: Survey, python_minor: str) -> Iterator[Finding]:
+    """Yield a note when most nodes would have to compile the Python files again in every worker."""
+    tag = f"cpython-{python_minor.replace('.', '')}"
+    sources = [name for name in found.files if name.endswith(".py") and name.startswith("lib/")]
+    compiled = [name for name in sources if _bytecode(name, tag) in found.files]
+    if len(compiled) < _FEW * len(sources):
+        yield Finding(
+            text=f"{len(sources) - len(compiled)} of {len(sources)} Python files have no bytecode: "
+            "each Python worker compiles what it imports",
+            fatal=False,
+        )
+
+
+def _bytecode(source: str, tag: str) -> str:
+    folder, name = posixpath.split(source)
+    return f"{folder}/__pycache__/{name[:-3]}.{tag}.pyc"

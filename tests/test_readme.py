@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from envpack import errors
+from envpack.cli import cli
+from envpack.config import load
+from envpack.spark.launchers import LAUNCHERS
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+COMMANDS = [
+    match[1].split("#")[0].strip()
+    for match in re.finditer(r"^ {4}(envpack .*)$", README, re.MULTILINE)
+    if "[" not in match[1].split("#")[0]
+]
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    kinds = [errors.EnvpackError, *errors.EnvpackError.__subclasses__()]
+    assert {kind.exit_code for kind in kinds} == told - {0, 1, 130}
+    assert len({kind.exit_code for kind in kinds[1:]}) == len(kinds) - 1
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_that_is_shown_is_one_that_envpack_takes(line: str) -> None:
+    command: click.Command = cli
+    words = shlex.split(line)[1:]
+    context = click.Context(cli, info_name="envpack")
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, line
+        command = found
+    command.make_context("envpack", words)
+
+
+def test_the_launchers_that_are_listed_are_those_there_are() -> None:
+    table = README[README.index("| launcher |") : README.index("`REF` is")]
+    assert set(re.findall(r"^\| `([a-z0-9-]+)`", table, re.MULTILINE)) == set(LAUNCHERS)
+
+
+def test_the_configuration_that_is_shown_is_one_that_envpack_reads(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "envpack.yaml").write_text(text, "utf-8")
+    config = load({}, {}, tmp_path)
+    for key in yaml.safe_load(text):
+        assert config.origins[key.replace("-", "_")] == str(tmp_path / "envpack.yaml")
+
+
+def test_every_file_that_is_linked_to_is_there() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (Path(__file__).parent.parent / link).exists(), link
