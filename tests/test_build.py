@@ -342,7 +342,8 @@ def test_every_commands_help_has_an_example(desk: Desk, command: str) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands(desk: Desk, shell: str) -> None:
     assert "_ENVPACK_COMPLETE" in desk.run("completion", shell).out
-    completed = desk.run(_ENVPACK_COMPLETE=f"{shell}_complete", COMP_WORDS="envpack bu", COMP_CWORD="1")
+    current = "bu" if shell == "fish" else "1"
+    completed = desk.run(_ENVPACK_COMPLETE=f"{shell}_complete", COMP_WORDS="envpack bu", COMP_CWORD=current)
     assert "build" in completed.out
 
 

@@ -492,7 +492,13 @@ class AnyS3Store(AnyStore):
             )
         assert _unfinished(place) == []
 
-    def test_ctrl_c_does_not_wait_for_a_network_that_hangs(self, place: Place, large: Path, wire: Wire) -> None:
+    @pytest.mark.parametrize("way", ["upload", "download"])
+    def test_ctrl_c_does_not_wait_for_a_network_that_hangs(
+        self, place: Place, large: Path, wire: Wire, way: str
+    ) -> None:
+        sha256 = digest.of_file(large)
+        if way == "download":
+            place.open().upload(KEY, large, sha256, Step())
         store = place.open(endpoint=wire.endpoint)
         store.read("warm")
         interrupted = []
@@ -503,10 +509,13 @@ class AnyS3Store(AnyStore):
             interrupted.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
 
-        cutter = threading.Timer(0.5, cut_and_interrupt)
-        cutter.start()
+        threading.Timer(0.5, cut_and_interrupt).start()
+        slow = Counting(lambda: time.sleep(0.2))
         with pytest.raises(KeyboardInterrupt):
-            store.upload(KEY, large, digest.of_file(large), Counting(lambda: time.sleep(0.2)))
+            if way == "upload":
+                store.upload(KEY, large, sha256, slow)
+            else:
+                store.download(KEY, large.with_name("back"), slow)
         took = time.monotonic() - interrupted[0]
         wire.cut.clear()
         assert took < 2

@@ -7,6 +7,7 @@ import binascii
 import csv
 import json
 import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,16 +91,15 @@ def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]
 
 
 def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+    owners = {path: wheel for wheel in pypi for path in wheel.files}
     for package in conda:
-        for wheel in pypi:
-            shared = package.files.keys() & wheel.files.keys()
-            changed = sorted(
-                path
-                for path in shared
-                if not _is_bytecode(path) and not (package.files[path] and package.files[path] == wheel.files[path])
-            )
-            if changed:
-                yield f"{_listed(changed)} of {package.name} was overwritten by {wheel.name}"
+        changed: dict[str, list[str]] = {}
+        for path, digest in package.files.items():
+            wheel = owners.get(path)
+            if wheel and not _is_bytecode(path) and not (digest and digest == wheel.files[path]):
+                changed.setdefault(wheel.name, []).append(path)
+        for name, paths in changed.items():
+            yield f"{_listed(sorted(paths))} of {package.name} was overwritten by {name}"
 
 
 def _editable(prefix: Path) -> Iterator[str]:
@@ -130,18 +130,15 @@ def _paths_outside(prefix: Path, pypi: Sequence[Installed]) -> Iterator[str]:
 
 def _wheel(record: Path, prefix: Path) -> Installed:
     project, _, version = record.parent.name.removesuffix(".dist-info").partition("-")
+    folder = record.parent.parent.relative_to(prefix).as_posix()
     with record.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
-    files = {_from_prefix(row[0], record, prefix): _hex_digest(row[1] if len(row) > 1 else "") for row in rows}
+        rows = [row for row in csv.reader(file) if len(row) > 1]
+    files = {posixpath.normpath(posixpath.join(folder, row[0])): _hex_digest(row[1]) for row in rows}
     return Installed(
         name=f"the wheel {project} {version}",
         project=_normalised(project),
         files={path: digest for path, digest in files.items() if not path.startswith("../")},
     )
-
-
-def _from_prefix(path: str, record: Path, prefix: Path) -> str:
-    return Path(os.path.relpath(os.path.normpath(record.parent.parent / path), prefix)).as_posix()
 
 
 def _hex_digest(field: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from envpack.errors import PackingFailed
@@ -93,7 +94,7 @@ def arrange(members: Iterable[Member]) -> list[Member]:
     A directory comes before what is in it.
     """
     by_path = {member.path: member for member in members}
-    folders = {str(folder) for path in by_path for folder in PurePosixPath(path).parents}
-    for folder in folders - by_path.keys() - {"."}:
-        by_path[folder] = Member(path=folder, kind="directory")
+    for path in list(by_path):
+        while (path := posixpath.dirname(path)) and path not in by_path:
+            by_path[path] = Member(path=path, kind="directory")
     return [by_path[path] for path in sorted(by_path)]

@@ -83,7 +83,7 @@ def pack(
             zip.write(members, file, level=level, threads=threads or cores(), scratch=out.parent, step=step)
         else:
             targz.write(members, file, level=level, threads=threads or cores(), step=step)
-        step.note(f"{file.size / 1e6:,.0f} MB, {len(members):,} members")
+        step.note(f"packed to {file.size / 1e6:,.1f} MB, {len(members):,} members")
     return Packed(
         path=out,
         format=format,

@@ -233,14 +233,14 @@ def _is_script(path: str) -> bool:
 def _bytecode(root: Path, chosen: Collection[str]) -> Iterator[Member]:
     """Yield the bytecode that is the same on every machine, of the modules that were chosen."""
     for folder, _, names in os.walk(root / "lib"):
-        if Path(folder).name != "__pycache__":
+        if not folder.endswith("/__pycache__"):
             continue
+        package = Path(folder).relative_to(root).parent
         for name in names:
-            source = Path(folder, name)
-            path = source.relative_to(root)
-            module = path.parent.parent / (name.removesuffix(".pyc").rpartition(".")[0] + ".py")
-            if name.endswith(".pyc") and str(module) in chosen and _is_unchecked(source):
-                yield Member(path=str(path), source=source, size=source.stat().st_size)
+            module = f"{package}/{name.removesuffix('.pyc').rpartition('.')[0]}.py"
+            pyc = Path(folder, name)
+            if name.endswith(".pyc") and module in chosen and _is_unchecked(pyc):
+                yield Member(path=f"{package}/__pycache__/{name}", source=pyc, size=pyc.stat().st_size)
 
 
 def _is_unchecked(pyc: Path) -> bool:

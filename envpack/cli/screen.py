@@ -58,9 +58,11 @@ class _Counted(Step):
 
     def closing(self, name: str) -> str:
         """Return the line that stays: the step, what it did, how long it took."""
-        done = human_size(self.done) if self._unit == "bytes" else str(self.done)
-        facts = [done] if self.done else []
-        facts += [self._text] if self._text else []
+        if self._unit == "bytes":
+            facts = [human_size(self.done)] if self.done else []
+            facts += [self._text] if self._text else []
+        else:
+            facts = [self._text or str(self.done)]
         return f"{name:<10} {time.monotonic() - self._start:6.1f} s  {', '.join(facts)}".rstrip()
 
 

@@ -30,8 +30,8 @@ class Launcher:
     """Whether that prefix must also name the Python, for what the driver's Java process looks up itself."""
     scheme: str = "s3a"
     """The URI scheme under which it reads S3."""
-    staging: bool = False
-    """Whether it copies an archive from another file system to a staging directory at every submission."""
+    yarn: bool = False
+    """Whether YARN starts the processes: it stages archives of other file systems; its shell reads variables."""
     since: Minor
     """The first Spark that unpacks archives there."""
     zip_since: Minor
@@ -50,7 +50,7 @@ _ALL = (
         archives=_YARN_ARCHIVES,
         driver_variables="spark.yarn.appMasterEnv.",
         driver_python=True,
-        staging=True,
+        yarn=True,
         since=_OLDEST,
         zip_since=_OLDEST,
     ),
@@ -58,11 +58,11 @@ _ALL = (
         name="yarn-client",
         submit="--master yarn --deploy-mode client",
         archives=_YARN_ARCHIVES,
-        staging=True,
+        yarn=True,
         since=_OLDEST,
         zip_since=_OLDEST,
     ),
-    # Spark unpacks with Hadoop's own zip reader, which ignores permissions before Hadoop 3.3.5 (HADOOP-18145).
+    # Spark unpacks zips with its Hadoop, which ignored permissions (HADOOP-18145) up to the 3.3.4 in Spark 3.5.
     Launcher(
         name="standalone",
         submit="--master spark://HOST:7077 (a standalone cluster has no cluster mode for Python)",

@@ -26,6 +26,12 @@ PYTHON = f"./{ALIAS}/bin/python"
 _PYTHON_ON_DRIVER: Minor = (4, 0)
 """The first Spark whose driver process runs the workers' Python (PythonPlannerRunner)."""
 
+_CHOOSERS = frozenset({"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"})
+"""Variables that choose the Python: the settings say them, and an environment's own would send Spark elsewhere."""
+
+# YARN writes `export NAME="VALUE"` into the script that starts a container, and escapes nothing.
+_CHANGED_BY_YARN = re.compile(r'["$`\\]')
+
 _NOT_IN_A_URI = re.compile(r"[\s#]")
 _NOT_IN_ARCHIVES = re.compile(r"[,*?\[\]{}\\]")
 
@@ -84,6 +90,11 @@ class _Job:
     python: Minor
     """The Python inside the archive."""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that the environment wants, sorted by name."""
+        return {name: value for name, value in sorted(self.manifest.variables.items()) if name not in _CHOOSERS}
+
 
 def settings_for(
     manifest: Manifest,
@@ -136,14 +147,31 @@ def _warnings(job: _Job) -> tuple[str, ...]:
     if job.spark:
         names = {package.name for package in job.manifest.packages}
         warnings += versions.python_warnings(job.spark, job.python, names)
+    for name in sorted(_CHOOSERS & job.manifest.variables.keys()):
+        warnings.append(f"the environment's variable {name} is left out: the settings name the Python")
+    if job.launcher.yarn:
+        warnings += _yarn_warnings(job)
+    return tuple(warnings)
+
+
+def _yarn_warnings(job: _Job) -> list[str]:
+    """Return what YARN does to archives and variables.
+
+    Sources: Spark's deploy/yarn/Client.copyFileToRemote; Hadoop's ContainerLaunch.UnixShellScriptBuilder.env.
+    """
+    warnings = [
+        f"YARN's shell changes the variable {name}: its value has {found[0]} in it"
+        for name, value in job.variables.items()
+        if (found := _CHANGED_BY_YARN.search(value))
+    ]
     parts = urlsplit(job.uri)
-    if job.launcher.staging and parts.scheme != "file":
+    if parts.scheme != "file":
         warnings.append(
             f"unless spark.yarn.stagingDir lies in {parts.scheme}://{parts.netloc}/, every submission copies the "
             f"archive ({job.manifest.archive.size / 1e6:.0f} MB) through the submitting machine, and no node keeps "
             "it for the next"
         )
-    return tuple(warnings)
+    return warnings
 
 
 def _on_the_cluster(job: _Job, prefix: str) -> Settings:
@@ -151,8 +179,7 @@ def _on_the_cluster(job: _Job, prefix: str) -> Settings:
     conf = {"spark.pyspark.python": PYTHON}
     if job.launcher.driver_python:
         conf[f"{prefix}PYSPARK_PYTHON"] = PYTHON
-    for name, value in sorted(job.manifest.variables.items()):
-        conf[f"{prefix}{name}"] = value
+    conf |= {f"{prefix}{name}": value for name, value in job.variables.items()}
     return Settings(
         launcher=job.launcher.name,
         arguments=_arguments(job),
@@ -216,9 +243,9 @@ def _arguments(job: _Job) -> tuple[str, ...]:
 
 
 def _executor_variables(job: _Job) -> dict[str, str]:
-    return {f"spark.executorEnv.{name}": value for name, value in sorted(job.manifest.variables.items())}
+    return {f"spark.executorEnv.{name}": value for name, value in job.variables.items()}
 
 
 def _driver_variables(job: _Job) -> dict[str, str]:
     """Return the variables that hold where the archive is not unpacked."""
-    return {name: value for name, value in sorted(job.manifest.variables.items()) if f"./{ALIAS}" not in value}
+    return {name: value for name, value in job.variables.items() if f"./{ALIAS}" not in value}

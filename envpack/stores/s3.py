@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from boto3.compat import filter_python_deprecation_warnings
-from boto3.s3.transfer import (
-    ProgressCallbackInvoker,
-    S3TransferRetriesExceededError,
-    TransferConfig,
-    create_transfer_manager,
-)
+from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -27,9 +22,10 @@ from envpack.errors import UsageError
 from envpack.redact import redact
 from envpack.stores.base import Entry, Object, another_content, damaged, writing
 from envpack.stores.s3_errors import (
-    ABSENT,
     CONDITION_FAILED,
     CONFLICTING_WRITE,
+    EXPLAINED,
+    NOT_FOUND,
     Attempt,
     code_of,
     contested,
@@ -94,7 +90,7 @@ class S3Store:
         self._options = options
         self._lock = threading.Lock()
         self._made_client: Any = None
-        self._begun: dict[str, str] = {}
+        self._begun: dict[str, str] = {}  # the upload id of each key's last upload in parts
 
     def uri(self, key: str) -> str:
         """Return the address as `s3://BUCKET/PREFIX/KEY`, not percent-encoded."""
@@ -105,10 +101,8 @@ class S3Store:
         with self._asking("s3:GetObject and s3:ListBucket", key):
             try:
                 answer = self._client.get_object(**self._address(key))
-            except ClientError as error:
-                if code_of(error) in ABSENT:
-                    return None
-                raise
+            except self._client.exceptions.NoSuchKey:
+                return None
             with answer["Body"] as body:
                 return Object(data=body.read(), version=answer["ETag"])
 
@@ -185,7 +179,7 @@ class S3Store:
             try:
                 answer: dict[str, Any] = self._client.head_object(**self._address(key))
             except ClientError as error:
-                if code_of(error) in ABSENT:
+                if code_of(error) == NOT_FOUND:
                     return None
                 raise
             return answer
@@ -251,8 +245,10 @@ class S3Store:
 
     def _abort(self, key: str) -> None:
         address = self._address(key)
-        with suppress(ClientError, BotoCoreError):
-            self._client.abort_multipart_upload(**address, UploadId=self._begun[address["Key"]])
+        upload_id = self._begun.get(address["Key"])
+        if upload_id is not None:
+            with suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(**address, UploadId=upload_id)
 
     def _note_upload(self, parsed: dict[str, Any], **_: object) -> None:
         if "UploadId" in parsed:
@@ -272,7 +268,7 @@ class S3Store:
         """Explain what goes wrong in the block; `permission` is what it takes."""
         try:
             yield
-        except (ClientError, BotoCoreError, S3TransferRetriesExceededError) as error:
+        except EXPLAINED as error:
             if isinstance(error, ParamValidationError):
                 raise
             client = self._made_client

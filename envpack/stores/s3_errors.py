@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import S3TransferRetriesExceededError
 from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
 
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable
 from envpack.redact import redact
@@ -15,8 +16,8 @@ from envpack.stores.base import damaged, missing
 if TYPE_CHECKING:
     from envpack.s3options import S3Options
 
-ABSENT = frozenset({"404", "NoSuchKey"})
-"""There is no such object; a HEAD's answer has no body and so no code but its status."""
+NOT_FOUND = "404"
+"""What the answer to a HEAD, which has no body, says of an object or a bucket that is not there."""
 
 CONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 """The key is taken, or holds another version than expected."""
@@ -62,6 +63,9 @@ _BROKEN_OFF = (
     S3TransferRetriesExceededError,
 )
 
+EXPLAINED = (aws.ClientError, aws.BotoCoreError, ResponseParserError, S3TransferRetriesExceededError)
+"""What boto3 raises for reasons outside of this program."""
+
 _UNREACHABLE = (aws.ConnectionError, aws.HTTPClientError, *_BROKEN_OFF)
 
 
@@ -88,10 +92,20 @@ def contested(uri: str) -> StoreRefused:
     return StoreRefused(f"{uri}: other writers keep writing to it", hint="try again later")
 
 
+def _not_s3(attempt: Attempt) -> StoreRefused:
+    """Return the error for an answer that no S3 server gives, such as a web page."""
+    return StoreRefused(
+        f"{attempt.uri}: {redact(attempt.endpoint)} does not answer as an S3 server does",
+        hint="correct the endpoint (AWS_ENDPOINT_URL_S3), or the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)",
+    )
+
+
 def explained(error: Exception, attempt: Attempt) -> EnvpackError:
     """Return one of boto3's errors as StoreRefused, StoreUnreachable or UsageError, with a next step."""
     if isinstance(error, aws.ClientError):
         return _answered(error, attempt)
+    if isinstance(error, ResponseParserError):
+        return _not_s3(attempt)
     if isinstance(error, _UNREACHABLE):
         return _unreachable(error, attempt)
     reason, hint = redact(str(error)), "see what `aws configure list` and the variables AWS_* say"
@@ -109,19 +123,23 @@ def explained(error: Exception, attempt: Attempt) -> EnvpackError:
 
 def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
     code, answer = code_of(error), error.response
-    if code in ABSENT:
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = f"{attempt.uri}: {_words(answer, code)}"
+    if code == "NoSuchKey":
         return missing(attempt.uri)
     if code in _DAMAGED:
         return damaged(attempt.uri)
-    message = f"{attempt.uri}: {_words(answer, code)}"
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= 500 and code != "NotImplemented":
+    if status >= 500 and status != 501:
         return StoreUnreachable(message, hint="the server has trouble of its own: try again later")
+    if code.isdigit() and code not in _HINTS:
+        return _not_s3(attempt)
+    return StoreRefused(message, hint=_next_step(code, status, attempt))
+
+
+def _next_step(code: str, status: int, attempt: Attempt) -> str | None:
     if code.startswith("KMS."):
-        return StoreRefused(
-            message, hint="check the KMS key: it must exist, be enabled and be in the bucket's region"
-        )
-    return StoreRefused(message, hint=_HINTS.get(code) or (_permissions(attempt) if status == 403 else None))
+        return "check the KMS key: it must exist, be enabled and be in the bucket's region"
+    return _HINTS.get(code) or (_permissions(attempt) if status == 403 else None)
 
 
 def _words(answer: dict[str, Any], code: str) -> str:
