@@ -511,11 +511,12 @@ class AnyS3Store(AnyStore):
 
         threading.Timer(0.5, cut_and_interrupt).start()
         slow = Counting(lambda: time.sleep(0.2))
+        run: dict[str, Callable[[], object]] = {
+            "upload": lambda: store.upload(KEY, large, sha256, slow),
+            "download": lambda: store.download(KEY, large.with_name("back"), slow),
+        }
         with pytest.raises(KeyboardInterrupt):
-            if way == "upload":
-                store.upload(KEY, large, sha256, slow)
-            else:
-                store.download(KEY, large.with_name("back"), slow)
+            run[way]()
         took = time.monotonic() - interrupted[0]
         wire.cut.clear()
         assert took < 2

@@ -9,7 +9,6 @@ import json
 import os
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.errors import PackingFailed
@@ -17,6 +16,7 @@ from envpack.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _MOST = 4
 """How many files of one kind of trouble are listed."""

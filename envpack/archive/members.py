@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 TIME = 315532800
 """Every member's modification time: 1980-01-01 00:00 UTC, the first a zip can hold, in seconds since 1970."""

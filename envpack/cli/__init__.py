@@ -64,12 +64,19 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
-    signal.signal(signal.SIGTERM, _terminate)
+    terminated = False
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         code = run(sys.argv[1:])
-    except KeyboardInterrupt as interrupt:
-        click.echo("interrupted: nothing was published", err=True)
-        _leave(TERMINATED if interrupt.args == (signal.SIGTERM,) else INTERRUPTED)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        code = TERMINATED if terminated else INTERRUPTED
     _leave(code)
 
 
@@ -102,10 +109,6 @@ def colours() -> bool | None:
 
 def _mark(word: str, colour: str) -> str:
     return click.style(word, fg=colour, bold=True)
-
-
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number))
 
 
 def _leave(code: int) -> NoReturn:

@@ -34,9 +34,14 @@ dependencies:
   - numpy >=2.1, <3 ; python_version >= "3.13"
   - pyarrow >=15, <19
   - setuptools <81 ; python_version >= "3.12"
-variables:
-  JOB_MODE: "nightly run"
+variables: {variables}
 """
+
+VARIABLES = {
+    "JOB_MODE": "it's:$HOME;fast",
+    "JOB_QUOTE": 'a "b" c',
+    "JOB_SLASH": r"a\b `id -u` \$PWD <LOG_DIR> {{PWD}}",
+}
 
 JOB = """\
 import json, sys
@@ -80,7 +85,10 @@ Path(sys.argv[1]).write_text(json.dumps(answer))
 def desk(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Desk:
     """A person's directory with the environment's file and the job."""
     desk = desk_at(tmp_path_factory.mktemp("yarn") / "a desk", channel, cache_directory() / "envpack")
-    desk.write("yarn-job.yml", ENVIRONMENT.format(minor=versions.dotted(versions.minor(channel.python))))
+    desk.write(
+        "yarn-job.yml",
+        ENVIRONMENT.format(minor=versions.dotted(versions.minor(channel.python)), variables=json.dumps(VARIABLES)),
+    )
     desk.write("job.py", JOB)
     return desk
 
@@ -88,6 +96,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Desk:
 @pytest.fixture(scope="module")
 def bucket(moto_s3: S3Server) -> str:
     return moto_s3.new_bucket()
+
 
 def run(desk, spark, yarn, command, out):
     done = spark.shell(command, desk.home)
@@ -101,21 +110,52 @@ def run(desk, spark, yarn, command, out):
 @pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
 def test_matrix(version, mode, archive_format, store, desk, spark_of, yarn_of, moto_s3, bucket, tmp_path):
     import time
-    t=time.time()
+
+    t = time.time()
     yarn = yarn_of(version)
     spark = yarn.joined_by(spark_of(version))
-    print("YARN", time.time()-t); t=time.time()
+    print("YARN", time.time() - t)
+    t = time.time()
     variables = moto_s3.variables() if store == "s3a" else {}
     where = ["--store", f"s3://{bucket}/releases"] if store == "s3a" else []
-    ran = desk.run("build", "yarn-job.yml", "--format", archive_format, "--spark", version, "--launcher", f"yarn-{mode}", *where, **variables)
+    ran = desk.run(
+        "build",
+        "yarn-job.yml",
+        "--format",
+        archive_format,
+        "--spark",
+        version,
+        "--launcher",
+        f"yarn-{mode}",
+        *where,
+        **variables,
+    )
     print(ran.err)
     assert ran.code == 0, ran.err
-    print("BUILD", time.time()-t); t=time.time()
+    print("BUILD", time.time() - t)
+    t = time.time()
     out = tmp_path / "answer.json"
     command = f"spark-submit --master yarn --deploy-mode {mode} \\\n{ran.out.rstrip()} \\\njob.py {out}"
     print(command)
     a = run(desk, spark, yarn, command, out)
-    print("RUN", time.time()-t); t=time.time()
+    print("RUN", time.time() - t)
+    t = time.time()
     for x in [a["driver"], *a["executors"]]:
-        v = x.pop("variables"); (v.keys() if 0 else 0)
-        print(json.dumps(x, indent=1), {k: v.get(k) for k in ("JOB_MODE","SSL_CERT_FILE","HOME","PYSPARK_PYTHON","PYTHONPATH", "PWD")})
+        v = x.pop("variables")
+        (v.keys() if 0 else 0)
+        print(
+            json.dumps(x, indent=1),
+            {
+                k: v.get(k)
+                for k in (
+                    "JOB_MODE",
+                    "JOB_QUOTE",
+                    "JOB_SLASH",
+                    "SSL_CERT_FILE",
+                    "HOME",
+                    "PYSPARK_PYTHON",
+                    "PYTHONPATH",
+                    "PWD",
+                )
+            },
+        )

@@ -38,7 +38,8 @@ def jars(name: str, artifacts: Sequence[str], *, without: Sequence[str] = ()) ->
 def _fetch(directory: Path, artifacts: Sequence[str], without: Sequence[str]) -> None:
     left_out = "".join(f"<exclusion>{_coordinates(artifact)}</exclusion>" for artifact in without)
     dependencies = [
-        f"<dependency>{_coordinates(artifact)}<exclusions>{left_out}</exclusions></dependency>" for artifact in artifacts
+        f"<dependency>{_coordinates(artifact)}<exclusions>{left_out}</exclusions></dependency>"
+        for artifact in artifacts
     ]
     pom = directory / "pom.xml"
     pom.write_text(_POM.format("".join(dependencies)))

@@ -150,9 +150,7 @@ class Yarn:
 
 
 @pytest.fixture(scope="session")
-def yarn_of(
-    tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server
-) -> Iterator[Callable[[str], Yarn]]:
+def yarn_of(tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server) -> Iterator[Callable[[str], Yarn]]:
     """Give a function that returns the YARN for a Spark version, started when first asked for."""
     with ExitStack() as running:
         started: dict[str, Yarn] = {}

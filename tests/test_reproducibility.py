@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.channel import Channel
+from tests.support.command import Desk, desk_at
+from tests.support.differences import first_difference
+from tests.support.wheels import write_wheel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """One thing that differs from the first build."""
+
+    home: str = "a desk"
+    cold_cache: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    """A command that runs envpack in another way."""
+    umask: int = 0o022
+    one_core: bool = False
+
+
+VARIATIONS = {
+    "directory": Variation(home="elsewhere/with some spaces and a much longer name than before" + "-" * 60),
+    "cache": Variation(cold_cache=True),
+    "user": Variation(
+        before=("unshare", "--user", "--map-user=1234", "--map-group=1234"),
+        variables={"USER": "someone", "LOGNAME": "someone", "HOME": "/nonexistent"},
+    ),
+    "umask": Variation(umask=0o077, cold_cache=True),
+    "time zone": Variation(variables={"TZ": "Asia/Kathmandu"}),
+    "hash seed": Variation(variables={"PYTHONHASHSEED": "12345"}),
+    "number of cores": Variation(one_core=True),
+    "language": Variation(variables={"LC_ALL": "C", "LANG": "C"}),
+    "day": Variation(variables={"FAKETIME": "+400d"}, cold_cache=True),
+}
+
+
+def build(directory: Path, channel: Channel, cache: Path, variation: Variation, archive_format: str) -> Path:
+    """Build the same environment in the way that the variation says, and return its archive."""
+    desk = desk_at(directory / variation.home, channel, directory / "cold" if variation.cold_cache else cache)
+    write_wheel(
+        desk.home, "party", "1", requires=["greeter"], scripts={"party": "party:main"}, files={"party.py": SOURCE}
+    )
+    desk.write("r.yml", *REQUIREMENTS)
+    command = [*variation.before, *desk.command("build", "r.yml", "--format", archive_format)]
+    done = subprocess.run(
+        command,
+        cwd=desk.home,
+        env={**desk.environment, **variation.variables, **faked_time(variation)},
+        preexec_fn=lambda: prepare(variation),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return archive_of(desk, archive_format)
+
+
+REQUIREMENTS = (
+    "dependencies:",
+    "- greeter",
+    "- placed",
+    "- linked",
+    "- activated",
+    "- pip: ['--no-index', '--find-links .', party]",
+    "variables: {GREETING: hello}",
+)
+SOURCE = """
+WORDS = {"a", "b", "c"}
+
+def main(word: str = "x", *, flag: bool = False) -> bool:
+    return word in {"d", "e"}
+"""
+
+
+def faked_time(variation: Variation) -> dict[str, str]:
+    if "FAKETIME" not in variation.variables:
+        return {}
+    package = importlib.util.find_spec("libfaketime")
+    assert package is not None
+    assert package.origin is not None
+    return {"LD_PRELOAD": str(Path(package.origin).parent / "vendor/libfaketime/src/libfaketime.so.1")}
+
+
+def prepare(variation: Variation) -> None:
+    os.umask(variation.umask)
+    if variation.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def archive_of(desk: Desk, archive_format: str) -> Path:
+    (archive,) = desk.store.glob(f"*/*/*.{archive_format}")
+    return archive
+
+
+@pytest.fixture(scope="session", params=["tar.gz", "zip"])
+def reference(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, channel: Channel, warm_cache: Path
+) -> tuple[str, Path]:
+    directory = tmp_path_factory.mktemp("reference")
+    return request.param, build(directory, channel, warm_cache, Variation(), request.param)
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_the_archive_is_the_same_byte_for_byte_from_another(
+    name: str, reference: tuple[str, Path], tmp_path: Path, channel: Channel, warm_cache: Path
+) -> None:
+    archive_format, expected = reference
+    if name == "day" and platform.machine() != "x86_64":
+        pytest.skip("libfaketime's wheel is for x86_64 only")
+    archive = build(tmp_path, channel, warm_cache, VARIATIONS[name], archive_format)
+    difference = first_difference(expected, archive)
+    assert difference is None, difference
+    assert archive.name == expected.name
