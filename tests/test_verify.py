@@ -200,10 +200,14 @@ def test_a_module_finds_the_environment_read_only_and_nothing_of_this_process(
 import os, sys
 assert set(os.environ) <= {"PATH", "HOME", "TMPDIR", "LC_CTYPE", "SSL_CERT_FILE"}, os.environ
 assert os.path.isfile("./environment/bin/python")
-open(os.path.join(os.path.dirname(__file__), "cache"), "w")
+for path in (__file__, os.path.join(os.path.dirname(__file__), "cache")):
+    try:
+        open(path, "a")
+    except PermissionError:
+        continue
+    raise AssertionError(path)
 """
-    error = failure(try_it, pack(*distribution(channel, "writing", {"writing.py": code})), "writing")
-    assert "writing cannot be imported: PermissionError" in error.message
+    assert try_it(pack(*distribution(channel, "writing", {"writing.py": code})), "writing").imported == ("writing",)
 
 
 def test_a_missing_system_library_is_named_with_a_hint(

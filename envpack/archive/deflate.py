@@ -57,16 +57,22 @@ class Deflated:
 
 def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """Cut a stream into blocks of equal size, the last one excepted; an empty stream is one empty block."""
-    waiting = bytearray()
+    waiting: list[bytes] = []
+    size = 0
     before = b""
     for chunk in chunks:
-        waiting += chunk
-        while len(waiting) > BLOCK:
-            data = bytes(waiting[:BLOCK])
-            del waiting[:BLOCK]
-            yield Block(data, before, last=False)
-            before = data[-WINDOW:]
-    yield Block(bytes(waiting), before, last=True)
+        waiting.append(chunk)
+        size += len(chunk)
+        if size > BLOCK:
+            data = b"".join(waiting)
+            whole = (size - 1) // BLOCK * BLOCK
+            for start in range(0, whole, BLOCK):
+                block = data[start : start + BLOCK]
+                yield Block(block, before, last=False)
+                before = block[-WINDOW:]
+            waiting = [data[whole:]]
+            size -= whole
+    yield Block(b"".join(waiting), before, last=True)
 
 
 def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:

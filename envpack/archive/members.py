@@ -48,7 +48,9 @@ class Member:
     @property
     def mode(self) -> int:
         """Permissions that let any user read and run what root unpacked."""
-        return 0o755 if self.executable or self.kind != "file" else 0o644
+        if self.kind == "link":
+            return 0o777
+        return 0o755 if self.executable or self.kind == "directory" else 0o644
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content of a file.

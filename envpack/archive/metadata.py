@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DROPPED_FROM_WHEELS = frozenset({"uv_cache.json", "uv_build.json"})
 """Files that uv puts into a `*.dist-info` for its own use."""
 
-# Where the package was on this machine, how it was linked, and when and by which words it was asked for.
-_LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus")
+_LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus", "indexed_timestamp")
+"""By which words a package was asked for, and when its channel was last indexed."""
 
 
 def conda_record(data: bytes, kept: Collection[str]) -> bytes:
@@ -40,7 +40,8 @@ def conda_record(data: bytes, kept: Collection[str]) -> bytes:
     record["files"] = sorted(set(record.get("files", ())) & set(kept))
     paths = record.get("paths_data", {})
     if "paths" in paths:
-        paths["paths"] = [_path_entry(entry) for entry in sorted(paths["paths"], key=lambda entry: entry["_path"])]
+        entries = sorted(paths["paths"], key=lambda entry: entry["_path"])
+        paths["paths"] = [_path_entry(entry) for entry in entries if entry["_path"] in kept]
     return (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -51,8 +52,10 @@ def _public_channel(channel: str) -> str:
 
 
 def _path_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """Drop the digests that depend on the prefix: of files with its path in them, and of what linking made."""
+    """Drop what depends on the prefix: digests and sizes of files with its path in them, and of what linking made."""
     dropped = {"sha256_in_prefix"}
+    if entry.get("prefix_placeholder"):
+        dropped |= {"size_in_bytes"}
     if entry.get("path_type") not in ("hardlink", "softlink", "directory"):
         dropped |= {"sha256", "size_in_bytes"}
     return {name: value for name, value in entry.items() if name not in dropped}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,14 @@ _TEXT_AT_MOST = 64 << 20
 
 def contains(path: Path, wanted: bytes) -> bool:
     """Say whether a file contains `wanted`; it is read in pieces."""
-    tail = b""
+    kept = len(wanted) - 1
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            piece = tail + chunk
-            if wanted in piece:
-                return True
-            tail = piece[1 - len(wanted) :] if len(wanted) > 1 else b""
+        buffer = bytearray(min(os.fstat(file.fileno()).st_size, CHUNK) + kept)
+        with memoryview(buffer) as view:
+            while count := file.readinto(view[kept:]):
+                if buffer.find(wanted, 0, kept + count) >= 0:
+                    return True
+                view[:kept] = view[count : count + kept]
     return False
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from envpack.progress import Progress
 
-_LEFT_OUT = frozenset({".lock"})
-"""What installers leave in a prefix for their own use."""
+_LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
+"""What uv and rattler leave in a prefix for their own use; `__clobbers__` has the files that lost their place."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
 """Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
@@ -223,7 +223,7 @@ def _placeholders(records: Iterable[dict[str, Any]]) -> dict[str, tuple[str, str
 def _stays_behind(path: str) -> bool:
     if path.startswith("conda-meta/"):
         return not path.endswith(".json") and path not in _KEPT_OF_CONDA_META
-    return path in _LEFT_OUT or ("/__pycache__/" in path and path.endswith(".pyc"))
+    return path.startswith(_LEFT_OUT) or ("/__pycache__/" in path and path.endswith(".pyc"))
 
 
 def _is_script(path: str) -> bool:

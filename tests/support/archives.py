@@ -80,6 +80,37 @@ def contents(tree: Path) -> Iterator[Entry]:
             yield Entry(name=name, data=path, mode=0o755 if path.stat().st_mode & 0o111 else 0o644)
 
 
+def members(archive: Path) -> dict[str, tuple[str, bytes]]:
+    """Return an archive's members by path, in its order: their headers as text and their contents."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as file:
+            return {info.filename: (_facts(info), file.read(info)) for info in file.infolist()}
+    with tarfile.open(archive) as tar:
+        return {info.name: (repr(sorted(info.get_info().items())), _content(tar, info)) for info in tar}
+
+
+def _facts(info: zipfile.ZipInfo) -> str:
+    return repr((info.date_time, oct(info.external_attr >> 16), info.flag_bits, info.extra, info.file_size))
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(info) if info.isreg() else None
+    return file.read() if file else b""
+
+
+def first_difference(one: Path, other: Path) -> str | None:
+    """Return in words the first member in which two archives differ; None when their bytes are the same."""
+    if one.read_bytes() == other.read_bytes():
+        return None
+    left, right = members(one), members(other)
+    for path in [*left, *right]:
+        if path not in left or path not in right:
+            return f"{path} is only in {one if path in left else other}"
+        if left[path] != right[path]:
+            return f"{path}: {left[path]} is not {right[path]}"
+    return "the members are equal; their order or what is around them differs"
+
+
 @pytest.fixture(scope="session")
 def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The starter Python as it lies in a prefix, with its bytecode."""

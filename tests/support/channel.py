@@ -51,16 +51,16 @@ class Channel:
     def url(self) -> str:
         return self.path.as_uri()
 
-    def link(self, prefix: Path, *specs: str) -> None:
-        """Link the newest packages that fit, with nothing of envpack's in between."""
-        asyncio.run(self._link(prefix, specs))
+    def link(self, prefix: Path, *specs: str, cache: Path | None = None) -> None:
+        """Link the newest packages that fit, with nothing of envpack's in between; `cache` keeps the packages."""
+        with tempfile.TemporaryDirectory() as scratch:
+            asyncio.run(self._link(prefix, specs, cache or Path(scratch)))
 
-    async def _link(self, prefix: Path, specs: Sequence[str]) -> None:
+    async def _link(self, prefix: Path, specs: Sequence[str], cache: Path) -> None:
         glibc = GenericVirtualPackage(PackageName("__glibc"), Version(self.glibc), BuildString("0"))
         platforms = [Subdir(self.platform), Subdir("noarch")]
         records = await solve([self.url], list(specs), platforms=platforms, virtual_packages=[glibc])
-        with tempfile.TemporaryDirectory() as cache:
-            await install(records, prefix, cache_dir=Path(cache))
+        await install(records, prefix, cache_dir=cache)
 
 
 @pytest.fixture(scope="session")

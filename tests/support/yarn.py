@@ -74,9 +74,12 @@ HADOOPS = {
     "4.0": Hadoop(
         version="3.4.1",
         crypto="org.bouncycastle:bcpkix-jdk18on:1.78.1",
-        aws=tuple(
-            f"software.amazon.awssdk:{part}:{_SDK_2}"
-            for part in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
+        aws=(
+            *(
+                f"software.amazon.awssdk:{part}:{_SDK_2}"
+                for part in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
+            ),
+            "org.apache.commons:commons-lang3:3.12.0",
         ),
         aws_whole="software.amazon.awssdk:bundle",
     ),

@@ -1,0 +1,159 @@
+"""Bytecode is the same everywhere, whoever compiles it and in whatever order."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envpack import digest
+from envpack.archive import compile_prefix
+from envpack.errors import PackingFailed
+
+PYTHON = Path(sys.executable)
+
+STDLIB = Path(os.__file__).parent
+
+# What CPython's own compileall writes differently from run to run is among them.
+MODULES = ["argparse", "ast", "ftplib", "functools", "inspect", "_markupbase", "_strptime", "typing", "dataclasses"]
+
+
+def library(prefix: Path) -> Path:
+    path = prefix / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    prefix = tmp_path / "prefix"
+    for module in MODULES:
+        shutil.copy(STDLIB / f"{module}.py", library(prefix))
+    for package in ("json", "collections", "email"):
+        shutil.copytree(STDLIB / package, library(prefix) / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (library(prefix) / "sets.py").write_text(
+        "def known(x):\n    return x in {'a', 'b', None, 3, ('c', 4.5), -0.0}\n"
+    )
+    return prefix
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {path.relative_to(directory).as_posix(): digest.of_file(path) for path in directory.rglob("*.pyc")}
+
+
+def test_every_module_is_compiled_to_a_pyc_that_is_never_checked(prefix: Path) -> None:
+    written = compile_prefix(prefix, python=PYTHON)
+    modules = list(prefix.rglob("*.py"))
+    assert written == len(modules) > 20
+    for module in modules:
+        pyc = Path(importlib.util.cache_from_source(str(module))).read_bytes()
+        assert pyc[:4] == importlib.util.MAGIC_NUMBER
+        assert pyc[4:8] == b"\x01\x00\x00\x00"
+        assert pyc[8:16] == importlib.util.source_hash(module.read_bytes())
+
+
+def test_the_import_system_takes_the_bytecode_and_names_the_real_file(prefix: Path) -> None:
+    module = library(prefix) / "moved.py"
+    module.write_text("def f():\n    return 'compiled'\n")
+    compile_prefix(prefix, python=PYTHON)
+    module.write_text("raise SystemExit('the source was read')\n")
+    asked = "import moved; print(moved.f(), moved.f.__code__.co_filename)"
+    answer = subprocess.run(
+        [PYTHON, "-c", asked], env={"PYTHONPATH": str(module.parent)}, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["compiled", str(module)]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_number_of_workers_does_not_show(prefix: Path, tmp_path: Path, workers: int) -> None:
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "one", workers=1)
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "more", workers=workers)
+    assert digests(tmp_path / "one") == digests(tmp_path / "more") != {}
+
+
+def test_what_was_compiled_before_does_not_show(prefix: Path, tmp_path: Path) -> None:
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "all", workers=1)
+    together = digests(tmp_path / "all")
+    for module in prefix.rglob("*.py"):
+        alone = tmp_path / "alone" / module.relative_to(prefix)
+        alone.parent.mkdir(parents=True, exist_ok=True)
+        if module.parent == library(prefix):
+            shutil.rmtree(tmp_path / "alone")
+            alone.parent.mkdir(parents=True)
+            shutil.copy(module, alone)
+            compile_prefix(tmp_path / "alone", python=PYTHON, into=tmp_path / "single", workers=1)
+    single = digests(tmp_path / "single")
+    assert len(single) == len(MODULES) + 1
+    assert single == {path: together[path] for path in single}
+
+
+def test_the_directory_and_the_hash_seed_do_not_show(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "here")
+    elsewhere = shutil.copytree(prefix, tmp_path / "a much longer path" / "prefix")
+    monkeypatch.setenv("PYTHONHASHSEED", "random")
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    compile_prefix(elsewhere, python=PYTHON, into=tmp_path / "there")
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")
+    assert not [path for path in (tmp_path / "there").rglob("*.pyc") if os.fsencode(tmp_path) in path.read_bytes()]
+
+
+@pytest.mark.parametrize("minor", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_every_python_compiles_the_same_twice(prefix: Path, tmp_path: Path, minor: str) -> None:
+    asked = [shutil.which(f"python{minor}") or "false", "-c", "import sys; print(sys.executable)"]
+    python = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    if not python:
+        pytest.skip(f"there is no Python {minor}")
+    library(prefix).rename(library(prefix).with_name(f"python{minor}"))
+    compile_prefix(prefix, python=Path(python), into=tmp_path / "one", workers=1)
+    compile_prefix(prefix, python=Path(python), into=tmp_path / "two", workers=2)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two") != {}
+
+
+def test_what_is_not_python_of_this_version_is_passed_over(prefix: Path) -> None:
+    (library(prefix) / "old.py").write_text("print 'two'\n")
+    (library(prefix) / "template.py").write_text("import {{ module }}\n")
+    (library(prefix) / "coded.py").write_bytes(b"# coding: no-such-codec\n")
+    (library(prefix) / "nul.py").write_bytes(b"x = 1\0\n")
+    written = compile_prefix(prefix, python=PYTHON)
+    assert written == len(list(prefix.rglob("*.py"))) - 4
+
+
+def test_a_pyc_that_is_linked_to_the_package_cache_is_replaced_not_changed(prefix: Path, tmp_path: Path) -> None:
+    cached = tmp_path / "cached.pyc"
+    cached.write_bytes(b"from the package")
+    pyc = Path(importlib.util.cache_from_source(str(library(prefix) / "argparse.py")))
+    pyc.parent.mkdir(exist_ok=True)
+    pyc.hardlink_to(cached)
+    compile_prefix(prefix, python=PYTHON)
+    assert cached.read_bytes() == b"from the package"
+    assert pyc.read_bytes().startswith(importlib.util.MAGIC_NUMBER)
+
+
+def test_the_prefix_stays_as_it_is_when_the_bytecode_goes_elsewhere(prefix: Path, tmp_path: Path) -> None:
+    before = sorted(prefix.rglob("*"))
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "elsewhere")
+    assert sorted(prefix.rglob("*")) == before
+
+
+def test_a_python_that_does_not_start_is_named(prefix: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_bytes(b"\x7fELF of another machine")
+    python.chmod(0o755)
+    with pytest.raises(PackingFailed, match="cannot run") as failure:
+        compile_prefix(prefix, python=python)
+    assert failure.value.hint
+
+
+def test_a_python_that_fails_is_quoted(prefix: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'libpython3.so: cannot open shared object file' >&2\nexit 127\n")
+    python.chmod(0o755)
+    with pytest.raises(PackingFailed, match="cannot open shared object file"):
+        compile_prefix(prefix, python=python)
