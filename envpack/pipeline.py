@@ -22,6 +22,7 @@ from envpack.resolve.request import Limit, Request
 from envpack.results import Built, Locked
 from envpack.s3options import S3Options
 from envpack.spark import versions
+from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import open_store
 from envpack.version import VERSION
@@ -231,7 +232,11 @@ def default_name(asked: Requirements) -> str:
 
 def _settings(manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None) -> Settings:
     return settings_for(
-        manifest, archive_uri, launcher=config.launcher, spark=config.spark, driver_python=driver_python
+        manifest,
+        archive_uri,
+        launcher=config.launcher,
+        spark=config.spark,
+        driver_python=choose_driver_python(driver_python, manifest.python_minor),
     )
 
 

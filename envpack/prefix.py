@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
 from rattler.exceptions import (
     ExtractError,
@@ -23,7 +23,7 @@ from envpack.progress import SILENT, Progress, Step
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from envpack.cache import Cache
@@ -97,8 +97,8 @@ def link_wheels(
     """
     if not wheels:
         return
-    answer = scratch / "pylock.toml"
-    answer.write_text(_pylock(wheels), "utf-8")
+    requirements = scratch / "wheels.txt"
+    requirements.write_text("".join(f"{w.name} @ {w.url} --hash=sha256:{w.sha256}\n" for w in wheels), "utf-8")
     sizes = {wheel.name: wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
@@ -109,20 +109,53 @@ def link_wheels(
                 step.advance(sizes.get(words[1], 0))
 
         arguments = [
-            *("pip", "install", "--requirements", str(answer), "--preview-features", "pylock"),
-            *("--prefix", str(prefix), "--python", str(python)),
+            *(
+                "pip",
+                "install",
+                "--requirements",
+                str(requirements),
+                "--prefix",
+                str(prefix),
+                "--python",
+                str(python),
+            ),
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
             *login.index_arguments,
         ]
         try:
-            uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
+            _from_cache_or_network(arguments, cache=cache, scratch=scratch, tell=tell)
         except uv.Failure as failure:
             raise PackingFailed(
                 f"the wheels cannot be installed: {failure.text}",
                 hint="if a file was replaced where it lies, solve anew with --upgrade",
             ) from failure
+        _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
+
+
+def _from_cache_or_network(
+    arguments: Sequence[str], *, cache: Cache, scratch: Path, tell: Callable[[str], None]
+) -> None:
+    """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh."""
+    try:
+        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch)
+    except (uv.Failure, Unreachable):
+        uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
+
+
+def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
+    """Take back what uv notes of wheels that it was given by URL: an index chose them, not the person (PEP 610)."""
+    chosen = {wheel.name for wheel in wheels if not wheel.direct}
+    for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
+        folder = noted.parent
+        if canonicalize_name(folder.name.partition("-")[0]) not in chosen:
+            continue
+        record = folder / "RECORD"
+        own = f"{folder.name}/{noted.name},"
+        lines = record.read_text("utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith(own)), "utf-8")
+        noted.unlink()
 
 
 async def _install(
@@ -191,20 +224,6 @@ def _record(package: CondaPackage, login: Login) -> RepoDataRecord:
 
 def _post_link(prefix: Path, package: CondaPackage) -> Path:
     return prefix / "bin" / f".{package.name}-post-link.sh"
-
-
-def _pylock(wheels: Sequence[Wheel]) -> str:
-    """Return wheels as a PEP 751 lock; JSON strings are TOML strings."""
-    lines = ['lock-version = "1.0"', 'created-by = "envpack"']
-    for wheel in wheels:
-        file = f"{{ url = {json.dumps(wheel.url)}, hashes = {{ sha256 = {json.dumps(wheel.sha256)} }} }}"
-        lines += [
-            "[[packages]]",
-            f"name = {json.dumps(wheel.name)}",
-            f"version = {json.dumps(wheel.version)}",
-            f"archive = {file}" if wheel.direct else f"wheels = [{file}]",
-        ]
-    return "\n".join(lines) + "\n"
 
 
 def _explained(error: Exception, prefix: Path) -> PackingFailed | Unreachable:

@@ -67,7 +67,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def archive_file(name: str, sha256: str, format: str) -> str:  # noqa: A002 - the manifest's own word
+def archive_file(name: str, sha256: str, format: str) -> str:
     """Return an archive's file name; it carries the digest because YARN refuses two resources of one name."""
     return f"{name}-{sha256[: digest.SHORT]}.{format}"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.archives import first_difference
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
-from tests.support.differences import first_difference
 from tests.support.wheels import write_wheel
 
 

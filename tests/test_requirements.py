@@ -557,7 +557,7 @@ def test_the_stem_names_the_release() -> None:
 
 
 def test_random_bytes_and_words_raise_nothing_but_bad_requirements() -> None:
-    chance = random.Random(7)  # noqa: S311 - the same bytes in every run
+    chance = random.Random(7)
     words = [
         "six",
         "==1",

@@ -167,7 +167,7 @@ def test_a_hash_is_required_of_the_wheel(solve: Solve, shelf: Path) -> None:
 
 def test_a_wheel_can_be_named_by_its_file(solve: Solve, shelf: Path) -> None:
     write_wheel(shelf, "party", "1")
-    (wheel,) = solve(f"./shelf/party-1-py3-none-any.whl\n--no-index\n").lock.wheels
+    (wheel,) = solve("./shelf/party-1-py3-none-any.whl\n--no-index\n").lock.wheels
     assert (wheel.name, wheel.version, wheel.direct) == ("party", "1", True)
 
 
@@ -206,7 +206,8 @@ def test_unknown_names_get_the_nearest_ones(solve: Solve, shelf: Path) -> None:
 
 def test_the_pip_part_of_an_environment_file_is_pypis(solve: Solve, shelf: Path) -> None:
     write_wheel(shelf, "greeter", "2.0")
-    text = f"dependencies:\n- python\n- pip:\n  - --no-index\n  - --find-links {shelf}\n  - greeter\nvariables:\n  A: b\n"
+    pip = f"- pip: ['--no-index', '--find-links {shelf}', greeter]"
+    text = f"dependencies:\n- python\n{pip}\nvariables: {{A: b}}\n"
     lock = solve(text, suffix=".yml").lock
     assert sources(lock)["greeter"] == ("2.0", "pypi")
     assert lock.variables == {"A": "b"}

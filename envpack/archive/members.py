@@ -57,17 +57,13 @@ class Member:
 
         Raises PackingFailed when the file is no longer as long as it was.
         """
-        done = 0
+        left = self.size
         for chunk in self._read():
-            done += len(chunk)
-            if done > self.size:
-                break
+            left -= len(chunk)
             yield chunk
-        if done != self.size:
-            raise PackingFailed(
-                f"{self.source or self.path} changed while it was packed",
-                hint="pack again when nobody writes there",
-            )
+        if left:
+            name = self.source or self.path
+            raise PackingFailed(f"{name} changed while it was packed", hint="pack again when nobody writes there")
 
     def _read(self) -> Iterator[bytes]:
         if self.data is not None:
@@ -76,7 +72,9 @@ class Member:
             yield self.restore(self.source.read_bytes())
         elif self.source is not None:
             with self.source.open("rb", buffering=0) as file:
-                while chunk := file.read(CHUNK):
+                left = self.size
+                while left and (chunk := file.read(min(left, CHUNK))):
+                    left -= len(chunk)
                     yield chunk
 
 

@@ -52,7 +52,7 @@ def _public_channel(channel: str) -> str:
 
 
 def _path_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """Drop what depends on the prefix: digests and sizes of files with its path in them, and of what linking made."""
+    """Drop what depends on the prefix: digests and sizes of files that name it, and of files that linking made."""
     dropped = {"sha256_in_prefix"}
     if entry.get("prefix_placeholder"):
         dropped |= {"size_in_bytes"}

@@ -52,7 +52,7 @@ def pack(
     prefix: Path,
     out: Path,
     *,
-    format: Format = "tar.gz",  # noqa: A002 - the word for it
+    format: Format = "tar.gz",
     level: int = LEVEL,
     threads: int | None = None,
     bytecode: Path | None = None,

@@ -14,14 +14,13 @@ import click
 from envpack.config import Config, load
 from envpack.manifest import FORMATS
 from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.text import OUTPUTS
 from envpack.target import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-OUTPUTS = ("text", "oneline", "conf", "json")
 
 
 def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:

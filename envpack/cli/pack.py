@@ -39,7 +39,7 @@ def pack_command(prefix: Path, file: Path, output: str, *, force: bool, quiet: b
 
 
 def _format_of(file: Path) -> Format:
-    for format in FORMATS:  # noqa: A001 - the manifest's own word
+    for format in FORMATS:
         if file.name.endswith(f".{format}"):
             return format
     raise UsageError(

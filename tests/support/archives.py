@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import shutil
 import subprocess
@@ -93,6 +94,10 @@ def _facts(info: zipfile.ZipInfo) -> str:
     return repr((info.date_time, oct(info.external_attr >> 16), info.flag_bits, info.extra, info.file_size))
 
 
+def _excerpt(header: str, content: bytes) -> str:
+    return f"{header} {hashlib.sha256(content).hexdigest()} {content[:200]!r}"
+
+
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(info) if info.isreg() else None
     return file.read() if file else b""
@@ -107,7 +112,7 @@ def first_difference(one: Path, other: Path) -> str | None:
         if path not in left or path not in right:
             return f"{path} is only in {one if path in left else other}"
         if left[path] != right[path]:
-            return f"{path}: {left[path]} is not {right[path]}"
+            return f"{path}: {_excerpt(*left[path])} is not {_excerpt(*right[path])}"
     return "the members are equal; their order or what is around them differs"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from xml.sax.saxutils import escape
 
 import pytest
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.s3 import S3Server
     from tests.support.spark import Spark
 
-_PROGRAM = Path(__file__).parent / "java" / "Yarn.java"
+_PROGRAMS = Path(__file__).parent / "java"
 
 _OPENED = ("--add-opens", "java.base/java.lang=ALL-UNNAMED")
 """What Hadoop's web servers need of Java 17: Guice defines classes."""
@@ -181,7 +183,7 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     with (
         (directory / "log").open("w") as log,
         subprocess.Popen(
-            ["java", "-Xmx512m", *_OPENED, "-cp", classes, str(_PROGRAM), str(clients)],
+            ["java", "-Xmx512m", *_OPENED, "-cp", classes, str(_PROGRAMS / "Yarn.java"), str(clients)],
             cwd=directory,
             env={"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"},
             stdin=subprocess.PIPE,
@@ -227,3 +229,50 @@ def _write_site(path: Path, properties: Mapping[str, str]) -> None:
         for name, value in properties.items()
     ]
     path.write_text(f"<configuration>\n{''.join(lines)}</configuration>\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localizer:
+    """The part of a NodeManager that unpacks archives, out of the Hadoop inside PyPI's pyspark."""
+
+    directory: Path
+    """A directory that all may read: YARN shares no archive that others could not read themselves."""
+    process: subprocess.Popen[str]
+
+    def unpack(self, archive: Path, visibility: Literal["PUBLIC", "PRIVATE"]) -> Path:
+        """Return the new directory into which an archive is unpacked; raises ValueError when it cannot be."""
+        assert self.process.stdin
+        assert self.process.stdout
+        new = self.directory / uuid.uuid4().hex
+        print(visibility, archive, new, sep="\t", file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline().rstrip("\n")
+        if not answer.startswith("/"):
+            raise ValueError(answer)
+        return Path(answer)
+
+
+@pytest.fixture
+def localizer_of(spark_of: Callable[[str], Spark]) -> Iterator[Callable[[str], Localizer]]:
+    """Give a function that returns the localizer of the Hadoop in a Spark version."""
+    with ExitStack() as running:
+
+        def localizer_of(spark: str) -> Localizer:
+            return running.enter_context(_localizer(spark_of(spark)))
+
+        yield localizer_of
+
+
+@contextmanager
+def _localizer(spark: Spark) -> Iterator[Localizer]:
+    command = ["java", "-cp", f"{spark.home}/jars/*", str(_PROGRAMS / "Localize.java")]
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        subprocess.Popen(
+            command, env=dict(spark.environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
+        Path(directory).chmod(0o755)
+        try:
+            yield Localizer(directory=Path(directory), process=process)
+        finally:
+            process.kill()
