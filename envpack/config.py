@@ -78,7 +78,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
     """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
 
     `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
-    file is relative to the file. Raises BadRequirements with every mistake in the file at once.
+    file is relative to the file, others to `directory`. Raises BadRequirements with every mistake in the file at once.
     """
     path = find(directory)
     written = _read(path) if path else {}
@@ -87,9 +87,10 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
     for name, kind in _kinds().items():
         variable = f"ENVPACK_{name.upper()}"
         if flags.get(name) not in (None, ()):
-            values[name], origins[name] = flags[name], f"--{name.replace('_', '-')}"
+            values[name], origins[name] = _placed(name, flags[name], directory), f"--{name.replace('_', '-')}"
         elif environ.get(variable):
-            values[name], origins[name] = _from_variable(variable, environ[variable], kind), variable
+            given = _from_variable(variable, environ[variable], kind)
+            values[name], origins[name] = _placed(name, given, directory), variable
         elif name in written:
             values[name], origins[name] = written[name], str(path)
         else:
@@ -174,7 +175,7 @@ def _entry(key_node: yaml.Node, value_node: yaml.Node, path: Path) -> tuple[str,
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
-    """Make the directories of a file relative to the file."""
+    """Make the directories among a field's values absolute."""
     if name in ("store", "cache_dir"):
         return value if "://" in value else str(base / Path(value).expanduser())
     if name == "channels":

@@ -44,6 +44,11 @@ def test_directories_in_the_file_are_relative_to_the_file(tmp_path: Path) -> Non
     assert config.cache_dir == str(tmp_path / "cache")
 
 
+def test_directories_in_flags_and_variables_are_relative_to_the_working_directory(tmp_path: Path) -> None:
+    config = load({"channels": ("./c", "conda-forge")}, {"ENVPACK_STORE": "envs"}, tmp_path)
+    assert (config.channels, config.store) == ((str(tmp_path / "c"), "conda-forge"), str(tmp_path / "envs"))
+
+
 def test_lists_and_pairs_can_be_given_as_variables(tmp_path: Path) -> None:
     config = load({}, {"ENVPACK_CHANNELS": "a, b", "ENVPACK_NAMES": "torch=pytorch"}, tmp_path)
     assert (config.channels, config.names) == (("a", "b"), {"torch": "pytorch"})

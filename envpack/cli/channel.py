@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -39,5 +40,7 @@ def init_command(directory: Path, python: Path | None, output: str, *, quiet: bo
         )
         return
     progress.info(f"Python {made.python} for {made.platform}; it runs on nodes with glibc {made.glibc} or newer")
-    progress.info(f"build with: envpack build FILE --channel {made.directory} --glibc {made.glibc}")
+    progress.info(
+        f"build with: envpack build FILE --channel {shlex.quote(str(made.directory))} --glibc {made.glibc}"
+    )
     click.echo(made.directory)

@@ -62,7 +62,7 @@ class _Counted(Step):
             facts = [human_size(self.done)] if self.done else []
             facts += [self._text] if self._text else []
         else:
-            facts = [self._text or str(self.done)]
+            facts = [self._text or str(self.done)] if self._text or self.done else []
         return f"{name:<10} {time.monotonic() - self._start:6.1f} s  {', '.join(facts)}".rstrip()
 
 
