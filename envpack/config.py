@@ -78,7 +78,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
     """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
 
     `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
-    file is relative to the file, others to `directory`. Raises BadRequirements with every mistake in the file at once.
+    file is relative to the file, others to `directory`. Raises BadRequirements with every mistake of the file at
+    once.
     """
     path = find(directory)
     written = _read(path) if path else {}
