@@ -32,7 +32,7 @@ from envpack.archive.deflate import BLOCK, Block, blocks, deflated
 from envpack.archive.scripts import relocatable
 from envpack.errors import PackingFailed
 from envpack.progress import Progress, Step
-from tests.support.archives import first_difference, members
+from tests.support.archives import first_difference, members, peak_memory
 from tests.support.wheels import write_wheel
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> P
     pack(prefix, made.targz)
     pack(prefix, made.zip, format="zip")
     return made
+
+
+@pytest.fixture(scope="session")
+def packed(environment: Packed) -> dict[str, tuple[str, bytes]]:
+    """The members of the environment's archive."""
+    return members(environment.targz)
 
 
 @pytest.fixture(scope="session")
@@ -238,8 +244,10 @@ def test_the_directory_the_cache_and_the_order_of_installing_do_not_show(
         assert first_difference(archive, other) is None
 
 
-def test_nothing_of_this_machine_is_in_the_archive(environment: Packed, channel: Channel) -> None:
-    for path, (_, data) in members(environment.targz).items():
+def test_nothing_of_this_machine_is_in_the_archive(
+    environment: Packed, packed: dict[str, tuple[str, bytes]], channel: Channel
+) -> None:
+    for path, (_, data) in packed.items():
         for secret in (environment.prefix.parent, channel.path, channel.path.parent.parent):
             assert os.fsencode(secret) not in data, path
 
@@ -257,7 +265,7 @@ def test_the_difference_of_two_archives_is_named(small: Path, tmp_path: Path) ->
 
 
 def test_it_packs_what_conda_pack_packs(environment: Packed, tmp_path: Path) -> None:
-    theirs = tmp_path / "conda-pack.tar.gz"
+    theirs = tmp_path / "conda-pack.tar"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         conda_pack.pack(prefix=str(environment.prefix), output=str(theirs))
@@ -267,7 +275,7 @@ def test_it_packs_what_conda_pack_packs(environment: Packed, tmp_path: Path) -> 
         packed = {info.name for info in tar if not info.isdir()}
         times = {info.mtime for info in tar}
     left_out = {path for path in expected - packed if not path.startswith("__clobbers__/")}
-    assert left_out == {".lock", "CACHEDIR.TAG"}
+    assert left_out == {".lock", "CACHEDIR.TAG", f"{SITE_PACKAGES}/spoken-1.0.dist-info/uv_cache.json"}
     assert {path for path in packed - expected if not path.endswith(".pyc")} == set()
     assert times == {315532800}
 
@@ -328,8 +336,7 @@ def test_an_archive_tells_its_size_and_digest(small: Path, tmp_path: Path) -> No
 # Metadata
 
 
-def test_a_wheels_record_fits_the_files_in_the_archive(environment: Packed) -> None:
-    packed = members(environment.targz)
+def test_a_wheels_record_fits_the_files_in_the_archive(packed: dict[str, tuple[str, bytes]]) -> None:
     record = packed[f"{SITE_PACKAGES}/spoken-1.0.dist-info/RECORD"][1].decode()
     lines = [line.split(",") for line in record.splitlines()]
     assert lines == sorted(lines)
@@ -357,8 +364,9 @@ def test_where_a_local_wheel_lay_is_not_told(small: Path, tmp_path: Path) -> Non
     }
 
 
-def test_a_conda_record_names_the_package_and_no_place_on_this_machine(environment: Packed) -> None:
-    packed = members(environment.targz)
+def test_a_conda_record_names_the_package_and_no_place_on_this_machine(
+    packed: dict[str, tuple[str, bytes]],
+) -> None:
     (path,) = [path for path in packed if path.startswith("conda-meta/placed-")]
     record = json.loads(packed[path][1])
     assert record["name"] == "placed"
@@ -417,23 +425,25 @@ def test_scripts_run_from_anywhere_with_the_archives_python(
     link = tmp_path / "a link"
     link.symlink_to(unpacked / "bin" / name)
     for program in (unpacked / "bin" / name, link):
-        answer = subprocess.run(
-            [program, "an argument"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
-        )
-        assert answer.returncode == 0, answer.stderr
-        assert answer.stdout.startswith(said)
+        answer = run(program, "an argument")
+        assert answer.startswith(said)
         if name == "speak":
-            assert answer.stdout == f"spoken by {unpacked} an argument\n"
+            assert answer == f"spoken by {unpacked} an argument\n"
+
+
+def run(program: Path, *arguments: str) -> str:
+    """Run a script as on a node, where only the system's programs are on the path."""
+    command = [program, *arguments]
+    answer = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
 
 
 def test_conda_unpack_runs_as_any_user_would_run_it_and_places_the_prefix(
     environment: Packed, tmp_path: Path
 ) -> None:
     home = unpack(environment.targz, tmp_path / "home")
-    answer = subprocess.run(
-        [home / "bin/conda-unpack"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True
-    )
-    assert answer.returncode == 0, answer.stderr
+    run(home / "bin/conda-unpack")
     assert (home / "share/placed/placed.conf").read_text() == f"home={home}/share/placed\n"
     assert f"{home}/share/placed\0".encode() in (home / "share/placed/placed.bin").read_bytes()
 
@@ -618,11 +628,11 @@ def test_a_directory_that_is_no_environment_is_said_to_be_none(tmp_path: Path) -
 # The file
 
 
-def test_the_archive_is_one_ordinary_gzip_member(environment: Packed, tmp_path: Path) -> None:
+def test_the_archive_is_one_ordinary_gzip_member(environment: Packed, packed: dict[str, tuple[str, bytes]]) -> None:
     archive = environment.targz
     subprocess.run(["gzip", "-t", archive], check=True)
     listed = subprocess.run(["tar", "-tzf", archive], check=True, capture_output=True, text=True).stdout
-    assert len(listed.splitlines()) == len(members(archive))
+    assert len(listed.splitlines()) == len(packed)
     with gzip.open(archive) as file:
         size = sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b""))
     with subprocess.Popen(["zcat", archive], stdout=subprocess.PIPE) as zcat:
@@ -674,10 +684,7 @@ def test_a_zip_is_what_hadoop_can_unpack(environment: Packed, tmp_path: Path) ->
             assert stat.S_ISDIR(mode) == info.is_dir()
             assert not stat.S_ISLNK(mode)
     home = unpack(environment.zip, tmp_path / "home")
-    answer = subprocess.run(
-        [home / "bin/speak"], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )
-    assert answer.stdout == f"spoken by {home}\n", answer.stderr
+    assert run(home / "bin/speak") == f"spoken by {home}\n"
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
@@ -702,19 +709,6 @@ def test_a_name_that_is_no_text_goes_into_a_tar_and_not_into_a_zip(small: Path, 
         pack(small, tmp_path / "out.zip", format="zip")
 
 
-def test_a_zip_with_more_entries_than_16_bits_count_is_read_back(tmp_path: Path) -> None:
-    prefix = tmp_path / "prefix"
-    (prefix / "conda-meta").mkdir(parents=True)
-    for number in range(260):
-        (prefix / f"{number:03}").mkdir()
-        for file in range(256):
-            (prefix / f"{number:03}" / f"{file:03}").touch()
-    packed = pack(prefix, tmp_path / "out.zip", format="zip")
-    assert packed.members > 0xFFFF
-    with zipfile.ZipFile(packed.path) as archive:
-        assert len(archive.infolist()) == packed.members
-
-
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_blocks_join_to_one_deflate_stream(size: int) -> None:
     data = rng(size).randbytes(size // 2) + bytes(size - size // 2)
@@ -725,6 +719,9 @@ def test_blocks_join_to_one_deflate_stream(size: int) -> None:
     assert zlib.decompress(b"".join(piece.data for piece in pieces), wbits=-15) == data
 
 
+COMPRESSED = "dd7fc6e5938c02013f2f6b317e1dd830522d6f66fc634b23f5737084d859efe5"
+
+
 def test_compressed_bytes_are_the_ones_that_other_processors_gave() -> None:
     # Measured on x86-64 with SSE2 alone up to AVX-512 and on aarch64. With another version of zlib-ng the digest may
     # change, and PACKER with it; if it changes without one, archives are no longer the same everywhere.
@@ -733,9 +730,6 @@ def test_compressed_bytes_are_the_ones_that_other_processors_gave() -> None:
     stream = [Block(text, b"", last=False), Block(noise + text[:9000], text[-32768:], last=True)]
     pieces = b"".join(piece.data for piece in deflated(stream, level=5, threads=2))
     assert digest.of_bytes(pieces) == COMPRESSED
-
-
-COMPRESSED = "dd7fc6e5938c02013f2f6b317e1dd830522d6f66fc634b23f5737084d859efe5"
 
 
 class Interrupted(Progress):
@@ -785,15 +779,9 @@ def test_the_archive_gets_the_permissions_of_any_new_file(small: Path, tmp_path:
     assert (tmp_path / "out.tar.gz").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
 def test_memory_does_not_grow_with_the_size_of_a_file(small: Path, tmp_path: Path, kind: Format) -> None:
     with (small / "share/large.bin").open("wb") as file:
         file.truncate(500 << 20)
-    program = (
-        "import resource, sys; from pathlib import Path; from envpack.archive import pack\n"
-        "pack(Path(sys.argv[1]), Path(sys.argv[2]), format=sys.argv[3], level=1)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    command: list[str | Path] = [sys.executable, "-c", program, small, tmp_path / f"out.{kind}", kind]
-    kilobytes = int(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert kilobytes < 200_000
+    assert peak_memory(small, tmp_path / f"out.{kind}", kind) < 200 << 20

@@ -17,6 +17,7 @@ import envpack
 from envpack import digest
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
+from tests.support.private import PASSWORD, TOKEN, USER, private_channel, private_index
 from tests.support.wheels import write_wheel
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -246,6 +247,42 @@ def test_an_s3_store_serves_as_a_directory_does(desk: Desk, s3_store_url: str) -
     assert (again["reused"], again["reference"]) == (True, built["reference"])
     listed = desk.run("list", "--store", s3_store_url, **s3)
     assert built["reference"] in listed.out
+
+
+def test_a_private_index_is_read_with_credentials_that_appear_nowhere(desk: Desk, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    write_wheel(shelf, "party", "1")
+    with private_index(shelf) as host:
+        desk.write("r.txt", f"--index-url http://{USER}:${{INDEX_PASSWORD}}@{host}/simple", "party")
+        ran = desk.run("build", "r.txt", "--verbose", "--output", "json", INDEX_PASSWORD=PASSWORD)
+    assert ran.code == 0, ran.err
+    assert {"name": "party", "version": "1", "source": "pypi"} in ran.json()["packages"]
+    assert PASSWORD not in ran.out + ran.err
+    assert not places_of(PASSWORD, desk)
+
+
+def test_a_private_channel_is_read_with_a_token_that_appears_nowhere(desk: Desk, tmp_path: Path) -> None:
+    desk.write("r.txt", "greeter")
+    with private_channel(desk.channel.path) as host:
+        channel = ["--channel", f"http://{host}/t/{TOKEN}/channel"]
+        cold = {"ENVPACK_CACHE_DIR": str(tmp_path / "cold")}
+        assert desk.run("lock", "r.txt", *channel, **cold).code == 0
+        ran = desk.run("build", "r.txt", "--locked", "--verbose", *channel, **cold)
+    assert ran.code == 0, ran.err
+    assert TOKEN not in ran.out + ran.err
+    assert not places_of(TOKEN, desk)
+
+
+def places_of(secret: str, desk: Desk) -> list[str]:
+    """Return every file of a desk, its store and its archives that holds a secret."""
+    files = [*desk.home.glob("*.lock"), *desk.store.rglob("*.json"), *desk.store.rglob("*.lock")]
+    found = [str(path) for path in files if secret in path.read_text()]
+    for path in desk.store.glob("*/*/*.tar.gz"):
+        with tarfile.open(path) as archive:
+            contents = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
+            found += [name for name, data in contents if data and secret.encode() in data.read()]
+    return found
 
 
 def test_a_store_that_does_not_answer_is_named(desk: Desk) -> None:

@@ -20,6 +20,7 @@ from rattler.package_streaming import extract
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from envpack.manifest import Format
     from tests.support.channel import Channel
 
 
@@ -114,6 +115,18 @@ def first_difference(one: Path, other: Path) -> str | None:
         if left[path] != right[path]:
             return f"{path}: {_excerpt(*left[path])} is not {_excerpt(*right[path])}"
     return "the members are equal; their order or what is around them differs"
+
+
+def peak_memory(prefix: Path, out: Path, kind: Format) -> int:
+    """Pack in a process of its own and return its peak memory in bytes, as Linux tells it."""
+    program = (
+        "import sys; from pathlib import Path; from envpack.archive import pack\n"
+        "pack(Path(sys.argv[1]), Path(sys.argv[2]), format=sys.argv[3], level=2)\n"
+        "print(Path('/proc/self/status').read_text())"
+    )
+    command: list[str | Path] = [sys.executable, "-c", program, prefix, out, kind]
+    status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return int(status[status.index("VmHWM:") + 1]) << 10
 
 
 @pytest.fixture(scope="session")

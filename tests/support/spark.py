@@ -95,7 +95,7 @@ def spark_of(tmp_path: Path) -> Iterator[Callable[[str], Spark]]:
     def spark_of(version: str) -> Spark:
         home = tmp_path / f"spark-{version}"
         made.append(home)
-        return _spark(_installed(version), home)
+        return _spark(installed(version), home)
 
     yield spark_of
     for home in made:
@@ -128,7 +128,7 @@ def _spark(venv: Path, home: Path) -> Spark:
     )
 
 
-def _installed(version: str) -> Path:
+def installed(version: str) -> Path:
     """Return a virtual environment of the tests' Python with this Spark and what a driver needs."""
     if not shutil.which("java"):
         _missing("there is no java on PATH")

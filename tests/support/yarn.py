@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from xml.sax.saxutils import escape
@@ -17,6 +18,7 @@ import pytest
 
 from tests.support.maven import jars
 from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY
+from tests.support.spark import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -158,16 +160,12 @@ class Yarn:
 def yarn_of(tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server) -> Iterator[Callable[[str], Yarn]]:
     """Give a function that returns the YARN for a Spark version, started when first asked for."""
     with ExitStack() as running:
-        started: dict[str, Yarn] = {}
 
-        def yarn_of(spark: str) -> Yarn:
-            hadoop = HADOOPS[".".join(spark.split(".")[:2])]
-            if hadoop.version not in started:
-                directory = tmp_path_factory.mktemp(f"yarn-{hadoop.version}")
-                started[hadoop.version] = running.enter_context(_running(hadoop, directory, moto_s3))
-            return started[hadoop.version]
+        @cache
+        def of_line(line: str) -> Yarn:
+            return running.enter_context(_running(HADOOPS[line], tmp_path_factory.mktemp("yarn"), moto_s3))
 
-        yield yarn_of
+        yield lambda spark: of_line(".".join(spark.split(".")[:2]))
 
 
 @contextmanager
@@ -251,25 +249,20 @@ class Localizer:
         return Path(answer)
 
 
-@pytest.fixture
-def localizer_of(spark_of: Callable[[str], Spark]) -> Iterator[Callable[[str], Localizer]]:
-    """Give a function that returns the localizer of the Hadoop in a Spark version."""
+@pytest.fixture(scope="session")
+def localizer_of() -> Iterator[Callable[[str], Localizer]]:
+    """Give a function that returns the localizer of the Hadoop in a Spark version, started when first asked for."""
     with ExitStack() as running:
-
-        def localizer_of(spark: str) -> Localizer:
-            return running.enter_context(_localizer(spark_of(spark)))
-
-        yield localizer_of
+        yield cache(lambda spark: running.enter_context(_localizer(installed(spark))))
 
 
 @contextmanager
-def _localizer(spark: Spark) -> Iterator[Localizer]:
-    command = ["java", "-cp", f"{spark.home}/jars/*", str(_PROGRAMS / "Localize.java")]
+def _localizer(spark: Path) -> Iterator[Localizer]:
+    (jars_of_spark,) = spark.glob("lib/python*/site-packages/pyspark/jars")
+    command = ["java", "-cp", f"{jars_of_spark}/*", str(_PROGRAMS / "Localize.java")]
     with (
         tempfile.TemporaryDirectory() as directory,
-        subprocess.Popen(
-            command, env=dict(spark.environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
     ):
         Path(directory).chmod(0o755)
         try:
