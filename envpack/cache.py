@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from envpack.errors import UsageError
+from envpack.errors import PackingFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,8 @@ class Cache:
         """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
 
         It is removed when the block ends. The directories of builds that were killed are removed by the next
-        build: each build holds a lock in its own, and a lock that nobody holds marks a dead one.
+        build: each build holds a lock in its own, and a lock that nobody holds marks a dead one. Raises UsageError
+        when there cannot be one, and PackingFailed when the disk gets full.
         """
         home = self.root / "scratch"
         try:
@@ -61,6 +63,13 @@ class Cache:
         directory, held = _claim(home)
         try:
             yield directory
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise PackingFailed(
+                f"the disk that holds {self.root} is full",
+                hint="make room there, or name another cache with ENVPACK_CACHE_DIR or --cache-dir",
+            ) from error
         finally:
             _remove(directory)
             held.release()

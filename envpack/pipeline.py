@@ -179,6 +179,23 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
     return _lock(request, Cache(Path(config.cache_dir)), options, progress)
 
 
+def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, progress: Progress = SILENT) -> Packed:
+    """Pack an existing prefix, which is not changed, into a file.
+
+    Bytecode that a node could use is compiled aside when the prefix's Python runs here; what lies in the prefix
+    holds times and paths, and is left out. Raises PackingFailed.
+    """
+    from envpack.archive import compile_prefix, pack
+
+    with Cache(Path(config.cache_dir)).scratch() as scratch:
+        bytecode = scratch / "bytecode"
+        bytecode.mkdir()
+        python = prefix / "bin" / "python"
+        if python.exists():
+            compile_prefix(prefix, python=python, into=bytecode, progress=progress)
+        return pack(prefix, file, format=format, bytecode=bytecode, progress=progress)
+
+
 def settings(release: Release, config: Config, driver_python: str | None = None) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
@@ -322,7 +339,7 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
 
 def _install(lock: Lock, request: Request, site: _Site) -> tuple[Path, tuple[str, ...]]:
     """Link the lock into a prefix with its bytecode; return the prefix and what to warn about."""
-    from envpack.archive.bytecode import compile_prefix
+    from envpack.archive import compile_prefix
     from envpack.prefix import link_conda, link_wheels
 
     prefix = site.room("prefix")

@@ -388,3 +388,21 @@ def test_importing_the_library_imports_no_heavy_part() -> None:
     code = "import sys, envpack; print(sorted({'click', 'rich', 'boto3', 'rattler'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_an_existing_prefix_is_packed_the_same_every_time_and_not_changed(desk: Desk, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    desk.channel.link(prefix, "python", "greeter")
+    before = {path: path.lstat().st_mtime_ns for path in prefix.rglob("*")}
+    assert desk.run("pack", str(prefix), "one.tar.gz").code == 0
+    ran = desk.run("pack", str(prefix), "two.tar.gz", "--output", "json")
+    assert (
+        ran.json()["sha256"] == digest.of_file(desk.home / "one.tar.gz") == digest.of_file(desk.home / "two.tar.gz")
+    )
+    assert {path: path.lstat().st_mtime_ns for path in prefix.rglob("*")} == before
+    environment = unpacked(desk.home / "one.tar.gz", tmp_path / "node")
+    subprocess.run([environment / "bin/python", "-c", "import greeter, ssl"], env={}, check=True)
+    again = desk.run("pack", str(prefix), "one.tar.gz")
+    assert (again.code, "--force" in again.err) == (2, True)
+    assert desk.run("pack", str(prefix), "one.tar.xz").code == 2
+    assert desk.run("pack", str(tmp_path / "nowhere"), "x.zip").code == 6

@@ -61,13 +61,14 @@ def _path_entry(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if name not in dropped}
 
 
-def names_this_machine(direct_url: bytes) -> bool:
-    """Say whether a `direct_url.json` (PEP 610) names a local file, or cannot be read."""
+def direct_url(data: bytes) -> bytes | None:
+    """Return a `direct_url.json` (PEP 610) without credentials; None if it names a place on this machine."""
     try:
-        url = json.loads(direct_url)["url"]
+        scheme = urlsplit(json.loads(data)["url"]).scheme
     except (ValueError, KeyError, TypeError):
-        return True
-    return urlsplit(url).scheme not in ("http", "https") and "+" not in urlsplit(url).scheme
+        return None
+    remote = scheme in ("http", "https") or "+" in scheme
+    return redact(data.decode()).encode() if remote else None
 
 
 def record_of_wheel(data: bytes, dist_info: str, changed: Mapping[str, bytes], kept: Collection[str]) -> bytes:

@@ -31,6 +31,9 @@ PACKER = f"1/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
 The number is ours: raise it with every change of what `pack` or `compile_prefix` write. Part of the input digest.
 """
 
+_MOST_THREADS = 16
+"""More would wait for the one that reads, and each keeps a few blocks in memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
@@ -79,10 +82,11 @@ def pack(
             members = links.followed(members, progress)
         size = sum([member.size for member in members])
         step.total(size)
+        threads = threads or min(cores(), _MOST_THREADS)
         if format == "zip":
-            zip.write(members, file, level=level, threads=threads or cores(), scratch=out.parent, step=step)
+            zip.write(members, file, level=level, threads=threads, scratch=out.parent, step=step)
         else:
-            targz.write(members, file, level=level, threads=threads or cores(), step=step)
+            targz.write(members, file, level=level, threads=threads, step=step)
         step.note(f"packed to {file.size / 1e6:,.1f} MB, {len(members):,} members")
     return Packed(
         path=out,

@@ -15,6 +15,12 @@ _TEXT_AT_MOST = 64 << 20
 """A file that is larger is no text that needs a prefix, in bytes."""
 
 
+def starts_with(path: Path, wanted: bytes) -> bool:
+    """Say whether a file starts with `wanted`."""
+    with path.open("rb", buffering=0) as file:
+        return file.read(len(wanted)) == wanted
+
+
 def contains(path: Path, wanted: bytes) -> bool:
     """Say whether a file contains `wanted`; it is read in pieces."""
     kept = len(wanted) - 1

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, File, Packer
 from conda_pack.prefixes import replace_prefix
@@ -120,13 +120,15 @@ class _Selection:
             return self._from_cache(file, plain)
         if plain.path in self.placeholders:
             return self._turned_back(plain, *self.placeholders[plain.path])
-        if file.file_mode is None or plain.path.startswith("conda-meta/"):
+        if plain.path.startswith("conda-meta/") or (file.file_mode is None and not _is_script(plain.path)):
             return plain
         return self._unmanaged(plain)
 
     def _from_cache(self, file: File, plain: Member) -> Member:
         source = Path(file.source)
         placeholder = file.prefix_placeholder
+        if not source.is_file():
+            return self._turned_back(plain, placeholder, file.file_mode)
         if file.file_mode == "text" and _is_script(plain.path):
             return self._text(plain, source.read_bytes(), placeholder)
         if prefixes.contains(source, placeholder.encode()):
@@ -146,13 +148,14 @@ class _Selection:
 
     def _unmanaged(self, plain: Member) -> Member:
         here = self.prefix / plain.path
-        script = _is_script(plain.path)
-        if not script and not any(prefixes.contains(here, name.encode()) for name in self.names):
+        if _is_script(plain.path) and prefixes.starts_with(here, b"#!"):
+            data: bytes | None = here.read_bytes()
+        elif any(prefixes.contains(here, name.encode()) for name in self.names):
+            data = prefixes.text(here, plain.size)
+        else:
             return plain
-        data = prefixes.text(here, plain.size)
         if data is None:
-            if not script:
-                self.progress.warn(f"{plain.path} contains the path of the environment on this machine")
+            self.progress.warn(f"{plain.path} contains the path of the environment on this machine")
             return plain
         return self._text(plain, self._with_placeholder(data, PREFIX_PLACEHOLDER), PREFIX_PLACEHOLDER)
 
@@ -206,7 +209,14 @@ def _records(prefix: Path) -> list[dict[str, Any]]:
             f"{prefix} is not a conda environment: it has no conda-meta",
             hint="name the directory that has bin/python",
         )
-    return [json.loads(path.read_bytes()) for path in sorted(prefix.glob("conda-meta/*.json"))]
+    return [_record(path) for path in sorted(prefix.glob("conda-meta/*.json"))]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise PackingFailed(f"{path} is not JSON: {error}", hint="make the environment anew") from error
 
 
 def _placeholders(records: Iterable[dict[str, Any]]) -> dict[str, tuple[str, str]]:
@@ -250,23 +260,33 @@ def _is_unchecked(pyc: Path) -> bool:
 
 def _with_public_metadata(chosen: dict[str, Member], managed: Collection[str]) -> Iterator[Member]:
     """Yield the members with their metadata as it may be known outside this machine."""
-    yield member_of("conda-meta/history", b"")
-    kept = {path: member for path, member in chosen.items() if path in managed or not _is_private(member)}
+    kept = {
+        path: public
+        for path, member in chosen.items()
+        if (public := member if path in managed else _public(member)) is not None
+    }
     changed = {path: member.data for path, member in kept.items() if member.data is not None}
     for path, member in kept.items():
         if path.startswith("conda-meta/") and path.endswith(".json"):
-            yield with_data(member, metadata.conda_record(b"".join(member.chunks()), kept))
+            yield with_data(member, metadata.conda_record(_content(member), kept))
         elif path.endswith(".dist-info/RECORD") and path not in managed:
             folder = path.rpartition("/")[0]
-            yield with_data(member, metadata.record_of_wheel(b"".join(member.chunks()), folder, changed, kept))
+            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, kept))
         else:
             yield member
+    yield member_of("conda-meta/history", b"")
 
 
-def _is_private(member: Member) -> bool:
+def _public(member: Member) -> Member | None:
+    """Return a wheel's file without what belongs to this machine; None if nothing is left."""
     folder, _, name = member.path.rpartition("/")
     if not folder.endswith(".dist-info"):
-        return False
+        return member
     if name == "direct_url.json":
-        return metadata.names_this_machine(b"".join(member.chunks()))
-    return name in metadata.DROPPED_FROM_WHEELS
+        data = metadata.direct_url(_content(member))
+        return None if data is None else with_data(member, data)
+    return None if name in metadata.DROPPED_FROM_WHEELS else member
+
+
+def _content(member: Member) -> bytes:
+    return b"".join(member.chunks())

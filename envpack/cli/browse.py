@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @options.STORE
 @options.OUTPUT_JSON
-def list_command(name: str | None, output: str, **given: Any) -> None:  # noqa: ANN401 - click's
+def list_command(name: str | None, output: str, **given: Any) -> None:
     """List the releases of a store, or those of one NAME, newest first within each name."""
     from envpack import pipeline, releases
     from envpack.results import SCHEMA, describe
@@ -52,7 +52,7 @@ def list_command(name: str | None, output: str, **given: Any) -> None:  # noqa: 
 @click.argument("reference", metavar="REF")
 @options.STORE
 @options.OUTPUT_JSON
-def show_command(reference: str, output: str, **given: Any) -> None:  # noqa: ANN401 - click's
+def show_command(reference: str, output: str, **given: Any) -> None:
     """Show everything that is known of the release that REF names, each package with its source."""
     from envpack import pipeline, releases
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @options.CACHE
 @options.OUTPUT
 @options.TALK
-def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Build what FILE asks for, publish it, and print the settings that run Spark in it.
 
     FILE is a requirements file as pip reads it (*.txt) or a conda environment file (*.yml, *.yaml).
@@ -74,7 +74,7 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
-def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
     from envpack.manifest import packages_of
     from envpack.pipeline import Options, lock

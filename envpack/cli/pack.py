@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,19 +19,23 @@ from envpack.manifest import FORMATS, Format
 @click.argument("prefix", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
+@options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
-def pack_command(prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool) -> None:
+def pack_command(
+    prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool, **given: Any
+) -> None:
     """Pack the existing conda environment at PREFIX into FILE (.tar.gz or .zip), the same bytes every time.
 
     PREFIX is not changed, and no store is involved.
     """
-    from envpack.archive import pack
+    from envpack.pipeline import pack_prefix
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists", hint="name another file, or overwrite it with --force")
     progress = screen(quiet=quiet, verbose=verbose)
-    packed = pack(prefix, file, format=_format_of(file), progress=progress)
+    config = options.configuration(given)
+    packed = pack_prefix(prefix, file, _format_of(file), config=config, progress=progress)
     if output == "json":
         click.echo(json.dumps({**asdict(packed), "path": str(packed.path)}, indent=2))
         return

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options.DRIVER_PYTHON
 @options.OUTPUT
 @options.TALK
-def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Print what a launcher needs to run in a published release.
 
     REF is NAME (its latest release), NAME:TAG or NAME@DIGEST (the digest's first digits will do).

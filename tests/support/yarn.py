@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape
 
 import pytest
@@ -21,7 +21,7 @@ from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY
 from tests.support.spark import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.support.s3 import S3Server
     from tests.support.spark import Spark
@@ -57,10 +57,10 @@ class Hadoop:
         )
 
     def s3a(self) -> Path:
-        """Return the jars of the s3a file system, less what Hadoop and Spark have anyway."""
+        """Return the jars of the s3a file system."""
         return jars(
             f"s3a-{self.version}",
-            (f"org.apache.hadoop:hadoop-aws:{self.version}", *self.aws),
+            (f"org.apache.hadoop:hadoop-aws:{self.version}", "org.apache.commons:commons-lang3:3.12.0", *self.aws),
             without=(self.aws_whole,),
         )
 
@@ -78,17 +78,16 @@ HADOOPS = {
     "4.0": Hadoop(
         version="3.4.1",
         crypto="org.bouncycastle:bcpkix-jdk18on:1.78.1",
-        aws=(
-            *(
-                f"software.amazon.awssdk:{part}:{_SDK_2}"
-                for part in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
-            ),
-            "org.apache.commons:commons-lang3:3.12.0",
+        aws=tuple(
+            f"software.amazon.awssdk:{part}:{_SDK_2}"
+            for part in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
         ),
         aws_whole="software.amazon.awssdk:bundle",
     ),
 }
 """The Hadoop inside PyPI's pyspark, by Spark version."""
+
+_END_SECONDS = 60
 
 _LOGGING = """\
 log4j.rootLogger=INFO, console
@@ -101,6 +100,7 @@ log4j.appender.console.layout.ConversionPattern=%d %p %c{1}: %m%n
 _QUEUE = "yarn.scheduler.capacity.root.default"
 
 _YARN_SITE = {
+    "fs.AbstractFileSystem.file.impl": "LocalFiles",
     "yarn.resourcemanager.hostname": "127.0.0.1",
     "yarn.resourcemanager.am.max-attempts": "1",
     # The shaded cluster leaves capacity-scheduler.xml out.
@@ -171,35 +171,25 @@ def yarn_of(tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server) -> Iter
 @contextmanager
 def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     nodes, clients = directory / "nodes-conf", directory / "clients-conf"
+    yarn = Yarn(directory=directory, configuration=clients, s3a=hadoop.s3a())
+    jars_of_nodes = [f"{hadoop.cluster()}/*", f"{yarn.s3a}/*"]
     for configuration in (nodes, clients):
         configuration.mkdir()
         _write_site(configuration / "core-site.xml", {"fs.defaultFS": "file:///", **_s3a_site(s3)})
     _write_site(nodes / "yarn-site.xml", _YARN_SITE)
     (nodes / "log4j.properties").write_text(_LOGGING)
-    yarn = Yarn(directory=directory, configuration=clients, s3a=hadoop.s3a())
-    classes = os.pathsep.join([str(nodes), f"{hadoop.cluster()}/*", f"{yarn.s3a}/*"])
+    classes = ["-cp", os.pathsep.join([str(nodes), *jars_of_nodes])]
+    subprocess.run(["javac", *classes, "-d", nodes, *_PROGRAMS.glob("*.java")], check=True)
+    command = ["java", "-Xmx512m", *_OPENED, *classes, "Yarn", str(clients / "yarn-site.xml")]
+    variables = {"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"}
     with (
         (directory / "log").open("w") as log,
-        subprocess.Popen(
-            ["java", "-Xmx512m", *_OPENED, "-cp", classes, str(_PROGRAMS / "Yarn.java"), str(clients)],
-            cwd=directory,
-            env={"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
+        _conversing(command, cwd=directory, env=variables, stderr=log) as process,
     ):
-        assert process.stdin
         assert process.stdout
-        try:
-            if process.stdout.readline() != "ready\n":
-                pytest.fail(f"YARN did not start: {(directory / 'log').read_text()[-8000:]}", pytrace=False)
-            yield yarn
-            process.stdin.close()
-            process.wait(60)
-        finally:
-            process.kill()
+        if process.stdout.readline() != "ready\n":
+            pytest.fail(f"YARN did not start: {(directory / 'log').read_text()[-8000:]}", pytrace=False)
+        yield yarn
 
 
 def _java_home() -> Path:
@@ -260,12 +250,19 @@ def localizer_of() -> Iterator[Callable[[str], Localizer]]:
 def _localizer(spark: Path) -> Iterator[Localizer]:
     (jars_of_spark,) = spark.glob("lib/python*/site-packages/pyspark/jars")
     command = ["java", "-cp", f"{jars_of_spark}/*", str(_PROGRAMS / "Localize.java")]
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
-    ):
+    with tempfile.TemporaryDirectory() as directory, _conversing(command) as process:
         Path(directory).chmod(0o755)
+        yield Localizer(directory=Path(directory), process=process)
+
+
+@contextmanager
+def _conversing(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that reads and answers, and that ends when there is nothing more to read."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options) as process:
+        assert process.stdin
         try:
-            yield Localizer(directory=Path(directory), process=process)
+            yield process
+            process.stdin.close()
+            process.wait(_END_SECONDS)
         finally:
             process.kill()
