@@ -13,7 +13,7 @@ CHUNK = 1 << 20
 """How many bytes are read at once."""
 
 SHORT = 16
-"""How many hex digits of a digest name a release (design: "digest 16")."""
+"""How many hex digits of a digest name a release."""
 
 
 def of_bytes(data: bytes) -> str:

@@ -1,6 +1,6 @@
 """The settings of every launcher, pinned to what Spark's sources say and what real Sparks did.
 
-Section numbers are those of spark-settings.md, the truth table behind the settings.
+The facts behind them stand in docs/spark.md.
 """
 
 from __future__ import annotations
@@ -84,19 +84,19 @@ def zipped(text: str) -> str:
 @pytest.mark.parametrize(
     ("launcher", "archive_format", "spark", "text"),
     [
-        # Sections 2.3 (a) and 1.3 of the truth table: every Spark, both formats.
+        # Every Spark, both formats.
         ("yarn-cluster", "tar.gz", None, YARN_CLUSTER),
         ("yarn-cluster", "tar.gz", "3.0", YARN_CLUSTER),
         ("yarn-cluster", "tar.gz", "3.5.6", YARN_CLUSTER),
         ("yarn-cluster", "tar.gz", "4.1", YARN_CLUSTER),
         ("yarn-cluster", "zip", None, zipped(YARN_CLUSTER)),
         ("yarn-cluster", "zip", "3.5", zipped(YARN_CLUSTER)),
-        # Sections 2.3 (b) and 1.3.
+        # Every Spark, both formats, with a driver beside the cluster.
         ("yarn-client", "tar.gz", None, CLIENT),
         ("yarn-client", "tar.gz", "3.0", CLIENT),
         ("yarn-client", "tar.gz", "4.0", CLIENT),
         ("yarn-client", "zip", "3.5", zipped(CLIENT)),
-        # Sections 2.3 (e), 1.2 (archives since 3.1) and 1.3 (zip since 4.0).
+        # Archives since 3.1, zip since 4.0.
         ("standalone", "tar.gz", None, CLIENT),
         ("standalone", "tar.gz", "3.1", CLIENT),
         ("standalone", "tar.gz", "3.5.6", CLIENT),
@@ -130,7 +130,7 @@ def test_one_line_says_the_same_as_the_text() -> None:
 
 @pytest.mark.parametrize(
     ("launcher", "archives"),
-    # Section 1.1: on YARN `spark.archives` would be unpacked a second time by every executor.
+    # On YARN `spark.archives` would be unpacked a second time by every executor.
     [
         ("yarn-cluster", "spark.yarn.dist.archives"),
         ("yarn-client", "spark.yarn.dist.archives"),
@@ -157,7 +157,7 @@ def test_json_holds_arguments_conf_and_env() -> None:
 
 
 def test_no_launcher_names_what_selects_nothing_or_breaks_the_driver() -> None:
-    """Sections 2.1 and 2.3: executorEnv.PYSPARK_PYTHON selects nothing, a driver Python breaks cluster mode."""
+    """executorEnv.PYSPARK_PYTHON selects nothing, a driver Python breaks cluster mode."""
     for launcher in LAUNCHERS:
         assert "spark.executorEnv.PYSPARK_PYTHON" not in made(launcher).conf
     assert not [name for name in made("yarn-cluster").conf if "DRIVER" in name.upper()]
@@ -168,7 +168,7 @@ def test_no_launcher_names_what_selects_nothing_or_breaks_the_driver() -> None:
 
 @pytest.mark.parametrize("launcher", ["yarn-client", "standalone"])
 def test_client_modes_offer_the_environment_form_whole(launcher: str) -> None:
-    """Section 2.2: both variables, and neither property beside them."""
+    """Both variables, and neither property beside them."""
     settings = made(launcher, variables={"MODE": "fast"})
     (form,) = settings.alternatives
     assert form.arguments == settings.arguments
@@ -194,7 +194,7 @@ def test_the_driver_python_is_the_command_of_the_packed_version() -> None:
 
 
 def test_client_modes_say_what_spark_4_runs_on_the_driver() -> None:
-    """Section 2.1 point 6; an unknown Spark is taken for the newest."""
+    """An unknown Spark is taken for the newest."""
 
     def said(spark: str | None) -> bool:
         return any("data sources" in note for note in made("yarn-client", spark=spark).notes)
@@ -234,7 +234,7 @@ def test_variables_reach_the_driver_and_the_executors_of_yarn_cluster() -> None:
 
 @pytest.mark.parametrize("launcher", ["yarn-client", "standalone"])
 def test_a_local_driver_is_not_told_of_files_that_are_not_there(launcher: str) -> None:
-    """Section 1.2: in client modes nothing is unpacked in the driver's working directory."""
+    """In client modes nothing is unpacked in the driver's working directory."""
     settings = made(launcher, variables=VARIABLES)
     assert settings.conf["spark.executorEnv.SSL_CERT_FILE"] == "./environment/ssl/cacert.pem"
     assert settings.env == {"MODE": "fast"}
@@ -332,21 +332,21 @@ def test_an_address_that_spark_would_take_apart_is_refused(bad: str) -> None:
 
 @pytest.mark.parametrize("spark", ["3.1", "3.3.4", "3.5", "3.5.6"])
 def test_zip_outside_yarn_before_spark_4_is_refused(spark: str) -> None:
-    """Section 1.3: the Hadoop of Spark 3 ignores a zip's permissions (seen in 3.5.6: error=13)."""
+    """The Hadoop of Spark 3 ignores a zip's permissions (seen in 3.5.6: error=13)."""
     with pytest.raises(UsageError, match="loses a zip's permissions under standalone") as refusal:
         made("standalone", archive_format="zip", spark=spark, python="3.10.1")
     assert refusal.value.hint == "build with --format tar.gz"
 
 
 def test_archives_outside_yarn_before_spark_3_1_are_refused() -> None:
-    """Section 1.1: they are dropped without a word."""
+    """They are dropped without a word."""
     with pytest.raises(UsageError, match=r"Spark 3\.0 ignores archives under standalone"):
         made("standalone", spark="3.0", python="3.8.18")
 
 
 @pytest.mark.parametrize(
     ("spark", "python"),
-    # Section 4, and its edges run with pyspark's own import and cloudpickle.
+    # The edges of the table were run with pyspark's own import and cloudpickle.
     [
         ("2.4", "3.8"),
         ("3.0", "3.11"),
@@ -423,7 +423,7 @@ def test_every_spark_line_has_a_source_and_a_reason_for_what_it_refuses() -> Non
 
 @pytest.mark.parametrize("launcher", ["yarn-cluster", "yarn-client"])
 def test_yarn_warns_once_of_the_copy_through_the_staging_directory(launcher: str) -> None:
-    """Section 5.1."""
+    """Every submission would copy it through the submitter."""
     (warning,) = made(launcher).warnings
     assert "unless spark.yarn.stagingDir lies in s3a://bucket/" in warning
     assert "123 MB" in warning
@@ -440,7 +440,7 @@ def test_a_python_that_spark_does_not_declare_is_warned_of() -> None:
 
 
 def test_a_python_without_distutils_is_warned_of_unless_setuptools_brings_it() -> None:
-    """Section 4: SPARK-44120, fixed in Spark 4."""
+    """SPARK-44120, fixed in Spark 4."""
 
     def warned(spark: str, *packages: str) -> bool:
         settings = made("standalone", spark=spark, python="3.12.1", packages=packages)
