@@ -75,6 +75,7 @@ def link_conda(
             loop.run(_install(records, prefix, platform, cache, reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise _explained(error, prefix) from error
+        linking.note(f"{len(packages)} conda packages")
     return tuple(sorted(package.name for package in packages if _post_link(prefix, package).exists()))
 
 

@@ -58,12 +58,15 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
     built = build(file, config=options.configuration(given), options=chosen, progress=progress)
     for note in built.notes:
         progress.warn(note)
-    if not quiet:
-        for line in _summary(built, dry_run=chosen.dry_run):
-            progress.info(line)
     if output == "json":
         click.echo(json.dumps(built.to_json(), indent=2, ensure_ascii=False))
-    elif built.settings:
+        return
+    for line in _summary(built, dry_run=chosen.dry_run):
+        if chosen.dry_run:
+            click.echo(line)
+        else:
+            progress.info(line)
+    if built.settings and not chosen.dry_run:
         echo_settings(built.settings, output, progress)
 
 
