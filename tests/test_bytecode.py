@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import marshal
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from envpack import digest
 from envpack.archive import compile_prefix
+from envpack.archive.compile_share import Canon
 from envpack.errors import PackingFailed
 
 PYTHON = Path(sys.executable)
@@ -90,6 +92,18 @@ def test_what_was_compiled_before_does_not_show(prefix: Path, tmp_path: Path) ->
     single = digests(tmp_path / "single")
     assert len(single) == len(MODULES) + 1
     assert single == {path: together[path] for path in single}
+
+
+def test_which_equal_values_are_one_object_does_not_show() -> None:
+    lines = ["A = 'red-1'", "def f(x): return x in {'red-1', 'green'}", "def g(y): return y in {'red-1', 'green'}"]
+    shared = compile("\n".join(lines), "module.py", "exec")
+    unshared = marshal.loads(marshal.dumps(shared, 2))  # noqa: S302 - our own; version 2 knows no references
+    interned = [sys.intern(value) if isinstance(value, str) else value for value in unshared.co_consts]
+    other = unshared.replace(co_consts=tuple(interned))
+    assert len({marshal.dumps(code) for code in (shared, unshared, other)}) > 1
+    canons = [Canon() for _ in range(3)]
+    codes = [canon.code(code) for canon, code in zip(canons, (shared, unshared, other), strict=True)]
+    assert len({marshal.dumps(code) for code in codes}) == 1
 
 
 def test_the_directory_and_the_hash_seed_do_not_show(

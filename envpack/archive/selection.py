@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, File, Packer
+from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, File, Packer
 from conda_pack.prefixes import replace_prefix
 
 from envpack.archive import consistency, metadata, prefixes
@@ -57,14 +57,8 @@ def select(prefix: Path, *, bytecode: Path | None, progress: Progress) -> list[M
     pypi = consistency.wheels(prefix, conda)
     consistency.check(prefix, conda, pypi)
     consistency.check_nothing_leads_out(prefix, pypi)
-    # What conda-pack would ask for is checked above, and a missing cache is handled below.
-    environment = CondaEnv.from_prefix(
-        str(prefix), on_missing_cache="ignore", ignore_editable_packages=True, ignore_missing_files=True
-    )
     selection = _Selection(prefix, _placeholders(records), progress)
-    members = [
-        selection.member(list(files)) for _, files in groupby(environment.files, key=lambda file: file.target)
-    ]
+    members = [selection.member(list(files)) for _, files in groupby(_files(prefix), key=lambda file: file.target)]
     chosen = {member.path: member for member in members if member is not None}
     chosen |= {member.path: member for member in _bytecode(bytecode or prefix, chosen)}
     chosen |= {member.path: member for member in selection.conda_unpack()}
@@ -190,6 +184,16 @@ class _Selection:
             if data == content:
                 return file
         return File(str(here), candidates[0].target, is_conda=False, file_mode="unknown")
+
+
+def _files(prefix: Path) -> list[File]:
+    """Return conda-pack's files, sorted by where they go; of packages in the cache, as they lie there."""
+    # What conda-pack would ask for has been checked, and it need not warn of a missing cache.
+    options = {"on_missing_cache": "ignore", "ignore_editable_packages": True, "ignore_missing_files": True}
+    try:
+        return list(CondaEnv.from_prefix(str(prefix), **options))
+    except CondaPackException as error:
+        raise PackingFailed(str(error), hint="make the environment anew") from error
 
 
 @dataclass

@@ -40,7 +40,9 @@ def test_a_file_of_5_gigabytes_is_packed_in_little_memory_and_unpacked_whole(
     sparse(prefix / "large.bin", size)
     out = tmp_path / f"out.{kind}"
     assert peak_memory(prefix, out, kind) < 200 << 20
-    reader = ["unzip", "-p", out, "large.bin"] if kind == "zip" else ["tar", "-xzOf", out, "large.bin"]
+    reader: list[str | Path] = (
+        ["unzip", "-p", out, "large.bin"] if kind == "zip" else ["tar", "-xzOf", out, "large.bin"]
+    )
     with subprocess.Popen(reader, stdout=subprocess.PIPE) as unpacked:
         tail = subprocess.run(["tail", "-c", "3"], stdin=unpacked.stdout, check=True, capture_output=True).stdout
     assert (unpacked.returncode, tail) == (0, b"end")

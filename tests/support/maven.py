@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-import pytest
-
 from envpack import digest
 from tests.support.cache import kept
+from tests.support.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,19 +42,13 @@ def _fetch(directory: Path, artifacts: Sequence[str], without: Sequence[str]) ->
     pom = directory / "pom.xml"
     pom.write_text(_POM.format("".join(dependencies)))
     if not shutil.which("mvn"):
-        _missing("there is no mvn on PATH")
+        missing("no jars from Maven Central: there is no mvn on PATH")
     command = ["mvn", "--batch-mode", "--quiet", "--file", str(pom), _COPY, f"-DoutputDirectory={directory}"]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
     if answer.returncode:
-        _missing(f"Maven cannot fetch {' '.join(artifacts)}: {answer.stdout}{answer.stderr}")
+        missing(f"no jars from Maven Central: cannot fetch {' '.join(artifacts)}: {answer.stdout}{answer.stderr}")
 
 
 def _coordinates(artifact: str) -> str:
     fields = zip(("groupId", "artifactId", "version"), artifact.split(":"), strict=False)
     return "".join(f"<{field}>{escape(value)}</{field}>" for field, value in fields)
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get("CI") == "true" or os.environ.get("ENVPACK_ACCEPTANCE"):
-        pytest.fail(f"the acceptance tests need Maven and Maven Central: {reason}", pytrace=False)
-    pytest.skip(f"no jars from Maven Central: {reason}")

@@ -29,6 +29,8 @@ from filelock import FileLock
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from tests.support.missing import missing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -158,16 +160,12 @@ def _versitygw() -> Path:
                     timeout=540,
                 )
             except (OSError, subprocess.SubprocessError) as error:
-                _cannot_run(f"no second S3 server: {error} {getattr(error, 'stderr', '') or ''}")
+                missing(
+                    f"no second S3 server: {error} {getattr(error, 'stderr', '') or ''}; "
+                    "it needs Go 1.25 or newer and the Go module proxy"
+                )
             shutil.move(Path(built, "versitygw"), program)
     return program
-
-
-def _cannot_run(reason: str) -> None:
-    """Fail where the second server is a must, skip on a machine without Go."""
-    if os.environ.get("CI") or os.environ.get("ENVPACK_ACCEPTANCE"):
-        pytest.fail(f"{reason}; it needs Go 1.25 or newer and the Go module proxy", pytrace=False)
-    pytest.skip(f"{reason}; it needs Go 1.25 or newer and the Go module proxy")
 
 
 def _free_port() -> int:

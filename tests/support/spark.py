@@ -18,6 +18,7 @@ from uv import find_uv_bin
 
 from envpack import digest
 from tests.support.cache import kept
+from tests.support.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,7 +132,7 @@ def _spark(venv: Path, home: Path) -> Spark:
 def installed(version: str) -> Path:
     """Return a virtual environment of the tests' Python with this Spark and what a driver needs."""
     if not shutil.which("java"):
-        _missing("there is no java on PATH")
+        missing("no real Spark: there is no java on PATH")
     packages = (f"pyspark=={version}", *DRIVER_PACKAGES)
     python = sys.version.split()[0]
     name = f"spark-{version}-{digest.of_json([*packages, python, sys.base_prefix])[: digest.SHORT]}"
@@ -146,10 +147,4 @@ def _install(venv: Path, packages: Sequence[str]) -> None:
     ):
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
-            _missing(f"{packages[0]} cannot be installed: {answer.stderr}")
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get("CI") == "true" or os.environ.get("ENVPACK_ACCEPTANCE"):
-        pytest.fail(f"the acceptance tests need a real Spark: {reason}")
-    pytest.skip(f"no real Spark: {reason}")
+            missing(f"no real Spark: {packages[0]} cannot be installed: {answer.stderr}")

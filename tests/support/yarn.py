@@ -17,6 +17,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from tests.support.maven import jars
+from tests.support.missing import missing
 from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY
 from tests.support.spark import installed
 
@@ -87,6 +88,9 @@ HADOOPS = {
 }
 """The Hadoop inside PyPI's pyspark, by Spark version."""
 
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""What lets Java start quickly."""
+
 _END_SECONDS = 60
 
 _LOGGING = """\
@@ -113,6 +117,7 @@ _YARN_SITE = {
     "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
     "yarn.minicluster.yarn.nodemanager.resource.memory-mb": "4096",
     "yarn.scheduler.minimum-allocation-mb": "256",
+    "yarn.nodemanager.process-kill-wait.ms": "100",
     "yarn.nodemanager.vmem-check-enabled": "false",
     "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100.0",
 }
@@ -141,7 +146,7 @@ class Yarn:
             "spark.executor.memory": "512m",
             "spark.executor.instances": "1",
             "spark.ui.enabled": "false",
-            "spark.yarn.submit.waitAppCompletion": "true",
+            **{f"spark.{process}.extraJavaOptions": _SHORT_LIVED for process in ("driver", "executor", "yarn.am")},
         }
         (conf / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in defaults.items()))
         added = {
@@ -163,13 +168,15 @@ def yarn_of(tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server) -> Iter
 
         @cache
         def of_line(line: str) -> Yarn:
-            return running.enter_context(_running(HADOOPS[line], tmp_path_factory.mktemp("yarn"), moto_s3))
+            return running.enter_context(_running(HADOOPS[line], tmp_path_factory.mktemp("nodes"), moto_s3))
 
         yield lambda spark: of_line(".".join(spark.split(".")[:2]))
 
 
 @contextmanager
 def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
+    if not shutil.which("javac"):
+        missing("no real YARN: there is no javac on PATH")
     nodes, clients = directory / "nodes-conf", directory / "clients-conf"
     yarn = Yarn(directory=directory, configuration=clients, s3a=hadoop.s3a())
     jars_of_nodes = [f"{hadoop.cluster()}/*", f"{yarn.s3a}/*"]
@@ -180,7 +187,15 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     (nodes / "log4j.properties").write_text(_LOGGING)
     classes = ["-cp", os.pathsep.join([str(nodes), *jars_of_nodes])]
     subprocess.run(["javac", *classes, "-d", nodes, *_PROGRAMS.glob("*.java")], check=True)
-    command = ["java", "-Xmx512m", *_OPENED, *classes, "Yarn", str(clients / "yarn-site.xml")]
+    command = [
+        "java",
+        "-Xmx512m",
+        *_SHORT_LIVED.split(),
+        *_OPENED,
+        *classes,
+        "Yarn",
+        str(clients / "yarn-site.xml"),
+    ]
     variables = {"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"}
     with (
         (directory / "log").open("w") as log,
