@@ -5,7 +5,7 @@ DEMO := .demo
 NAME := pandas-udf
 ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 
-.PHONY: demo test acceptance lint clean
+.PHONY: demo test acceptance yarn lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: .venv/envpack
@@ -20,11 +20,15 @@ demo: .venv/envpack
 
 # The quick tests: real parts, nothing but PyPI needed.
 test: .venv/dev
-	$(BIN)/pytest -n auto -m "not acceptance"
+	$(BIN)/pytest -n auto -m "not acceptance and not yarn"
 
 # The slow ones: a real Spark, a second S3 server. They need Java and Go.
 acceptance: .venv/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -m acceptance
+
+# A real YARN runs what envpack prints. It needs Java and Maven.
+yarn: .venv/dev
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -m yarn
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .

@@ -71,8 +71,13 @@ class Cache:
                 hint="make room there, or name another cache with ENVPACK_CACHE_DIR or --cache-dir",
             ) from error
         finally:
-            _remove(directory)
-            held.release()
+            try:
+                _remove(directory)
+            except KeyboardInterrupt:
+                _remove(directory)
+                raise
+            finally:
+                held.release()
 
 
 def _claim(home: Path) -> tuple[Path, FileLock]:

@@ -55,8 +55,9 @@ def test_ctrl_c_ends_a_build_within_a_second(desk: Desk, step: str) -> None:
     code = end(process)
     assert time.monotonic() - start < 1
     assert code == 130
-    assert leftovers(desk) == []
     assert desk.releases() == []
+    assert desk.run("lock", "r.txt", "--upgrade").code == 0
+    assert leftovers(desk) == []
 
 
 def test_a_terminated_build_says_so_with_its_exit_code(desk: Desk) -> None:
@@ -65,6 +66,7 @@ def test_a_terminated_build_says_so_with_its_exit_code(desk: Desk) -> None:
     wait_for(process, "solve")
     process.terminate()
     assert end(process) == 143
+    assert desk.run("lock", "r.txt", "--upgrade").code == 0
     assert leftovers(desk) == []
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.spark import Spark
     from tests.support.yarn import Yarn
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.yarn, pytest.mark.timeout(900)]
 
 SPARK_3 = "3.5.6"
 SPARK_4 = "4.0.2"

@@ -88,7 +88,7 @@ HADOOPS = {
 }
 """The Hadoop inside PyPI's pyspark, by Spark version."""
 
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """What lets Java start quickly."""
 
 _END_SECONDS = 60
@@ -104,16 +104,17 @@ log4j.appender.console.layout.ConversionPattern=%d %p %c{1}: %m%n
 _QUEUE = "yarn.scheduler.capacity.root.default"
 
 _YARN_SITE = {
+    # Starting chmod for every file of an environment takes longer than all the rest.
     "fs.AbstractFileSystem.file.impl": "LocalFiles",
     "yarn.resourcemanager.hostname": "127.0.0.1",
     "yarn.resourcemanager.am.max-attempts": "1",
-    # The shaded cluster leaves capacity-scheduler.xml out.
+    # The shaded jar leaves capacity-scheduler.xml out.
     "yarn.scheduler.capacity.root.queues": "default",
     f"{_QUEUE}.capacity": "100",
     f"{_QUEUE}.maximum-capacity": "100",
     f"{_QUEUE}.state": "RUNNING",
     f"{_QUEUE}.acl_submit_applications": "*",
-    # A whole node must be free for an application master.
+    # By default application masters get a tenth of the node's memory, which is too little for one.
     "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
     "yarn.minicluster.yarn.nodemanager.resource.memory-mb": "4096",
     "yarn.scheduler.minimum-allocation-mb": "256",
@@ -121,7 +122,7 @@ _YARN_SITE = {
     "yarn.nodemanager.vmem-check-enabled": "false",
     "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100.0",
 }
-"""Source: Spark's BaseYarnClusterSuite, where no comment says otherwise."""
+"""What the ResourceManager and the NodeManager need. Source: Spark's BaseYarnClusterSuite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,10 @@ class Yarn:
             "spark.executor.memory": "512m",
             "spark.executor.instances": "1",
             "spark.ui.enabled": "false",
-            **{f"spark.{process}.extraJavaOptions": _SHORT_LIVED for process in ("driver", "executor", "yarn.am")},
+            **{
+                f"spark.{role}.extraJavaOptions": " ".join(_SHORT_LIVED)
+                for role in ("driver", "executor", "yarn.am")
+            },
         }
         (conf / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in defaults.items()))
         added = {
@@ -187,15 +191,8 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     (nodes / "log4j.properties").write_text(_LOGGING)
     classes = ["-cp", os.pathsep.join([str(nodes), *jars_of_nodes])]
     subprocess.run(["javac", *classes, "-d", nodes, *_PROGRAMS.glob("*.java")], check=True)
-    command = [
-        "java",
-        "-Xmx512m",
-        *_SHORT_LIVED.split(),
-        *_OPENED,
-        *classes,
-        "Yarn",
-        str(clients / "yarn-site.xml"),
-    ]
+    options = ["-Xmx512m", *_SHORT_LIVED, *_OPENED, *classes]
+    command = ["java", *options, "Yarn", str(clients / "yarn-site.xml")]
     variables = {"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"}
     with (
         (directory / "log").open("w") as log,
