@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,10 +17,11 @@ from envpack.version import VERSION
 if TYPE_CHECKING:
     from types import FrameType
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells give it."""
-TERMINATED = 143
-"""The exit code after SIGTERM, which CI servers send to abort a build."""
+_ENDINGS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+"""The exit codes after Ctrl-C and after what CI servers send to abort a build, as shells give them."""
+
+_GRACE = 0.9
+"""Seconds for steps to clean up after themselves."""
 
 _COMMANDS = {
     "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
@@ -64,20 +66,28 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
-    terminated = False
+    ended: list[int] = []
 
-    def terminate(_number: int, _frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
+    def end(number: int, _frame: FrameType | None) -> None:
+        ended.append(_ENDINGS[signal.Signals(number)])
+        # Code that cannot be interrupted swallows the exception; the process ends all the same.
+        _after(_GRACE, ended[0])
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, terminate)
+    for number in _ENDINGS:
+        signal.signal(number, end)
+    code = 0
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
-        code = TERMINATED if terminated else INTERRUPTED
-    _leave(code)
+    _leave(ended[0] if ended else code)
+
+
+def _after(seconds: float, code: int) -> None:
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def run(arguments: list[str]) -> int:
