@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from envpack.errors import PackingFailed, UsageError
+from envpack.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,9 +71,9 @@ class Cache:
             ) from error
         finally:
             try:
-                _remove(directory)
+                remove(directory)
             except KeyboardInterrupt:
-                _remove(directory)
+                remove(directory)
                 raise
             finally:
                 held.release()
@@ -96,21 +95,6 @@ def _remove_dead(home: Path) -> None:
     for directory in home.iterdir():
         try:
             with FileLock(directory / _HELD, blocking=False):
-                _remove(directory)
+                remove(directory)
         except (Timeout, OSError):
             continue
-
-
-def _remove(directory: Path) -> None:
-    def allow_and_retry(function: object, path: str, _error: object) -> None:  # noqa: ARG001
-        # A verified prefix is read-only, directories included.
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            if not Path(path).is_symlink():
-                Path(path).chmod(0o700)
-            if Path(path).is_dir() and not Path(path).is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)  # noqa: PTH108 - the path is text here
-
-    shutil.rmtree(directory, onerror=allow_and_retry)

@@ -20,6 +20,7 @@ from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exc
 
 from envpack.errors import UsageError, VerificationFailed
 from envpack.progress import SILENT, Progress, Step
+from envpack.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,15 +72,6 @@ def extract(archive: Path, directory: Path, *, read_only: bool = False, step: St
         ) from error
     tree.finish()
     return tree.refused
-
-
-def remove(directory: Path) -> None:
-    """Remove a directory and all in it, whatever their permissions; it is no error when it is not there."""
-    if not directory.exists():
-        return
-    for parent, _, _ in os.walk(directory):
-        Path(parent).chmod(0o700)
-    shutil.rmtree(directory)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -327,11 +327,15 @@ def test_locked_fails_when_the_lock_is_missing_or_stale_and_upgrade_mends_it(des
     assert "greeter-2.0" in (desk.home / "r.txt.lock").read_text()
 
 
-def test_a_good_lock_is_used_without_asking_any_channel(desk: Desk, channel: Channel) -> None:
+def test_a_good_lock_is_used_without_asking_any_channel(desk: Desk) -> None:
     desk.write("r.txt", "greeter <2")
-    assert desk.run("lock", "r.txt").code == 0
-    ran = desk.run("lock", "r.txt", "--output", "json")
-    assert ran.json()["solved"] is False
+    with private_channel(desk.channel.path) as host:
+        channel = ["--channel", f"http://{host}/t/{TOKEN}/channel"]
+        assert desk.run("lock", "r.txt", *channel).code == 0
+    cold = {"ENVPACK_CACHE_DIR": str(desk.home / "cold")}
+    ran = desk.run("lock", "r.txt", *channel, "--output", "json", **cold)
+    assert (ran.code, ran.json()["solved"]) == (0, False)
+    assert desk.run("lock", "r.txt", *channel, "--upgrade", **cold).code == 5
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from envpack.elf import version_text
 from envpack.errors import VerificationFailed
 from envpack.progress import SILENT, Progress
-from envpack.unpack import SUFFIXES, extract, remove
+from envpack.removal import remove
+from envpack.unpack import SUFFIXES, extract
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
