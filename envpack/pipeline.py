@@ -196,12 +196,15 @@ def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, pro
         return pack(prefix, file, format=format, bytecode=bytecode, progress=progress)
 
 
-def settings(release: Release, config: Config, driver_python: str | None = None) -> Settings:
+def settings(
+    release: Release, config: Config, driver_python: str | None = None, directory: Path | None = None
+) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
-    Raises UsageError when that launcher, Spark and archive cannot work together.
+    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
+    launcher, Spark and archive cannot work together.
     """
-    return _settings(release.manifest, release.archive_uri, config, driver_python)
+    return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
 
 
 def store_of(config: Config) -> Store:
@@ -247,13 +250,16 @@ def default_name(asked: Requirements) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", asked.stem.lower()).strip("-._")
 
 
-def _settings(manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None) -> Settings:
+def _settings(
+    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+) -> Settings:
     return settings_for(
         manifest,
         archive_uri,
         launcher=config.launcher,
         spark=config.spark,
         driver_python=choose_driver_python(driver_python, manifest.python_minor),
+        directory=directory,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envpack.manifest import PackedPackage, packages_of
+from envpack.spark.text import describe as describe_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,7 @@ class Built:
             **(describe(self.release) if self.release else {}),
             "python": self.lock.python,
             "packages": [_brief(package) for package in self.packages],
-            "settings": self.settings.to_json() if self.settings else None,
+            "settings": describe_settings(self.settings) if self.settings else None,
             "notes": list(self.notes),
             "seconds": {step: round(taken, 3) for step, taken in self.seconds.items()},
         }

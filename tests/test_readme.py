@@ -42,7 +42,8 @@ def test_every_command_that_is_shown_is_one_that_envpack_takes(line: str) -> Non
 
 def test_the_launchers_that_are_listed_are_those_there_are() -> None:
     table = README[README.index("| launcher |") : README.index("`REF` is")]
-    assert set(re.findall(r"^\| `([a-z0-9-]+)`", table, re.MULTILINE)) == set(LAUNCHERS)
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.*) \|$", table, re.MULTILINE)
+    assert rows == [(launcher.name, launcher.purpose) for launcher in LAUNCHERS.values()]
 
 
 def test_the_configuration_that_is_shown_is_one_that_envpack_reads(tmp_path: Path) -> None:

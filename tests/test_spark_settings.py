@@ -7,141 +7,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from envpack.errors import UsageError
-from envpack.manifest import ArchiveFacts, Format, Manifest, PackedPackage
 from envpack.spark.driver import choose_driver_python, find_driver_python
-from envpack.spark.launchers import DEFAULT, LAUNCHERS
-from envpack.spark.settings import PYTHON, Settings, settings_for
+from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.settings import PYTHON, settings_for
 from envpack.spark.text import render
-from envpack.spark.versions import LINES, dotted, minor
-from envpack.target import Target
+from envpack.spark.versions import LINES, dotted
+from tests.support.manifests import S3, made, manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from envpack.spark.launcher import Launcher
 
-S3 = "s3://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz"
 MINOR = "{}.{}".format(*sys.version_info)
 """The version of the Python that runs the tests."""
 
 
-def manifest(
-    *,
-    python: str = "3.11.7",
-    archive_format: Format = "tar.gz",
-    spark: str | None = None,
-    variables: dict[str, str] | None = None,
-    packages: Sequence[str] = (),
-) -> Manifest:
-    return Manifest(
-        name="pandas-udf",
-        archive=ArchiveFacts(
-            file="pandas-udf-3f2a9c1b4d5e6f70." + archive_format,
-            format=archive_format,
-            size=123_400_000,
-            sha256="3f2a9c1b4d5e6f70" * 4,
-            unpacked_size=400_000_000,
-            members=9_000,
-        ),
-        python=python,
-        target=Target(spark=spark),
-        packages=tuple(
-            PackedPackage(name=name, version="1", source="pypi", sha256="0" * 64, url="") for name in packages
-        ),
-        variables=variables or {},
-    )
-
-
-def made(launcher: str, uri: str = S3, driver_python: str | None = None, **changes: Any) -> Settings:
-    """Return the settings for a release; `changes` are the manifest's."""
-    return settings_for(manifest(**changes), uri, launcher=launcher, driver_python=driver_python)
-
-
-# --- the text of each launcher -------------------------------------------------------------------------------
-
-YARN_CLUSTER = """\
---archives s3a://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment \\
---conf spark.pyspark.python=./environment/bin/python \\
---conf spark.yarn.appMasterEnv.PYSPARK_PYTHON=./environment/bin/python"""
-
-CLIENT = """\
---archives s3a://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment \\
---conf spark.pyspark.python=./environment/bin/python \\
---conf spark.pyspark.driver.python=python3.11"""
-
-
-def zipped(text: str) -> str:
-    return text.replace(".tar.gz", ".zip")
-
-
-@pytest.mark.parametrize(
-    ("launcher", "archive_format", "spark", "text"),
-    [
-        # Every Spark, both formats.
-        ("yarn-cluster", "tar.gz", None, YARN_CLUSTER),
-        ("yarn-cluster", "tar.gz", "3.0", YARN_CLUSTER),
-        ("yarn-cluster", "tar.gz", "3.5.6", YARN_CLUSTER),
-        ("yarn-cluster", "tar.gz", "4.1", YARN_CLUSTER),
-        ("yarn-cluster", "zip", None, zipped(YARN_CLUSTER)),
-        ("yarn-cluster", "zip", "3.5", zipped(YARN_CLUSTER)),
-        # Every Spark, both formats, with a driver beside the cluster.
-        ("yarn-client", "tar.gz", None, CLIENT),
-        ("yarn-client", "tar.gz", "3.0", CLIENT),
-        ("yarn-client", "tar.gz", "4.0", CLIENT),
-        ("yarn-client", "zip", "3.5", zipped(CLIENT)),
-        # Archives since 3.1, zip since 4.0.
-        ("standalone", "tar.gz", None, CLIENT),
-        ("standalone", "tar.gz", "3.1", CLIENT),
-        ("standalone", "tar.gz", "3.5.6", CLIENT),
-        ("standalone", "tar.gz", "4.2", CLIENT),
-        ("standalone", "zip", None, zipped(CLIENT)),
-        ("standalone", "zip", "4.0", zipped(CLIENT)),
-    ],
-)
-def test_the_text_is_what_the_launcher_needs(
-    launcher: str, archive_format: Format, spark: str | None, text: str
-) -> None:
-    python = "3.10.13" if spark and minor(spark) < (3, 4) else "3.11.7"
-    settings = made(
-        launcher,
-        zipped(S3) if archive_format == "zip" else S3,
-        archive_format=archive_format,
-        spark=spark,
-        python=python,
-    )
-    assert render(settings, "text") == text.replace("python3.11", f"python{python.rpartition('.')[0]}")
-
-
-def test_yarn_in_cluster_mode_is_the_default() -> None:
-    assert settings_for(manifest(), S3).launcher == "yarn-cluster" == DEFAULT
-
-
-def test_one_line_says_the_same_as_the_text() -> None:
-    settings = made("standalone")
-    assert render(settings, "oneline") == render(settings, "text").replace("\\\n", "")
-
-
-@pytest.mark.parametrize(
-    ("launcher", "archives"),
-    # On YARN `spark.archives` would be unpacked a second time by every executor.
-    [
-        ("yarn-cluster", "spark.yarn.dist.archives"),
-        ("yarn-client", "spark.yarn.dist.archives"),
-        ("standalone", "spark.archives"),
-    ],
-)
-def test_a_properties_file_names_the_archive_as_the_launcher_reads_it(launcher: str, archives: str) -> None:
-    settings = made(launcher)
-    first, *others = render(settings, "conf").splitlines()
-    assert first == f"{archives}={settings.arguments[1]}"
-    assert others == [f"{name}={value}" for name, value in settings.conf.items()]
+# --- what every launcher is given ----------------------------------------------------------------------------
 
 
 def test_json_holds_arguments_conf_and_env() -> None:
@@ -157,10 +47,17 @@ def test_json_holds_arguments_conf_and_env() -> None:
 
 
 def test_no_launcher_names_what_selects_nothing_or_breaks_the_driver() -> None:
-    """executorEnv.PYSPARK_PYTHON selects nothing, a driver Python breaks cluster mode."""
-    for launcher in LAUNCHERS:
-        assert "spark.executorEnv.PYSPARK_PYTHON" not in made(launcher).conf
-    assert not [name for name in made("yarn-cluster").conf if "DRIVER" in name.upper()]
+    """executorEnv.PYSPARK_PYTHON selects nothing, a driver Python breaks cluster mode.
+
+    EMR Serverless documents its own set, which has both.
+    """
+    for launcher in LAUNCHERS.values():
+        if launcher.name == "emr-serverless":
+            continue
+        conf = made(launcher.name).conf
+        assert "spark.executorEnv.PYSPARK_PYTHON" not in conf
+        assert launcher.driver == "client" or not [name for name in conf if "DRIVER_PYTHON" in name.upper()]
+        assert not ({"spark.archives", "spark.yarn.dist.archives"} & conf.keys())
 
 
 # --- client modes --------------------------------------------------------------------------------------------
@@ -204,16 +101,9 @@ def test_client_modes_say_what_spark_4_runs_on_the_driver() -> None:
     assert not said("3.5")
 
 
-@pytest.mark.parametrize(
-    ("launcher", "submit"),
-    [
-        ("yarn-cluster", "--master yarn --deploy-mode cluster"),
-        ("yarn-client", "--master yarn --deploy-mode client"),
-        ("standalone", "no cluster mode for Python"),
-    ],
-)
-def test_the_first_note_says_how_to_submit(launcher: str, submit: str) -> None:
-    assert submit in made(launcher).notes[0]
+@pytest.mark.parametrize("launcher", LAUNCHERS.values())
+def test_the_first_note_says_how_to_use_the_text(launcher: Launcher) -> None:
+    assert made(launcher.name).notes[0] == launcher.submit
 
 
 # --- variables -----------------------------------------------------------------------------------------------
@@ -247,7 +137,8 @@ def test_an_environment_cannot_choose_another_python(launcher: str) -> None:
     settings = made(launcher, variables={"PYSPARK_PYTHON": "python3", "PYSPARK_DRIVER_PYTHON": "jupyter"})
     plain = made(launcher)
     assert (settings.conf, settings.env, settings.alternatives) == (plain.conf, plain.env, plain.alternatives)
-    assert [warning.split()[3] for warning in settings.warnings[:2]] == ["PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON"]
+    left_out = [warning.split()[3] for warning in settings.warnings if "is left out" in warning]
+    assert left_out == ["PYSPARK_DRIVER_PYTHON", "PYSPARK_PYTHON"]
 
 
 # --- quoting -------------------------------------------------------------------------------------------------
@@ -278,6 +169,26 @@ def test_a_shell_gives_spark_submit_every_value_as_it_is() -> None:
     assert [word for before, word in pairwise(words) if before == "--conf"] == [
         f"{name}={value}" for name, value in settings.conf.items()
     ]
+
+
+YARN_WOULD_CHANGE = {
+    "HOME_OF": "$HOME/x",
+    "SAYS": 'say "x"',
+    "NOW": "`date` \\n",
+    "MARKS": "{{PWD}} <LOG_DIR> {{{{",
+}
+
+
+def test_values_pass_through_the_shell_of_yarn_and_come_out_as_they_are() -> None:
+    """Hadoop's ContainerLaunch fills marks in and then writes `export NAME="VALUE"`, escaping nothing."""
+    conf = made("yarn-cluster", variables=YARN_WOULD_CHANGE).conf
+    for name, value in YARN_WOULD_CHANGE.items():
+        written = conf[f"spark.yarn.appMasterEnv.{name}"]
+        assert not re.search(r"\{\{|\}\}|<LOG_DIR>", written)
+        script = f'export {name}="{written}"\nprintf %s "${name}"'
+        answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        assert answer.stdout == value
+        assert conf[f"spark.executorEnv.{name}"] == value
 
 
 @pytest.mark.parametrize("value", ["it's", '"x"', "$HOME", "~", "#x", "a;b", "ü", ""])
@@ -313,11 +224,40 @@ def test_a_properties_file_cannot_hold_blanks_at_the_ends(value: str) -> None:
 # --- addresses -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_local_archive_keeps_its_address(launcher: str) -> None:
-    """A blank is fine when it is encoded, as `Path.as_uri` does it (seen in Spark 3.5.6)."""
-    uri = "file:///my%20store/pandas-udf-3f2a9c1b4d5e6f70.tar.gz"
-    assert made(launcher, uri).arguments == ("--archives", f"{uri}#environment")
+LOCAL = "file:///my%20store/pandas-udf-3f2a9c1b4d5e6f70.tar.gz"
+"""A blank is fine when it is encoded, as `Path.as_uri` does it (seen in Spark 3.5.6)."""
+
+
+@pytest.mark.parametrize("launcher", [launcher for launcher in LAUNCHERS.values() if not launcher.local_refused])
+def test_a_local_archive_keeps_its_address(launcher: Launcher) -> None:
+    settings = made(launcher.name, LOCAL)
+    if launcher.archives:
+        assert settings.archive == f"{LOCAL}#environment"
+    if launcher.option:
+        assert settings.arguments == ("--archives", f"{LOCAL}#environment")
+
+
+@pytest.mark.parametrize("launcher", ["emr-serverless", "dataproc"])
+def test_a_service_that_reads_buckets_only_is_not_given_a_local_archive(launcher: str) -> None:
+    with pytest.raises(UsageError, match="and this one lies at file:///my%20store/") as refusal:
+        made(launcher, LOCAL)
+    assert "--store s3://" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said"),
+    [
+        ("livy-session", "livy.file.local-dir-whitelist"),
+        ("livy-batch", "livy.file.local-dir-whitelist"),
+        ("sparkmagic", "livy.file.local-dir-whitelist"),
+        ("airflow-livy", "livy.file.local-dir-whitelist"),
+        ("airflow", "every worker of Airflow"),
+        ("k8s-cluster", "spark.kubernetes.file.upload.path"),
+    ],
+)
+def test_a_local_archive_is_warned_of_where_another_machine_reads_it(launcher: str, said: str) -> None:
+    assert any(said in warning for warning in made(launcher, LOCAL).warnings)
+    assert not any(said in warning for warning in made(launcher).warnings)
 
 
 @pytest.mark.parametrize("bad", ["a b", "a#b", "a,b", "a%2Cb", "a[b]", "a%5Bb", "{a}", "a*"])
@@ -400,7 +340,7 @@ def test_a_spark_that_is_not_a_version_is_refused(spark: str) -> None:
 def test_a_launcher_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(UsageError, match="no launcher 'mesos'") as refusal:
         made("mesos")
-    assert "yarn-cluster, yarn-client, standalone" in str(refusal.value.hint)
+    assert ", ".join(LAUNCHERS) in str(refusal.value.hint)
 
 
 def test_the_spark_that_is_asked_for_wins_over_the_one_built_for() -> None:
@@ -429,9 +369,59 @@ def test_yarn_warns_once_of_the_copy_through_the_staging_directory(launcher: str
     assert "123 MB" in warning
 
 
-def test_nothing_is_said_of_staging_where_none_is_needed() -> None:
-    assert made("standalone").warnings == ()
-    assert made("yarn-cluster", "file:///store/x.tar.gz").warnings == ()
+def test_yarn_copies_a_local_archive_whatever_the_staging_directory_is() -> None:
+    (warning,) = made("yarn-cluster", "file:///store/x.tar.gz").warnings
+    assert warning.startswith("YARN copies a local archive (123 MB) for every submission")
+
+
+@pytest.mark.parametrize("launcher", [launcher.name for launcher in LAUNCHERS.values() if not launcher.yarn])
+def test_nothing_is_said_of_staging_where_there_is_none(launcher: str) -> None:
+    assert made(launcher).warnings == ()
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_very_many_files_are_warned_of(launcher: str) -> None:
+    def said(members: int) -> bool:
+        return any("files and directories" in warning for warning in made(launcher, members=members).warnings)
+
+    assert said(50_001)
+    assert not said(50_000)
+
+
+def test_a_size_that_fills_a_nodes_cache_is_warned_of_on_yarn() -> None:
+    def said(launcher: str, size: int) -> bool:
+        warnings = made(launcher, unpacked_size=size).warnings
+        return any("yarn.nodemanager.localizer.cache.target-size-mb" in warning for warning in warnings)
+
+    assert said("yarn-cluster", 6_000_000_000)
+    assert said("sparkmagic", 12_000_000_000)
+    assert not said("yarn-cluster", 5_000_000_000)
+    assert not said("standalone", 12_000_000_000)
+
+
+def test_elsewhere_every_executor_unpacks_for_itself_and_a_large_archive_is_warned_of() -> None:
+    def said(launcher: str, size: int) -> bool:
+        return any("every executor unpacks" in warning for warning in made(launcher, unpacked_size=size).warnings)
+
+    assert said("k8s-cluster", 2_100_000_000)
+    assert not said("k8s-cluster", 2_000_000_000)
+    assert not said("yarn-cluster", 2_100_000_000)
+    assert not said("local", 2_100_000_000)
+
+
+def test_packages_that_keep_files_at_home_are_warned_of_on_yarn() -> None:
+    """Containers start with HOME=/home/ (Hadoop's ContainerLaunch; seen on 3.3.4 and 3.4.1)."""
+
+    def said(launcher: str, **variables: str) -> list[str]:
+        warnings = made(launcher, packages=["matplotlib", "numba", "pandas"], variables=variables).warnings
+        return [warning for warning in warnings if "HOME" in warning]
+
+    (warning,) = said("yarn-cluster")
+    assert "matplotlib, numba keep files there: set MPLCONFIGDIR: ./.cache, NUMBA_CACHE_DIR: ./.cache" in warning
+    (less,) = said("yarn-client", MPLCONFIGDIR="./.cache")
+    assert "matplotlib" not in less
+    assert said("yarn-cluster", MPLCONFIGDIR="/var/a", NUMBA_CACHE_DIR="/var/b") == []
+    assert said("standalone") == []
 
 
 def test_a_python_that_spark_does_not_declare_is_warned_of() -> None:
@@ -455,13 +445,12 @@ def test_an_unknown_spark_is_taken_for_the_newest_without_a_word() -> None:
     assert made("standalone", python="3.14.0").warnings == ()
 
 
-@pytest.mark.parametrize("value", ["$HOME/x", 'say "x"', "`date`", "a\\b"])
-def test_a_variable_that_yarn_would_change_is_warned_of(value: str) -> None:
-    """Hadoop's ContainerLaunch writes `export NAME="VALUE"` and escapes nothing."""
-    for launcher, expected in (("yarn-cluster", 1), ("yarn-client", 1), ("standalone", 0)):
-        warnings = made(launcher, variables={"A": value, "B": "it's; plain"}).warnings
-        assert sum("YARN's shell changes the variable A" in warning for warning in warnings) == expected
-        assert not any("variable B" in warning for warning in warnings)
+def test_a_variable_that_kubernetes_would_change_is_warned_of() -> None:
+    """The kubelet fills `$(NAME)` in and makes `$` of `$$`."""
+    variables = {"A": "$(HOME)/x", "B": "$$", "C": "$HOME"}
+    warned = [w for w in made("k8s-cluster", variables=variables).warnings if w.startswith("Kubernetes changes")]
+    assert [warning.split("variable ")[1][0] for warning in warned] == ["A", "B"]
+    assert made("k8s-client", variables=variables).warnings == ()
 
 
 # --- the driver's Python -------------------------------------------------------------------------------------

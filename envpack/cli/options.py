@@ -55,7 +55,16 @@ SOLVE = _together(
 )
 
 SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")
-LAUNCHER = click.option("--launcher", type=click.Choice(LAUNCHERS), help="What starts the Spark application.")
+LAUNCHER = click.option(
+    "--launcher",
+    type=click.Choice(LAUNCHERS),
+    metavar="L",
+    help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ...; see envpack settings --help.",
+)
+LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
+    f"  {launcher.name:<15} {launcher.purpose.replace('`', '')}" for launcher in LAUNCHERS.values()
+)
+"""A paragraph of help."""
 CACHE = click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached.")
 FORMAT = click.option("--format", type=click.Choice(FORMATS), help="The archive's format.")
 OUTPUT = click.option("--output", type=click.Choice(OUTPUTS), default="text", help="How to print the answer.")
@@ -64,6 +73,11 @@ DRIVER_PYTHON = click.option(
     "--driver-python",
     metavar="PATH|auto",
     help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
+)
+DIRECTORY = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the archive is unpacked for --launcher local; by default NAME-DIGEST here.",
 )
 TALK = _together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer."),

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 @click.command(
     "settings",
-    epilog="Example: spark-submit $(envpack settings pandas-udf --store s3://bucket/envs --output oneline) app.py",
+    epilog=f"""Example: spark-submit $(envpack settings pandas-udf --store s3://bucket/envs --output oneline) app.py
+
+{options.LAUNCHERS_EXPLAINED}""",
 )
 @click.argument("reference", metavar="REF")
 @options.STORE
 @options.SPARK
 @options.LAUNCHER
 @options.DRIVER_PYTHON
+@options.DIRECTORY
 @options.OUTPUT
 @options.TALK
 def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
@@ -34,17 +37,18 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     """
     from envpack import pipeline, releases
     from envpack.results import SCHEMA, describe
+    from envpack.spark.text import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     release = releases.resolve(pipeline.store_of(config), reference)
-    settings = pipeline.settings(release, config, given["driver_python"])
+    settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
     if output == "json":
         value = {
             "schema": SCHEMA,
             "name": release.manifest.name,
             **describe(release),
-            "settings": settings.to_json(),
+            "settings": describe_settings(settings),
         }
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
@@ -57,6 +61,8 @@ def echo_settings(settings: Settings, output: str, progress: Progress) -> None:
 
     for note in settings.notes:
         progress.info(f"note: {note}")
+    for command in settings.prepare:
+        progress.info(f"first: {command}")
     for warning in settings.warnings:
         progress.warn(warning)
     click.echo(render(settings, cast("Output", output)))

@@ -1,74 +1,228 @@
-"""List what starts Spark applications, each with what it does to an archive."""
+"""List what starts Spark applications, each with what it does to an archive; sources: docs/spark.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from envpack.errors import UsageError
-from envpack.spark.versions import dotted
-
-if TYPE_CHECKING:
-    from envpack.manifest import Format
-    from envpack.spark.versions import Minor
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launcher:
-    """One way to start a Spark application; envpack/spark/settings.py makes the settings from these values."""
-
-    name: str
-    """What `--launcher` takes."""
-    submit: str
-    """How an application is submitted that way."""
-    archives: str
-    """The property that spark-submit makes of `--archives`."""
-    driver_variables: str | None = None
-    """The prefix of properties that set environment variables of a driver on the cluster; None when the driver is
-    a process that the person starts."""
-    driver_python: bool = False
-    """Whether that prefix must also name the Python, for what the driver's Java process looks up itself."""
-    scheme: str = "s3a"
-    """The URI scheme under which it reads S3."""
-    yarn: bool = False
-    """Whether YARN starts the processes: it stages archives of other file systems; its shell reads variables."""
-    since: Minor
-    """The first Spark that unpacks archives there."""
-    zip_since: Minor
-    """The first Spark that keeps the permissions in a zip there."""
-
+from envpack.manifest import ALIAS
+from envpack.spark.launcher import Launcher
 
 _YARN_ARCHIVES = "spark.yarn.dist.archives"
-_OLDEST: Minor = (2, 4)
+_ANY = (2, 4)
+_SESSION = "spark.sql.execution.pyspark.python"
+_SERVERLESS = "spark.emr-serverless.driverEnv."
+
+# Spark 4 looks for Python data sources from the driver's Java process, which reads the variable.
+_ON_YARN = ("spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON")
+_AM = "spark.yarn.appMasterEnv."
+
+_LIVY_FILES = (
+    "the archive must lie on the Livy server's own disk, in a directory that livy.file.local-dir-whitelist names"
+)
+_LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode = cluster in its livy.conf"
+_IMAGE = "the image must have bash, gzip and tar, and hadoop-aws with its credentials for an archive on S3"
 
 _ALL = (
     # YARN unpacks archives itself and then makes every file readable and executable, whatever the format.
-    # Spark 4 looks for Python data sources from the driver's Java process, which reads the variable.
     Launcher(
         name="yarn-cluster",
-        submit="--master yarn --deploy-mode cluster",
+        purpose="YARN, the driver inside the cluster; the default",
+        submit="submit with --master yarn --deploy-mode cluster",
         archives=_YARN_ARCHIVES,
-        driver_variables="spark.yarn.appMasterEnv.",
-        driver_python=True,
+        python=_ON_YARN,
+        driver_variables=_AM,
         yarn=True,
-        since=_OLDEST,
-        zip_since=_OLDEST,
+        zip_since=_ANY,
     ),
     Launcher(
         name="yarn-client",
-        submit="--master yarn --deploy-mode client",
+        purpose="YARN, the driver where you are",
+        submit="submit with --master yarn --deploy-mode client",
+        driver="client",
         archives=_YARN_ARCHIVES,
         yarn=True,
-        since=_OLDEST,
-        zip_since=_OLDEST,
+        zip_since=_ANY,
     ),
     # Spark unpacks zips with its Hadoop, which ignored permissions (HADOOP-18145) up to the 3.3.4 in Spark 3.5.
     Launcher(
-        name="standalone",
-        submit="--master spark://HOST:7077 (a standalone cluster has no cluster mode for Python)",
-        archives="spark.archives",
+        name="k8s-cluster",
+        purpose="Kubernetes, the driver in a pod",
+        submit="submit with --master k8s://https://HOST:PORT --deploy-mode cluster",
+        driver_variables="spark.kubernetes.driverEnv.",
+        kubernetes=True,
         since=(3, 1),
-        zip_since=(4, 0),
+        local="spark-submit first copies the archive to spark.kubernetes.file.upload.path, which must be set",
+        notes=(
+            _IMAGE,
+            "do not export PYSPARK_PYTHON or PYSPARK_DRIVER_PYTHON where you submit: they reach the driver's pod",
+        ),
+    ),
+    Launcher(
+        name="k8s-client",
+        purpose="Kubernetes, the driver where you are, such as a notebook's pod",
+        submit="submit with --master k8s://https://HOST:PORT --deploy-mode client",
+        driver="client",
+        since=(3, 1),
+        notes=(_IMAGE,),
+    ),
+    Launcher(
+        name="standalone",
+        purpose="a standalone master, or `local-cluster`",
+        submit="submit with --master spark://HOST:7077 (a standalone cluster has no cluster mode for Python)",
+        driver="client",
+        since=(3, 1),
+    ),
+    # Everything runs in one process, and what `--archives` unpacks lies in none of its working directories.
+    Launcher(
+        name="local",
+        purpose="one machine, `local[*]`: the archive is unpacked first",
+        submit="submit with --master 'local[*]'",
+        driver="local",
+        archives=None,
+        option=False,
+        root=None,
+        zip_since=_ANY,
+    ),
+    # A session's workers run in a directory of their own, below the executor's.
+    Launcher(
+        name="connect",
+        purpose="a Spark Connect server: all its sessions run in the release",
+        submit="start the server with this command, and add its --master",
+        text="connect",
+        driver="server",
+        root=f"../{ALIAS}",
+        python=(),
+        python_variables=("PYSPARK_PYTHON",),
+        since=(3, 5),
+        before="has no directory for each session",
+        notes=("the server reads PYSPARK_PYTHON when it starts; no property does the same",),
+    ),
+    Launcher(
+        name="connect-client",
+        purpose="one session of a Spark Connect server, from its client",
+        submit="run these lines when the session has been made",
+        text="connect-client",
+        driver="session",
+        archives=None,
+        option=False,
+        python=(_SESSION,),
+        executor_variables=None,
+        since=(3, 5),
+        before="cannot be sent archives",
+    ),
+    Launcher(
+        name="livy-session",
+        purpose="Livy, an interactive session: the body of POST /sessions",
+        submit=_LIVY_MODE,
+        text="livy-session",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        zip_since=_ANY,
+        local=_LIVY_FILES,
+    ),
+    Launcher(
+        name="livy-batch",
+        purpose="Livy, a batch: the body of POST /batches, less `file`",
+        submit=_LIVY_MODE,
+        text="livy",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        zip_since=_ANY,
+        local=_LIVY_FILES,
+        notes=('add your program to the body: "file": "s3a://bucket/app.py"',),
+    ),
+    Launcher(
+        name="sparkmagic",
+        purpose="a notebook over Livy: a cell to run before the first query",
+        submit=_LIVY_MODE,
+        text="sparkmagic",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        zip_since=_ANY,
+        local=_LIVY_FILES,
+    ),
+    # `env_vars=` would also reach spark-submit itself, which then looks for the packed Python on Airflow's worker.
+    Launcher(
+        name="airflow",
+        purpose="Airflow, SparkSubmitOperator on YARN: keyword arguments",
+        submit="the operator's connection must have the master yarn and the deploy mode cluster",
+        text="airflow",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        zip_since=_ANY,
+        local="the archive must lie on the disk of every worker of Airflow",
+        notes=("give the operator no env_vars with PYSPARK_PYTHON in it: they reach spark-submit itself too",),
+    ),
+    Launcher(
+        name="airflow-livy",
+        purpose="Airflow, LivyOperator: keyword arguments",
+        submit=_LIVY_MODE,
+        text="airflow-livy",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        zip_since=_ANY,
+        local=_LIVY_FILES,
+    ),
+    # EMR's own file system reads s3://; its spark-env exports a PYSPARK_PYTHON, which the property beats.
+    Launcher(
+        name="emr",
+        purpose="Amazon EMR on EC2, the driver inside the cluster",
+        submit="submit with --master yarn --deploy-mode cluster, on the cluster or as a step",
+        archives=_YARN_ARCHIVES,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        scheme="s3",
+        yarn=True,
+        zip_since=_ANY,
+    ),
+    Launcher(
+        name="emr-serverless",
+        purpose="Amazon EMR Serverless: sparkSubmitParameters of a job run",
+        submit="give this as sparkSubmitParameters of the job run",
+        text="parameters",
+        option=False,
+        python=(
+            f"{_SERVERLESS}PYSPARK_DRIVER_PYTHON",
+            f"{_SERVERLESS}PYSPARK_PYTHON",
+            "spark.executorEnv.PYSPARK_PYTHON",
+        ),
+        driver_variables=_SERVERLESS,
+        scheme="s3",
+        since=(3, 2),
+        before="does not exist",
+        local="EMR Serverless reads archives from S3 only",
+        local_refused=True,
+        notes=("build for Amazon Linux: --glibc 2.26 up to EMR 6, 2.34 from EMR 7 on",),
+    ),
+    Launcher(
+        name="dataproc",
+        purpose="Google Dataproc on Compute Engine: options of `gcloud dataproc jobs submit pyspark`",
+        submit="add this to gcloud dataproc jobs submit pyspark app.py --cluster NAME",
+        text="gcloud",
+        archives=_YARN_ARCHIVES,
+        python=_ON_YARN,
+        conf={"spark.submit.deployMode": "cluster"},
+        driver_variables=_AM,
+        scheme="gs",
+        yarn=True,
+        zip_since=_ANY,
+        local="Dataproc reads archives from Cloud Storage",
+        local_refused=True,
+        notes=("the bucket must be one of Cloud Storage; copy the archive there under its own name if it is not",),
     ),
 )
 
@@ -84,19 +238,3 @@ def launcher_named(name: str) -> Launcher:
         return LAUNCHERS[name]
     except KeyError:
         raise UsageError(f"there is no launcher {name!r}", hint=f"there are {', '.join(LAUNCHERS)}") from None
-
-
-def refuse_archive(launcher: Launcher, spark: Minor, archive_format: Format) -> None:
-    """Raise UsageError when this Spark cannot run an archive of that format under this launcher."""
-    if spark < launcher.since:
-        raise UsageError(
-            f"Spark {dotted(spark)} ignores archives under {launcher.name}: the first that unpacks them there is "
-            f"{dotted(launcher.since)}",
-            hint="use YARN, or unpack the archive at the same place on every node",
-        )
-    if archive_format == "zip" and spark < launcher.zip_since:
-        raise UsageError(
-            f"Spark {dotted(spark)} loses a zip's permissions under {launcher.name}, so its Python cannot be run: "
-            f"the first that keeps them there is {dotted(launcher.zip_since)}",
-            hint="build with --format tar.gz",
-        )

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
-from envpack.errors import UsageError
 from envpack.manifest import ALIAS
-from envpack.spark import versions
-from envpack.spark.launchers import DEFAULT, launcher_named, refuse_archive
+from envpack.spark import address, remarks, variables, versions
+from envpack.spark.launcher import HERE, refuse_archive
+from envpack.spark.launchers import DEFAULT, launcher_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpack.manifest import Manifest
-    from envpack.spark.launchers import Launcher
+    from envpack.spark.launcher import Launcher
     from envpack.spark.versions import Minor
 
-PYTHON = f"./{ALIAS}/bin/python"
-"""The packed Python, from the working directory of a driver or an executor."""
-
-_PYTHON_ON_DRIVER: Minor = (4, 0)
-"""The first Spark whose driver process runs the workers' Python (PythonPlannerRunner)."""
-
-_CHOOSERS = frozenset({"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"})
-"""Variables that choose the Python: the settings say them, and an environment's own would send Spark elsewhere."""
-
-# YARN writes `export NAME="VALUE"` into the script that starts a container, and escapes nothing.
-_CHANGED_BY_YARN = re.compile(r'["$`\\]')
-
-_NOT_IN_A_URI = re.compile(r"[\s#]")
-_NOT_IN_ARCHIVES = re.compile(r"[,*?\[\]{}\\]")
+PYTHON = f"{HERE}/bin/python"
+"""The packed Python, from the working directory of a driver on the cluster or of an executor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +32,7 @@ class Form:
     conf: Mapping[str, str]
     """Spark properties, in the order they are printed."""
     env: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of the process that runs spark-submit."""
+    """Environment variables of the process that starts the application."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form as JSON values."""
@@ -59,18 +45,24 @@ class Settings(Form):
 
     launcher: str
     """Its name."""
+    archive: str | None
+    """What `--archives` or the launcher's own field for archives takes; None where nothing is unpacked for one."""
+    prepare: tuple[str, ...] = ()
+    """Shell commands to run first."""
     alternatives: tuple[Form, ...] = ()
     """Other forms that do the same. Take one form whole: a mixture of two does not work."""
     notes: tuple[str, ...] = ()
     """What the person must know for it to work."""
     warnings: tuple[str, ...] = ()
-    """What works but costs."""
+    """What works but costs, and what was left out."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return {
             "launcher": self.launcher,
+            "archive": self.archive,
             **super().to_json(),
+            "prepare": list(self.prepare),
             "alternatives": [form.to_json() for form in self.alternatives],
             "notes": list(self.notes),
             "warnings": list(self.warnings),
@@ -85,15 +77,38 @@ class _Job:
     manifest: Manifest
     uri: str
     """The archive's address as the launcher's Spark reads it."""
+    directory: Path
+    """Where the person unpacks the archive."""
     spark: Minor | None
     """The cluster's version; None stands for the newest."""
     python: Minor
     """The Python inside the archive."""
 
     @property
-    def variables(self) -> dict[str, str]:
-        """The variables that the environment wants, sorted by name."""
-        return {name: value for name, value in sorted(self.manifest.variables.items()) if name not in _CHOOSERS}
+    def root(self) -> str:
+        """The unpacked environment as Python workers see it."""
+        return self.launcher.root or str(self.directory)
+
+    @property
+    def interpreter(self) -> str:
+        """The packed Python as Python workers see it."""
+        return f"{self.root}/bin/python"
+
+    @property
+    def archive(self) -> str:
+        """The archive with the name of the directory that it is unpacked to."""
+        return f"{self.uri}#{ALIAS}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("--archives", self.archive) if self.launcher.option else ()
+
+    @property
+    def executor_conf(self) -> dict[str, str]:
+        """The properties that give the environment's variables to the executors."""
+        prefix = self.launcher.executor_variables
+        own = variables.of(self.manifest, self.root)
+        return {f"{prefix}{name}": value for name, value in own.items()} if prefix else {}
 
 
 def settings_for(
@@ -103,90 +118,90 @@ def settings_for(
     launcher: str = DEFAULT,
     spark: str | None = None,
     driver_python: str | None = None,
+    directory: Path | None = None,
 ) -> Settings:
     """Return what a launcher needs to run a job in a release.
 
     `archive_uri` is the archive's address in its store. `spark` is the cluster's version, by default the one
     the environment was built for; without either the newest is assumed. `driver_python` is the Python that
     runs the driver where the person starts it (see envpack/spark/driver.py), by default the command
-    `pythonX.Y` of the version inside the archive. Raises UsageError when the combination cannot work.
+    `pythonX.Y` of the version inside the archive. `directory` is where the person unpacks the archive if the
+    launcher does not, by default `NAME-DIGEST` in the working directory. Raises UsageError when the combination
+    cannot work.
     """
     chosen = launcher_named(launcher)
     wanted = spark or manifest.target.spark
     job = _Job(
         launcher=chosen,
         manifest=manifest,
-        uri=_spark_uri(archive_uri, chosen),
+        uri=address.of_archive(archive_uri, chosen),
+        directory=(directory or Path(f"{manifest.name}-{manifest.short_digest}")).absolute(),
         spark=versions.minor(wanted) if wanted else None,
         python=versions.minor(manifest.python_minor),
     )
     if job.spark:
         versions.refuse_python(job.spark, job.python)
         refuse_archive(chosen, job.spark, manifest.archive.format)
-    if chosen.driver_variables:
-        return _on_the_cluster(job, chosen.driver_variables)
-    return _beside_the_cluster(job, driver_python or f"python{manifest.python_minor}")
+    match chosen.driver:
+        case "cluster":
+            return _settings(job, _on_the_cluster(job))
+        case "server":
+            return _settings(job, _on_a_server(job))
+        case "session":
+            return _in_a_session(job)
+        case "client":
+            return _beside_the_cluster(job, driver_python or f"python{manifest.python_minor}")
+        case "local":
+            return _on_one_machine(job)
 
 
-def _spark_uri(uri: str, launcher: Launcher) -> str:
-    """Return the archive's address as this launcher's Spark reads it.
-
-    spark-submit splits `--archives` at commas and takes each part for a pattern after it has decoded it
-    (Spark's DependencyUtils.resolveGlobPaths), so that no form of quoting helps.
-    """
-    if found := _NOT_IN_A_URI.search(uri) or _NOT_IN_ARCHIVES.search(unquote(uri)):
-        raise UsageError(
-            f"Spark cannot read an archive whose address has {found[0]!r} in it: {uri}",
-            hint="use a store whose URL has only letters, digits and / . _ -",
-        )
-    return re.sub(r"^s3://", f"{launcher.scheme}://", uri)
-
-
-def _warnings(job: _Job) -> tuple[str, ...]:
-    warnings: list[str] = []
-    if job.spark:
-        names = {package.name for package in job.manifest.packages}
-        warnings += versions.python_warnings(job.spark, job.python, names)
-    for name in sorted(_CHOOSERS & job.manifest.variables.keys()):
-        warnings.append(f"the environment's variable {name} is left out: the settings name the Python")
-    if job.launcher.yarn:
-        warnings += _yarn_warnings(job)
-    return tuple(warnings)
-
-
-def _yarn_warnings(job: _Job) -> list[str]:
-    """Return what YARN does to archives and variables.
-
-    Sources: Spark's deploy/yarn/Client.copyFileToRemote; Hadoop's ContainerLaunch.UnixShellScriptBuilder.env.
-    """
-    warnings = [
-        f"YARN's shell changes the variable {name}: its value has {found[0]} in it"
-        for name, value in job.variables.items()
-        if (found := _CHANGED_BY_YARN.search(value))
-    ]
-    parts = urlsplit(job.uri)
-    if parts.scheme != "file":
-        warnings.append(
-            f"unless spark.yarn.stagingDir lies in {parts.scheme}://{parts.netloc}/, every submission copies the "
-            f"archive ({job.manifest.archive.size / 1e6:.0f} MB) through the submitting machine, and no node keeps "
-            "it for the next"
-        )
-    return warnings
-
-
-def _on_the_cluster(job: _Job, prefix: str) -> Settings:
-    """Return the settings for a driver inside the environment; `prefix` names the driver's variables."""
-    conf = {"spark.pyspark.python": PYTHON}
-    if job.launcher.driver_python:
-        conf[f"{prefix}PYSPARK_PYTHON"] = PYTHON
-    conf |= {f"{prefix}{name}": value for name, value in job.variables.items()}
+def _settings(
+    job: _Job,
+    form: Form,
+    *,
+    archive: str | None = None,
+    prepare: tuple[str, ...] = (),
+    alternatives: tuple[Form, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Settings:
+    launcher = job.launcher
     return Settings(
-        launcher=job.launcher.name,
-        arguments=_arguments(job),
-        conf=conf | _executor_variables(job),
-        notes=(f"submit with {job.launcher.submit}",),
-        warnings=_warnings(job),
+        launcher=launcher.name,
+        archive=job.archive if launcher.archives else archive,
+        arguments=form.arguments,
+        conf=form.conf,
+        env=form.env,
+        prepare=prepare,
+        alternatives=alternatives,
+        notes=(launcher.submit, *notes, *launcher.notes),
+        warnings=tuple(remarks.warnings(launcher, job.manifest, job.uri, job.spark)),
     )
+
+
+def _on_the_cluster(job: _Job) -> Form:
+    """Return the form for a driver inside the environment."""
+    launcher = job.launcher
+    own = variables.of(job.manifest, job.root)
+    given = variables.through_a_shell(own) if launcher.yarn else own
+    driver = {f"{launcher.driver_variables}{name}": value for name, value in given.items()}
+    named = dict.fromkeys(launcher.python, job.interpreter)
+    return Form(arguments=job.arguments, conf={**launcher.conf, **named, **driver, **job.executor_conf})
+
+
+def _on_a_server(job: _Job) -> Form:
+    """Return the form for a server whose sessions run Python, but which runs none itself."""
+    return Form(
+        arguments=job.arguments,
+        conf=job.executor_conf,
+        env=dict.fromkeys(job.launcher.python_variables, job.interpreter),
+    )
+
+
+def _in_a_session(job: _Job) -> Settings:
+    """Return the settings of a client that sends the archive to its server; it can send files alone."""
+    form = Form(arguments=(), conf=dict.fromkeys(job.launcher.python, job.interpreter))
+    file, fetch = address.local_file(job.uri)
+    return _settings(job, form, archive=f"{file}#{ALIAS}", prepare=fetch, notes=(f"the client {_must_match(job)}",))
 
 
 def _beside_the_cluster(job: _Job, driver: str) -> Settings:
@@ -195,57 +210,36 @@ def _beside_the_cluster(job: _Job, driver: str) -> Settings:
     That Python must be named: without it the driver is started with the packed Python's path, which is not
     there. Properties win over variables, so the two forms cannot be mixed (Spark's deploy/PythonRunner).
     """
-    variables = _driver_variables(job)
+    own = variables.anywhere(job.manifest)
+    by_conf = Form(
+        arguments=job.arguments,
+        conf={"spark.pyspark.python": PYTHON, "spark.pyspark.driver.python": driver, **job.executor_conf},
+        env=own,
+    )
     by_variables = Form(
-        arguments=_arguments(job),
-        conf=_executor_variables(job),
-        env={"PYSPARK_PYTHON": PYTHON, "PYSPARK_DRIVER_PYTHON": driver, **variables},
+        arguments=job.arguments,
+        conf=job.executor_conf,
+        env={"PYSPARK_PYTHON": PYTHON, "PYSPARK_DRIVER_PYTHON": driver, **own},
     )
-    return Settings(
-        launcher=job.launcher.name,
-        arguments=_arguments(job),
-        conf={
-            "spark.pyspark.python": PYTHON,
-            "spark.pyspark.driver.python": driver,
-            **_executor_variables(job),
-        },
-        env=variables,
-        alternatives=(by_variables,),
-        notes=_driver_notes(job, driver, variables),
-        warnings=_warnings(job),
+    which = f"the driver runs in {driver} of the submitting machine: it {_must_match(job)}"
+    notes = (which, *remarks.beside_the_cluster(job.spark, driver, own))
+    return _settings(job, by_conf, alternatives=(by_variables,), notes=notes)
+
+
+def _on_one_machine(job: _Job) -> Settings:
+    """Return the settings for driver and workers that use the archive where the person has unpacked it."""
+    own = variables.of(job.manifest, job.root)
+    by_conf = Form(arguments=(), conf={"spark.pyspark.python": job.interpreter, **job.executor_conf}, env=own)
+    by_variables = Form(arguments=(), conf=job.executor_conf, env={"PYSPARK_PYTHON": job.interpreter, **own})
+    unpack = address.unpack(job.uri, job.manifest.archive.format, job.directory)
+    notes = [f"driver and workers both run {job.interpreter}; run the commands that unpack it first"]
+    if own:
+        notes.append(remarks.where_you_start("the driver", own))
+    return _settings(job, by_conf, prepare=unpack, alternatives=(by_variables,), notes=tuple(notes))
+
+
+def _must_match(job: _Job) -> str:
+    return (
+        f"must be Python {versions.dotted(job.python)} and have what it imports itself, "
+        "as pandas and pyarrow for pandas_udf"
     )
-
-
-def _driver_notes(job: _Job, driver: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    both = f"PYSPARK_PYTHON={PYTHON} PYSPARK_DRIVER_PYTHON={shlex.quote(driver)}"
-    notes = [f"submit with {job.launcher.submit}"]
-    notes.append(
-        f"the driver runs in {driver} of the submitting machine: it must be Python {versions.dotted(job.python)} "
-        "and have what the driver imports itself, as pandas and pyarrow for pandas_udf"
-    )
-    notes.append(
-        f"{both} in the environment does the same as the two spark.pyspark properties: give one pair or the other. "
-        "A notebook or a plain `python app.py` reads PYSPARK_PYTHON alone"
-    )
-    if variables:
-        named = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-        notes.append(f"the driver takes its variables from where you start it: {named}")
-    if not job.spark or job.spark >= _PYTHON_ON_DRIVER:
-        notes.append(
-            f"since Spark 4.0 Python data sources and a UDTF's analyze run {PYTHON} on the driver too: to use "
-            f"them, unpack the archive to ./{ALIAS} where you submit"
-        )
-    return tuple(notes)
-
-
-def _arguments(job: _Job) -> tuple[str, ...]:
-    return ("--archives", f"{job.uri}#{ALIAS}")
-
-
-def _executor_variables(job: _Job) -> dict[str, str]:
-    return {f"spark.executorEnv.{name}": value for name, value in job.variables.items()}
-
-
-def _driver_variables(job: _Job) -> dict[str, str]:
-    """Return the variables that hold where the archive is not unpacked."""
-    return {name: value for name, value in job.variables.items() if f"./{ALIAS}" not in value}

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from envpack.errors import UsageError
 from envpack.spark.launchers import launcher_named
+from envpack.spark.natural import NATURAL, shell_word, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
-    from envpack.spark.settings import Form, Settings
+    from envpack.spark.settings import Settings
 
-Output = Literal["text", "oneline", "conf", "json"]
-
-# What a shell passes on as it stands; shlex.quote would also quote the `#` inside a word.
-_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
+Output = Literal["text", "oneline", "conf", "env", "json"]
 
 # What a shell changes in a word that comes out of $(...): it splits at blanks and expands patterns.
 _SPLIT = re.compile(r"[\s*?\[\\]")
@@ -27,21 +25,39 @@ _SPLIT = re.compile(r"[\s*?\[\\]")
 def render(settings: Settings, output: Output) -> str:
     """Return the settings as text without a newline at its end.
 
-    `text` is shell lines to paste after spark-submit, `oneline` the same for `spark-submit $(envpack ...)`,
-    `conf` lines of spark-defaults.conf or of a file for `--properties-file`, `json` JSON. Raises UsageError
-    when a value cannot be said that way.
+    `text` is what the launcher's people paste: for spark-submit shell lines, for others see
+    envpack/spark/natural.py. `oneline` serves `spark-submit $(envpack ...)`, `conf` is lines of
+    spark-defaults.conf or of a file for `--properties-file`, `env` lines for the shell from which a driver is
+    started without spark-submit, `json` JSON. Raises UsageError when the settings cannot be said that way.
     """
     return OUTPUTS[output](settings)
 
 
-def _lines(settings: Settings) -> str:
-    words = [word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in _words(settings)]
-    pairs = zip(words[::2], words[1::2], strict=True)
-    return " \\\n".join(f"{option} {value}" for option, value in pairs)
+def describe(settings: Settings) -> dict[str, Any]:
+    """Return the settings and their text as JSON values (schema: docs/build.schema.json)."""
+    return {**settings.to_json(), "text": render(settings, "text")}
+
+
+def _text(settings: Settings) -> str:
+    return NATURAL[launcher_named(settings.launcher).text](settings)
 
 
 def _one_line(settings: Settings) -> str:
-    words = _words(settings)
+    match launcher_named(settings.launcher).text:
+        case "livy" | "livy-session":
+            return json.dumps(json.loads(_text(settings)), ensure_ascii=False)
+        case "parameters":
+            return _text(settings)
+        case "submit" | "connect":
+            return _words_in_a_line(settings)
+        case _:
+            raise UsageError(
+                f"the settings of {settings.launcher} cannot be printed in one line", hint="use --output text"
+            )
+
+
+def _words_in_a_line(settings: Settings) -> str:
+    words = words_of(settings)
     for word in words:
         if _SPLIT.search(word):
             raise UsageError(
@@ -52,9 +68,16 @@ def _one_line(settings: Settings) -> str:
 
 
 def _properties(settings: Settings) -> str:
-    _option, archive = settings.arguments
-    conf = {launcher_named(settings.launcher).archives: archive, **settings.conf}
-    return "\n".join(f"{name}={_property_value(name, value)}" for name, value in conf.items())
+    launcher = launcher_named(settings.launcher)
+    if launcher.driver == "session":
+        raise UsageError(
+            f"no properties file serves {launcher.name}: a session is given its archive by its client",
+            hint="use --output text",
+        )
+    archive = {launcher.archives: settings.archive} if launcher.archives and settings.archive else {}
+    return "\n".join(
+        f"{name}={_property_value(name, value)}" for name, value in {**archive, **settings.conf}.items()
+    )
 
 
 def _property_value(name: str, value: str) -> str:
@@ -68,19 +91,38 @@ def _property_value(name: str, value: str) -> str:
     return escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
+def _environment(settings: Settings) -> str:
+    return "\n".join(_exports(settings))
+
+
+def _exports(settings: Settings) -> Iterator[str]:
+    """Yield lines for a shell: the form that properties take no part in, where there is one.
+
+    PySpark reads PYSPARK_SUBMIT_ARGS as a shell reads its words (pyspark/java_gateway.py).
+    """
+    launcher = launcher_named(settings.launcher)
+    if settings.alternatives:
+        form = settings.alternatives[0]
+        arguments = shlex.join([*words_of(form), "pyspark-shell"])
+        variables = {**form.env, "PYSPARK_SUBMIT_ARGS": arguments}
+    elif launcher.python_variables:
+        variables = dict(settings.env)
+    else:
+        raise UsageError(
+            f"with {launcher.name} no variables of yours reach the driver", hint="use --output text or conf"
+        )
+    yield from (f"export {name}={shell_word(value)}" for name, value in variables.items())
+
+
 def _json(settings: Settings) -> str:
-    return json.dumps(settings.to_json(), indent=1, ensure_ascii=False)
-
-
-def _words(form: Form) -> list[str]:
-    conf: Mapping[str, str] = form.conf
-    return [*form.arguments, *(word for name, value in conf.items() for word in ("--conf", f"{name}={value}"))]
+    return json.dumps(describe(settings), indent=1, ensure_ascii=False)
 
 
 OUTPUTS: dict[Output, Callable[[Settings], str]] = {
-    "text": _lines,
+    "text": _text,
     "oneline": _one_line,
     "conf": _properties,
+    "env": _environment,
     "json": _json,
 }
 """Every output by its name, the default first."""

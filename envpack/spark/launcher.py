@@ -1,0 +1,94 @@
+"""Say what a launcher is: where its processes find the environment, and how they are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from envpack.errors import UsageError
+from envpack.manifest import ALIAS
+from envpack.spark.versions import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from envpack.manifest import Format
+    from envpack.spark.versions import Minor
+
+HERE = f"./{ALIAS}"
+"""The unpacked environment, from the working directory of a driver on the cluster or of an executor."""
+
+Driver = Literal["cluster", "client", "local", "server", "session"]
+"""Where the Python of the driver runs: in a process of the cluster; in one that the person starts beside the
+cluster; in one that is the whole application; nowhere, since a Connect server's driver is Java alone; or in a
+client of such a server."""
+
+Natural = Literal[
+    "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "airflow", "airflow-livy",
+    "parameters", "gcloud",
+]  # fmt: skip
+"""The text that people paste; envpack/spark/natural.py writes each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launcher:
+    """One way to start a Spark application; envpack/spark/settings.py makes the settings from these values."""
+
+    name: str
+    """What `--launcher` takes."""
+    purpose: str
+    """What it stands for, in a few words."""
+    submit: str
+    """How its text is used."""
+    text: Natural = "submit"
+    """The text that people paste."""
+    driver: Driver = "cluster"
+    archives: str | None = "spark.archives"
+    """The property that names archives; None where nothing is unpacked for the person."""
+    option: bool = True
+    """Whether the archive goes to an option `--archives` instead of that property."""
+    root: str | None = HERE
+    """The unpacked environment as Python workers see it; None stands for an absolute directory of the person's."""
+    python: tuple[str, ...] = ("spark.pyspark.python",)
+    """The properties that name the packed Python."""
+    python_variables: tuple[str, ...] = ()
+    """The variables of the launching process that name it."""
+    conf: Mapping[str, str] = field(default_factory=dict)
+    """Properties that it needs besides."""
+    driver_variables: str | None = None
+    """The prefix of properties that set variables of a driver on the cluster."""
+    executor_variables: str | None = "spark.executorEnv."
+    """The prefix of properties that set variables of executors; None where a client cannot."""
+    scheme: str = "s3a"
+    """The URI scheme under which it reads S3."""
+    yarn: bool = False
+    """Whether YARN starts the processes: it stages archives of other file systems; its shell reads variables."""
+    kubernetes: bool = False
+    """Whether Kubernetes starts the driver, and fills references to variables in."""
+    since: Minor = (2, 4)
+    """The first Spark that unpacks archives there."""
+    before: str = "ignores archives"
+    """What an older Spark does."""
+    zip_since: Minor = (4, 0)
+    """The first Spark that keeps the permissions in a zip there."""
+    local: str = ""
+    """What to know about an archive with a `file:` address."""
+    local_refused: bool = False
+    """Whether such an archive cannot be read at all."""
+    notes: tuple[str, ...] = ()
+    """What else the person must know."""
+
+
+def refuse_archive(launcher: Launcher, spark: Minor, archive_format: Format) -> None:
+    """Raise UsageError when this Spark cannot run an archive of that format under this launcher."""
+    if spark < launcher.since:
+        raise UsageError(
+            f"Spark {dotted(spark)} {launcher.before} under {launcher.name}, which needs {dotted(launcher.since)}",
+            hint="use YARN, or unpack the archive at the same place on every node",
+        )
+    if archive_format == "zip" and spark < launcher.zip_since:
+        raise UsageError(
+            f"Spark {dotted(spark)} loses a zip's permissions under {launcher.name}, so its Python cannot be run: "
+            f"the first that keeps them there is {dotted(launcher.zip_since)}",
+            hint="build with --format tar.gz",
+        )

@@ -1,0 +1,142 @@
+"""Write settings as each launcher's people paste them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from envpack.spark.launchers import launcher_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from envpack.spark.launcher import Natural
+    from envpack.spark.settings import Form, Settings
+
+# What a shell passes on as it stands; shlex.quote would also quote the `#` inside a word.
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
+
+_JINJA = re.compile(r"\{[{%#]")
+
+_SERVER = "start-connect-server.sh"
+
+
+def words_of(form: Form) -> list[str]:
+    """Return the words that spark-submit takes: option, value, option, value."""
+    return [*form.arguments, *_conf_words(form.conf)]
+
+
+def shell_word(word: str) -> str:
+    """Return a word as a shell reads it back."""
+    return word if _PLAIN.fullmatch(word) else shlex.quote(word)
+
+
+def _submit(settings: Settings) -> str:
+    return _lines(_pairs(words_of(settings)))
+
+
+def _connect(settings: Settings) -> str:
+    """Return the command that starts the server; only its environment can name the Python."""
+    variables = (f"{name}={shell_word(value)}" for name, value in settings.env.items())
+    return _lines([*variables, _SERVER, *_pairs(words_of(settings))])
+
+
+def _connect_client(settings: Settings) -> str:
+    """Return lines for a session's client. Source: pyspark/sql/connect/client/artifact.py."""
+    conf = (f"spark.conf.set({_literal(name)}, {_literal(value)})" for name, value in settings.conf.items())
+    return "\n".join([f"spark.addArtifacts({_literal(settings.archive or '')}, archive=True)", *conf])
+
+
+def _livy(settings: Settings, **first: str) -> str:
+    """Return the JSON of a request to Livy. Source: Livy's REST API, POST /sessions and POST /batches."""
+    body = {**first, "archives": [settings.archive], "conf": dict(settings.conf)}
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _livy_session(settings: Settings) -> str:
+    return _livy(settings, kind="pyspark")
+
+
+def _sparkmagic(settings: Settings) -> str:
+    """Return a cell; sparkmagic adds the kind itself, and `-f` replaces a session that runs."""
+    return f"%%configure -f\n{_livy(settings)}"
+
+
+def _airflow(settings: Settings) -> str:
+    return _keywords({"archives": settings.archive or "", "conf": dict(settings.conf)})
+
+
+def _airflow_livy(settings: Settings) -> str:
+    return _keywords({"archives": [settings.archive], "conf": dict(settings.conf)})
+
+
+def _parameters(settings: Settings) -> str:
+    archives = {str(launcher_named(settings.launcher).archives): settings.archive or ""}
+    return " ".join(shell_word(word) for word in _conf_words({**archives, **settings.conf}))
+
+
+def _gcloud(settings: Settings) -> str:
+    """Return options of gcloud, which splits lists at commas or at what stands between two `^` before them."""
+    pairs = [f"{name}={value}" for name, value in settings.conf.items()]
+    free = next(mark for mark in (",", ";", "|", "~", "@@", "%%%") if not any(mark in pair for pair in pairs))
+    head = "" if free == "," else f"^{free}^"
+    return _lines(
+        [shell_word(f"--archives={settings.archive}"), shell_word(f"--properties={head}{free.join(pairs)}")]
+    )
+
+
+NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
+    "submit": _submit,
+    "connect": _connect,
+    "connect-client": _connect_client,
+    "livy": _livy,
+    "livy-session": _livy_session,
+    "sparkmagic": _sparkmagic,
+    "airflow": _airflow,
+    "airflow-livy": _airflow_livy,
+    "parameters": _parameters,
+    "gcloud": _gcloud,
+}
+"""Every launcher's way to write its settings."""
+
+
+def _conf_words(conf: Mapping[str, str]) -> Iterable[str]:
+    return (word for name, value in conf.items() for word in ("--conf", f"{name}={value}"))
+
+
+def _pairs(words: Iterable[str]) -> Iterable[str]:
+    quoted = map(shell_word, words)
+    return iter(lambda: " ".join(islice(quoted, 2)), "")
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return " \\\n".join(parts)
+
+
+def _keywords(arguments: Mapping[str, Any]) -> str:
+    """Return keyword arguments of an operator, whose `conf` Airflow fills in as a template."""
+    lines = []
+    for keyword, value in arguments.items():
+        if isinstance(value, dict):
+            lines += [
+                f"{keyword}={{",
+                *(f"    {_literal(k)}: {_literal(_kept_by_jinja(v))}," for k, v in value.items()),
+                "},",
+            ]
+        elif isinstance(value, list):
+            lines.append(f"{keyword}=[{', '.join(map(_literal, value))}],")
+        else:
+            lines.append(f"{keyword}={_literal(value)},")
+    return "\n".join(lines)
+
+
+def _kept_by_jinja(value: str) -> str:
+    return f"{{% raw %}}{value}{{% endraw %}}" if _JINJA.search(value) else value
+
+
+def _literal(text: str) -> str:
+    """Return a string as Python source; JSON's strings are the same, but for what lies beyond its planes."""
+    return json.dumps(text, ensure_ascii=False)
