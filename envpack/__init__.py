@@ -28,6 +28,7 @@ def build(
     *,
     name: str | None = None,
     tag: str | None = None,
+    latest: bool = True,
     locked: bool = False,
     upgrade: bool = False,
     verify: bool = True,
@@ -52,6 +53,7 @@ def build(
     options = pipeline.Options(
         name=name,
         tag=tag,
+        latest=latest,
         locked=locked,
         upgrade=upgrade,
         verify=verify,

@@ -14,7 +14,18 @@ from envpack.errors import BadRequirements, Problem, UsageError
 from envpack.target import DEFAULT_GLIBC, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+_BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
 
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
@@ -41,6 +52,8 @@ class Config:
     """The CUDA version that the nodes' driver supports."""
     spark: str | None = None
     """The cluster's Spark version."""
+    with_pyspark: bool = False
+    """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
     format: str = "tar.gz"
     """The archive's format: `tar.gz` or `zip`."""
     launcher: str = "yarn-cluster"
@@ -66,6 +79,10 @@ class Config:
     """The account that must own the bucket."""
     s3_addressing: str = "auto"
     """`path` for servers that do not know buckets as host names."""
+    ci_requirements: tuple[str, ...] = ()
+    """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
+    ci_names: Mapping[str, str] = field(default_factory=dict)
+    """Requirements file to the name of its releases, where that is not the file's stem; `names:` under `ci:`."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Field name to where its value came from: a flag, a variable, a file, or `default`."""
 
@@ -106,13 +123,17 @@ def find(directory: Path) -> Path | None:
 
 
 def _kinds() -> dict[str, str]:
-    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping"}
+    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping", "bool": "boolean"}
     return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
 
 
 def _from_variable(variable: str, text: str, kind: str) -> Any:  # noqa: ANN401 - the field's type
     if kind == "text":
         return text
+    if kind == "boolean":
+        if text.lower() not in _BOOLEANS:
+            raise UsageError(f"{variable} must be true or false, not {text!r}")
+        return _BOOLEANS[text.lower()]
     items = tuple(item for item in text.replace(",", " ").split() if item)
     if kind == "list":
         return items
@@ -140,7 +161,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadRequirements([Problem(str(path), 1, "must be a mapping such as `store: s3://bucket/envs`")])
     values: dict[str, Any] = {}
     problems: list[Problem] = []
-    for key_node, value_node in node.value:
+    for key_node, value_node in _flat(node):
         try:
             name, value = _entry(key_node, value_node, path)
             values[name] = value
@@ -149,6 +170,16 @@ def _read(path: Path) -> dict[str, Any]:
     if problems:
         raise BadRequirements(problems)
     return values
+
+
+def _flat(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Yield keys and values; what stands under `ci:` as `ci-NAME`."""
+    for key_node, value_node in node.value:
+        if key_node.value == "ci" and isinstance(value_node, yaml.MappingNode):
+            for inner, value in value_node.value:
+                yield yaml.ScalarNode(inner.tag, f"ci-{inner.value}", inner.start_mark, inner.end_mark), value
+        else:
+            yield key_node, value_node
 
 
 def _entry(key_node: yaml.Node, value_node: yaml.Node, path: Path) -> tuple[str, Any]:
@@ -164,6 +195,8 @@ def _entry(key_node: yaml.Node, value_node: yaml.Node, path: Path) -> tuple[str,
         case "text", yaml.ScalarNode():
             # The text as written: YAML would make 3.10 a number and lose its zero.
             value = str(value_node.value)
+        case "boolean", yaml.ScalarNode() if value_node.value.lower() in _BOOLEANS:
+            value = _BOOLEANS[value_node.value.lower()]
         case "list", yaml.ScalarNode():
             value = (str(value_node.value),)
         case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in value_node.value):
@@ -180,8 +213,12 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     if name in ("store", "cache_dir"):
         return value if "://" in value else str(base / Path(value).expanduser())
     if name == "channels":
-        return tuple(
-            str(base / Path(c).expanduser()) if "://" not in c and ("/" in c or c.startswith((".", "~"))) else c
-            for c in value
-        )
+        return tuple(str(base / Path(c).expanduser()) if _is_directory(c, base) else c for c in value)
     return value
+
+
+def _is_directory(channel: str, base: Path) -> bool:
+    """Return whether a channel is a directory and no name: it looks like a path, or there is a channel in it."""
+    if "://" in channel:
+        return False
+    return "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()

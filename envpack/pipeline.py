@@ -18,17 +18,17 @@ from envpack.lock import Lock, dump, parse
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
 from envpack.progress import SILENT, Progress
 from envpack.resolve.names import Names
-from envpack.resolve.request import Limit, Request
+from envpack.resolve.request import Request
 from envpack.results import Built, Locked
 from envpack.s3options import S3Options
-from envpack.spark import versions
+from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import open_store
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from envpack.archive import Packed
     from envpack.config import Config
@@ -48,6 +48,8 @@ class Options:
     """The release's name; by default the requirements file's stem."""
     tag: str | None = None
     """A tag to move to the release, beside `latest`."""
+    latest: bool = True
+    """Whether `latest` moves to the release."""
     locked: bool = False
     """Fail when the lock is missing or stale."""
     upgrade: bool = False
@@ -145,21 +147,23 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = _Watch()
+    _check(config)
     asked = requirements.read(file)
     request = request_of(asked, config)
     name = releases.check_name(options.name or default_name(asked))
-    store = store_of(config)
+    store = store_of(config) if config.store or not options.dry_run else None
     cache = Cache(Path(config.cache_dir))
     with watch.time("solve"):
         locked = _lock(request, cache, options, progress)
     job = _Job(name=name, lock=locked.lock, request=request, config=config, options=options)
-    _settings(job.sketch(), store.uri(name), config, options.driver_python)  # refuses before the work, not after it
-    release, reused = _published(job, store), True
-    if release is None and not options.dry_run:
-        with cache.scratch() as scratch:
-            site = _Site(store=store, cache=cache, scratch=scratch, progress=progress)
-            release, reused = _make(job, site, watch)
-    if release and not options.dry_run:
+    where = store.uri(name) if store else f"s3://{name}"
+    _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
+    release, reused = _published(job, store) if store else None, True
+    if store and not options.dry_run:
+        if release is None:
+            with cache.scratch() as scratch:
+                site = _Site(store=store, cache=cache, scratch=scratch, progress=progress)
+                release, reused = _make(job, site, watch)
         with watch.time("publish"):
             _tag(store, release, options)
     return Built(
@@ -168,15 +172,21 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         release=release,
         reused=release is not None and reused,
         settings=settings(release, config, options.driver_python) if release else None,
-        notes=(*locked.notes, *(release.manifest.warnings if release else ())),
+        notes=(
+            *locked.notes,
+            *(_unfit(locked.lock) if options.dry_run else ()),
+            *(release.manifest.warnings if release else ()),
+        ),
         seconds=watch.seconds(),
     )
 
 
 def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    _check(config)
     request = request_of(requirements.read(file), config)
-    return _lock(request, Cache(Path(config.cache_dir)), options, progress)
+    locked = _lock(request, Cache(Path(config.cache_dir)), options, progress)
+    return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 
 
 def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, progress: Progress = SILENT) -> Packed:
@@ -230,18 +240,32 @@ def request_of(asked: Requirements, config: Config) -> Request:
     """Return what is asked of the resolver: the file and the configuration together.
 
     Channels named by a flag or a variable come before an environment file's own, and those before `envpack.yaml`'s.
+    A pyspark in the file is left to the cluster, and says which Spark it has where nothing else does.
     """
     chosen = config.origins.get("channels", "").startswith(("--", "ENVPACK_"))
     channels = config.channels if chosen or not asked.channels else asked.channels
-    return Request(
-        requirements=asked,
+    understood = cluster.understand(
+        asked,
+        spark=config.spark,
+        said_by=config.origins.get("spark", "the configuration"),
         target=config.target(),
+        python=config.python,
+        with_pyspark=config.with_pyspark,
+    )
+    spark = understood.spark
+    return Request(
+        requirements=understood.requirements,
+        target=replace(config.target(), spark=spark),
         channels=channels,
         python=config.python,
         from_pypi=frozenset(config.from_pypi),
         from_conda=frozenset(config.from_conda),
         names=Names(config.names),
-        limits=_limits(config),
+        conda_first=understood.conda_first,
+        limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
+        additions=compatibility.additions(spark) if spark else (),
+        provided=understood.provided,
+        notes=understood.notes,
     )
 
 
@@ -266,8 +290,25 @@ def _settings(
 def _published(job: _Job, store: Store) -> Release | None:
     """Return the release of the same inputs, unless it was never verified and now should be."""
     release = releases.find_build(store, job.name, job.inputs)
-    unverified = release is not None and release.manifest.verified == "no"
-    return None if unverified and job.options.verify else release
+    if release and job.options.verify and not releases.is_verified(store, release):
+        return None
+    return release
+
+
+def _check(config: Config) -> None:
+    """Refuse values that cannot be used before any file is read. Raises UsageError."""
+    config.target()
+    if config.spark:
+        versions.line_of(versions.minor(config.spark))
+
+
+def _unfit(lock: Lock) -> tuple[str, ...]:
+    """Return what will not work with the cluster's Spark in a locked environment; settings say it of a release."""
+    if lock.target.spark is None:
+        return ()
+    packages = {package.name: package.version for package in packages_of(lock)}
+    python = versions.minor(lock.python_minor)
+    return tuple(compatibility.warnings(versions.minor(lock.target.spark), python, packages))
 
 
 def _lock(request: Request, cache: Cache, options: Options, progress: Progress) -> Locked:
@@ -275,7 +316,7 @@ def _lock(request: Request, cache: Cache, options: Options, progress: Progress) 
     path = path.with_name(f"{path.name}.lock")
     old = _read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
-        return Locked(lock=old, path=path, solved=False)
+        return Locked(lock=old, path=path, solved=False, notes=request.notes)
     if options.locked:
         state = "does not match its requirements and configuration" if path.exists() else "is missing"
         raise BadRequirements(
@@ -285,7 +326,7 @@ def _lock(request: Request, cache: Cache, options: Options, progress: Progress) 
 
     with cache.scratch() as scratch:
         resolved = resolve(request, cache=cache, scratch=scratch, progress=progress)
-    notes = resolved.notes
+    notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
@@ -313,13 +354,22 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
 
     with watch.time("install"):
         prefix, warnings = _install(job.lock, job.request, site)
-    variables = activation.variables(prefix, job.lock.variables)
+        activation.keep(prefix, job.lock.variables)
     with watch.time("pack"):
         packed = _pack(prefix, job, site)
+    with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
+        activated = activation.activate(
+            prefix,
+            job.lock.variables,
+            target=job.lock.target,
+            workdir=site.room("activation"),
+            progress=site.progress,
+        )
+        warnings += activated.warnings
     verified = None
     if job.options.verify:
         with watch.time("verify"):
-            verified = _verify(packed, job.lock, prefix, variables, site)
+            verified = _verify(packed, job.lock, prefix, activated.variables, site)
             warnings += verified.notes
     manifest = replace(
         job.sketch(),
@@ -331,7 +381,7 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
             unpacked_size=packed.unpacked_size,
             members=packed.members,
         ),
-        variables=variables,
+        variables=dict(activated.variables),
         created=releases.now(),
         verified=verified.how if verified else "no",
         warnings=warnings,
@@ -340,6 +390,8 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
         release, written = releases.publish(
             site.store, manifest, packed.path, {f"{job.name}.lock": dump(job.lock).encode()}, site.progress
         )
+    if verified and not written and release.manifest.verified == "no":
+        releases.mark_verified(site.store, release, verified.how)
     return release, not written
 
 
@@ -405,7 +457,7 @@ def _pack(prefix: Path, job: _Job, site: _Site) -> Packed:
     return pack(prefix, out, format=job.format, progress=site.progress)
 
 
-def _verify(packed: Packed, lock: Lock, prefix: Path, variables: dict[str, str], site: _Site) -> Verified:
+def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: _Site) -> Verified:
     from envpack.verify import verify
 
     return verify(
@@ -432,25 +484,7 @@ def _login(request: Request) -> Login:
     )
 
 
-def _limits(config: Config) -> tuple[Limit, ...]:
-    """Return the bounds that the cluster's Spark puts on Python.
-
-    Without a Python asked for, the newest that this Spark declares is taken; asked for, any that is known to work.
-    """
-    if config.spark is None:
-        return ()
-    line = versions.line_of(versions.minor(config.spark))
-    oldest, newest = (line.oldest, line.newest) if config.python else line.declared
-    upper = f",<{newest[0]}.{newest[1] + 1}.0a0" if newest else ""
-    known = versions.dotted(newest) if newest else "any newer one that was tried"
-    return (
-        Limit(
-            spec=f"python >={versions.dotted(oldest)}{upper}",
-            reason=f"Spark {config.spark} runs Python {versions.dotted(oldest)} to {known}",
-        ),
-    )
-
-
 def _tag(store: Store, release: Release, options: Options) -> None:
-    for tag in dict.fromkeys((releases.LATEST, options.tag or releases.LATEST)):
+    wanted = (releases.LATEST if options.latest else None, options.tag)
+    for tag in dict.fromkeys(tag for tag in wanted if tag):
         releases.move_tag(store, release.manifest.name, tag, release.manifest.digest)

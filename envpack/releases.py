@@ -95,6 +95,16 @@ def publish(
     return release, written
 
 
+def mark_verified(store: Store, release: Release, how: str) -> None:
+    """Note that a release which was published unverified has been verified since; its manifest never changes."""
+    store.create(_verified_key(release), json.dumps({"how": how}).encode())
+
+
+def is_verified(store: Store, release: Release) -> bool:
+    """Return whether a release has been verified, before it was published or since."""
+    return release.manifest.verified != "no" or store.read(_verified_key(release)) is not None
+
+
 def find_build(store: Store, name: str, input_digest: str) -> Release | None:
     """Return the release that was built from these inputs, or None."""
     record = store.read(_build_key(name, input_digest))
@@ -127,6 +137,12 @@ def read_tag(store: Store, name: str, tag: str) -> Tag | None:
     return _parse_tag(found.data) if found else None
 
 
+def tagged(store: Store, name: str, tag: str) -> Release | None:
+    """Return the release that a tag points at, or None when there is no such tag."""
+    found = read_tag(store, name, tag)
+    return _release(store, _folder(name, found.digest)) if found else None
+
+
 def resolve(store: Store, reference: str) -> Release:
     """Return the release that `NAME`, `NAME:TAG` or `NAME@DIGEST` (a prefix will do) names.
 
@@ -139,8 +155,7 @@ def resolve(store: Store, reference: str) -> Release:
     if match["digest"]:
         return _by_digest(store, name, match["digest"])
     tag = match["tag"] or LATEST
-    found = read_tag(store, name, tag)
-    release = _release(store, _folder(name, found.digest)) if found else None
+    release = tagged(store, name, tag)
     if release is None:
         raise UsageError(f"{store.url} has no {name}:{tag}", hint=_what_there_is(store, name))
     return release
@@ -207,6 +222,10 @@ def _release(store: Store, folder: str) -> Release | None:
 
 def _folder(name: str, sha256: str) -> str:
     return f"{name}/{sha256[: digest.SHORT]}"
+
+
+def _verified_key(release: Release) -> str:
+    return f"{_folder(release.manifest.name, release.manifest.digest)}/verified.json"
 
 
 def _build_key(name: str, input_digest: str) -> str:

@@ -216,6 +216,16 @@ def test_a_build_that_does_not_work_on_a_node_is_not_published(desk: Desk) -> No
     assert desk.run("build", "r.txt").code == 7
 
 
+def test_a_release_that_was_published_unverified_is_verified_once(desk: Desk) -> None:
+    desk.write("r.yml", "dependencies: [greeter]")
+    assert not desk.build("r.yml", "--no-verify")["reused"]
+    assert "verify" in desk.build("r.yml")["seconds"]
+    again = desk.build("r.yml")
+    assert again["reused"]
+    assert "verify" not in again["seconds"]
+    assert len(desk.releases()) == 1
+
+
 def test_a_post_link_script_is_not_run_and_is_reported(desk: Desk) -> None:
     desk.write("r.yml", "dependencies: [post-linked]")
     built = desk.build("r.yml")

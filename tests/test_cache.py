@@ -4,15 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from envpack.cache import Cache
 from envpack.errors import UsageError
+from envpack.removal import remove
 
 HOLD = """
 import sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from envpack.cache import Cache
 with Cache(Path(sys.argv[1])).scratch() as directory:
@@ -59,3 +62,14 @@ def test_a_cache_that_cannot_be_made_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught, Cache(tmp_path / "file").scratch():
         pass
     assert "ENVPACK_CACHE_DIR" in str(caught.value.hint)
+
+
+def test_two_that_remove_one_directory_do_not_disturb_each_other(tmp_path: Path) -> None:
+    for number in range(20):
+        directory = tmp_path / str(number)
+        for name in range(100):
+            (directory / str(name)).mkdir(parents=True)
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(remove, directory) for _ in range(4)]:
+                done.result()
+        assert not directory.exists()

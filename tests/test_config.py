@@ -56,6 +56,24 @@ def test_lists_and_pairs_can_be_given_as_variables(tmp_path: Path) -> None:
         load({}, {"ENVPACK_NAMES": "torch"}, tmp_path)
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("1", True), ("off", False)])
+def test_a_boolean_is_given_by_a_flag_a_variable_or_the_file(tmp_path: Path, text: str, value: bool) -> None:
+    write(tmp_path, f"with-pyspark: {text}\n")
+    assert load({}, {}, tmp_path).with_pyspark is value
+    assert load({"with_pyspark": None}, {}, tmp_path).with_pyspark is value
+    assert load({"with_pyspark": not value}, {"ENVPACK_WITH_PYSPARK": text}, tmp_path).with_pyspark is not value
+    write(tmp_path, f"with-pyspark: {not value}\n")
+    assert load({}, {"ENVPACK_WITH_PYSPARK": text}, tmp_path).with_pyspark is value
+
+
+def test_what_is_no_boolean_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="ENVPACK_WITH_PYSPARK must be true or false, not 'maybe'"):
+        load({}, {"ENVPACK_WITH_PYSPARK": "maybe"}, tmp_path)
+    write(tmp_path, "with-pyspark: maybe\n")
+    with pytest.raises(BadRequirements, match=r"envpack\.yaml:1: with-pyspark must be a boolean"):
+        load({}, {}, tmp_path)
+
+
 def test_every_mistake_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
     write(tmp_path, "stor: x\npython: [3]\n\nnames: torch\n")
     with pytest.raises(BadRequirements) as caught:

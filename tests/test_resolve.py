@@ -11,7 +11,7 @@ from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock import Lock
 from envpack.requirements import read
 from envpack.resolve.names import Names
-from envpack.resolve.request import Limit, Request
+from envpack.resolve.request import Addition, Limit, Provided, Request
 from envpack.resolve.solve import Resolved, resolve
 from envpack.target import Target
 from tests.support.channel import Channel
@@ -192,8 +192,54 @@ def test_a_conflict_is_explained_by_the_solver(solve: Solve) -> None:
 
 def test_a_limit_that_takes_part_is_named_with_its_reason(solve: Solve) -> None:
     with pytest.raises(Unsatisfiable) as caught:
-        solve("greeter\n", limits=(Limit(spec="python <3", reason="Spark 1 runs Python 2"),))
+        solve("greeter\n", limits=(Limit(bounds={"python": "<3"}, reason="Spark 1 runs Python 2"),))
     assert "Spark 1 runs Python 2" in str(caught.value.hint)
+
+
+def test_a_limit_binds_conda_packages_and_wheels_alike_and_brings_nothing_in(solve: Solve, shelf: Path) -> None:
+    for version in ("1", "2"):
+        write_wheel(shelf, "party", version)
+    limits = (Limit(bounds={"greeter": "<2", "party": "<2", "absent": "<2"}, reason="because"),)
+    found = sources(solve(offline(shelf, "greeter", "party"), limits=limits).lock)
+    assert (found["greeter"], found["party"]) == (("1.0", "conda"), ("1", "pypi"))
+    assert "absent" not in found
+
+
+def test_only_the_limits_that_take_part_are_named(solve: Solve, shelf: Path) -> None:
+    write_wheel(shelf, "party", "1", requires=["guests >=2"])
+    for version in ("1", "2"):
+        write_wheel(shelf, "guests", version)
+    limits = (
+        Limit(bounds={"greeter": "<2"}, reason="few greet twice"),
+        Limit(bounds={"guests": "<2"}, reason="one guest is enough"),
+        Limit(bounds={"party": ">=1"}, reason="there must be a party"),
+        Limit(bounds={"guests": ">=1"}, reason="nobody is no guest", soft=True),
+    )
+    with pytest.raises(Unsatisfiable) as caught:
+        solve(offline(shelf, "greeter", "party"), limits=limits)
+    assert caught.value.hint == "one guest is enough"
+    with pytest.raises(Unsatisfiable, match="nowhere") as caught:
+        solve(offline(shelf, "party", "nowhere"), limits=limits)
+    assert "guest" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_soft_limits_give_way_as_far_as_they_must_and_each_as_a_whole(solve: Solve, shelf: Path) -> None:
+    for name in ("cake", "cream", "tea"):
+        for version in ("1", "2"):
+            write_wheel(shelf, name, version)
+    limits = (
+        Limit(bounds={"cake": "<2", "cream": "<2"}, reason="sweet", soft=True),
+        Limit(bounds={"tea": "<2"}, reason="hot", soft=True),
+    )
+
+    def versions(*lines: str) -> tuple[str, ...]:
+        found = sources(solve(offline(shelf, "cake", "cream", "tea", *lines), limits=limits).lock)
+        return tuple(found[name][0] for name in ("cake", "cream", "tea"))
+
+    assert versions() == ("1", "1", "1")
+    assert versions("cream >=2") == ("2", "2", "1")
+    assert versions("tea >=2") == ("1", "1", "2")
+    assert versions("tea >=2", "cake >=2") == ("2", "2", "2")
 
 
 def test_unknown_names_get_the_nearest_ones(solve: Solve, shelf: Path) -> None:
@@ -263,10 +309,14 @@ def test_the_request_digest_knows_what_matters(tmp_path: Path) -> None:
         of("six\nidna\n", python="3.11"),
         of("six\nidna\n", channels=("other",)),
         of("six\nidna\n", from_pypi=frozenset({"six"})),
-        of("six\nidna\n", limits=(Limit(spec="python <3", reason=""),)),
+        of("six\nidna\n", limits=(Limit(bounds={"python": "<3"}, reason=""),)),
+        of("six\nidna\n", limits=(Limit(bounds={"python": "<3"}, reason="", soft=True),)),
+        of("six\nidna\n", limits=(Limit(bounds={"python": "<3.12"}, reason=""),)),
+        of("six\nidna\n", additions=(Addition(name="six", beside=frozenset("a"), python=">3", reason=""),)),
+        of("six\nidna\n", provided=(Provided(name="six", versions=("1",), extras={}, reason=""),)),
     }
     assert len(same) == 1
-    assert len(other) == 6
+    assert len(other) == 10
     assert not same & other
     with_token = [of("six\n", channels=(f"https://example.com/t/{token}/c",)) for token in ("one", "two")]
     assert with_token[0] == with_token[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
-from envpack.cli.screen import human_size
+from envpack.progress import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
-from envpack.cli.screen import human_size, screen
+from envpack.cli.screen import screen
+from envpack.progress import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @options.SPARK
 @options.FORMAT
 @options.LAUNCHER
-@click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest.")
+@options.TAG
 @click.option("--no-verify", is_flag=True, help="Publish without trying the archive first.")
 @click.option("--dry-run", is_flag=True, help="Solve and show what would be built; change nothing.")
 @options.DRIVER_PYTHON
@@ -49,6 +50,7 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
     chosen = Options(
         name=given["name"],
         tag=given["tag"],
+        latest=not given["no_latest"],
         locked=given["locked"],
         upgrade=given["upgrade"],
         verify=not given["no_verify"],

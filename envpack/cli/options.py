@@ -50,6 +50,11 @@ SOLVE = _together(
     click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
     click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
     click.option("--from-conda", multiple=True, metavar="NAME", help="Take this project from a conda channel."),
+    click.option(
+        "--with-pyspark/--without-pyspark",
+        default=None,
+        help="Keep a pyspark of the requirements in the archive; by default the cluster's own is used.",
+    ),
     click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
     click.option("--upgrade", is_flag=True, help="Solve anew though the lock is good."),
 )
@@ -73,6 +78,10 @@ DRIVER_PYTHON = click.option(
     "--driver-python",
     metavar="PATH|auto",
     help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
+)
+TAG = _together(
+    click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest."),
+    click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
 )
 DIRECTORY = click.option(
     "--directory",

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from envpack.cli import options
-from envpack.cli.screen import human_size, screen
+from envpack.cli.screen import screen
 from envpack.errors import UsageError
 from envpack.manifest import FORMATS, Format
+from envpack.progress import human_size
 
 
 @click.command("pack", epilog="Example: envpack pack ~/miniconda3/envs/analysis analysis.tar.gz")

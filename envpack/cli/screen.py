@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,10 +10,10 @@ import click
 
 from envpack.cli import colours
 from envpack.cli.options import log_to_stderr
-from envpack.progress import SILENT, Progress, Step, Unit
+from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -30,55 +28,11 @@ def screen(*, quiet: bool, verbose: bool) -> Progress:
     return Terminal() if sys.stderr.isatty() and not verbose else Plain()
 
 
-def human_size(amount: float) -> str:
-    """Return bytes as people read them: `12.3 MB`."""
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.2f} GB"
+class Plain(Lines):
+    """One line for each step when it has ended; warnings stand out where there are colours."""
 
-
-class _Counted(Step):
-    """A step that remembers how far it is, for its closing line."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-        self._lock = threading.Lock()
-        self._start = time.monotonic()
-        self._text = ""
-        self.done = 0
-
-    def advance(self, amount: int) -> None:
-        with self._lock:
-            self.done += amount
-
-    def note(self, text: str) -> None:
-        self._text = text
-
-    def closing(self, name: str) -> str:
-        """Return the line that stays: the step, what it did, how long it took."""
-        if self._unit == "bytes":
-            facts = [human_size(self.done)] if self.done else []
-            facts += [self._text] if self._text else []
-        else:
-            facts = [self._text or str(self.done)] if self._text or self.done else []
-        return f"{name:<10} {time.monotonic() - self._start:6.1f} s  {', '.join(facts)}".rstrip()
-
-
-class Plain(Progress):
-    """One line for each step when it has ended, for logs and pipes."""
-
-    @contextmanager
-    def step(self, name: str, *, total: int | None = None, unit: Unit = "items") -> Iterator[Step]:  # noqa: ARG002
-        """Open a step."""
-        counted = _Counted(unit)
-        yield counted
-        click.echo(counted.closing(name), err=True)
-
-    def info(self, text: str) -> None:
-        """Print a fact."""
-        click.echo(text, err=True)
+    def __init__(self) -> None:
+        super().__init__(_to_stderr)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
@@ -92,6 +46,7 @@ class Terminal(Plain):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+        super().__init__()
         self._bars: Bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<10}"),
@@ -121,7 +76,7 @@ class Terminal(Plain):
         self._bars.console.print(bar.closing(name), highlight=False, markup=False)
 
 
-class _Bar(_Counted):
+class _Bar(Counted):
     """A counted step that moves a bar."""
 
     def __init__(self, bars: Bars, task: TaskID, unit: Unit) -> None:
@@ -136,3 +91,16 @@ class _Bar(_Counted):
         super().advance(amount)
         text = human_size(self.done) if self._unit == "bytes" else str(self.done)
         self._bars.update(self._task, completed=self.done, amount=text)
+
+
+def plain(*, quiet: bool) -> Callable[[str], None]:
+    """Return what writes the lines of a log."""
+    return _drop if quiet else _to_stderr
+
+
+def _drop(_line: str) -> None:
+    """Write nothing."""
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)

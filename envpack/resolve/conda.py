@@ -26,12 +26,15 @@ from envpack.lock import CondaPackage
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from typing import Any
 
     from envpack.target import Target
 
 T = TypeVar("T")
+
+PROVIDED = "cluster"
+"""The build string of packages that the target has already."""
 
 
 def channel_url(channel: str, base: Path) -> str:
@@ -121,12 +124,21 @@ class Channels:
         found = self._ask(self._gateway.names(self._sources, self._platforms))
         return frozenset(name.normalized for name in found)
 
-    def solve(self, specs: Sequence[str], constraints: Sequence[str] = ()) -> tuple[CondaPackage, ...]:
+    def solve(
+        self,
+        specs: Sequence[str],
+        constraints: Sequence[str] = (),
+        provided: Mapping[str, Sequence[str]] | None = None,
+    ) -> tuple[CondaPackage, ...]:
         """Return the packages that fulfil the match specs on the target, sorted by name.
 
-        `constraints` bind packages that are in the answer and bring none in. Raises Unsatisfiable with the
-        solver's explanation.
+        `constraints` bind packages that are in the answer and bring none in. `provided` are packages that the
+        target has already, with the versions they may have: others may depend on them, the answer never holds
+        them. Raises Unsatisfiable with the solver's explanation.
         """
+        # To the solver they are what it calls virtual packages; the build tells them from a channel's own.
+        given = [(name, version, PROVIDED) for name, versions in (provided or {}).items() for version in versions]
+        only_given = [f"{name} * {PROVIDED}" for name in provided or {}]
         try:
             records = self._ask(
                 solve(
@@ -134,8 +146,8 @@ class Channels:
                     specs=list(specs),
                     gateway=self._gateway,
                     platforms=list(self._platforms),
-                    virtual_packages=_virtual_packages(self._machine),
-                    constraints=list(constraints),
+                    virtual_packages=_virtual_packages((*self._machine.virtual_packages, *given)),
+                    constraints=[*constraints, *only_given],
                 )
             )
         except SolverError as error:
@@ -162,10 +174,10 @@ def is_python_distribution(depends: Iterable[str]) -> bool:
     return any(spec.split()[0] in ("python", "python_abi") for spec in depends)
 
 
-def _virtual_packages(machine: Machine) -> list[Any]:
+def _virtual_packages(packages: Iterable[tuple[str, str, str]]) -> list[Any]:
     return [
         GenericVirtualPackage(PackageName(name), Version(version), BuildString(build))
-        for name, version, build in machine.virtual_packages
+        for name, version, build in packages
     ]
 
 

@@ -20,7 +20,7 @@ _NO_PYTHON = re.compile(r"No candidates were found for python\b")
 
 
 def with_hints(error: Unsatisfiable, request: Request, channels: Channels) -> Unsatisfiable:
-    """Return the error with what helps: near names, what the channels carry, the limits that took part."""
+    """Return the error with what helps: near names, what the channels carry."""
     hints = [error.hint] if error.hint else []
     hints += _hints(error.message, request, channels)
     hints = hints or ["loosen a version in the requirements, or try another Python with --python"]
@@ -31,9 +31,11 @@ def _hints(message: str, request: Request, channels: Channels) -> Iterator[str]:
     for name in dict.fromkeys(_UNKNOWN_TO_UV.findall(message)):
         yield f"{name}: {did_you_mean(name, channels.names()) or 'no channel and no index has it'}"
     for name in dict.fromkeys(_WITHOUT_WHEEL.findall(message)):
+        pinned = re.search(rf"\b{re.escape(name)}==[\w.]+(?= has no usable wheels)", message)
         yield (
-            f"{name} has no wheel that fits: make one with `pip wheel --no-deps --wheel-dir wheels {name}` on a "
-            f"machine like the nodes, and name the folder with `--find-links wheels` in the requirements"
+            f"{name} has no wheel that fits: make one with `pip wheel --no-deps --wheel-dir wheels "
+            f"{pinned[0] if pinned else name}` on a machine like the nodes, and name the folder with "
+            "`--find-links wheels` in the requirements"
         )
     if _NO_PYTHON.search(message):
         carried = channels.carried(["python"])
@@ -43,6 +45,3 @@ def _hints(message: str, request: Request, channels: Channels) -> Iterator[str]:
         yield f"packages need a newer glibc than {request.target.glibc}: if the nodes have one, say so with --glibc"
     if "__cuda" in message and request.target.cuda is None:
         yield "packages need a GPU: say what CUDA version the nodes' driver supports with --cuda"
-    for limit in request.limits:
-        if limit.spec.split()[0] in message:
-            yield limit.reason

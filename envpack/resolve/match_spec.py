@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from packaging.specifiers import Specifier, SpecifierSet
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MINOR = re.compile(r"\d+\.\d+")
 _FULL = re.compile(r"\d+\.\d+\.\d+\w*")
@@ -46,3 +50,14 @@ def of_python(wanted: str | None) -> str:
     if _FULL.fullmatch(wanted):
         return f"python =={wanted}"
     return f"python {wanted}"
+
+
+def admitting(spec: str) -> Callable[[str], bool]:
+    """Return what says of a version whether a match spec allows it, whatever its build and channel."""
+    from rattler import MatchSpec, Version, VersionSpec  # noqa: PLC0415 - takes 0.2 s; only environment files need it
+
+    version = MatchSpec(spec).version
+    if version is None:
+        return lambda _: True
+    allowed = VersionSpec(str(version))
+    return lambda text: allowed.matches(Version(text))

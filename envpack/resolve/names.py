@@ -44,6 +44,10 @@ CONDA_NAMES: Mapping[str, str] = {
     "xxhash": "python-xxhash",
 }
 
+# Packages that hold a project's distribution where the package of its own name only adds libraries.
+# Seen in conda-forge's pyarrow-feedstock.
+_CONDA_CORES: Mapping[str, str] = {"pyarrow": "pyarrow-core"}
+
 
 @dataclass(frozen=True)
 class Names:
@@ -63,6 +67,11 @@ class Names:
             return (self._to_conda[project],)
         return tuple(dict.fromkeys((project, project.replace("-", "_"), project.replace("-", "."))))
 
+    def conda_carriers(self, project: str) -> tuple[str, ...]:
+        """Return every conda name under which a project's distribution may be linked."""
+        core = _CONDA_CORES.get(project)
+        return (*self.conda_candidates(project), *((core,) if core else ()))
+
     def project(self, conda_name: str) -> str:
         """Return the project name under which a conda package's distribution is known."""
         return self._to_project.get(conda_name, str(canonicalize_name(conda_name)))
@@ -77,7 +86,8 @@ class Names:
 
     @cached_property
     def _to_project(self) -> dict[str, str]:
-        return {conda: project for project, conda in reversed(self._to_conda.items())}
+        pairs = (*_CONDA_CORES.items(), *reversed(self._to_conda.items()))
+        return {conda: project for project, conda in pairs}
 
 
 def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:

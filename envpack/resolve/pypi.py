@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from packaging import tags
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from envpack.requirements import Indexes, PyRequirement
+    from envpack.resolve.request import Provided
     from envpack.target import Target
 
 
@@ -36,8 +38,12 @@ class Question:
 
     requirements: tuple[PyRequirement, ...]
     constraints: tuple[PyRequirement, ...]
-    provided: Mapping[str, str]
+    bounds: Mapping[str, str]
+    """Further constraints: normalised names to PEP 440 specifiers."""
+    linked: Mapping[str, str]
     """Distributions that conda packages bring, with their versions: fixed points."""
+    provided: tuple[Provided, ...]
+    """Distributions that the cluster brings."""
     indexes: Indexes
     python: str
     """The environment's Python, such as `3.11.7`."""
@@ -52,6 +58,8 @@ class Answer:
     """Sorted by name."""
     warnings: tuple[str, ...] = ()
     """uv's own, such as an extra that a project does not have."""
+    left_out: tuple[str, ...] = ()
+    """Those that the cluster brings and that are needed."""
 
 
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
@@ -64,7 +72,8 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     warnings: list[str] = []
 
     def listen(line: str) -> None:
-        if line.startswith("warning: "):
+        # uv looks for this machine's Python of that version to build wheels with, which is never done.
+        if line.startswith("warning: ") and "to build dependencies" not in line:
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
     answer = scratch / "pylock.toml"
@@ -73,21 +82,30 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     except uv.Failure as failure:
         raise Unsatisfiable(_explained(failure.text)) from failure
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
+    found = {str(canonicalize_name(package["name"])): package for package in packages}
+    given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
     ranks = _ranks(question.target, question.python)
     wheels = (
         _wheel(package, ranks, wanted_hashes)
-        for package in packages
-        if canonicalize_name(package["name"]) not in question.provided
+        for name, package in found.items()
+        if name not in question.linked and name not in given
     )
-    return Answer(tuple(sorted(wheels, key=lambda wheel: wheel.name)), tuple(warnings))
+    return Answer(
+        wheels=tuple(sorted(wheels, key=lambda wheel: wheel.name)),
+        warnings=tuple(warnings),
+        left_out=tuple(sorted(given & found.keys())),
+    )
 
 
 def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
     stand_ins = scratch / "provided"
-    fixed, left_out = _stand_ins(question.provided, stand_ins)
-    constraints = [*fixed, *(constraint.text for constraint in question.constraints)]
+    fixed, left_out = _stand_ins(question.linked, stand_ins)
+    for project in question.provided:
+        _stand_in_for_all(project, SpecifierSet(question.bounds.get(project.name, "")), stand_ins)
+    bounds = [f"{name}{specifier}" for name, specifier in question.bounds.items()]
+    constraints = [*fixed, *bounds, *(constraint.text for constraint in question.constraints)]
     requirements = scratch / "requirements.txt"
     requirements.write_text("".join(f"{r.text}\n" for r in question.requirements), "utf-8")
     return [
@@ -121,7 +139,7 @@ def index_arguments(indexes: Indexes) -> Iterator[str]:
         yield "--no-index"
 
 
-def _stand_ins(provided: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+def _stand_ins(linked: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
     uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
@@ -129,7 +147,7 @@ def _stand_ins(provided: Mapping[str, str], directory: Path) -> tuple[list[str],
     """
     directory.mkdir(exist_ok=True)
     constraints, left_out = [], []
-    for name, version in sorted(provided.items()):
+    for name, version in sorted(linked.items()):
         try:
             parsed = Version(version)
         except InvalidVersion:
@@ -141,11 +159,24 @@ def _stand_ins(provided: Mapping[str, str], directory: Path) -> tuple[list[str],
     return constraints, left_out
 
 
-def _write_stand_in(directory: Path, name: str, version: str) -> None:
+def _stand_in_for_all(project: Provided, allowed: SpecifierSet, directory: Path) -> None:
+    """Make an empty wheel, `3.5.6+cluster`, for each version that the cluster may bring and that is allowed.
+
+    uv prefers them to an index's own wheels of the same versions: a local version is the newer one (PEP 440).
+    """
+    needs = [f"Provides-Extra: {extra}" for extra in project.extras]
+    for extra, lines in project.extras.items():
+        needs += [f"Requires-Dist: {line} ; extra == '{extra}'" for line in lines]
+    for version in allowed.filter(project.versions):
+        _write_stand_in(directory, project.name, f"{version}+cluster", needs)
+
+
+def _write_stand_in(directory: Path, name: str, version: str, needs: Sequence[str] = ()) -> None:
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *needs]
     with zipfile.ZipFile(directory / f"{stem}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/METADATA", "".join(f"{line}\n" for line in metadata))
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: envpack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )

@@ -6,23 +6,59 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
+
 from envpack import digest
 from envpack.lock import public
 from envpack.redact import redact
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from envpack.requirements import Requirements
     from envpack.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """A bound on a package that the person did not write, with the reason for it."""
+    """A bound that the person did not write, with the reason for it."""
 
-    spec: str
-    """A match spec; it binds the package where it is wanted and brings none in."""
+    bounds: Mapping[str, str]
+    """Normalised project name, or `python`, to a PEP 440 specifier. They hold or give way together. Each binds its
+    package where that is wanted, and brings none in."""
     reason: str
+    """A whole sentence, without a full stop."""
+    soft: bool = False
+    """Whether it gives way when the request cannot be fulfilled with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """A project that is added where others do not work without it."""
+
+    name: str
+    """Its normalised name."""
+    beside: frozenset[str]
+    """The projects of which any one asks for it."""
+    python: str
+    """The Pythons on which it is needed, as a PEP 440 specifier."""
+    reason: str
+    """What follows `setuptools is added: `."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provided:
+    """A project that the cluster brings: it may be needed, and is no part of the environment."""
+
+    name: str
+    """Its normalised name."""
+    versions: tuple[str, ...]
+    """Those it may have, as far as is known."""
+    extras: Mapping[str, tuple[str, ...]]
+    """What each of its extras needs."""
+    reason: str
+    """What follows `pyspark is left out: ` where something needs it; empty when that is known already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +75,22 @@ class Request:
     """Normalised project names that must come from PyPI."""
     from_conda: frozenset[str] = frozenset()
     """Normalised project names that must come from a conda channel."""
+    conda_first: frozenset[str] = frozenset()
+    """Normalised names of projects for which channels are asked first in an environment file's `pip:` list too."""
     names: Names = field(default_factory=Names)
     limits: tuple[Limit, ...] = ()
+    additions: tuple[Addition, ...] = ()
+    provided: tuple[Provided, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What to tell of how the request came about; no part of the digest."""
+
+    def bounds(self) -> dict[str, str]:
+        """Return what the limits together say about each project, as PEP 440 specifiers."""
+        found: dict[str, SpecifierSet] = {}
+        for limit in self.limits:
+            for name, specifier in limit.bounds.items():
+                found[name] = found.get(name, SpecifierSet()) & SpecifierSet(specifier)
+        return {name: str(specifiers) for name, specifiers in found.items()}
 
     def digest(self) -> str:
         """Return the digest by which a lock knows that it answers this request; secrets are no part of it."""
@@ -52,8 +102,11 @@ class Request:
                 "python": self.python,
                 "from_pypi": sorted(self.from_pypi),
                 "from_conda": sorted(self.from_conda),
+                "conda_first": sorted(self.conda_first),
                 "names": dict(self.names.extra),
-                "limits": sorted(limit.spec for limit in self.limits),
+                "limits": sorted([limit.soft, sorted(limit.bounds.items())] for limit in self.limits),
+                "additions": sorted([added.name, added.python, sorted(added.beside)] for added in self.additions),
+                "provided": sorted([given.name, sorted(given.extras.items())] for given in self.provided),
             }
         )
 

@@ -32,21 +32,24 @@ class Shares:
 def share_out(lines: Iterable[PyRequirement], request: Request, channels: Channels) -> Shares:
     """Decide for each line whether conda or PyPI answers it."""
     lines = tuple(lines)
+    bounds = request.bounds()
     open_to_conda = [line for line in lines if _may_be_conda(line, request)]
     candidates = {line.name: request.names.conda_candidates(line.name) for line in open_to_conda}
     carried = channels.carried(name for names in candidates.values() for name in names) if candidates else {}
     specs, from_pypi, notes = [], [], []
     for line in lines:
         found = _conda_name(line, request, carried) if line in open_to_conda else None
+        wanted = SpecifierSet(line.specifier) & SpecifierSet(bounds.get(line.name, ""))
+        forced = line.name in request.from_conda
         if found is None:
-            if line.name in request.from_conda:
+            if forced:
                 raise Unsatisfiable(
                     f"{line.name} must come from conda (--from-conda), and no channel carries it",
                     hint=did_you_mean(line.name, channels.names()),
                 )
             from_pypi.append(line)
-        elif not _some_version_fits(line, carried[found]) and line.name not in request.from_conda:
-            notes.append(_no_version_note(line, carried[found]))
+        elif not forced and not _some_version_fits(wanted, carried[found]):
+            notes.append(_no_version_note(line, wanted, carried[found]))
             from_pypi.append(line)
         else:
             specs.append(match_spec.from_pep440(found, line.specifier))
@@ -56,7 +59,9 @@ def share_out(lines: Iterable[PyRequirement], request: Request, channels: Channe
 def _may_be_conda(line: PyRequirement, request: Request) -> bool:
     if line.name in request.from_conda:
         return True
-    if line.name in request.from_pypi or not request.requirements.conda_first:
+    if line.name in request.from_pypi:
+        return False
+    if not request.requirements.conda_first and line.name not in request.conda_first:
         return False
     return not (line.extras or line.url or line.hashes)
 
@@ -70,8 +75,7 @@ def _conda_name(line: PyRequirement, request: Request, carried: Mapping[str, Car
     return None
 
 
-def _some_version_fits(line: PyRequirement, carried: Carried) -> bool:
-    specifier = SpecifierSet(line.specifier)
+def _some_version_fits(specifier: SpecifierSet, carried: Carried) -> bool:
     return any(_fits(version, specifier) for version in carried.versions)
 
 
@@ -82,6 +86,6 @@ def _fits(version: str, specifier: SpecifierSet) -> bool:
         return not specifier
 
 
-def _no_version_note(line: PyRequirement, carried: Carried) -> str:
+def _no_version_note(line: PyRequirement, specifier: SpecifierSet, carried: Carried) -> str:
     newest = carried.versions[-3:]
-    return f"{line.name}: conda carries {', '.join(newest)}, none fits {line.specifier}; taken from PyPI"
+    return f"{line.name}: conda carries {', '.join(newest)}, none fits {specifier}; taken from PyPI"

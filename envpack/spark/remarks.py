@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from envpack.manifest import ALIAS
-from envpack.spark import variables, versions
+from envpack.spark import compatibility, variables, versions
 from envpack.spark.launcher import HERE
 
 if TYPE_CHECKING:
@@ -75,15 +75,15 @@ def warnings(launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | No
 
     `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known.
     """
-    names = {package.name for package in manifest.packages}
+    packages = {package.name: package.version for package in manifest.packages}
     if spark:
-        yield from versions.python_warnings(spark, versions.minor(manifest.python_minor), names)
+        yield from compatibility.warnings(spark, versions.minor(manifest.python_minor), packages)
     yield from _about_variables(launcher, manifest)
     if launcher.local and uri.startswith("file:"):
         yield launcher.local
     if launcher.yarn:
         yield _staging(manifest, uri)
-        yield from _at_home(manifest, names)
+        yield from _at_home(manifest, {*packages})
     yield from _about_size(launcher, manifest)
 
 

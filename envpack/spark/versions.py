@@ -116,6 +116,14 @@ LINES = (
         distutils=False,
         source=_RUN.format("4.2.1"),
     ),
+    SparkLine(
+        version=(4, 3),
+        declared=((3, 11), (3, 14)),
+        oldest=(3, 10),
+        too_old=_UNION,
+        distutils=False,
+        source=_RUN.format("4.3.0"),
+    ),
 )
 """Oldest first. A Spark between or after these is taken for the newest that is not newer than it."""
 
@@ -169,7 +177,8 @@ def python_warnings(spark: Minor, python: Minor, packages: Container[str]) -> tu
             f"Spark {dotted(spark)} declares Python {dotted(oldest)} to {dotted(newest)}; "
             f"the environment has {dotted(python)}"
         )
-    if line.distutils and python >= (3, 12) and "setuptools" not in packages:
+    uses_pandas = any(name in packages for name in ("numpy", "pandas", "pyarrow", "pyarrow-core"))
+    if line.distutils and python >= (3, 12) and uses_pandas and "setuptools" not in packages:
         warnings.append(
             f"pandas functions of Spark {dotted(spark)} (toPandas, pandas_udf) import distutils, which Python "
             f"{dotted(python)} does not have: add setuptools to the requirements"

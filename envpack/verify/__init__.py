@@ -19,7 +19,7 @@ from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
 from envpack.verify.survey import Survey, check_bytecode, check_prefix, check_structure, survey
-from envpack.verify.trial import Node, hint_for, missing_library, try_modules
+from envpack.verify.trial import Node, hint_for, missing_library, missing_of_cluster, try_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,10 +153,12 @@ def _run(
 
 
 def _failure(module: str, owners: Mapping[str, str], reason: str, target: Target) -> Finding:
-    """Return the finding for a module that is not imported; a note when only the nodes' CUDA driver is missing."""
+    """Return the finding for a module that is not imported; a note when only what the nodes have is missing."""
     owner = owners.get(module, module)
     name = module if module == owner else f"{module} (of {owner})"
     library = missing_library(reason)
+    if missing_of_cluster(reason):
+        return Finding(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
     fatal = not (library and is_of_driver(library, target))
     return Finding(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
+_OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
 _OUTPUT = "output"
 _TAIL = 1 << 16
 _SHOWN = 400
@@ -134,6 +135,11 @@ def missing_library(reason: str) -> str | None:
     """Return the library that the dynamic linker did not find, if that is the reason."""
     match = _LIBRARY.search(reason)
     return match[1] if match else None
+
+
+def missing_of_cluster(reason: str) -> bool:
+    """Return whether the reason is that a module is missing which Spark puts on every worker's path."""
+    return bool(_OF_CLUSTER.search(reason))
 
 
 def hint_for(reason: str) -> str | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +18,8 @@ PASSWORD = "very-secret"
 
 
 @contextmanager
-def private_index(shelf: Path) -> Iterator[str]:
-    """Serve a folder of wheels as a simple index (PEP 503) and yield `host:port`."""
+def private_index(shelf: Path, sent: list[str] | None = None) -> Iterator[str]:
+    """Serve a folder of wheels as a simple index (PEP 503) and yield `host:port`; `sent` gets the files sent."""
 
     class Index(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -26,10 +28,14 @@ def private_index(shelf: Path) -> Iterator[str]:
                 return self._answer(401, b"", "text/plain")
             parts = self.path.strip("/").split("/")
             if parts[0] == "files" and (shelf / parts[1]).is_file():
+                if sent is not None and self.command == "GET":
+                    sent.append(parts[1])
                 return self._answer(200, (shelf / parts[1]).read_bytes(), "application/octet-stream")
-            wheels = [path.name for path in shelf.glob(f"{parts[-1].replace('-', '_')}-*.whl")]
+            if parts[0] == "files" and (shelf / parts[1].removesuffix(".metadata")).is_file():
+                return self._answer(200, _metadata(shelf / parts[1].removesuffix(".metadata")), "text/plain")
+            wheels = list(shelf.glob(f"{parts[-1].replace('-', '_')}-*.whl"))
             if parts[0] == "simple" and wheels:
-                links = "".join(f'<a href="/files/{name}">{name}</a>' for name in wheels)
+                links = "".join(map(_link, wheels))
                 return self._answer(200, f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), "text/html")
             return self._answer(404, b"", "text/plain")
 
@@ -40,6 +46,7 @@ def private_index(shelf: Path) -> Iterator[str]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "max-age=600, public")
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(body)
@@ -49,6 +56,18 @@ def private_index(shelf: Path) -> Iterator[str]:
 
     with _serving(Index) as host:
         yield host
+
+
+def _link(wheel: Path) -> str:
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f'<a href="/files/{wheel.name}#sha256={sha256}" data-core-metadata="true">{wheel.name}</a>'
+
+
+def _metadata(wheel: Path) -> bytes:
+    """Return what an index gives beside a wheel (PEP 658)."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name)
 
 
 @contextmanager

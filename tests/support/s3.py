@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class S3Server:
     endpoint: str
     owner: str
     """The account that its buckets belong to."""
+    requests: list[str] = field(default_factory=list)
+    """Every request as `METHOD path?query`, where the server notes them."""
 
     def client(self, secret_key: str = SECRET_KEY) -> Any:
         """Return a plain boto3 client of the server, to look at it past our own code."""
@@ -92,24 +94,26 @@ def _client(endpoint: str, secret_key: str) -> Any:
 @pytest.fixture(scope="session")
 def moto_s3() -> Iterator[S3Server]:
     """Run moto's server: quick, but it takes any signature and any checksum."""
-    server = make_server(
-        "127.0.0.1", 0, _one_at_a_time(DomainDispatcherApplication(create_backend_app)), threaded=True
-    )
+    requests: list[str] = []
+    app = _one_at_a_time(DomainDispatcherApplication(create_backend_app), requests)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield S3Server(endpoint=f"http://127.0.0.1:{server.server_port}", owner="123456789012")
+    yield S3Server(endpoint=f"http://127.0.0.1:{server.server_port}", owner="123456789012", requests=requests)
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def _one_at_a_time(app: WSGIApplication) -> WSGIApplication:
-    """Let an application see one whole request at a time: moto looks at a key, then writes it, as two steps."""
+def _one_at_a_time(app: WSGIApplication, requests: list[str]) -> WSGIApplication:
+    """Note each request and let an application see it whole: moto looks at a key, then writes it, as two steps."""
     lock = threading.Lock()
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with lock:
+            query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+            requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query}")
             return list(app({**environ, "wsgi.input": io.BytesIO(body)}, start_response))
 
     return serve

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,19 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from uv import find_uv_bin
 
-from envpack import digest
-from tests.support.cache import kept
 from tests.support.missing import missing
+from tests.support.venv import venv_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
 DRIVER_PACKAGES = ("pandas==2.2.2", "pyarrow>=15,<23", "numpy>=1.26,<3", "setuptools<81")
 """What a driver needs for pandas_udf. Its pandas is not the one that the tests pack, to tell them apart."""
 
-_START_SECONDS = 60
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""What lets Java start quickly."""
+
+LOCAL_CLUSTER = "local-cluster[1,1,1024]"
+"""A master and a worker inside the driver's process, and one executor with a process of its own."""
+
+_START_SECONDS = 120
 _JOB_SECONDS = 400
 
 
@@ -55,10 +58,10 @@ class Spark:
     def standalone(self, directory: Path) -> Iterator[str]:
         """Run a master and one worker; give the master's URL."""
         with self._server(directory / "master.log", "master.Master", "--port", "0") as master_log:
-            url = _wait_for(master_log, r"Starting Spark master at (spark://\S+)")
+            url = wait_for(master_log, r"Starting Spark master at (spark://\S+)")
             work = ("--cores", "1", "--memory", "1g", "--work-dir", str(self.home / "work"), url)
             with self._server(directory / "worker.log", "worker.Worker", *work) as worker_log:
-                _wait_for(worker_log, r"(Successfully registered with master)")
+                wait_for(worker_log, r"(Successfully registered with master)")
                 yield url
 
     @contextmanager
@@ -79,7 +82,8 @@ class Spark:
                 process.terminate()
 
 
-def _wait_for(log: Path, pattern: str) -> str:
+def wait_for(log: Path, pattern: str) -> str:
+    """Return the group of a pattern once a server has written it into its log."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if found := re.search(pattern, log.read_text()):
@@ -96,15 +100,16 @@ def spark_of(tmp_path: Path) -> Iterator[Callable[[str], Spark]]:
     def spark_of(version: str) -> Spark:
         home = tmp_path / f"spark-{version}"
         made.append(home)
-        return _spark(installed(version), home)
+        return spark_at(home, version)
 
     yield spark_of
     for home in made:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _spark(venv: Path, home: Path) -> Spark:
-    """Make a SPARK_HOME of links: a local cluster unpacks below its SPARK_HOME, and nothing can change that."""
+def spark_at(home: Path, version: str) -> Spark:
+    """Make a SPARK_HOME of links for a version: a local cluster unpacks below it, and nothing can change that."""
+    venv = installed(version)
     java = shutil.which("java")
     assert java
     (package,) = venv.glob("lib/python*/site-packages/pyspark")
@@ -124,27 +129,14 @@ def _spark(venv: Path, home: Path) -> Spark:
             "SPARK_HOME": str(home),
             "SPARK_LOCAL_DIRS": str(scratch),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "JAVA_TOOL_OPTIONS": " ".join(SHORT_LIVED),
             **({"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}),
         },
     )
 
 
 def installed(version: str) -> Path:
-    """Return a virtual environment of the tests' Python with this Spark and what a driver needs."""
+    """Return a virtual environment of the tests' Python with this Spark and what a driver or a client needs."""
     if not shutil.which("java"):
         missing("no real Spark: there is no java on PATH")
-    packages = (f"pyspark=={version}", *DRIVER_PACKAGES)
-    python = sys.version.split()[0]
-    name = f"spark-{version}-{digest.of_json([*packages, python, sys.base_prefix])[: digest.SHORT]}"
-    return kept(name, lambda venv: _install(venv, packages))
-
-
-def _install(venv: Path, packages: Sequence[str]) -> None:
-    uv = find_uv_bin()
-    for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)],
-        [uv, "pip", "install", "--quiet", "--python", str(venv / "bin/python"), *packages],
-    ):
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode:
-            missing(f"no real Spark: {packages[0]} cannot be installed: {answer.stderr}")
+    return venv_with(f"spark-{version}", (f"pyspark[connect]=={version}", *DRIVER_PACKAGES))

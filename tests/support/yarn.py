@@ -16,10 +16,11 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from envpack.removal import remove
 from tests.support.maven import jars
 from tests.support.missing import missing
 from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY
-from tests.support.spark import installed
+from tests.support.spark import SHORT_LIVED, installed, spark_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _PROGRAMS = Path(__file__).parent / "java"
 
-_OPENED = ("--add-opens", "java.base/java.lang=ALL-UNNAMED")
+OPENED = ("--add-opens", "java.base/java.lang=ALL-UNNAMED")
 """What Hadoop's web servers need of Java 17: Guice defines classes."""
 
 
@@ -88,12 +89,9 @@ HADOOPS = {
 }
 """The Hadoop inside PyPI's pyspark, by Spark version."""
 
-_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""What lets Java start quickly."""
-
 _END_SECONDS = 60
 
-_LOGGING = """\
+LOGGING = """\
 log4j.rootLogger=INFO, console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
 log4j.appender.console.target=System.err
@@ -118,6 +116,7 @@ _YARN_SITE = {
     "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
     "yarn.minicluster.yarn.nodemanager.resource.memory-mb": "4096",
     "yarn.scheduler.minimum-allocation-mb": "256",
+    "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "100",
     "yarn.nodemanager.process-kill-wait.ms": "100",
     "yarn.nodemanager.vmem-check-enabled": "false",
     "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100.0",
@@ -148,7 +147,7 @@ class Yarn:
             "spark.executor.instances": "1",
             "spark.ui.enabled": "false",
             **{
-                f"spark.{role}.extraJavaOptions": " ".join(_SHORT_LIVED)
+                f"spark.{role}.extraJavaOptions": " ".join(SHORT_LIVED)
                 for role in ("driver", "executor", "yarn.am")
             },
         }
@@ -177,6 +176,16 @@ def yarn_of(tmp_path_factory: pytest.TempPathFactory, moto_s3: S3Server) -> Iter
         yield lambda spark: of_line(".".join(spark.split(".")[:2]))
 
 
+@pytest.fixture(scope="session")
+def spark_on_yarn(
+    tmp_path_factory: pytest.TempPathFactory, yarn_of: Callable[[str], Yarn]
+) -> Callable[[str], Spark]:
+    """Give a function that returns a Spark of a version that submits to its YARN."""
+    return cache(
+        lambda version: yarn_of(version).joined_by(spark_at(tmp_path_factory.mktemp("submit") / "spark", version))
+    )
+
+
 @contextmanager
 def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     if not shutil.which("javac"):
@@ -188,10 +197,10 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
         configuration.mkdir()
         _write_site(configuration / "core-site.xml", {"fs.defaultFS": "file:///", **_s3a_site(s3)})
     _write_site(nodes / "yarn-site.xml", _YARN_SITE)
-    (nodes / "log4j.properties").write_text(_LOGGING)
+    (nodes / "log4j.properties").write_text(LOGGING)
     classes = ["-cp", os.pathsep.join([str(nodes), *jars_of_nodes])]
     subprocess.run(["javac", *classes, "-d", nodes, *_PROGRAMS.glob("*.java")], check=True)
-    options = ["-Xmx512m", *_SHORT_LIVED, *_OPENED, *classes]
+    options = ["-Xmx512m", *SHORT_LIVED, *OPENED, *classes]
     command = ["java", *options, "Yarn", str(clients / "yarn-site.xml")]
     variables = {"PATH": os.environ["PATH"], "JAVA_HOME": str(_java_home()), "LANG": "C.UTF-8"}
     with (
@@ -202,6 +211,7 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
         if process.stdout.readline() != "ready\n":
             pytest.fail(f"YARN did not start: {(directory / 'log').read_text()[-8000:]}", pytrace=False)
         yield yarn
+    remove(directory / "target")  # what its node unpacked
 
 
 def _java_home() -> Path:

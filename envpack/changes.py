@@ -1,0 +1,221 @@
+"""Ask git what has changed since an earlier build."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_NO_COMMIT = re.compile(r"0*")
+"""What CI systems say for a branch that is new."""
+
+_DEEPEN = (50, 500)
+"""How many commits to fetch at a time while a shallow clone does not reach the commit where a branch began."""
+
+_SECONDS = 120
+
+_TARGETS = {
+    "CHANGE_TARGET": "Jenkins",
+    "GITHUB_BASE_REF": "GitHub",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "GitLab",
+    "BITBUCKET_PR_DESTINATION_BRANCH": "Bitbucket",
+}
+"""Variables that name the branch a pull request goes to; each CI's documentation of its variables."""
+
+_BEFORE = {
+    "GIT_PREVIOUS_SUCCESSFUL_COMMIT": "Jenkins",
+    "CI_COMMIT_BEFORE_SHA": "GitLab",
+}
+"""Variables that name the commit of the build before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What is compared with."""
+
+    commit: str | None
+    """None when there is nothing to compare with: then everything counts as changed."""
+    why: str
+    """How it was found, or why there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """The files that differ between the base and the working tree."""
+
+    base: Base
+    paths: frozenset[Path] | None
+    """Absolute paths, of added, changed, renamed (both names) and deleted files; None for all there are."""
+    deleted: frozenset[Path] = frozenset()
+    """Those that are gone, renamed ones excepted."""
+    renamed: Mapping[Path, Path] = field(default_factory=dict)
+    """New name to old name."""
+
+    def touch(self, path: Path) -> bool:
+        """Return whether a file, or anything inside a directory, has changed."""
+        if self.paths is None:
+            return True
+        return any(changed == path or path in changed.parents for changed in self.paths)
+
+
+def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Changes:
+    """Return what has changed since a commit, or since what the CI system's variables name.
+
+    `directory` lies in the repository. Without a commit a pull request is compared with where it left its target
+    branch, and a branch with its last successful build. What cannot be found out makes everything changed, and the
+    base says why. Raises UsageError when `commit` is given and is none.
+    """
+    repository = _Repository(directory)
+    root = repository.root()
+    if root is None:
+        if commit:
+            raise UsageError(f"there is no commit {commit}: {directory} is in no git repository")
+        return Changes(base=Base(commit=None, why="this is no git repository"), paths=None)
+    if commit:
+        found = repository.commit(commit)
+        if found is None:
+            raise UsageError(f"git knows no commit {commit}", hint="fetch it, or give --since another one")
+        base = Base(commit=found, why=f"--since {commit}")
+    else:
+        base = _of_the_system(repository, environ)
+    return Changes(base=base, paths=None) if base.commit is None else _changes(repository, root, base)
+
+
+def file_at(commit: str, path: Path) -> bytes | None:
+    """Return what a file held at a commit, or None when it was not there."""
+    repository = _Repository(path.parent)
+    root = repository.root()
+    if root is None:
+        return None
+    answer = repository.git("show", f"{commit}:{path.absolute().relative_to(root).as_posix()}")
+    return answer.stdout if answer.returncode == 0 else None
+
+
+def head(directory: Path) -> str | None:
+    """Return the commit that is checked out, or None outside a repository."""
+    return _Repository(directory).commit("HEAD")
+
+
+class _Repository:
+    """The repository that a directory lies in, asked through the git command."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = ["git", "-C", str(self._directory), *arguments]
+        try:
+            return subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 124, b"", b"git did not answer")
+
+    def root(self) -> Path | None:
+        return Path(found) if (found := self._line("rev-parse", "--show-toplevel")) else None
+
+    def commit(self, name: str) -> str | None:
+        return self._line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+
+    def fetched(self, name: str) -> str | None:
+        """Return a commit, from the clone or from where it was cloned."""
+        if found := self.commit(name):
+            return found
+        self.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", name)
+        return self.commit(name) or (self.commit("FETCH_HEAD") if not _is_hash(name) else None)
+
+    def merge_base(self, tip: str) -> str | None:
+        """Return where HEAD left another branch; a shallow clone is deepened until it shows."""
+        if found := self._line("merge-base", tip, "HEAD"):
+            return found
+        for commits in _DEEPEN:
+            if self._line("rev-parse", "--is-shallow-repository") != "true":
+                break
+            if self.git("fetch", "--quiet", "--no-tags", f"--deepen={commits}", "origin").returncode:
+                break
+            if found := self._line("merge-base", tip, "HEAD"):
+                return found
+        return None
+
+    def is_ancestor(self, commit: str) -> bool:
+        return self.git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
+
+    def _line(self, *arguments: str) -> str | None:
+        answer = self.git(*arguments)
+        return answer.stdout.decode().strip() or None if answer.returncode == 0 else None
+
+
+def _of_the_system(repository: _Repository, environ: Mapping[str, str]) -> Base:
+    for variable, system in _TARGETS.items():
+        if branch := environ.get(variable):
+            return _of_a_pull_request(repository, branch, f"{system}'s {variable}")
+    for variable, commit in _befores(environ):
+        if not _NO_COMMIT.fullmatch(commit):
+            return _of_the_build_before(repository, commit, variable)
+    return Base(commit=None, why="no earlier build is known")
+
+
+def _befores(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for variable, system in _BEFORE.items():
+        yield f"{system}'s {variable}", environ.get(variable, "")
+    if event := environ.get("GITHUB_EVENT_PATH"):
+        try:
+            before = json.loads(Path(event).read_text("utf-8")).get("before", "")
+        except (OSError, ValueError):
+            before = ""
+        yield "GitHub's event", str(before)
+
+
+def _of_a_pull_request(repository: _Repository, branch: str, said: str) -> Base:
+    tip = repository.commit(f"origin/{branch}") or repository.fetched(branch)
+    if tip is None:
+        return Base(commit=None, why=f"{said} names {branch}, which cannot be fetched")
+    if found := repository.merge_base(tip):
+        return Base(commit=found, why=f"{found[:10]}, where this left {branch} ({said})")
+    return Base(commit=tip, why=f"{tip[:10]}, the tip of {branch} ({said}); where this left it is not in the clone")
+
+
+def _of_the_build_before(repository: _Repository, commit: str, said: str) -> Base:
+    found = repository.fetched(commit)
+    if found is None:
+        return Base(commit=None, why=f"{said} names {commit[:10]}, which is in no branch any more")
+    moved = "" if repository.is_ancestor(found) else "; the branch was rewritten or the clone is shallow"
+    return Base(commit=found, why=f"{found[:10]} ({said}{moved})")
+
+
+def _changes(repository: _Repository, root: Path, base: Base) -> Changes:
+    answer = repository.git("diff", "--name-status", "-z", "--find-renames", str(base.commit), "--", ":/")
+    if answer.returncode:
+        return Changes(base=Base(commit=None, why=f"git diff failed: {answer.stderr.decode().strip()}"), paths=None)
+    untracked = repository.git("ls-files", "-z", "--others", "--exclude-standard", "--full-name", ":/")
+    # A lock that is in no commit was left by an earlier build in this directory.
+    changed = {root / name for name in untracked.stdout.decode().split("\0") if name and not name.endswith(".lock")}
+    deleted, renamed = set(), {}
+    for status, names in _entries(answer.stdout.decode()):
+        paths = [root / name for name in names]
+        changed.update(paths)
+        if status == "R":
+            renamed[paths[1]] = paths[0]
+        elif status == "D":
+            deleted.add(paths[0])
+    return Changes(base=base, paths=frozenset(changed), deleted=frozenset(deleted), renamed=renamed)
+
+
+def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield status letter and names of `git diff --name-status -z`: two names for renames and copies."""
+    fields = iter(text.split("\0"))
+    for status in fields:
+        if status:
+            yield status[0], [next(fields) for _ in range(2 if status[0] in "RC" else 1)]
+
+
+def _is_hash(name: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{7,64}", name) is not None

@@ -1,0 +1,78 @@
+"""Build the environments that a change affects, go on after a failure, and report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import changes, releases
+from envpack.ci.builders import build_all
+from envpack.ci.outcome import Report, unaffected
+from envpack.ci.plan import make_plan
+from envpack.pipeline import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from envpack.config import Config
+    from envpack.pipeline import Options
+
+__all__ = ["Report", "Wanted", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What one run is to do."""
+
+    patterns: tuple[str, ...]
+    """Requirements files and patterns of them; relative ones start at the working directory."""
+    since: str | None = None
+    """The commit to compare with; by default what the CI system's variables name."""
+    everything: bool = False
+    """Look at every environment, whatever has changed."""
+    refresh: bool = False
+    """Solve every environment anew."""
+    jobs: int = 1
+    """How many environments to build at a time."""
+
+
+def run(
+    wanted: Wanted,
+    *,
+    config: Config,
+    environ: Mapping[str, str],
+    options: Options = DEFAULTS,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Build what is affected and return how it went; a failure of one environment does not stop the others.
+
+    `options` hold for every environment, `dry_run` included: then nothing is published and no lock is written.
+    `environ` has the CI system's variables. `say` gets the log, a line at a time. Raises UsageError when the files
+    cannot be found, or two of them would publish under one name.
+    """
+    start, started = time.monotonic(), releases.now()
+    here = Path.cwd()
+    found = changes.since(wanted.since, environ, here)
+    if wanted.everything or wanted.refresh:
+        why = "--refresh solves everything anew" if wanted.refresh else "--all"
+        found = replace(found, base=replace(found.base, why=why), paths=None)
+    plan = make_plan(wanted.patterns, found, config, here)
+    say(f"compared with: {found.base.why}")
+    say(
+        f"{len(plan.affected)} of {len(plan.items)} environments are affected"
+        + (f", {len(plan.deleted)} requirements files are gone" if plan.deleted else "")
+    )
+    each = replace(options, upgrade=options.upgrade or wanted.refresh)
+    outcomes = build_all(plan.affected, config, each, base=found.base.commit, jobs=wanted.jobs, say=say)
+    built = {outcome.file: outcome for outcome in outcomes}
+    return Report(
+        base=found.base,
+        commit=changes.head(here),
+        dry_run=options.dry_run,
+        started=started,
+        seconds=time.monotonic() - start,
+        outcomes=tuple(built.get(item.shown) or unaffected(item) for item in plan.items),
+        deleted=plan.deleted,
+    )

@@ -1,0 +1,192 @@
+"""Build several environments, one after another or side by side, each with a log of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+import traceback
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envpack import changes, pipeline, releases
+from envpack.ci.outcome import Before, Failure, Outcome
+from envpack.errors import EnvpackError
+from envpack.lock import parse
+from envpack.manifest import packages_of
+from envpack.progress import Lines
+from envpack.releases import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from envpack.ci.outcome import Status
+    from envpack.ci.plan import Item
+    from envpack.config import Config
+    from envpack.pipeline import Options
+    from envpack.results import Built
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """One environment with all that a builder must know."""
+
+    item: Item
+    config: Config
+    options: Options
+    base: str | None
+
+
+def build_all(
+    items: Sequence[Item],
+    config: Config,
+    options: Options,
+    *,
+    base: str | None,
+    jobs: int,
+    say: Callable[[str], None],
+) -> list[Outcome]:
+    """Build environments, `jobs` at a time, and return what became of each, in no certain order.
+
+    `base` is the commit whose lock tells what an environment was that is not published. Log lines of one
+    environment stay together. Builders share the caches, whose locks see to it that nothing is fetched twice.
+    """
+    tasks = [_Task(item=item, config=config, options=replace(options, name=item.name), base=base) for item in items]
+    outcomes = []
+    for task, outcome in _side_by_side(tasks, jobs) if jobs > 1 else _one_by_one(tasks, say):
+        if jobs > 1:
+            say(_heading(task))
+            for line in outcome.log:
+                say(line)
+        say(_closing(outcome))
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _one_by_one(tasks: Sequence[_Task], say: Callable[[str], None]) -> Iterator[tuple[_Task, Outcome]]:
+    for task in tasks:
+        say(_heading(task))
+        yield task, _build(task, say)
+
+
+def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
+    """Build in processes of their own; when one is killed, the rest is built anew, one at a time."""
+    left = list(tasks)
+    try:
+        for task, outcome in _in_processes(left, jobs):
+            left.remove(task)
+            yield task, outcome
+    except BrokenProcessPool:
+        for task in tuple(left):
+            try:
+                yield from _in_processes([task], 1)
+            except BrokenProcessPool:
+                yield task, _killed(task)
+
+
+def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
+    # A forked process would inherit rattler's threads half alive.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_on_signals)
+    try:
+        running = {pool.submit(_build, task): task for task in tasks}
+        for done in as_completed(running):
+            yield running[done], done.result()
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_on_signals() -> None:
+    """Let a builder that is ended clean up after itself."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
+def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
+    """Build one environment; what goes wrong is part of the outcome."""
+    start = time.monotonic()
+    log: list[str] = []
+
+    def write(line: str) -> None:
+        log.append(line)
+        if say:
+            say(line)
+
+    item = task.item
+    outcome = Outcome(file=item.shown, name=item.name, status="failed", reason=item.reason or "")
+    try:
+        before = _before(task, write)
+        built = pipeline.build(item.file, config=task.config, options=task.options, progress=Lines(write))
+        outcome = replace(outcome, before=before, built=built, status=_status(built))
+    except EnvpackError as error:
+        outcome = replace(outcome, failure=Failure(message=error.message, hint=error.hint, code=error.exit_code))
+    except Exception:  # noqa: BLE001 - the others are built all the same, and the report has the traceback
+        outcome = replace(outcome, failure=Failure(message=traceback.format_exc(), hint=None, code=1))
+    return replace(outcome, log=tuple(log), seconds=time.monotonic() - start)
+
+
+def _status(built: Built) -> Status:
+    if built.release is None:
+        return "would publish"
+    return "unchanged" if built.reused else "published"
+
+
+def _before(task: _Task, write: Callable[[str], None]) -> Before | None:
+    """Return what the environment was until now: the tag's release, else its lock at the base."""
+    tag = task.options.tag or LATEST
+    if task.config.store:
+        try:
+            release = releases.tagged(pipeline.store_of(task.config), task.item.name, tag)
+        except EnvpackError as error:
+            if not task.options.dry_run:
+                raise
+            write(f"warning: what is published cannot be compared with: {error.message}")
+        else:
+            if release:
+                manifest = release.manifest
+                label = f"{task.item.name}:{tag}"
+                return Before(label=label, packages=manifest.packages, archive_size=manifest.archive.size)
+    return _locked_before(task.item.file, task.base) if task.base else None
+
+
+def _locked_before(file: Path, commit: str) -> Before | None:
+    lock = changes.file_at(commit, file.with_name(f"{file.name}.lock"))
+    if lock is None:
+        return None
+    try:
+        packages = packages_of(parse(lock.decode(), f"{file.name}.lock at {commit[:10]}"))
+    except (EnvpackError, UnicodeDecodeError):
+        return None
+    return Before(label=f"the lock at {commit[:10]}", packages=packages)
+
+
+def _killed(task: _Task) -> Outcome:
+    message = "the process that built it was killed"
+    return Outcome(
+        file=task.item.shown,
+        name=task.item.name,
+        status="failed",
+        reason=task.item.reason or "",
+        failure=Failure(message=message, hint="was there memory enough? try --jobs 1", code=1),
+    )
+
+
+def _heading(task: _Task) -> str:
+    return f"== {task.item.name} ({task.item.shown}): {task.item.reason}"
+
+
+def _closing(outcome: Outcome) -> str:
+    if outcome.failure:
+        hint = f"\nhint: {outcome.failure.hint}" if outcome.failure.hint else ""
+        return f"{outcome.name} failed: {outcome.failure.message}{hint}"
+    release = outcome.built.release if outcome.built else None
+    return f"{outcome.name} {outcome.status}: {release.manifest.reference if release else 'a new release'}"

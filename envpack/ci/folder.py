@@ -1,0 +1,99 @@
+"""Write what a run came to into one folder, for people and for other jobs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from envpack import pipeline
+from envpack.ci.junit import junit
+from envpack.ci.markdown import markdown
+from envpack.errors import UsageError
+from envpack.spark.launchers import DEFAULT, LAUNCHERS
+from envpack.spark.text import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from envpack.ci.outcome import Outcome, Report
+    from envpack.config import Config
+    from envpack.releases import Release
+    from envpack.spark.text import Output
+
+REPORT = "report.json"
+
+_OF_LAUNCHERS: dict[str, str] = {
+    "livy.json": "livy-batch",
+    "livy-session.json": "livy-session",
+    "sparkmagic.txt": "sparkmagic",
+    "airflow.txt": "airflow",
+    "airflow-livy.txt": "airflow-livy",
+}
+"""What is always written: the end of the file's name, and whose text it holds."""
+
+_OF_THE_CHOSEN: dict[str, Output] = {"submit.txt": "text", "spark-defaults.conf": "conf"}
+"""What is written for the configured launcher, or for the default one where that takes no such text."""
+
+
+def write_folder(
+    report: Report, folder: Path, config: Config, driver_python: str | None = None
+) -> dict[str, list[str]]:
+    """Write report.json, junit.xml, summary.md and every environment's settings; return the files by environment.
+
+    Files that an earlier run's report.json lists are removed first, so that nothing old is taken for new.
+    """
+    _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[str, list[str]] = {}
+    for outcome in report.outcomes:
+        release = outcome.built.release if outcome.built else None
+        if release and not report.dry_run:
+            files[outcome.name] = _write_settings(outcome, release, folder, config, driver_python)
+    (folder / "junit.xml").write_bytes(junit(report))
+    (folder / "summary.md").write_text(markdown(report), "utf-8")
+    value = report.to_json()
+    for environment in value["environments"]:
+        environment["files"] = files.get(environment["name"], [])
+    part = folder / f".{REPORT}.part"
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    part.replace(folder / REPORT)
+    return files
+
+
+def _clear(folder: Path) -> None:
+    try:
+        value = json.loads((folder / REPORT).read_text("utf-8"))
+        names = [name for environment in value["environments"] for name in environment["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for name in (*names, REPORT):
+        if "/" not in name:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _write_settings(
+    outcome: Outcome, release: Release, folder: Path, config: Config, driver_python: str | None
+) -> list[str]:
+    written = []
+    for end, launcher, output in _texts(config):
+        try:
+            settings = pipeline.settings(release, replace(config, launcher=launcher), driver_python)
+            text = render(settings, output)
+        except UsageError:
+            # What a launcher cannot do is no file; the configured one's refusal has failed the build before.
+            continue
+        name = f"{outcome.name}.{end}"
+        (folder / name).write_text(text + "\n", "utf-8")
+        written.append(name)
+    return written
+
+
+def _texts(config: Config) -> Iterator[tuple[str, str, Output]]:
+    yield "settings.json", config.launcher, "json"
+    submitting = config.launcher if LAUNCHERS[config.launcher].text == "submit" else DEFAULT
+    for end, output in _OF_THE_CHOSEN.items():
+        yield end, submitting, output
+    for end, launcher in _OF_LAUNCHERS.items():
+        yield end, launcher, "text"

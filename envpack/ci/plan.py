@@ -1,0 +1,168 @@
+"""Find the requirements files, and decide which of them a change affects."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from wcmatch import glob
+
+from envpack import requirements
+from envpack.config import find
+from envpack.errors import BadRequirements, UsageError
+from envpack.pipeline import default_name
+from envpack.releases import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.changes import Changes
+    from envpack.config import Config
+    from envpack.requirements import Requirements
+
+_FLAGS = glob.GLOBSTAR | glob.BRACE
+_MAGIC = frozenset("*?[{")
+_SUFFIXES = (".txt", ".yml", ".yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One environment."""
+
+    file: Path
+    """Its requirements file, absolute."""
+    shown: str
+    """The file as people know it: from the working directory."""
+    name: str
+    """The name its releases get."""
+    reason: str | None
+    """Why it has to be looked at; None when nothing that it is made of has changed."""
+    own: bool = False
+    """Whether its own text has changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What there is, sorted by file."""
+
+    items: tuple[Item, ...]
+    deleted: tuple[str, ...] = ()
+    """Requirements files that are gone; their releases stay."""
+
+    @property
+    def affected(self) -> tuple[Item, ...]:
+        """What has to be looked at: first what was edited itself, since its author waits."""
+        affected = (item for item in self.items if item.reason is not None)
+        return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
+
+
+def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> Plan:
+    """Return every environment that the patterns name, with the reason why it is affected.
+
+    Raises UsageError when a file is not there, no pattern matches, or two environments bear one name.
+    """
+    files, deleted = _find(patterns, changes, here)
+    configuration = find(here)
+    items = tuple(_item(file, changes, config, configuration, here) for file in files)
+    _check_names(items)
+    return Plan(items=items, deleted=tuple(sorted(_shown(path, here) for path in deleted)))
+
+
+def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[Path], set[Path]]:
+    files: set[Path] = set()
+    deleted: set[Path] = set()
+    for pattern in patterns:
+        absolute = str(here / pattern)
+        gone = {
+            path
+            for path in changes.deleted
+            if glob.globmatch(str(path), _literal_root(pattern, here), flags=_FLAGS)
+        }
+        found = {Path(name) for name in glob.glob(pattern, flags=_FLAGS, root_dir=str(here))}
+        found = {here / path for path in found if path.suffix.lower() in _SUFFIXES and (here / path).is_file()}
+        if not found and not gone and not _MAGIC & set(pattern):
+            raise UsageError(f"there is no file {absolute}")
+        files |= found
+        deleted |= gone
+    if not files and not deleted:
+        named = ", ".join(patterns)
+        raise UsageError(
+            f"no requirements file matches {named}" if patterns else "no requirements files are named",
+            hint="give files or patterns such as 'envs/**/*.txt', or set `ci:` `requirements:` in envpack.yaml",
+        )
+    return sorted(files), deleted
+
+
+def _literal_root(pattern: str, here: Path) -> str:
+    """Return a pattern that starts at the root, in which the working directory's own name is no pattern."""
+    return pattern if pattern.startswith("/") else f"{glob.escape(str(here))}/{pattern}"
+
+
+def _item(file: Path, changes: Changes, config: Config, configuration: Path | None, here: Path) -> Item:
+    shown = _shown(file, here)
+    try:
+        asked = requirements.read(file)
+    except BadRequirements:
+        return Item(
+            file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True
+        )
+    reason = _reason(asked, changes, configuration, here)
+    return Item(
+        file=file,
+        shown=shown,
+        name=_name_of(asked, file, shown, config),
+        reason=reason,
+        own=changes.paths is not None and file in changes.paths,
+    )
+
+
+def _name_of(asked: Requirements | None, file: Path, shown: str, config: Config) -> str:
+    if shown in config.ci_names:
+        return check_name(config.ci_names[shown])
+    return default_name(asked) if asked else file.stem.lower()
+
+
+def _reason(asked: Requirements, changes: Changes, configuration: Path | None, here: Path) -> str | None:
+    """Return why an environment has to be looked at, or None."""
+    own = asked.path
+    if changes.paths is None:
+        return changes.base.why
+    if own in changes.renamed:
+        return f"renamed from {_shown(changes.renamed[own], here)}"
+    if changes.touch(own):
+        return "it changed"
+    parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *((configuration,) if configuration else ()))
+    changed = next((path for path in parts if changes.touch(path)), None)
+    return f"{_shown(changed, here)} changed" if changed else None
+
+
+def _parts(asked: Requirements) -> Iterator[Path]:
+    """Yield what an environment is made of beside its own file: included files, local wheels, local channels."""
+    yield from (Path(os.path.normpath(file.absolute())) for file in asked.files[1:])
+    local = (*asked.channels, *asked.indexes.find_links, *(line.url for line in asked.pypi if line.url))
+    for place in local:
+        if place.startswith("file:"):
+            yield Path(unquote(urlsplit(place).path))
+        elif place.startswith("/"):
+            yield Path(place)
+
+
+def _check_names(items: Sequence[Item]) -> None:
+    by_name: dict[str, list[str]] = {}
+    for item in items:
+        by_name.setdefault(item.name, []).append(item.shown)
+    twice = [
+        f"{' and '.join(files)} would both publish {name}" for name, files in by_name.items() if len(files) > 1
+    ]
+    if twice:
+        raise UsageError(
+            "\n".join(twice),
+            hint="rename one, give an environment.yml a `name:`, or set `ci:` `names:` in envpack.yaml (FILE: NAME)",
+        )
+
+
+def _shown(path: Path, here: Path) -> str:
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)

@@ -1,0 +1,92 @@
+"""`envpack ci`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import plain, screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.ci import Report
+
+
+@click.command("ci", epilog="Example: envpack ci 'envs/**/*.txt' --store s3://bucket/envs --spark 3.5 --jobs 2")
+@click.argument("patterns", nargs=-1, metavar="[FILE|GLOB]...")
+@click.option("--since", metavar="COMMIT", help="Compare with this commit, not with what the CI system says.")
+@click.option("--all", "everything", is_flag=True, help="Look at every environment, whatever has changed.")
+@click.option("--refresh", is_flag=True, help="Solve every environment anew, to pick up new versions.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="Build N at a time.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="envpack-report",
+    metavar="DIR",
+    help="Where the report goes; by default envpack-report.",
+)
+@options.STORE
+@options.SOLVE
+@options.SPARK
+@options.FORMAT
+@options.LAUNCHER
+@options.TAG
+@click.option("--no-verify", is_flag=True, help="Publish without trying the archives first.")
+@click.option("--dry-run", is_flag=True, help="Solve and report what would change; publish nothing.")
+@options.DRIVER_PYTHON
+@options.CACHE
+@options.OUTPUT_JSON
+@options.TALK
+def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: bool, **given: Any) -> int:
+    """Build the environments whose requirements have changed, and report.
+
+    FILE and GLOB name requirements files; by default those of `ci:` `requirements:` in envpack.yaml. What has
+    changed is told by git: since --since, else since where a pull request left its branch or since the last
+    successful build, as the CI system's variables say. A failure does not stop the others.
+    """
+    from envpack.ci import Wanted, run
+    from envpack.ci.folder import write_folder
+    from envpack.pipeline import Options
+
+    screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    wanted = Wanted(
+        patterns=patterns or config.ci_requirements,
+        since=given["since"],
+        everything=given["everything"],
+        refresh=given["refresh"],
+        jobs=given["jobs"],
+    )
+    chosen = Options(
+        tag=given["tag"],
+        latest=not given["no_latest"],
+        locked=given["locked"],
+        upgrade=given["upgrade"],
+        verify=not given["no_verify"],
+        dry_run=given["dry_run"],
+        driver_python=given["driver_python"],
+    )
+    say = plain(quiet=quiet)
+    report = run(wanted, config=config, environ=os.environ, options=chosen, say=say)
+    write_folder(report, given["report"], config, chosen.driver_python)
+    say(f"report: {given['report']}")
+    if output == "json":
+        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        for line in _rows(report):
+            click.echo(line)
+    return report.exit_code
+
+
+def _rows(report: Report) -> Iterator[str]:
+    for outcome in report.outcomes:
+        release = outcome.built.release if outcome.built else None
+        yield f"{outcome.status:<13} {release.manifest.reference if release else outcome.name:<40} {outcome.file}"
+    for file in report.deleted:
+        yield f"{'gone':<13} {'':<40} {file}"

@@ -1,0 +1,468 @@
+"""`envpack ci` in real repositories: what it builds, what it leaves, what it reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.support.channel import Channel
+from tests.support.command import Desk, Ran, desk_at
+from tests.support.private import PASSWORD, USER, private_index
+from tests.support.repository import Repository, new_repository
+from tests.support.s3 import S3Server
+from tests.support.wheels import write_wheel
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "report.schema.json").read_text())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """A team's repository of requirements, and the desk of whoever runs `envpack ci` in it."""
+
+    desk: Desk
+    repository: Repository
+
+    @property
+    def home(self) -> Path:
+        return self.desk.home
+
+    def write(self, name: str, *lines: str) -> Path:
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self.desk.write(name, *lines)
+
+    def commit(self) -> str:
+        return self.repository.commit()
+
+    def ci(self, *arguments: str, **variables: str) -> Ran:
+        return self.desk.run("ci", *arguments, **{**QUIET_CI, **variables})
+
+    def report(self) -> Any:
+        """Return report.json, which must be what its schema says."""
+        report = json.loads((self.home / "envpack-report" / "report.json").read_text())
+        jsonschema.validate(report, SCHEMA)
+        return report
+
+    def statuses(self) -> dict[str, str]:
+        return {entry["name"]: entry["status"] for entry in self.report()["environments"]}
+
+    def environment(self, name: str) -> Any:
+        return next(entry for entry in self.report()["environments"] if entry["name"] == name)
+
+
+QUIET_CI = dict.fromkeys(
+    (
+        "CHANGE_TARGET",
+        "GIT_PREVIOUS_SUCCESSFUL_COMMIT",
+        "GITHUB_BASE_REF",
+        "GITHUB_EVENT_PATH",
+        "CI_COMMIT_BEFORE_SHA",
+    ),
+    "",
+)
+"""A CI system that says nothing, whatever runs the tests."""
+
+
+@pytest.fixture
+def team(tmp_path: Path, channel: Channel, warm_cache: Path) -> Team:
+    """A repository with two environments that share a file, and wheels of their own."""
+    desk = desk_at(tmp_path / "a team", channel, warm_cache)
+    team = Team(desk=desk, repository=new_repository(desk.home))
+    shelf = desk.home / "wheels"
+    shelf.mkdir()
+    for name in ("alpha", "beta", "shared"):
+        write_wheel(shelf, name, "1.0")
+    team.write(".gitignore", "/a store/", "/envpack-report/")
+    team.write("common.in.txt", "--no-index", "--find-links wheels", "shared")
+    team.write("envs/alpha.txt", "-r ../common.in.txt", "alpha")
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta")
+    team.write(
+        "envpack.yaml",
+        "store: a store",
+        f"channels: ['{channel.url}']",
+        f"glibc: '{channel.glibc}'",
+        "ci:",
+        "  requirements: ['envs/*.txt']",
+    )
+    team.commit()
+    return team
+
+
+def test_a_first_build_publishes_everything_and_reports_it(team: Team) -> None:
+    ran = team.ci()
+    assert ran.code == 0, ran.err
+    assert team.statuses() == {"alpha": "published", "beta": "published"}
+    assert len(team.desk.releases()) == 2
+    report = team.report()
+    assert report["base"] == {"commit": None, "why": "no earlier build is known"}
+    assert report["commit"] == team.repository.git("rev-parse", "HEAD")
+    for name in ("alpha", "beta"):
+        environment = team.environment(name)
+        assert f"{environment['status']:<13} {environment['reference']}" in ran.out
+        assert environment["files"] == [
+            f"{name}.settings.json",
+            f"{name}.submit.txt",
+            f"{name}.spark-defaults.conf",
+            f"{name}.livy.json",
+            f"{name}.livy-session.json",
+            f"{name}.sparkmagic.txt",
+            f"{name}.airflow.txt",
+            f"{name}.airflow-livy.txt",
+        ]
+        folder = team.home / "envpack-report"
+        submit = (folder / f"{name}.submit.txt").read_text()
+        assert submit == team.desk.run("settings", environment["reference"]).out
+        assert json.loads((folder / f"{name}.livy.json").read_text())["archives"]
+
+
+def test_nothing_is_built_when_nothing_has_changed(team: Team) -> None:
+    assert team.ci().code == 0
+    head = team.repository.git("rev-parse", "HEAD")
+    before = sorted(team.desk.store.rglob("*"))
+    start = time.monotonic()
+    ran = team.ci("--since", "HEAD")
+    assert time.monotonic() - start < 5
+    assert ran.code == 0
+    assert team.statuses() == {"alpha": "unaffected", "beta": "unaffected"}
+    assert team.report()["base"]["commit"] == head
+    assert sorted(team.desk.store.rglob("*")) == before
+
+
+def test_one_change_builds_one_environment(team: Team) -> None:
+    assert team.ci().code == 0
+    before = team.commit()  # with the locks
+    write_wheel(team.home / "wheels", "extra", "2.0")
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta", "extra")
+    # The wheels are no part of git here: only what is committed counts.
+    team.write(".gitignore", "/a store/", "/envpack-report/", "/wheels/extra*")
+    team.commit()
+    assert team.ci(GIT_PREVIOUS_SUCCESSFUL_COMMIT=before).code == 0
+    assert team.statuses() == {"alpha": "unaffected", "beta": "published"}
+    beta = team.environment("beta")
+    assert beta["reason"] == "it changed"
+    assert beta["changes"] == {
+        "added": [{"name": "extra", "version": "2.0", "source": "pypi"}],
+        "removed": [],
+        "changed": [],
+    }
+    assert beta["size"]["archive_after"] > beta["size"]["archive_before"] > 0
+
+
+@pytest.mark.parametrize(
+    ("file", "lines", "affected"),
+    [
+        ("common.in.txt", ("--no-index", "--find-links wheels", "shared >=1"), {"alpha"}),
+        ("envs/beta.txt.lock", ("version: 6",), {"beta"}),
+        ("wheels/new.txt", ("a file beside the wheels",), {"alpha", "beta"}),
+        ("README.md", ("nothing to do with it",), set()),
+    ],
+)
+def test_what_an_environment_is_made_of_affects_it(
+    file: str, lines: tuple[str, ...], affected: set[str], team: Team
+) -> None:
+    team.write(file, "first")
+    first = team.commit()
+    team.write(file, *lines)
+    team.commit()
+    team.ci("--since", first, "--dry-run")
+    assert {name for name, status in team.statuses().items() if status != "unaffected"} == affected
+    if affected and not file.startswith("wheels"):
+        reasons = {team.environment(name)["reason"] for name in affected}
+        assert reasons == {f"{file} changed"}
+
+
+def test_a_changed_configuration_affects_everything(team: Team) -> None:
+    first = team.commit()
+    with (team.home / "envpack.yaml").open("a") as configuration:
+        configuration.write("spark: '3.5'\n")
+    team.commit()
+    assert team.ci("--since", first, "--dry-run").code == 0
+    assert set(team.statuses().values()) == {"would publish"}
+    assert team.environment("beta")["reason"] == "envpack.yaml changed"
+
+
+def test_a_broken_file_among_good_ones_fails_alone(team: Team) -> None:
+    team.write("envs/broken.txt", "not a requirement !!", "-e .")
+    team.write("envs/wishful.txt", "--no-index", "--find-links ../wheels", "no-such-project")
+    ran = team.ci("--tag", "prod")
+    assert ran.code == 3, ran.err
+    assert team.statuses() == {
+        "alpha": "published",
+        "beta": "published",
+        "broken": "failed",
+        "wishful": "failed",
+    }
+    broken = team.environment("broken")["failure"]
+    assert broken["code"] == 3
+    assert "envs/broken.txt:1: " in broken["message"]
+    assert "envs/broken.txt:2: " in broken["message"]
+    assert team.environment("wishful")["failure"]["code"] == 4
+    assert sorted(path.parent.parent.name for path in team.desk.store.glob("*/tags/prod.json")) == ["alpha", "beta"]
+
+
+def test_junit_has_a_case_for_each_environment(team: Team) -> None:
+    team.write("envs/wishful.txt", "--no-index", "--find-links ../wheels", "no-such-project")
+    first = team.commit()
+    team.write("envs/wishful.txt", "--no-index", "--find-links ../wheels", "no-such-project>=2")
+    team.commit()
+    assert team.ci("--since", first).code == 4
+    root = ET.parse(team.home / "envpack-report" / "junit.xml").getroot()  # noqa: S314 - our own
+    cases = {case.attrib["name"]: case for case in root.iter("testcase")}
+    assert set(cases) == {"envs/alpha.txt", "envs/beta.txt", "envs/wishful.txt"}
+    assert cases["envs/alpha.txt"].find("skipped") is not None
+    failure = cases["envs/wishful.txt"].find("failure")
+    assert failure is not None
+    assert "no-such-project" in str(failure.text)
+    suite = next(root.iter("testsuite"))
+    assert (suite.attrib["tests"], suite.attrib["failures"], suite.attrib["skipped"]) == ("3", "1", "2")
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(team: Team) -> None:
+    assert team.ci().code == 0
+    first = team.commit()
+    write_wheel(team.home / "wheels", "beta", "2.0")
+    write_wheel(team.home / "wheels", "gamma", "1.0")
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta >=2", "gamma")
+    team.commit()
+    before = sorted(team.home.rglob("*"))
+    ran = team.ci("--dry-run", "--since", first, "--report", "../report")
+    assert ran.code == 0, ran.err
+    assert sorted(team.home.rglob("*")) == before
+    summary = (team.home.parent / "report" / "summary.md").read_text()
+    assert "1 would publish" in summary or "2 would publish" in summary
+    assert "| `beta` | 1.0 (pypi) | 2.0 (pypi) |" in summary
+    assert "| `gamma` | | 1.0 (pypi) |" in summary
+    assert "| `beta:latest` |" in summary
+    assert "Nothing was published" in summary
+    assert not list((team.home.parent / "report").glob("*.settings.json"))
+
+
+def test_without_a_store_a_dry_run_compares_with_the_lock_of_the_base(team: Team) -> None:
+    assert team.desk.run("lock", "envs/beta.txt").code == 0
+    first = team.commit()
+    write_wheel(team.home / "wheels", "gamma", "1.0")
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta", "gamma")
+    team.commit()
+    (team.home / "envpack.yaml").write_text(
+        (team.home / "envpack.yaml").read_text().replace("store: a store\n", "")
+    )
+    ran = team.ci("--dry-run", "--since", first)
+    assert ran.code == 0, ran.err
+    assert [package["name"] for package in team.environment("beta")["changes"]["added"]] == ["gamma"]
+    assert f"the lock at {first[:10]}" in (team.home / "envpack-report" / "summary.md").read_text()
+
+
+def test_a_renamed_file_is_built_under_its_new_name_and_a_deleted_one_is_told(team: Team) -> None:
+    first = team.commit()
+    team.repository.git("mv", "envs/alpha.txt", "envs/gamma.txt")
+    team.repository.git("rm", "--quiet", "envs/beta.txt")
+    team.commit()
+    ran = team.ci("--since", first, "--dry-run")
+    assert ran.code == 0
+    assert team.statuses() == {"gamma": "would publish"}
+    assert team.environment("gamma")["reason"] == "renamed from envs/alpha.txt"
+    assert team.report()["deleted"] == ["envs/beta.txt"]
+    assert "its releases stay in the store" in (team.home / "envpack-report" / "summary.md").read_text()
+
+
+def test_a_file_that_was_named_and_is_gone_is_told_too(team: Team) -> None:
+    first = team.commit()
+    team.repository.git("rm", "--quiet", "envs/beta.txt")
+    team.commit()
+    assert team.ci("envs/beta.txt", "--since", first).code == 0
+    assert team.report()["deleted"] == ["envs/beta.txt"]
+
+
+def test_refresh_solves_anew_what_has_not_changed(team: Team) -> None:
+    assert team.ci().code == 0
+    write_wheel(team.home / "wheels", "beta", "1.1")
+    assert team.ci("--all").code == 0
+    assert team.statuses() == {"alpha": "unchanged", "beta": "unchanged"}
+    assert team.ci("--refresh").code == 0
+    assert team.statuses() == {"alpha": "unchanged", "beta": "published"}
+    assert team.environment("beta")["changes"]["changed"][0]["after"]["version"] == "1.1"
+
+
+def test_a_branch_publishes_under_its_own_tag_and_leaves_latest(team: Team) -> None:
+    assert team.ci("envs/beta.txt").code == 0
+    latest = (team.desk.store / "beta/tags/latest.json").read_bytes()
+    write_wheel(team.home / "wheels", "beta", "1.1")
+    assert team.ci("envs/beta.txt", "--refresh", "--tag", "feature", "--no-latest").code == 0
+    assert (team.desk.store / "beta/tags/latest.json").read_bytes() == latest
+    tag = json.loads((team.desk.store / "beta/tags/feature.json").read_text())
+    assert tag["digest"] == team.environment("beta")["digest"]
+
+
+# --- files, patterns, names ----------------------------------------------------------------------------------
+
+
+def test_patterns_find_files_at_any_depth_and_leave_hidden_ones(team: Team) -> None:
+    team.write("envs/deep/er/gamma.txt", "--no-index", "--find-links ../../../wheels", "shared")
+    team.write("envs/.hidden/delta.txt", "nonsense !!")
+    assert team.ci("envs/**/*.{txt,yml}", "--dry-run").code == 0
+    assert set(team.statuses()) == {"alpha", "beta", "gamma"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("envs/none.txt",), "there is no file"),
+        (("nowhere/*.txt",), "no requirements file matches nowhere/*.txt"),
+    ],
+)
+def test_files_that_are_not_there_are_refused(arguments: tuple[str, ...], said: str, team: Team) -> None:
+    ran = team.ci(*arguments)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_two_files_of_one_name_are_refused_until_one_is_named(team: Team) -> None:
+    team.write("more/beta.txt", "--no-index", "--find-links ../wheels", "beta")
+    ran = team.ci("envs/beta.txt", "more/*.txt", "--dry-run")
+    assert ran.code == 2
+    assert "envs/beta.txt and more/beta.txt would both publish beta" in ran.err
+    with (team.home / "envpack.yaml").open("a") as configuration:
+        configuration.write("  names: {more/beta.txt: other-beta}\n")
+    assert team.ci("envs/beta.txt", "more/*.txt", "--dry-run").code == 0
+    assert set(team.statuses()) == {"beta", "other-beta"}
+
+
+def test_without_files_the_next_step_is_told(team: Team) -> None:
+    team.write("envpack.yaml", "store: a store")
+    ran = team.ci()
+    assert ran.code == 2
+    assert "`ci:` `requirements:` in envpack.yaml" in ran.err
+
+
+# --- side by side --------------------------------------------------------------------------------------------
+
+
+def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, tmp_path: Path) -> None:
+    for name in ("one", "two", "three", "four"):
+        write_wheel(team.home / "wheels", name, "1.0")
+    sent: list[str] = []
+    with private_index(team.home / "wheels", sent) as host:
+        for name in ("one", "two", "three", "four"):
+            index = f"--index-url http://{USER}:{PASSWORD}@{host}/simple"
+            team.write(f"more/{name}.txt", index, name, "shared")
+        fresh = replace(
+            team,
+            desk=replace(
+                team.desk, environment={**team.desk.environment, "ENVPACK_CACHE_DIR": str(tmp_path / "cache")}
+            ),
+        )
+        ran = fresh.ci("more/*.txt", "--jobs", "4", "--no-verify")
+    assert ran.code == 0, ran.err
+    assert set(team.statuses().values()) == {"published"}
+    counts = Counter(name.split("-")[0] for name in sent)
+    # uv asks a server that knows no ranges twice: for the metadata inside a wheel, and for the wheel.
+    assert counts == dict.fromkeys(("one", "two", "three", "four", "shared"), counts["one"])
+    logs = ran.err.split("\n== ")[1:]
+    assert sorted(log.split(" ")[0] for log in logs) == ["four", "one", "three", "two"]
+    assert all(log.count("link ") == 1 for log in logs)
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes that a process has started, as /proc tells."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def builders_of(process: subprocess.Popen[str]) -> set[int]:
+    """Wait for the processes that build, and return them."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        found = {child for child in children_of(process.pid) if b"spawn_main" in command_of(child)}
+        if found:
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"no builder was started: {process.communicate()}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
+def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
+    process = team.desk.start("ci", "--jobs", "2", **QUIET_CI)
+    os.kill(min(builders_of(process)), signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert team.statuses() == {"alpha": "published", "beta": "published"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
+def test_an_aborted_run_leaves_no_builder_behind(team: Team) -> None:
+    process = team.desk.start("ci", "--jobs", "2", **QUIET_CI)
+    builders = builders_of(process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in builders if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+    assert team.ci().code == 0
+
+
+# --- S3 ------------------------------------------------------------------------------------------------------
+
+
+def test_fifty_unchanged_environments_write_nothing_and_one_change_builds_one(
+    team: Team, moto_s3: S3Server
+) -> None:
+    store = f"s3://{moto_s3.new_bucket()}/envs"
+    on_s3 = replace(
+        team,
+        desk=replace(
+            team.desk, environment={**team.desk.environment, **moto_s3.variables(), "ENVPACK_STORE": store}
+        ),
+    )
+    (team.home / "envs").rename(team.home / "old")
+    for number in range(50):
+        write_wheel(team.home / "wheels", f"part{number}", "1.0", files={f"part{number}.py": ""})
+        team.write(f"envs/env{number:02}.txt", "--no-index", "--find-links ../wheels", f"part{number}")
+    first = team.commit()
+    assert on_s3.ci("envs/env0[0-2].txt", "--no-verify").code == 0
+    moto_s3.requests.clear()
+    start = time.monotonic()
+    assert on_s3.ci("--since", first).code == 0
+    assert time.monotonic() - start < 10
+    assert set(team.statuses().values()) == {"unaffected"}
+    assert len(team.statuses()) == 50
+    assert moto_s3.requests == []
+    assert on_s3.ci("envs/env0[0-2].txt", "--all").code == 0
+    assert set(team.statuses().values()) <= {"unchanged", "published"}
+    moto_s3.requests.clear()
+    assert on_s3.ci("envs/env0[0-2].txt", "--all").code == 0
+    assert set(team.statuses().values()) == {"unchanged"}
+    assert {request.split()[0] for request in moto_s3.requests} == {"GET"}
+    first = team.commit()
+    team.write("envs/env07.txt", "--no-index", "--find-links ../wheels", "part7", "shared")
+    team.commit()
+    assert on_s3.ci("--since", first, "--no-verify").code == 0
+    statuses = team.statuses()
+    assert statuses.pop("env07") == "published"
+    assert set(statuses.values()) == {"unaffected"}
