@@ -221,4 +221,6 @@ def _is_directory(channel: str, base: Path) -> bool:
     """Return whether a channel is a directory and no name: it looks like a path, or there is a channel in it."""
     if "://" in channel:
         return False
-    return "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()
+    return (
+        "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()
+    )

@@ -206,6 +206,13 @@ def test_conda_packages_are_bound_as_wheels_are(conda_desk: Desk) -> None:
     assert packages(locked(conda_desk, "e.yml"), "numpy", "pandas") == ("2.1.0", "3.0.0")
 
 
+def test_so_is_pyarrow_under_the_name_of_its_core(conda_desk: Desk) -> None:
+    (conda_desk.home / "shelf").mkdir()
+    write_wheel(conda_desk.home / "shelf", "lake", "2", requires=["pyarrow"])
+    conda_desk.write("e.yml", "dependencies:", "- pyarrow-core", "- pip: [--no-index, -f ./shelf, lake]")
+    assert packages(locked(conda_desk, "e.yml", "--spark", "3.5"), "pyarrow-core", "pyarrow") == ("25.0.0", None)
+
+
 def test_what_a_channel_carries_in_other_versions_only_comes_from_pypi(conda_desk: Desk) -> None:
     shelf = conda_desk.home / "shelf"
     shelf.mkdir()

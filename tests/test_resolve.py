@@ -15,6 +15,7 @@ from envpack.resolve.request import Addition, Limit, Provided, Request
 from envpack.resolve.solve import Resolved, resolve
 from envpack.target import Target
 from tests.support.channel import Channel
+from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
 
 Solve = Callable[..., Resolved]
@@ -224,22 +225,39 @@ def test_only_the_limits_that_take_part_are_named(solve: Solve, shelf: Path) -> 
 
 
 def test_soft_limits_give_way_as_far_as_they_must_and_each_as_a_whole(solve: Solve, shelf: Path) -> None:
-    for name in ("cake", "cream", "tea"):
+    names = ("cake", "cream", "tea", "milk")
+    for name in names:
         for version in ("1", "2"):
             write_wheel(shelf, name, version)
     limits = (
         Limit(bounds={"cake": "<2", "cream": "<2"}, reason="sweet", soft=True),
         Limit(bounds={"tea": "<2"}, reason="hot", soft=True),
+        Limit(bounds={"milk": "<2"}, reason="white", soft=True),
     )
 
     def versions(*lines: str) -> tuple[str, ...]:
-        found = sources(solve(offline(shelf, "cake", "cream", "tea", *lines), limits=limits).lock)
-        return tuple(found[name][0] for name in ("cake", "cream", "tea"))
+        found = sources(solve(offline(shelf, *names, *lines), limits=limits).lock)
+        return tuple(found[name][0] for name in names)
 
-    assert versions() == ("1", "1", "1")
-    assert versions("cream >=2") == ("2", "2", "1")
-    assert versions("tea >=2") == ("1", "1", "2")
-    assert versions("tea >=2", "cake >=2") == ("2", "2", "2")
+    assert versions() == ("1", "1", "1", "1")
+    assert versions("cream >=2") == ("2", "2", "1", "1")
+    assert versions("tea >=2") == ("1", "1", "2", "1")
+    assert versions("tea >=2", "cake >=2") == ("2", "2", "2", "1")
+
+
+def test_what_the_cluster_provides_is_never_taken_from_a_channel_or_an_index(
+    solve: Solve, shelf: Path, tmp_path: Path
+) -> None:
+    packages = {"engine 1.9": ["python", "fuel"], "fuel 1": ["python"], "wheel-rim 1": ["python", "engine >=1"]}
+    channel = write_channel(tmp_path / "own channel", packages)
+    write_wheel(shelf, "engine", "1.9", requires=["fuel"])
+    write_wheel(shelf, "cart", "1", requires=["engine >=1"])
+    engine = Provided(name="engine", versions=("1.2", "1.3"), extras={}, reason="the cluster has one")
+    given = {"channels": (str(channel),), "target": Target(), "provided": (engine,)}
+    for line in ("wheel-rim", "cart"):
+        resolved = solve(offline(shelf, line), **given)
+        assert set(sources(resolved.lock)) == {line, "python"}
+        assert resolved.notes == ("engine is left out: the cluster has one",)
 
 
 def test_unknown_names_get_the_nearest_ones(solve: Solve, shelf: Path) -> None:

@@ -2,160 +2,197 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpack.spark import versions
-from tests.support.cache import cache_directory
-from tests.support.command import Desk, desk_at
+from tests.support.job import SPARK_3, SPARK_4, check_outside
+from tests.support.planning import plan
+from tests.support.spark import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.channel import Channel
+    from tests.support.job import Answer, JobDesk
     from tests.support.spark import Spark
 
 pytestmark = pytest.mark.acceptance
 
-SPARK_3 = "3.5.6"
-SPARK_4 = "4.0.2"
+both_sparks = pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
 
-LOCAL_CLUSTER = "local-cluster[1,1,1024]"
+PACKED = "./environment/bin/python"
 
-ENVIRONMENT = """\
-name: spark-job
-dependencies:
-- python={minor}
-- pip:
-  - pandas >=2.2.3, <3
-  - numpy >=1.26, <2 ; python_version < "3.13"
-  - numpy >=2.1, <3 ; python_version >= "3.13"
-  - pyarrow >=15, <19
-  - setuptools <81 ; python_version >= "3.12"
-variables:
-  JOB_MODE: "it's:$HOME;fast"
-"""
+NOT_THERE = f'Cannot run program "{PACKED}": error=2'
 
-JOB = """\
-import json, os, platform, sys
-import pandas
-from pyspark.sql import SparkSession
-from pyspark.sql.functions import pandas_udf
-
-spark = SparkSession.builder.getOrCreate()
-
-@pandas_udf("string")
-def probe(values):
-    import json, os, platform, ssl, sys
-    import numpy, pandas, pyarrow
-    seen = {
-        "executable": sys.executable,
-        "directory": os.getcwd(),
-        "versions": {
-            "python": platform.python_version(),
-            "pandas": pandas.__version__,
-            "pyarrow": pyarrow.__version__,
-            "numpy": numpy.__version__,
-        },
-        "modules": [os.path.relpath(module.__file__) for module in (os, pandas, pyarrow, numpy)],
-        "variables": dict(os.environ),
-    }
-    return values.map(lambda _: json.dumps(seen))
-
-executors = [json.loads(row[0]) for row in spark.range(4).select(probe("id")).distinct().collect()]
-print(json.dumps({"driver": {"executable": sys.executable, "pandas": pandas.__version__}, "executors": executors}))
-"""
+SUBMIT = f"spark-submit --master {LOCAL_CLUSTER} \\\n"
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Desk:
-    """A person's directory with the environment's file and the job."""
-    desk = desk_at(tmp_path_factory.mktemp("spark") / "a desk", channel, cache_directory() / "envpack")
-    desk.write("spark-job.yml", ENVIRONMENT.format(minor=versions.dotted(versions.minor(channel.python))))
-    desk.write("job.py", JOB)
-    return desk
-
-
-def built_for(spark: str, desk: Desk, archive_format: str = "tar.gz") -> Any:
-    """Build the release, or find that it is there, and return what `--output json` says."""
-    return desk.build("spark-job.yml", "--format", archive_format, "--spark", spark, "--launcher", "standalone")
-
-
-def printed(desk: Desk, *arguments: str) -> str:
-    """Return what envpack prints, less its last line end, as a shell's `$(...)` does."""
-    ran = desk.run(*arguments)
-    assert ran.code == 0, ran.err
-    return ran.out.rstrip("\n")
-
-
-def answer_of(spark: Spark, command: str, desk: Desk) -> Any:
-    """Run a shell command that submits the job and return what the job printed."""
-    done = spark.shell(command, desk.home)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr[-20_000:]}"
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def check(answer: Any, built: Any) -> None:
+def check(desk: JobDesk, answer: Answer, built: Any) -> None:
     """Check that executors ran in the release and nowhere else, and that the driver did not."""
-    packed = {package["name"]: package["version"] for package in built["packages"]}
-    assert answer["executors"]
-    for executor in answer["executors"]:
-        assert executor["executable"].startswith(f"{executor['directory']}/environment/bin/python")
-        assert executor["versions"] == {name: packed[name] for name in ("python", "pandas", "pyarrow", "numpy")}
-        assert all(module.startswith("environment/lib/") for module in executor["modules"])
-        assert executor["variables"]["JOB_MODE"] == "it's:$HOME;fast"
-        certificates = built["settings"]["conf"].get("spark.executorEnv.SSL_CERT_FILE")
-        assert executor["variables"].get("SSL_CERT_FILE") == certificates
-    assert "/environment/" not in answer["driver"]["executable"]
-    assert answer["driver"]["pandas"] != packed["pandas"]
+    assert answer.executors
+    for process in answer.executors:
+        desk.check_inside(process, built)
+    check_outside(answer.driver, built)
+
+
+def failure(desk: JobDesk, spark: Spark, command: str) -> str:
+    """Submit the job, which must fail, and return what is said meanwhile."""
+    done = spark.shell(f"{command} \\\njob.py", desk.home)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+def settings(built: Any, *options: str) -> list[str]:
+    """Return the arguments that make envpack print the settings of a release for a standalone master."""
+    return ["settings", built["reference"], "--launcher", "standalone", *options]
 
 
 @pytest.mark.parametrize(
     ("version", "archive_format"), [(SPARK_3, "tar.gz"), (SPARK_4, "tar.gz"), (SPARK_4, "zip")]
 )
 def test_the_printed_text_pasted_into_a_shell_runs_the_job(
-    version: str, archive_format: str, desk: Desk, spark_of: Callable[[str], Spark]
+    version: str, archive_format: str, spark_job: JobDesk, spark_of: Callable[[str], Spark]
 ) -> None:
-    spark = spark_of(version)
-    built = built_for(version, desk, archive_format)
-    text = printed(desk, "settings", built["reference"], "--launcher", "standalone", "--spark", version)
-    command = f"spark-submit --master {LOCAL_CLUSTER} \\\n{text} \\\njob.py"
-    check(answer_of(spark, command, desk), built)
+    built = spark_job.build(version, "standalone", archive_format)
+    text = spark_job.printed(*settings(built, "--spark", version))
+    check(spark_job, spark_job.run(spark_of(version), f"{SUBMIT}{text}"), built)
 
 
 def test_one_line_in_a_command_substitution_runs_the_job_on_a_standalone_cluster(
-    desk: Desk, spark_of: Callable[[str], Spark], tmp_path: Path
+    spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
 ) -> None:
     spark = spark_of(SPARK_3)
-    built = built_for(SPARK_3, desk)
-    settings = desk.command("settings", built["reference"], "--launcher", "standalone", "--output", "oneline")
+    built = spark_job.build(SPARK_3, "standalone")
+    command = shlex.join(spark_job.desk.command(*settings(built, "--output", "oneline")))
     with spark.standalone(tmp_path) as master:
-        command = f"spark-submit --master {master} $({shlex.join(settings)}) job.py"
-        check(answer_of(spark, command, desk), built)
+        check(spark_job, spark_job.run(spark, f"spark-submit --master {master} $({command})"), built)
 
 
 def test_a_properties_file_runs_the_job_on_a_standalone_cluster(
-    desk: Desk, spark_of: Callable[[str], Spark], tmp_path: Path
+    spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
 ) -> None:
     spark = spark_of(SPARK_4)
-    built = built_for(SPARK_4, desk)
-    properties = desk.write(
-        "spark.conf", printed(desk, "settings", built["reference"], "--launcher", "standalone", "--output", "conf")
-    )
+    built = spark_job.build(SPARK_4, "standalone")
+    properties = spark_job.desk.write("spark.conf", spark_job.printed(*settings(built, "--output", "conf")))
     with spark.standalone(tmp_path) as master:
-        command = f"spark-submit --master {master} --properties-file {properties.name} job.py"
-        check(answer_of(spark, command, desk), built)
+        command = f"spark-submit --master {master} --properties-file {properties.name}"
+        check(spark_job, spark_job.run(spark, command), built)
 
 
-def test_the_environment_form_runs_the_job(desk: Desk, spark_of: Callable[[str], Spark]) -> None:
-    spark = spark_of(SPARK_3)
-    built = built_for(SPARK_3, desk)
+def test_the_environment_form_runs_the_job(spark_job: JobDesk, spark_of: Callable[[str], Spark]) -> None:
+    built = spark_job.build(SPARK_3, "standalone")
     (form,) = built["settings"]["alternatives"]
     conf = [word for name, value in form["conf"].items() for word in ("--conf", f"{name}={value}")]
-    words = ["spark-submit", "--master", LOCAL_CLUSTER, *form["arguments"], *conf, "job.py"]
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in form["env"].items())
-    check(answer_of(spark, f"{variables} {shlex.join(words)}", desk), built)
+    command = f"{variables} {SUBMIT}{shlex.join([*form['arguments'], *conf])}"
+    check(spark_job, spark_job.run(spark_of(SPARK_3), command), built)
+
+
+@both_sparks
+def test_exported_lines_run_a_program_that_no_spark_submit_starts(
+    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark]
+) -> None:
+    built = spark_job.build(version, "standalone")
+    lines = shlex.join(spark_job.desk.command(*settings(built, "--driver-python", "auto", "--output", "env")))
+    master = f'export PYSPARK_SUBMIT_ARGS="--master {LOCAL_CLUSTER} $PYSPARK_SUBMIT_ARGS"'
+    answer = spark_job.run(spark_of(version), f'eval "$({lines})"\n{master}\n"$PYSPARK_DRIVER_PYTHON"')
+    check(spark_job, answer, built)
+    assert answer.driver.variables["JOB_MODE"] == spark_job.mode
+
+
+def unpacked(desk: JobDesk, spark: Spark, built: Any, directory: Path) -> Any:
+    """Unpack a release as envpack says it for local mode, and return the settings for that."""
+    options = ("--launcher", "local", "--directory", str(directory), "--output", "json")
+    local = desk.desk.run("settings", built["reference"], *options).json()["settings"]
+    done = spark.shell("\n".join(["set -e", *local["prepare"]]), desk.home)
+    assert done.returncode == 0, done.stderr
+    return local
+
+
+@pytest.mark.parametrize(("version", "archive_format"), [(SPARK_3, "tar.gz"), (SPARK_4, "zip")])
+def test_local_mode_runs_driver_and_workers_where_the_archive_is_unpacked(
+    version: str, archive_format: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
+) -> None:
+    spark = spark_of(version)
+    built = spark_job.build(version, "standalone", archive_format)
+    directory = tmp_path / "a directory"
+    local = unpacked(spark_job, spark, built, directory)
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in local["env"].items())
+    answer = spark_job.run(spark, f"{variables} spark-submit --master 'local[2]' \\\n{local['text']}")
+    for process in (answer.driver, *answer.executors):
+        spark_job.check_inside(process, built, str(directory))
+
+
+def test_local_mode_is_said_with_the_commands_that_unpack(spark_job: JobDesk) -> None:
+    built = spark_job.build(SPARK_3, "standalone")
+    options = ("settings", built["reference"], "--launcher", "local", "--directory", "/opt/release")
+    local = spark_job.desk.run(*options, "--output", "json").json()["settings"]
+    printed = spark_job.desk.run(*options)
+    assert printed.out == local["text"] + "\n"
+    said = [line for line in printed.err.splitlines() if line.startswith("first: ")]
+    assert said == [f"first: {command}" for command in local["prepare"]]
+    assert said[0] == "first: mkdir -p /opt/release"
+
+
+def test_a_relative_path_does_not_work_in_local_mode(spark_job: JobDesk, spark_of: Callable[[str], Spark]) -> None:
+    text = spark_job.built_text(SPARK_3, "standalone")
+    assert NOT_THERE in failure(spark_job, spark_of(SPARK_3), f"spark-submit --master 'local[2]' \\\n{text}")
+
+
+def test_spark_4_plans_with_a_python_that_must_lie_where_one_submits(
+    spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
+) -> None:
+    spark = spark_of(SPARK_4)
+    built = spark_job.build(SPARK_4, "standalone")
+    (note,) = (note for note in built["settings"]["notes"] if "data sources" in note)
+    assert "unpack the archive to ./environment where you submit" in note
+    command = f"{SUBMIT}{built['settings']['text']}"
+    planned = plan(spark, command, tmp_path)
+    executors = f"{spark.home}/work/"
+    assert planned.function.worker.startswith(executors)
+    assert NOT_THERE in planned.data_source.error
+    assert NOT_THERE in planned.table_function.error
+    unpacked(spark_job, spark, built, tmp_path / "environment")
+    planned = plan(spark, command, tmp_path)
+    assert planned.function.worker.startswith(executors)
+    for pythons in (planned.data_source, planned.table_function):
+        assert pythons.planner == f"{tmp_path}/environment/bin/python"
+        assert pythons.worker.startswith(executors)
+        assert pythons.worker.endswith("/environment/bin/python")
+
+
+def test_a_zip_is_refused_for_spark_3_which_takes_away_its_permissions(
+    spark_job: JobDesk, spark_of: Callable[[str], Spark]
+) -> None:
+    built = spark_job.build(SPARK_4, "standalone", "zip")
+    refused = spark_job.desk.run(*settings(built, "--spark", SPARK_3))
+    assert refused.code == 2
+    assert "loses a zip's permissions" in refused.err
+    said = failure(spark_job, spark_of(SPARK_3), f"{SUBMIT}{built['settings']['text']}")
+    assert f'Cannot run program "{PACKED}": error=13, Permission denied' in said
+
+
+def test_a_variable_of_the_executors_selects_no_python(
+    spark_job: JobDesk, spark_of: Callable[[str], Spark]
+) -> None:
+    archives = shlex.join(spark_job.build(SPARK_3, "standalone")["settings"]["arguments"])
+    command = f"{SUBMIT}{archives} --conf spark.executorEnv.PYSPARK_PYTHON={PACKED}"
+    answer = spark_job.run(spark_of(SPARK_3), command)
+    assert answer.executors
+    assert answer.executors[0].executable == answer.driver.executable
+
+
+@pytest.mark.parametrize(
+    ("variables", "options"),
+    [
+        (f"PYSPARK_PYTHON={PACKED}", ""),
+        ("PYSPARK_DRIVER_PYTHON=python3", f"--conf spark.pyspark.python={PACKED}"),
+    ],
+)
+@both_sparks
+def test_a_driver_whose_python_is_not_named_in_the_same_way_as_the_workers_does_not_start(
+    version: str, variables: str, options: str, spark_job: JobDesk, spark_of: Callable[[str], Spark]
+) -> None:
+    assert NOT_THERE in failure(spark_job, spark_of(version), f"{variables} {SUBMIT}{options}")
