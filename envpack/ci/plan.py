@@ -160,7 +160,7 @@ def _check_names(items: Sequence[Item]) -> None:
     if twice:
         raise UsageError(
             "\n".join(twice),
-            hint="rename one, give an environment.yml a `name:`, or set `ci:` `names:` in envpack.yaml (FILE: NAME)",
+            hint="rename one, give an environment.yml a `name:`, or set `names:` under `ci:` in envpack.yaml",
         )
 
 
