@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from envpack.errors import Conflict, StoreRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from envpack.progress import Step
@@ -33,6 +33,20 @@ class Entry:
     """Bytes."""
     modified: float
     """When it was written, in seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Bytes of a file that an object of the store already has: `[offset, offset + size)` of the file."""
+
+    key: str
+    """The object, in the same store."""
+    start: int
+    """Where in the object they begin."""
+    offset: int
+    """Where in the file they begin."""
+    size: int
+    """How many they are."""
 
 
 class Store(Protocol):
@@ -61,12 +75,15 @@ class Store(Protocol):
         """Write a small object if it still has `version` (None: if there is none); say whether it was written."""
         ...
 
-    def upload(self, key: str, path: Path, sha256: str, step: Step) -> bool:
+    def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:
         """Write a file unless the key is taken; say whether it was written.
 
+        `held` says which of its bytes the store already has, for stores that can copy them where they lie. It is
+        advice: wrong or outdated, it costs time and never the object.
+
         The object appears whole or not at all, and its content is checked on the way. When the key is taken by
-        an object of another size or another known SHA-256, Conflict is raised. `step` is advanced by bytes; an
-        amount is negative where bytes must be sent again.
+        an object of another size or another known SHA-256, Conflict is raised. `step` is advanced by bytes, sent
+        or copied; an amount is negative where bytes must be sent again.
         """
         ...
 

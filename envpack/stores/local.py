@@ -17,9 +17,10 @@ from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageEr
 from envpack.stores.base import Entry, Object, another_content, damaged, missing, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from envpack.progress import Step
+    from envpack.stores.base import Held
 
 DRAFT = ".envpack-draft-"
 """How the names of unfinished files begin; no reader sees them."""
@@ -100,8 +101,8 @@ class LocalStore:
                 Path(draft.name).replace(path)
                 return True
 
-    def upload(self, key: str, path: Path, sha256: str, step: Step) -> bool:
-        """Write a file, checking its SHA-256 on the way."""
+    def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:  # noqa: ARG002
+        """Write a file, checking its SHA-256 on the way; `held` is not used: reading the file is as quick."""
         target = self._path(key)
         with path.open("rb") as source, _refusals(target):
             size = path.stat().st_size

@@ -34,11 +34,12 @@ from envpack.stores.s3_errors import (
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from envpack.progress import Step
     from envpack.s3options import S3Options
+    from envpack.stores.base import Held
 
 CONNECT_TIMEOUT = 5
 """Seconds; with three attempts an address where nobody is fails in well under 30 s."""
@@ -117,7 +118,7 @@ class S3Store:
         there = self._head(key)
         return there is not None and there["ETag"] == version and self._put(key, data, IfMatch=version)
 
-    def upload(self, key: str, path: Path, sha256: str, step: Step) -> bool:
+    def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:  # noqa: ARG002
         """Write a file, a larger one in parts that travel at once; any failure and Ctrl-C abort them."""
         size = path.stat().st_size
         if digest.of_file(path) != sha256:
