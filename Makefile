@@ -5,7 +5,7 @@ DEMO := .demo
 NAME := pandas-udf
 ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 
-.PHONY: demo test acceptance yarn lint clean
+.PHONY: demo test acceptance yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: .venv/envpack
@@ -30,6 +30,11 @@ acceptance: .venv/dev
 yarn: .venv/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -m yarn
 
+# One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
+BENCH ?= pack
+bench: .venv/bench
+	$(BIN)/python -m bench.$(BENCH)
+
 lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,4 +55,8 @@ clean:
 
 .venv/dev: .venv/envpack
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
+	touch $@
+
+.venv/bench: .venv/dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	touch $@

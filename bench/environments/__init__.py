@@ -1,0 +1,161 @@
+"""The environments that are measured, made by envpack's own steps: a starter channel, and wheels from an index."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rattler.index import index_fs
+from rattler.package_streaming import extract
+
+import envpack.channel
+from bench import places
+from bench.environments import absent
+from envpack import digest, requirements
+from envpack.archive import PACKER, compile_prefix
+from envpack.cache import Cache
+from envpack.channel import conda_file
+from envpack.lock import Lock, parse
+from envpack.prefix import Login, link_conda, link_wheels
+from envpack.progress import Lines
+from envpack.resolve.pypi import index_arguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIZES = ("small", "middle", "large")
+
+CHANGED = {"small": "requests==2.34.1", "middle": "scikit-learn==1.9.0", "large": "scikit-learn==1.9.0"}
+"""The one package that is replaced where one package changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A linked and compiled prefix, and what it was made from."""
+
+    name: str
+    requirements: Path
+    """With its lock beside it."""
+    prefix: Path
+    lock: Lock
+
+    @property
+    def packages(self) -> int:
+        """How many conda packages and wheels are in it."""
+        return len(self.lock.packages) + len(self.lock.wheels)
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of its files, and their bytes."""
+        sizes = [path.lstat().st_size for path in self.prefix.rglob("*") if not path.is_dir()]
+        return len(sizes), sum(sizes)
+
+
+def environment(name: str, *, change: str | None = None) -> Environment:
+    """Return one of `SIZES`, with one package replaced if `change` names another version of it."""
+    lines = (places.HERE / "environments" / f"{name}.txt").read_text("utf-8").splitlines()
+    if change:
+        project = change.partition("==")[0]
+        lines = [change if re.match(rf"{re.escape(project)}==", line) else line for line in lines]
+    return made(name, lines)
+
+
+def made(name: str, lines: list[str]) -> Environment:
+    """Return the environment of the lines of a requirements file, made unless it was kept from an earlier run."""
+    if any(line.startswith("torch==") for line in lines):
+        lines = [*lines, f"--find-links {absent.wheels()}"]
+    key = digest.of_json([name, lines, sys.version, PACKER])[:12]
+
+    def make(folder: Path) -> None:
+        file = folder / f"{name}.txt"
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+        run_envpack("lock", file)
+        _link(file)
+
+    folder = places.kept(f"{name}-{key}", make)
+    file = folder / f"{name}.txt"
+    return Environment(name=name, requirements=file, prefix=folder / "prefix", lock=_lock_of(file))
+
+
+@cache
+def channel() -> Path:
+    """Return a starter channel that holds the Python which runs the benchmarks, with its bytecode.
+
+    conda-forge's Python has it as well, and conda-pack packs the bytecode of a package's modules from nowhere else.
+    """
+    key = digest.of_json([sys.version, sys.base_prefix, PACKER])[:12]
+    return places.kept(f"channel-{key}", _make_channel) / "channel"
+
+
+def packages() -> Cache:
+    """Return envpack's cache that the environments are linked from."""
+    return Cache(places.home() / "envpack")
+
+
+def variables(cache: Path | None = None) -> dict[str, str]:
+    """Return a process's variables: this one's, less what steers envpack, and what these environments need."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENVPACK_", "AWS_"))}
+    return {
+        **kept,
+        "ENVPACK_CHANNELS": channel().as_uri(),
+        "ENVPACK_GLIBC": platform.libc_ver()[1],
+        "ENVPACK_PYTHON": "{}.{}".format(*sys.version_info[:2]),
+        "ENVPACK_CACHE_DIR": str(cache or packages().root),
+    }
+
+
+def run_envpack(*arguments: str | Path) -> str:
+    """Run the command line, which must succeed, untimed; return its standard output."""
+    command = [places.ENVPACK, *arguments]
+    return subprocess.run(command, env=variables(), check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _make_channel(folder: Path) -> None:
+    starter = envpack.channel.init(folder / "channel")
+    package = starter.directory / starter.platform / starter.packages[0]
+    root = folder / "python"
+    extract(package, root)
+    index, about = (json.loads((root / "info" / f"{name}.json").read_bytes()) for name in ("index", "about"))
+    shutil.rmtree(root / "info")
+    compile_prefix(root, python=root / "bin" / "python")
+    conda_file.write(root, package, index=index, about=about)
+    shutil.rmtree(root)
+    asyncio.run(index_fs(starter.directory, force=True))
+
+
+def _lock_of(file: Path) -> Lock:
+    path = file.with_name(f"{file.name}.lock")
+    return parse(path.read_text("utf-8"), str(path))
+
+
+def _link(file: Path) -> None:
+    lock, folder = _lock_of(file), file.parent
+    progress = Lines(lambda line: print(line, file=sys.stderr))
+    prefix = folder / "prefix"
+    prefix.mkdir()
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    link_conda(
+        lock.packages, prefix, platform=lock.target.platform, login=Login(), cache=packages(), progress=progress
+    )
+    link_wheels(
+        lock.wheels,
+        prefix,
+        python=prefix / "bin" / "python",
+        version=lock.python,
+        target=lock.target,
+        login=Login(index_arguments=tuple(index_arguments(requirements.read(file).indexes))),
+        cache=packages(),
+        scratch=scratch,
+        progress=progress,
+    )
+    compile_prefix(prefix, python=prefix / "bin" / "python", progress=progress)
+    shutil.rmtree(scratch)
