@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.git import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NO_COMMIT = re.compile(r"0*")
 """What CI systems say for a branch that is new."""
-
-_DEEPEN = (50, 500)
-"""How many commits to fetch at a time while a shallow clone does not reach the commit where a branch began."""
-
-_SECONDS = 120
 
 _TARGETS = {
     "CHANGE_TARGET": "Jenkins",
@@ -73,7 +68,7 @@ def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Ch
     branch, and a branch with its last successful build. What cannot be found out makes everything changed, and the
     base says why. Raises UsageError when `commit` is given and is none.
     """
-    repository = _Repository(directory)
+    repository = Repository(directory)
     root = repository.root()
     if root is None:
         if commit:
@@ -91,7 +86,7 @@ def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Ch
 
 def file_at(commit: str, path: Path) -> bytes | None:
     """Return what a file held at a commit, or None when it was not there."""
-    repository = _Repository(path.parent)
+    repository = Repository(path.parent)
     root = repository.root()
     if root is None:
         return None
@@ -101,59 +96,10 @@ def file_at(commit: str, path: Path) -> bytes | None:
 
 def head(directory: Path) -> str | None:
     """Return the commit that is checked out, or None outside a repository."""
-    return _Repository(directory).commit("HEAD")
+    return Repository(directory).commit("HEAD")
 
 
-class _Repository:
-    """The repository that a directory lies in, asked through the git command."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = ["git", "-C", str(self._directory), *arguments]
-        try:
-            return subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
-        except FileNotFoundError:
-            return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, b"", b"git did not answer")
-
-    def root(self) -> Path | None:
-        return Path(found) if (found := self._line("rev-parse", "--show-toplevel")) else None
-
-    def commit(self, name: str) -> str | None:
-        return self._line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-
-    def fetched(self, name: str) -> str | None:
-        """Return a commit, from the clone or from where it was cloned."""
-        if found := self.commit(name):
-            return found
-        self.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", name)
-        return self.commit(name) or (self.commit("FETCH_HEAD") if not _is_hash(name) else None)
-
-    def merge_base(self, tip: str) -> str | None:
-        """Return where HEAD left another branch; a shallow clone is deepened until it shows."""
-        if found := self._line("merge-base", tip, "HEAD"):
-            return found
-        for commits in _DEEPEN:
-            if self._line("rev-parse", "--is-shallow-repository") != "true":
-                break
-            if self.git("fetch", "--quiet", "--no-tags", f"--deepen={commits}", "origin").returncode:
-                break
-            if found := self._line("merge-base", tip, "HEAD"):
-                return found
-        return None
-
-    def is_ancestor(self, commit: str) -> bool:
-        return self.git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
-
-    def _line(self, *arguments: str) -> str | None:
-        answer = self.git(*arguments)
-        return answer.stdout.decode().strip() or None if answer.returncode == 0 else None
-
-
-def _of_the_system(repository: _Repository, environ: Mapping[str, str]) -> Base:
+def _of_the_system(repository: Repository, environ: Mapping[str, str]) -> Base:
     for variable, system in _TARGETS.items():
         if branch := environ.get(variable):
             return _of_a_pull_request(repository, branch, f"{system}'s {variable}")
@@ -174,7 +120,7 @@ def _befores(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "GitHub's event", str(before)
 
 
-def _of_a_pull_request(repository: _Repository, branch: str, said: str) -> Base:
+def _of_a_pull_request(repository: Repository, branch: str, said: str) -> Base:
     tip = repository.commit(f"origin/{branch}") or repository.fetched(branch)
     if tip is None:
         return Base(commit=None, why=f"{said} names {branch}, which cannot be fetched")
@@ -183,7 +129,7 @@ def _of_a_pull_request(repository: _Repository, branch: str, said: str) -> Base:
     return Base(commit=tip, why=f"{tip[:10]}, the tip of {branch} ({said}); where this left it is not in the clone")
 
 
-def _of_the_build_before(repository: _Repository, commit: str, said: str) -> Base:
+def _of_the_build_before(repository: Repository, commit: str, said: str) -> Base:
     found = repository.fetched(commit)
     if found is None:
         return Base(commit=None, why=f"{said} names {commit[:10]}, which is in no branch any more")
@@ -191,7 +137,7 @@ def _of_the_build_before(repository: _Repository, commit: str, said: str) -> Bas
     return Base(commit=found, why=f"{found[:10]} ({said}{moved})")
 
 
-def _changes(repository: _Repository, root: Path, base: Base) -> Changes:
+def _changes(repository: Repository, root: Path, base: Base) -> Changes:
     answer = repository.git("diff", "--name-status", "-z", "--find-renames", str(base.commit), "--", ":/")
     if answer.returncode:
         return Changes(base=Base(commit=None, why=f"git diff failed: {answer.stderr.decode().strip()}"), paths=None)
@@ -215,7 +161,3 @@ def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
     for status in fields:
         if status:
             yield status[0], [next(fields) for _ in range(2 if status[0] in "RC" else 1)]
-
-
-def _is_hash(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{7,64}", name) is not None

@@ -37,6 +37,28 @@ class PackedPackage:
     size: int | None = None
     """Bytes of the downloaded package."""
     license: str | None = None
+    requires: tuple[str, ...] | None = None
+    """Names of the packages beside it that it needs, sorted; None where that was not recorded."""
+    unpacked_size: int | None = None
+    """Bytes of its files in the archive, bytecode included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Who made a release, and from which state of the requirements file. It is no part of the archive."""
+
+    by: str
+    """A user's name, or the CI system with its job: `Jenkins team/envs #12`."""
+    job: str | None = None
+    """The CI job's address."""
+    repository: str | None = None
+    """Where the requirements file's git repository comes from, without credentials."""
+    commit: str | None = None
+    """The commit that was checked out."""
+    file: str | None = None
+    """The requirements file's path in the repository."""
+    modified: bool = False
+    """Whether the file differed from the commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +103,8 @@ class Manifest:
     """How it was verified: `run` (its Python ran), `inspected` (another platform's, read only) or `no`."""
     warnings: tuple[str, ...] = ()
     """What the build warned about."""
+    provenance: Provenance | None = None
+    """Who built it, and from what; None in manifests of before this was kept."""
 
     @property
     def digest(self) -> str:
@@ -106,7 +130,11 @@ class Manifest:
         """Return the manifest as JSON values (schema: docs/manifest.schema.json)."""
         value = asdict(self)
         value["target"] = self.target.to_json()
-        value["packages"] = [{k: v for k, v in p.items() if v is not None} for p in value["packages"]]
+        value["packages"] = [_known_values(package) for package in value["packages"]]
+        if self.provenance:
+            value["provenance"] = _known_values(value["provenance"])
+        else:
+            del value["provenance"]
         return {"schema": SCHEMA, **value}
 
     def dumps(self) -> bytes:
@@ -127,7 +155,7 @@ class Manifest:
                 archive=_known(ArchiveFacts, value["archive"]),
                 python=value["python"],
                 target=Target.from_json(value["target"]),
-                packages=tuple(_known(PackedPackage, package) for package in value["packages"]),
+                packages=tuple(_package(package) for package in value["packages"]),
                 requested=tuple(value.get("requested", ())),
                 variables=dict(value.get("variables", {})),
                 input_digest=value.get("input_digest", ""),
@@ -135,6 +163,7 @@ class Manifest:
                 envpack=value.get("envpack", ""),
                 verified=value.get("verified", ""),
                 warnings=tuple(value.get("warnings", ())),
+                provenance=_known(Provenance, value["provenance"]) if value.get("provenance") else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{where} is not a manifest: {error!r}", hint="was it edited by hand?") from error
@@ -162,6 +191,18 @@ def packages_of(lock: Lock) -> tuple[PackedPackage, ...]:
         for w in lock.wheels
     )
     return tuple(sorted([*conda, *wheels], key=lambda package: (package.name, package.source)))
+
+
+def _package(value: dict[str, Any]) -> PackedPackage:
+    requires = value.get("requires")
+    return cast(
+        "PackedPackage",
+        _known(PackedPackage, value if requires is None else {**value, "requires": tuple(requires)}),
+    )
+
+
+def _known_values(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in value.items() if each is not None}
 
 
 def _known(kind: type[Any], value: dict[str, Any]) -> Any:  # noqa: ANN401 - the type that was asked for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, cast
 from envpack import digest, releases, requirements
 from envpack.archive import PACKER
 from envpack.cache import Cache
+from envpack.dependencies import with_requires
 from envpack.errors import BadRequirements, Problem, Unsatisfiable, UsageError
 from envpack.lock import Lock, dump, parse
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
 from envpack.progress import SILENT, Progress
+from envpack.provenance import provenance_of
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.results import Built, Locked
@@ -371,8 +374,10 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
         with watch.time("verify"):
             verified = _verify(packed, job.lock, prefix, activated.variables, site)
             warnings += verified.notes
+    sketch = job.sketch()
+    asked = job.request.requirements
     manifest = replace(
-        job.sketch(),
+        sketch,
         archive=ArchiveFacts(
             file=releases.archive_file(job.name, packed.sha256, packed.format),
             format=packed.format,
@@ -385,6 +390,14 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
         created=releases.now(),
         verified=verified.how if verified else "no",
         warnings=warnings,
+        packages=with_requires(
+            sketch.packages,
+            job.lock,
+            prefix,
+            extras={line.name: line.extras for line in asked.pypi},
+            project=job.request.names.project,
+        ),
+        provenance=provenance_of(asked.path, os.environ),
     )
     with watch.time("publish"):
         release, written = releases.publish(
