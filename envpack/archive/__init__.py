@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from envpack.archive.bytecode import compile_prefix
-from envpack.archive.packing import PACKER, Packed, pack
+from envpack.archive.bytecode import Compiler, compile_prefix
+from envpack.archive.packer import PACKER
+from envpack.archive.packing import Packed, assemble, pack
+from envpack.archive.pieces import Kept, Pieces
 
-__all__ = ["PACKER", "Packed", "compile_prefix", "pack"]
+__all__ = ["PACKER", "Compiler", "Kept", "Packed", "Pieces", "assemble", "compile_prefix", "pack"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, STDOUT
@@ -16,7 +17,7 @@ from envpack.errors import PackingFailed
 from envpack.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from envpack.progress import Progress, Step
 
@@ -30,8 +31,24 @@ _SCRIPT = Path(__file__).with_name("compile_share.py")
 _OPTIONS = ("-S", "-s", "-B", "-X", "utf8", "-W", "ignore")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compiler:
+    """Makes the bytecode of an environment while it is packed, of those modules that no kept piece has."""
+
+    python: Path
+    """An interpreter of the very version that will run the bytecode."""
+    into: Path
+    """Where the pyc files go, in the prefix's layout: the prefix itself, or an empty directory."""
+
+
 def compile_prefix(
-    prefix: Path, *, python: Path, into: Path | None = None, workers: int | None = None, progress: Progress = SILENT
+    prefix: Path,
+    *,
+    python: Path,
+    into: Path | None = None,
+    without: Collection[str] = (),
+    workers: int | None = None,
+    progress: Progress = SILENT,
 ) -> int:
     """Compile every module below `lib/pythonX.Y` of `prefix` and return how many pyc files were written.
 
@@ -39,7 +56,8 @@ def compile_prefix(
     prefix, one of this machine. The pyc files go below `into`, which gets the prefix's layout (default: into the
     prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked against
     their source (PEP 552), and hold no path and no time of this machine. Modules that are no valid Python, such as
-    templates, are passed over. `workers` is the number of processes (default: one for each core).
+    templates, are passed over, and so are those in `without`, by path from the prefix. `workers` is the number of
+    processes (default: one for each core).
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
@@ -47,6 +65,8 @@ def compile_prefix(
     places = [str(prefix), str(into or prefix)]
     with ExitStack() as stack, progress.step("compile") as step:
         processes = [stack.enter_context(_compiler(python, *places, str(n), str(shares))) for n in range(shares)]
+        for process in processes:
+            _tell(process, without)
         total = sum([_modules(process) for process in processes])
         step.total(total)
         pool = stack.enter_context(ThreadPoolExecutor(shares))
@@ -64,7 +84,14 @@ def _compiler(python: Path, *arguments: str) -> Iterator[_Process]:
     environment = {"PYTHONHASHSEED": "0"}
     try:
         process = subprocess.Popen(
-            command, env=environment, stdout=PIPE, stderr=STDOUT, text=True, encoding="utf-8"
+            command,
+            env=environment,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
         )
     except OSError as error:
         raise PackingFailed(
@@ -76,6 +103,13 @@ def _compiler(python: Path, *arguments: str) -> Iterator[_Process]:
             yield process
         finally:
             process.kill()
+
+
+def _tell(process: _Process, without: Collection[str]) -> None:
+    """Say which modules a process is to pass over; one that has died says why when it is asked."""
+    assert process.stdin is not None  # noqa: S101 - for the type checker: it was opened as a pipe
+    with suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write("\0".join(sorted(without)))
 
 
 def _modules(process: _Process) -> int:

@@ -1,7 +1,8 @@
 """Compile a share of a prefix's modules; the environment's own Python runs this, so it imports nothing of ours.
 
 Arguments: the prefix, the directory that receives the bytecode, the number of this share and the number of shares.
-Says how many modules the share has, then one line for each: 1 if it was compiled, 0 if it is not Python.
+Standard input has the modules to pass over, by path from the prefix, with NULs between them. Says how many
+modules the share has, then one line for each: 1 if it was compiled, 0 if it is not Python.
 
 Runs on Python 3.8 and newer.
 """
@@ -73,14 +74,14 @@ class Canon:
         return new
 
 
-def modules(prefix: Path) -> list[str]:
+def modules(prefix: Path, without: set[str]) -> list[str]:
     """Return the modules below the library, by path from the prefix, the largest first."""
     found = []
     for folder, folders, files in os.walk(prefix / LIBRARY):
         folders[:] = [name for name in folders if name != "__pycache__"]
         paths = [Path(folder, name) for name in files if name.endswith(".py")]
         found += [(-path.stat().st_size, str(path.relative_to(prefix))) for path in paths if path.is_file()]
-    return [path for _, path in sorted(found)]
+    return [path for _, path in sorted(found) if path not in without]
 
 
 def compiled(source: bytes, path: str) -> bytes:
@@ -110,7 +111,8 @@ def compile_module(prefix: Path, into: Path, path: str) -> bool:
 
 def main(prefix: Path, into: Path, share: int, shares: int) -> None:
     """Compile every `shares`-th module, counted from `share`."""
-    paths = modules(prefix)[share::shares]
+    without = set(os.fsdecode(sys.stdin.buffer.read()).split("\0"))
+    paths = modules(prefix, without)[share::shares]
     sys.stdout.write(f"{len(paths)}\n")
     for path in paths:
         sys.stdout.flush()

@@ -11,11 +11,13 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from envpack.errors import PackingFailed
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _MOST = 4
@@ -30,19 +32,25 @@ class Installed:
     """Name and version, and that it is a wheel if it is one."""
     project: str
     """The normalised name."""
+    owner: str
+    """What it is called among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
     files: dict[str, str]
     """SHA-256 in hex by path from the prefix; empty where it is not known."""
+    record: str = ""
+    """The path of a conda package's record; a wheel's is one of its files."""
 
 
-def conda_packages(records: Sequence[dict[str, Any]]) -> list[Installed]:
-    """Return what conda put into a prefix."""
+def conda_packages(records: Mapping[str, dict[str, Any]]) -> list[Installed]:
+    """Return what conda put into a prefix; `records` are the packages' own, by path."""
     return [
         Installed(
             name=f"{record['name']} {record['version']}",
-            project=_normalised(record["name"]),
+            project=canonicalize_name(record["name"]),
+            owner=f"conda/{record['name']}",
             files=_files(record),
+            record=path,
         )
-        for record in records
+        for path, record in records.items()
     ]
 
 
@@ -136,7 +144,8 @@ def _wheel(record: Path, prefix: Path) -> Installed:
     files = {posixpath.normpath(posixpath.join(folder, row[0])): _hex_digest(row[1]) for row in rows}
     return Installed(
         name=f"the wheel {project} {version}",
-        project=_normalised(project),
+        project=canonicalize_name(project),
+        owner=f"pypi/{canonicalize_name(project)}",
         files={path: digest for path, digest in files.items() if not path.startswith("../")},
     )
 
@@ -159,10 +168,6 @@ def _files(record: dict[str, Any]) -> dict[str, str]:
 
 def _is_bytecode(path: str) -> bool:
     return path.endswith(".pyc")
-
-
-def _normalised(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Deflate bytes in blocks on several threads; how many threads never shows in the result.
 
-Every block is deflated by a stream of its own that knows the 32 KiB before it, as pigz does, so the pieces join to
-one deflate stream. The compressor is zlib-ng, whose output is the same on every processor since 2.2
+Every block is deflated by a stream of its own that knows the 32 KiB before it, as pigz does, so the blocks join to
+one deflate stream. So do runs of blocks that know nothing of each other, as long as only the last one ends the
+stream. The compressor is zlib-ng, whose output is the same on every processor since 2.2
 (https://github.com/zlib-ng/zlib-ng/pull/1681); ISA-L's differs with the instruction set it finds. A stream is used
 once, because one that is used again may remember (https://github.com/zlib-ng/zlib-ng/issues/2100), which is why
 this is not `gzip_ng_threaded` of the same library.
@@ -34,18 +35,20 @@ VERSION = str(zlib_ng.ZLIBNG_RUNTIME_VERSION)
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of a stream."""
+    """A part of a run of bytes."""
 
     data: bytes
     before: bytes
-    """The last bytes of the stream before this piece, at most `WINDOW`."""
+    """The last bytes of the run before this block, at most `WINDOW`."""
     last: bool
-    """Whether the stream ends with this piece."""
+    """Whether the run ends with this block."""
+    ends_stream: bool
+    """Whether the deflate stream ends with it too; otherwise another run can follow."""
 
 
 @dataclass(frozen=True)
 class Deflated:
-    """A deflated piece."""
+    """A deflated block."""
 
     data: bytes
     size: int
@@ -55,8 +58,8 @@ class Deflated:
     last: bool
 
 
-def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
-    """Cut a stream into blocks of equal size, the last one excepted; an empty stream is one empty block."""
+def blocks(chunks: Iterable[bytes], *, ends_stream: bool) -> Iterator[Block]:
+    """Cut a run of bytes into blocks of equal size, the last one excepted; an empty run is one empty block."""
     waiting: list[bytes] = []
     size = 0
     before = b""
@@ -68,11 +71,11 @@ def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
             whole = (size - 1) // BLOCK * BLOCK
             for start in range(0, whole, BLOCK):
                 block = data[start : start + BLOCK]
-                yield Block(block, before, last=False)
+                yield Block(block, before, last=False, ends_stream=False)
                 before = block[-WINDOW:]
             waiting = [data[whole:]]
             size -= whole
-    yield Block(b"".join(waiting), before, last=True)
+    yield Block(b"".join(waiting), before, last=True, ends_stream=ends_stream)
 
 
 def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:
@@ -81,7 +84,7 @@ def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[D
     with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
         try:
             for block in stream:
-                waiting.append(pool.submit(_deflate, block, level))
+                waiting.append(pool.submit(deflate, block, level))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -90,14 +93,15 @@ def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[D
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def combine(crc: int, piece: Deflated) -> int:
-    """Return the CRC-32 of a stream of which `crc` is known and that `piece` continues."""
-    return int(zlib_ng.crc32_combine(crc, piece.crc, piece.size))
+def combine(crc: int, following: int, size: int) -> int:
+    """Return the CRC-32 of bytes with the CRC-32 `crc`, followed by `size` bytes with the CRC-32 `following`."""
+    return int(zlib_ng.crc32_combine(crc, following, size))
 
 
-def _deflate(block: Block, level: int) -> Deflated:
+def deflate(block: Block, level: int) -> Deflated:
+    """Deflate one block."""
     stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS, zdict=block.before)
-    # A sync flush ends the piece on a byte, so that the next one can follow.
-    ending = zlib_ng.Z_FINISH if block.last else zlib_ng.Z_SYNC_FLUSH
+    # A sync flush ends the block on a byte, so that the next one can follow.
+    ending = zlib_ng.Z_FINISH if block.ends_stream else zlib_ng.Z_SYNC_FLUSH
     data = stream.compress(block.data) + stream.flush(ending)
     return Deflated(data, len(block.data), zlib_ng.crc32(block.data), block.last)

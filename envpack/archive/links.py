@@ -4,62 +4,69 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from envpack.archive.members import Member
-    from envpack.progress import Progress
+    from envpack.archive.members import Kind, Member
 
 _MOST = 40
 """How many links may stand behind one another, as on Linux."""
 
 
-def check(members: Sequence[Member]) -> None:
+class Placed(Protocol):
+    """A member, or what is known of one."""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """File, link or directory."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """What a link says."""
+        ...
+
+
+M = TypeVar("M", bound=Placed)
+
+
+def check(members: Iterable[Placed]) -> None:
     """See that every link stays inside the archive, whatever links are on its way; it need not lead to anything.
 
     Raises PackingFailed naming the first that does not.
     """
-    tree = _Tree(members)
-    for member in members:
-        if member.kind == "link":
-            tree.resolve(member)
+    tree = Tree(members)
+    for link in tree.links:
+        tree.resolve(link)
 
 
-def followed(members: Sequence[Member], progress: Progress) -> list[Member]:
-    """Return the members with copies in place of the links, for a format that has none.
-
-    A link to a directory becomes a copy of the directory. Links that lead to nothing are left out, with a warning.
-    Raises PackingFailed for a link that leaves the archive and for one to a directory around it.
-    """
-    tree = _Tree(members)
-    copies: list[Member] = []
-    for member in members:
-        if member.kind != "link":
-            copies.append(member)
-        elif tree.target(member) is None:
-            progress.warn(f"{member.path} is left out: it links to {member.link}, which is not there")
-        else:
-            copies += tree.copies(member, member.path, ())
-    return copies
-
-
-class _Tree:
+class Tree(Generic[M]):
     """The members of an archive, as a file system has them."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Iterable[M]) -> None:
         self._members = {member.path: member for member in members}
-        self._inside: dict[str, list[Member]] = {}
-        for member in members:
+        self._inside: dict[str, list[M]] = {}
+        for member in self._members.values():
             self._inside.setdefault(posixpath.dirname(member.path), []).append(member)
 
-    def resolve(self, link: Member) -> str:
+    @property
+    def links(self) -> list[M]:
+        """The links among the members."""
+        return [member for member in self._members.values() if member.kind == "link"]
+
+    def resolve(self, link: Placed) -> str:
         """Return the path that a link leads to through all links on its way; "" is the archive's root."""
         here = link.path.split("/")[:-1]
-        ahead = self._steps(link, link)
+        ahead = _steps(link, link)
         links = 0
         while ahead:
             step = ahead.pop()
@@ -75,38 +82,51 @@ class _Tree:
                 links += 1
                 if links > _MOST:
                     raise PackingFailed(f"{link.path} is a link that leads in a circle", hint="remove it")
-                ahead += self._steps(found, link)
+                ahead += _steps(found, link)
         return "/".join(here)
 
-    def target(self, link: Member) -> Member | None:
+    def target(self, link: Placed) -> M | None:
         """Return what a link leads to, if it is there."""
         path = self.resolve(link)
         if not path:
             raise _contains_itself(link.path)
         return self._members.get(path)
 
-    def copies(self, member: Member, path: str, within: tuple[str, ...]) -> Iterator[Member]:
-        """Yield what stands at `path` instead of `member`; `within` are the directories that are being copied."""
-        target = self.target(member) if member.kind == "link" else member
-        if target is None:
-            return
-        yield replace(target, path=path)
-        if target.kind == "directory":
-            if target.path in within or f"{path}/".startswith(f"{target.path}/"):
-                raise _contains_itself(path)
-            for child in self._inside.get(target.path, ()):
-                name = posixpath.basename(child.path)
-                yield from self.copies(child, posixpath.join(path, name), (*within, target.path))
-
-    @staticmethod
-    def _steps(link: Member, first: Member) -> list[str]:
-        """Return the steps of a link's way, the first one last."""
-        if link.link.startswith("/"):
-            raise _leaves(first)
-        return link.link.split("/")[::-1]
+    def inside(self, path: str) -> list[M]:
+        """Return what stands directly in a directory."""
+        return self._inside.get(path, [])
 
 
-def _leaves(link: Member) -> PackingFailed:
+def copies(tree: Tree[Member], link: Member) -> Iterator[Member]:
+    """Yield what stands in place of a link where a format has none: a copy of the file or of the directory.
+
+    Raises PackingFailed for a link that leaves the archive and for one to a directory around it.
+    """
+    yield from _copies(tree, link, link.path, ())
+
+
+def _copies(tree: Tree[Member], member: Member, path: str, within: tuple[str, ...]) -> Iterator[Member]:
+    """Yield what stands at `path` instead of `member`; `within` are the directories that are being copied."""
+    target = tree.target(member) if member.kind == "link" else member
+    if target is None:
+        return
+    yield replace(target, path=path)
+    if target.kind == "directory":
+        if target.path in within or f"{path}/".startswith(f"{target.path}/"):
+            raise _contains_itself(path)
+        for child in tree.inside(target.path):
+            name = posixpath.basename(child.path)
+            yield from _copies(tree, child, posixpath.join(path, name), (*within, target.path))
+
+
+def _steps(link: Placed, first: Placed) -> list[str]:
+    """Return the steps of a link's way, the first one last."""
+    if link.link.startswith("/"):
+        raise _leaves(first)
+    return link.link.split("/")[::-1]
+
+
+def _leaves(link: Placed) -> PackingFailed:
     return PackingFailed(
         f"{link.path} is a link to {link.link}, which is outside the environment",
         hint="put the file itself in its place, or remove the link",

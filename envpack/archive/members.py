@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TIME = 315532800
 """Every member's modification time: 1980-01-01 00:00 UTC, the first a zip can hold, in seconds since 1970."""
 
+Kind = Literal["file", "link", "directory"]
+
 CHUNK = 1 << 20
 """How many bytes of a file are read at once."""
+
+
+class Entry(NamedTuple):
+    """A member as it stands in a piece."""
+
+    path: str
+    kind: Kind
+    size: int
+    """Bytes of a file."""
+    link: str
+    """What a link says."""
+    executable: bool
+    crc: int = 0
+    """CRC-32 of a file's content; of a zip's members only."""
+    deflated: int = 0
+    """Bytes of the content when deflated; of a zip's members only."""
+    offset: int = 0
+    """Where its header starts in the piece; of a zip's members only."""
 
 
 class Sink(Protocol):
@@ -32,7 +51,7 @@ class Member:
 
     path: str
     """Where it is in the archive, with slashes, not starting with one."""
-    kind: Literal["file", "link", "directory"] = "file"
+    kind: Kind = "file"
     executable: bool = False
     size: int = 0
     """Bytes of a file."""
@@ -48,9 +67,11 @@ class Member:
     @property
     def mode(self) -> int:
         """Permissions that let any user read and run what root unpacked."""
-        if self.kind == "link":
-            return 0o777
-        return 0o755 if self.executable or self.kind == "directory" else 0o644
+        return mode_of(self.kind, executable=self.executable)
+
+    def entry(self) -> Entry:
+        """Return the member as a piece remembers it."""
+        return Entry(self.path, self.kind, self.size, self.link, self.executable)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content of a file.
@@ -78,6 +99,13 @@ class Member:
                     yield chunk
 
 
+def mode_of(kind: Kind, *, executable: bool) -> int:
+    """Return the permissions of a member."""
+    if kind == "link":
+        return 0o777
+    return 0o755 if executable or kind == "directory" else 0o644
+
+
 def file(path: str, data: bytes, *, executable: bool = False) -> Member:
     """Return a member with the given content."""
     return Member(path=path, data=data, size=len(data), executable=executable)
@@ -86,15 +114,3 @@ def file(path: str, data: bytes, *, executable: bool = False) -> Member:
 def with_data(member: Member, data: bytes) -> Member:
     """Return the member with another content."""
     return replace(member, data=data, size=len(data))
-
-
-def arrange(members: Iterable[Member]) -> list[Member]:
-    """Return the members by path, with every directory above them; of equal paths the last one stays.
-
-    A directory comes before what is in it.
-    """
-    by_path = {member.path: member for member in members}
-    for path in list(by_path):
-        while (path := posixpath.dirname(path)) and path not in by_path:
-            by_path[path] = Member(path=path, kind="directory")
-    return [by_path[path] for path in sorted(by_path)]

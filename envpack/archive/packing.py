@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from envpack.archive import links, targz, zip  # noqa: A004 - the format's name
+from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
 from envpack.archive.cores import cores
 from envpack.archive.deflate import LEVEL
-from envpack.archive.deflate import VERSION as DEFLATE_VERSION
+from envpack.archive.pieces import Gone, Piece
 from envpack.errors import PackingFailed
 from envpack.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from envpack.archive.bytecode import Compiler
+    from envpack.archive.parts import Part
+    from envpack.archive.pieces import Kept, Pieces
+    from envpack.archive.plan import Sources
     from envpack.manifest import Format
     from envpack.progress import Progress
 
-PACKER = f"1/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
-"""What writes the bytes: the same prefix gives the same bytes as long as this is the same.
-
-The number is ours: raise it with every change of what `pack` or `compile_prefix` write. Part of the input digest.
-"""
-
 _MOST_THREADS = 16
 """More would wait for the one that reads, and each keeps a few blocks in memory."""
+
+_TRIES = 3
+"""How often kept pieces may vanish while an archive is made of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Packed:
     """Bytes of all files when unpacked."""
     members: int
     """How many files, links and directories it holds."""
+    pieces: tuple[Laid, ...] = ()
+    """What it is made of, in order."""
 
 
 def pack(
@@ -59,67 +61,105 @@ def pack(
     level: int = LEVEL,
     threads: int | None = None,
     bytecode: Path | None = None,
+    compiler: Compiler | None = None,
+    kept: Kept | None = None,
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
 
     The bytes depend on the content of the prefix, on `format` and on `level` (1 to 9), and on nothing else: not on
-    where the prefix is, who packs it, when, or with how many `threads` (default: one for each core). Memory does
-    not grow with the prefix. Bytecode is taken only where it is the same everywhere, as `compile_prefix` writes it,
-    from the directory `bytecode` or else from the prefix; other pyc files stay behind.
+    where the prefix is, who packs it, when, with how many `threads` (default: one for each core), or on which
+    pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
+    everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
+    files stay behind. A `compiler` makes it first, where it puts it.
 
     Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
     editable packages that lead out of it), and when `out` cannot be written.
     """
-    from envpack.archive.selection import select  # noqa: PLC0415 - conda_pack takes 0.1 s to import
-
     # Not resolve(): the files name the prefix as it was called when it was made.
     prefix, out = Path(os.path.abspath(prefix)), Path(os.path.abspath(out))  # noqa: PTH100
-    with progress.step("pack", unit="bytes") as step, _explained(out), _whole(out) as file:
-        members = select(prefix, bytecode=bytecode, progress=progress)
-        links.check(members)
-        if format == "zip":
-            members = links.followed(members, progress)
-        size = sum([member.size for member in members])
-        step.total(size)
-        threads = threads or min(cores(), _MOST_THREADS)
-        if format == "zip":
-            zip.write(members, file, level=level, threads=threads, scratch=out.parent, step=step)
-        else:
-            targz.write(members, file, level=level, threads=threads, step=step)
-        step.note(f"packed to {file.size / 1e6:,.1f} MB, {len(members):,} members")
+    manner = Manner(format=format, level=level, threads=threads or min(cores(), _MOST_THREADS), scratch=out.parent)
+    # conda_pack takes 0.1 s to import.
+    from envpack.archive.plan import Sources  # noqa: PLC0415
+    from envpack.archive.selection import read  # noqa: PLC0415
+
+    with _explained(out):
+        bytecode = (compiler.into if compiler else bytecode) or prefix
+        sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept)
+        for _ in range(_TRIES - 1):
+            try:
+                return _pack(sources, out, manner, progress)
+            except Gone:
+                continue
+        return _pack(sources, out, manner, progress)
+
+
+def assemble(
+    keys: Sequence[str], pieces: Pieces, out: Path, *, format: Format = "tar.gz", progress: Progress = SILENT
+) -> Packed | None:
+    """Write the archive of the kept pieces with these keys, in their order; None if one of them is not there.
+
+    Raises PackingFailed when `out` cannot be written.
+    """
+    with _explained(out), progress.step("pack", unit="bytes") as step:
+        found = pieces.find(keys)
+        if len(found) < len(set(keys)):
+            return None
+        manner = Manner(format=format, level=LEVEL, threads=1, scratch=out.parent)
+        parts = [found[key] for key in keys]
+        step.total(sum(entry.size for part in parts for entry in part.facts.entries))
+        try:
+            with _whole(out) as file:
+                laid = compose(parts, file, manner=manner, keep=None, step=step)
+        except Gone:
+            return None
+        step.note(f"packed to {file.size / 1e6:,.1f} MB, all packed before")
+        return _packed(out, manner, file, laid)
+
+
+def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Packed:
+    from envpack.archive.plan import key_of, plan  # noqa: PLC0415
+
+    kept = sources.kept
+    keep = Keep(pieces=kept.pieces, key_of=partial(key_of, sources=sources, manner=manner)) if kept else None
+    parts = plan(sources, manner, progress)
+    with progress.step("pack", unit="bytes") as step, _whole(out) as file:
+        step.total(sum(_unpacked(part) for part in parts))
+        laid = compose(parts, file, manner=manner, keep=keep, step=step)
+        reused = sum(isinstance(part, Piece) for part in parts)
+        again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
+        members = sum([len(piece.facts.entries) for piece in laid])
+        step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
+    if kept:
+        kept.pieces.shrink()
+    return _packed(out, manner, file, laid)
+
+
+def _unpacked(part: Part | Piece) -> int:
+    members = part.facts.entries if isinstance(part, Piece) else part.members
+    return sum([member.size for member in members])
+
+
+def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> Packed:
+    entries = [entry for piece in laid for entry in piece.facts.entries]
     return Packed(
         path=out,
-        format=format,
+        format=manner.format,
         size=file.size,
-        sha256=file.digest.hexdigest(),
-        unpacked_size=size,
-        members=len(members),
+        sha256=file.hexdigest(),
+        unpacked_size=sum([entry.size for entry in entries]),
+        members=len(entries),
+        pieces=tuple(laid),
     )
 
 
-class _Hashed:
-    """Writes to a file and digests what it writes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        """Write all of `data`."""
-        self._file.write(data)
-        self.digest.update(data)
-        self.size += len(data)
-
-
 @contextmanager
-def _whole(path: Path) -> Iterator[_Hashed]:
+def _whole(path: Path) -> Iterator[Digested]:
     """Open a file that appears under its name when it is complete, or not at all."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("xb") as file:
-            yield _Hashed(file)
+        with partial.open("xb") as file, Digested(file).running() as digested:
+            yield digested
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

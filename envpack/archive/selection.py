@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,14 +27,17 @@ from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, Fi
 from conda_pack.prefixes import replace_prefix
 
 from envpack.archive import consistency, metadata, prefixes
-from envpack.archive.members import Member, arrange, with_data
+from envpack.archive.members import Member, with_data
 from envpack.archive.members import file as member_of
+from envpack.archive.ownership import module_of, owners_of
+from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from envpack.archive.ownership import Owners
     from envpack.progress import Progress
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
@@ -46,23 +50,75 @@ _UNCHECKED = (1).to_bytes(4, "little")
 """The flags of a pyc that holds no time and is not compared with its source (PEP 552)."""
 
 
-def select(prefix: Path, *, bytecode: Path | None, progress: Progress) -> list[Member]:
-    """Return the members of the archive of a prefix, in their order.
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a prefix says it holds."""
 
-    `bytecode` is a directory in the prefix's layout that holds pyc files; by default the prefix's own are taken.
-    Raises PackingFailed when the prefix is none, is not consistent or leads out of itself.
+    prefix: Path
+    records: dict[str, dict[str, Any]]
+    """The conda packages' own records, by path."""
+    packages: tuple[consistency.Installed, ...]
+    """Conda packages, then wheels."""
+
+    @cached_property
+    def owners(self) -> Owners:
+        """Who brought which file."""
+        return owners_of(self.packages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """Members for an archive."""
+
+    members: list[Member]
+    rewritten: list[Rewritten]
+    """What `conda-unpack` would do to them."""
+    marked: list[str]
+    """Paths of files that name the prefix and cannot be freed from it."""
+
+
+def read(prefix: Path) -> Content:
+    """Return what is in a prefix.
+
+    Raises PackingFailed when it is none, is not consistent or leads out of itself.
     """
     records = _records(prefix)
     conda = consistency.conda_packages(records)
     pypi = consistency.wheels(prefix, conda)
     consistency.check(prefix, conda, pypi)
     consistency.check_nothing_leads_out(prefix, pypi)
-    selection = _Selection(prefix, _placeholders(records), progress)
-    members = [selection.member(list(files)) for _, files in groupby(_files(prefix), key=lambda file: file.target)]
+    return Content(prefix=prefix, records=records, packages=(*conda, *pypi))
+
+
+def select(
+    content: Content, *, without: Collection[str] = (), bytecode: Path | None, progress: Progress
+) -> Selected:
+    """Return the members that the files of a prefix become, less those of the owners in `without`.
+
+    `bytecode` is a directory in the prefix's layout that holds pyc files; by default the prefix's own are taken.
+    """
+    owners = content.owners
+    selection = _Selection(content.prefix, _placeholders(content.records.values()), progress)
+    wanted = (file for file in _files(content.prefix) if owners.of(file.target) not in without)
+    members = [selection.member(list(files)) for _, files in groupby(wanted, key=lambda file: file.target)]
     chosen = {member.path: member for member in members if member is not None}
-    chosen |= {member.path: member for member in _bytecode(bytecode or prefix, chosen)}
-    chosen |= {member.path: member for member in selection.conda_unpack()}
-    return arrange(_with_public_metadata(chosen, {path for package in conda for path in package.files}))
+    chosen |= {member.path: member for member in _bytecode(bytecode or content.prefix, chosen)}
+    return Selected(
+        members=list(_with_public_metadata(chosen, content)),
+        rewritten=selection.rewritten,
+        marked=selection.marked,
+    )
+
+
+def conda_unpack(prefix: Path, rewritten: Iterable[Rewritten]) -> Iterator[Member]:
+    """Yield conda-pack's own scripts; `rewritten` is what `conda-unpack` does."""
+    written: list[Member] = []
+    packer = Packer(str(prefix), _Collector(written))
+    packer.prefixes = sorted(tuple(row) for row in rewritten)
+    packer.finish()
+    for member in written:
+        data = relocatable(member.data or b"", ())
+        yield member_of(member.path, data, executable=member.path == "bin/conda-unpack")
 
 
 @dataclass
@@ -73,8 +129,8 @@ class _Selection:
     placeholders: dict[str, tuple[str, str]]
     """By path: the placeholder that linking has replaced, and the kind of the file, `text` or `binary`."""
     progress: Progress
-    rewritten: list[tuple[str, str, str]] = field(default_factory=list)
-    """What `conda-unpack` does: path, placeholder, kind."""
+    rewritten: list[Rewritten] = field(default_factory=list)
+    marked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.names = sorted({str(self.prefix), os.path.realpath(self.prefix)}, key=len, reverse=True)
@@ -99,16 +155,6 @@ class _Selection:
         plain = Member(path=path, source=here, size=status.st_size, executable=bool(status.st_mode & 0o111))
         return self._member(file, plain)
 
-    def conda_unpack(self) -> Iterator[Member]:
-        """Yield conda-pack's own scripts."""
-        written: list[Member] = []
-        packer = Packer(str(self.prefix), _Collector(written))
-        packer.prefixes = sorted(self.rewritten)
-        packer.finish()
-        for member in written:
-            data = relocatable(member.data or b"", ())
-            yield member_of(member.path, data, executable=member.path == "bin/conda-unpack")
-
     def _member(self, file: File, plain: Member) -> Member:
         if file.file_mode in ("text", "binary") and file.prefix_placeholder:
             return self._from_cache(file, plain)
@@ -126,7 +172,7 @@ class _Selection:
         if file.file_mode == "text" and _is_script(plain.path):
             return self._text(plain, source.read_bytes(), placeholder)
         if prefixes.contains(source, placeholder.encode()):
-            self.rewritten.append((plain.path, placeholder, file.file_mode))
+            self.rewritten.append(Rewritten(plain.path, placeholder, file.file_mode))
         return Member(path=plain.path, source=source, size=source.stat().st_size, executable=plain.executable)
 
     def _turned_back(self, plain: Member, placeholder: str, kind: str) -> Member:
@@ -137,7 +183,7 @@ class _Selection:
         name = str(self.prefix).encode()
         if not prefixes.contains(here, name):
             return plain
-        self.rewritten.append((plain.path, placeholder, kind))
+        self.rewritten.append(Rewritten(plain.path, placeholder, kind))
         return replace(plain, restore=partial(prefixes.unlinked, prefix=name, placeholder=placeholder.encode()))
 
     def _unmanaged(self, plain: Member) -> Member:
@@ -149,6 +195,7 @@ class _Selection:
         else:
             return plain
         if data is None:
+            self.marked.append(plain.path)
             self.progress.warn(f"{plain.path} contains the path of the environment on this machine")
             return plain
         return self._text(plain, self._with_placeholder(data, PREFIX_PLACEHOLDER), PREFIX_PLACEHOLDER)
@@ -157,7 +204,7 @@ class _Selection:
         if _is_script(plain.path):
             data = relocatable(data, [placeholder.encode()])
         if placeholder.encode() in data:
-            self.rewritten.append((plain.path, placeholder, "text"))
+            self.rewritten.append(Rewritten(plain.path, placeholder, "text"))
         return with_data(plain, data)
 
     def _with_placeholder(self, data: bytes, placeholder: str) -> bytes:
@@ -207,13 +254,13 @@ class _Collector:
         self.members.append(member_of(target, Path(source).read_bytes()))
 
 
-def _records(prefix: Path) -> list[dict[str, Any]]:
+def _records(prefix: Path) -> dict[str, dict[str, Any]]:
     if not (prefix / "conda-meta").is_dir():
         raise PackingFailed(
             f"{prefix} is not a conda environment: it has no conda-meta",
             hint="name the directory that has bin/python",
         )
-    return [_record(path) for path in sorted(prefix.glob("conda-meta/*.json"))]
+    return {f"conda-meta/{path.name}": _record(path) for path in sorted(prefix.glob("conda-meta/*.json"))}
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -246,39 +293,47 @@ def _is_script(path: str) -> bool:
 
 def _bytecode(root: Path, chosen: Collection[str]) -> Iterator[Member]:
     """Yield the bytecode that is the same on every machine, of the modules that were chosen."""
-    for folder, _, names in os.walk(root / "lib"):
-        if not folder.endswith("/__pycache__"):
+    folders = {path.rpartition("/")[0] for path in chosen if path.startswith("lib/") and path.endswith(".py")}
+    for folder in sorted(folders):
+        try:
+            entries = list(os.scandir(root / folder / "__pycache__"))
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        package = Path(folder).relative_to(root).parent
-        for name in names:
-            module = f"{package}/{name.removesuffix('.pyc').rpartition('.')[0]}.py"
-            pyc = Path(folder, name)
-            if name.endswith(".pyc") and module in chosen and _is_unchecked(pyc):
-                yield Member(path=f"{package}/__pycache__/{name}", source=pyc, size=pyc.stat().st_size)
+        for entry in entries:
+            path = f"{folder}/__pycache__/{entry.name}"
+            if path.endswith(".pyc") and module_of(path) in chosen and _is_unchecked(entry.path):
+                yield Member(path=path, source=Path(entry.path), size=entry.stat().st_size)
 
 
-def _is_unchecked(pyc: Path) -> bool:
-    with pyc.open("rb") as file:
-        return file.read(8)[4:] == _UNCHECKED
+def _is_unchecked(pyc: str) -> bool:
+    with Path(pyc).open("rb", buffering=0) as file:
+        return (file.read(8) or b"")[4:] == _UNCHECKED
 
 
-def _with_public_metadata(chosen: dict[str, Member], managed: Collection[str]) -> Iterator[Member]:
-    """Yield the members with their metadata as it may be known outside this machine."""
+def _with_public_metadata(chosen: dict[str, Member], content: Content) -> Iterator[Member]:
+    """Yield the members with their metadata as it may be known outside this machine.
+
+    What a package says of its files is a matter of its own files, so that it is the same in every environment.
+    """
+    owners = content.owners
+    conda = {path for package in content.packages if package.record for path in package.files}
     kept = {
         path: public
         for path, member in chosen.items()
-        if (public := member if path in managed else _public(member)) is not None
+        if (public := member if path in conda else _public(member)) is not None
     }
     changed = {path: member.data for path, member in kept.items() if member.data is not None}
+    there: dict[str, set[str]] = defaultdict(set, {name: set(paths) for name, paths in owners.contested.items()})
+    for path in kept:
+        there[owners.of(path)].add(path)
     for path, member in kept.items():
-        if path.startswith("conda-meta/") and path.endswith(".json"):
-            yield with_data(member, metadata.conda_record(_content(member), kept))
-        elif path.endswith(".dist-info/RECORD") and path not in managed:
-            folder = path.rpartition("/")[0]
-            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, kept))
+        if path in content.records:
+            yield with_data(member, metadata.conda_record(_content(member), there[owners.of(path)]))
+        elif path.endswith(".dist-info/RECORD") and path not in conda:
+            own, folder = there[owners.of(path)], path.rpartition("/")[0]
+            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, own))
         else:
             yield member
-    yield member_of("conda-meta/history", b"")
 
 
 def _public(member: Member) -> Member | None:

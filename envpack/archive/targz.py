@@ -1,51 +1,79 @@
-"""Write members as one tar in one gzip member."""
+"""An archive's pieces as runs of tar records, which join to one tar in one gzip member."""
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import tarfile
 from typing import TYPE_CHECKING
 
-from envpack.archive.deflate import blocks, combine, deflated
+from envpack.archive.deflate import Block, blocks, combine, deflate
 from envpack.archive.members import TIME
+from envpack.archive.pieces import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
+    from envpack.archive.deflate import Deflated
     from envpack.archive.members import Member, Sink
+    from envpack.archive.parts import Part
     from envpack.progress import Step
 
-_GZIP_HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
+HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 """Deflate, no name, no time, unknown operating system (RFC 1952)."""
 
 _TYPES = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "directory": tarfile.DIRTYPE}
 
 
-def write(members: Iterable[Member], out: Sink, *, level: int, threads: int, step: Step) -> None:
-    """Write `members` to `out` in their order."""
+def runs(part: Part, step: Step) -> Iterator[Block]:
+    """Yield the part's tar records in blocks: one run."""
+    yield from blocks(_records(part.members, step), ends_stream=False)
+
+
+def collect(part: Part, deflated: Iterator[Deflated], out: Sink) -> Facts:
+    """Write the part's run to `out` as it is deflated, and return what is to be known of it."""
+    length = size = crc = 0
+    digest = hashlib.sha256()
+    for block in deflated:
+        out.write(block.data)
+        digest.update(block.data)
+        length += len(block.data)
+        crc = combine(crc, block.crc, block.size)
+        size += block.size
+        if block.last:
+            break
+    return Facts(
+        length=length,
+        sha256=digest.hexdigest(),
+        size=size,
+        crc=crc,
+        entries=tuple([member.entry() for member in part.members]),
+        directories=part.directories,
+        rewritten=part.rewritten,
+    )
+
+
+def ending(pieces: Sequence[Facts]) -> bytes:
+    """Return what ends an archive of these pieces: the end of the tar, of the deflate stream and of the member."""
     crc = size = 0
-    out.write(_GZIP_HEADER)
-    for piece in deflated(blocks(_tar(members, step)), level=level, threads=threads):
-        out.write(piece.data)
-        crc = combine(crc, piece)
+    for piece in pieces:
+        crc = combine(crc, piece.crc, piece.size)
         size += piece.size
-    out.write(struct.pack("<LL", crc, size & 0xFFFFFFFF))
+    end = 2 * tarfile.BLOCKSIZE
+    rest = bytes(end + -(size + end) % tarfile.RECORDSIZE)
+    last = deflate(Block(rest, b"", last=True, ends_stream=True), level=9)
+    return last.data + struct.pack("<LL", combine(crc, last.crc, last.size), (size + last.size) & 0xFFFFFFFF)
 
 
-def _tar(members: Iterable[Member], step: Step) -> Iterator[bytes]:
-    written = 0
+def _records(members: Sequence[Member], step: Step) -> Iterator[bytes]:
     for member in members:
-        header = _header(member)
-        yield header
+        yield _header(member)
         if member.kind == "file":
             for chunk in member.chunks():
                 yield chunk
                 step.advance(len(chunk))
-        padding = -member.size % tarfile.BLOCKSIZE
-        yield bytes(padding)
-        written += len(header) + member.size + padding
-    end = 2 * tarfile.BLOCKSIZE
-    yield bytes(end + -(written + end) % tarfile.RECORDSIZE)
+        if padding := -member.size % tarfile.BLOCKSIZE:
+            yield bytes(padding)
 
 
 def _header(member: Member) -> bytes:

@@ -1,4 +1,6 @@
-"""Write members as a zip that Hadoop, Java and Info-ZIP read: no links, no data descriptors, ZIP64 where needed.
+"""An archive's pieces as members of a zip that Hadoop, Java and Info-ZIP read.
+
+It has no links, no data descriptors, and ZIP64 where it is needed.
 
 Layout: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to 4.3.16 (the end)
 and 4.5.3 (ZIP64).
@@ -6,21 +8,28 @@ and 4.5.3 (ZIP64).
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import struct
-from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from envpack.archive.deflate import Block, blocks, combine, deflated
+from envpack.archive.deflate import blocks, combine
+from envpack.archive.members import CHUNK, mode_of
+from envpack.archive.pieces import Facts
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from envpack.archive.members import Member, Sink
+    from envpack.archive.deflate import Block, Deflated
+    from envpack.archive.members import Entry, Sink
+    from envpack.archive.parts import Part
     from envpack.progress import Step
+
+HEADER = b""
+"""A zip starts with its first member."""
 
 _STORED, _DEFLATED = 0, 8
 _UTF8 = 1 << 11
@@ -34,108 +43,124 @@ _IN_MEMORY = 16 << 20
 """A member that is larger than this when deflated waits in a file until its size is known."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Entry:
-    """One member as its headers describe it."""
-
-    name: bytes
-    mode: int
-    method: int
-    crc: int
-    size: int
-    deflated_size: int
-    offset: int
-
-    @property
-    def flags(self) -> int:
-        return 0 if self.name.isascii() else _UTF8
-
-    def local_header(self) -> bytes:
-        sizes = (self.deflated_size, self.size)
-        extra = _extra(self.size, self.deflated_size) if max(sizes) >= _MAX_32 else b""
-        if extra:
-            sizes = (_MAX_32, _MAX_32)
-        head = (0x04034B50, _VERSION_64 if extra else _VERSION, self.flags, self.method, 0, _DOS_DATE, self.crc)
-        return struct.pack("<L5H3L2H", *head, *sizes, len(self.name), len(extra)) + self.name + extra
-
-    def central_header(self) -> bytes:
-        large = [value for value in (self.size, self.deflated_size, self.offset) if value >= _MAX_32]
-        extra = _extra(*large) if large else b""
-        version = _VERSION_64 if extra else _VERSION
-        attributes = self.mode << 16 | (_DOS_DIRECTORY if stat.S_ISDIR(self.mode) else 0)
-        head = (0x02014B50, version, _UNIX, version, self.flags, self.method, 0, _DOS_DATE, self.crc)
-        sizes = (min(self.deflated_size, _MAX_32), min(self.size, _MAX_32), len(self.name), len(extra))
-        tail = (0, 0, 0, attributes, min(self.offset, _MAX_32))
-        return struct.pack("<LBB5H3L5H2L", *head, *sizes, *tail) + self.name + extra
-
-
-def write(members: Iterable[Member], out: Sink, *, level: int, threads: int, scratch: Path, step: Step) -> None:
-    """Write `members`, of which none is a link, to `out` in their order; large ones wait in a file in `scratch`."""
-    members = list(members)
-    pieces = deflated(_blocks(members, step), level=level, threads=threads)
-    entries = []
-    offset = 0
-    for member in members:
-        with SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as content:
-            crc = 0
-            if member.kind == "file":
-                for piece in pieces:
-                    content.write(piece.data)
-                    crc = combine(crc, piece)
-                    if piece.last:
-                        break
-            entry = _entry(member, crc=crc, deflated_size=content.tell(), offset=offset)
-            header = entry.local_header()
-            out.write(header)
-            content.seek(0)
-            while chunk := content.read(1 << 20):
-                out.write(chunk)
-        entries.append(entry)
-        offset += len(header) + entry.deflated_size
-    _write_end(entries, out, offset)
-
-
-def _blocks(members: Iterable[Member], step: Step) -> Iterator[Block]:
-    for member in members:
+def runs(part: Part, step: Step) -> Iterator[Block]:
+    """Yield the content of the part's files in blocks, a run for each."""
+    for member in part.members:
         if member.kind == "file":
-            for block in blocks(member.chunks()):
+            for block in blocks(member.chunks(), ends_stream=True):
                 yield block
                 step.advance(len(block.data))
 
 
-def _entry(member: Member, *, crc: int, deflated_size: int, offset: int) -> _Entry:
-    directory = member.kind == "directory"
+def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
+    """Write the part's members, of which none is a link, to `out`, and return what is to be known of them.
+
+    Large ones wait in a file in `scratch` until they are deflated.
+    """
+    entries = []
+    digest = hashlib.sha256()
+    length = 0
+    for member in part.members:
+        with SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as content:
+            crc = _fill(content, deflated) if member.kind == "file" else 0
+            entry = member.entry()._replace(crc=crc, deflated=content.tell(), offset=length)
+            for data in _local(entry, content):
+                out.write(data)
+                digest.update(data)
+                length += len(data)
+        entries.append(entry)
+    return Facts(
+        length=length,
+        sha256=digest.hexdigest(),
+        size=sum(entry.size for entry in entries),
+        crc=0,
+        entries=tuple(entries),
+        directories=part.directories,
+        rewritten=part.rewritten,
+        crossing=part.crossing,
+    )
+
+
+def _fill(content: IO[bytes], deflated: Iterator[Deflated]) -> int:
+    """Take one file from what is deflated; return its CRC-32."""
+    crc = 0
+    for block in deflated:
+        content.write(block.data)
+        crc = combine(crc, block.crc, block.size)
+        if block.last:
+            break
+    return crc
+
+
+def _local(entry: Entry, content: IO[bytes]) -> Iterator[bytes]:
+    """Yield a member as it stands in a zip: its header and its deflated content."""
+    yield _local_header(entry)
+    content.seek(0)
+    while chunk := content.read(CHUNK):
+        yield chunk
+
+
+def _local_header(entry: Entry) -> bytes:
+    sizes = (entry.deflated, entry.size)
+    extra = _extra(entry.size, entry.deflated) if max(sizes) >= _MAX_32 else b""
+    if extra:
+        sizes = (_MAX_32, _MAX_32)
+    name = _name(entry)
+    version = _VERSION_64 if extra else _VERSION
+    head = (0x04034B50, version, _flags(name), _method(entry), 0, _DOS_DATE, entry.crc)
+    return struct.pack("<L5H3L2H", *head, *sizes, len(name), len(extra)) + name + extra
+
+
+def _central_header(entry: Entry, offset: int) -> bytes:
+    large = [value for value in (entry.size, entry.deflated, offset) if value >= _MAX_32]
+    extra = _extra(*large) if large else b""
+    version = _VERSION_64 if extra else _VERSION
+    directory = entry.kind == "directory"
+    mode = (stat.S_IFDIR if directory else stat.S_IFREG) | mode_of(entry.kind, executable=entry.executable)
+    attributes = mode << 16 | (_DOS_DIRECTORY if directory else 0)
+    name = _name(entry)
+    head = (0x02014B50, version, _UNIX, version, _flags(name), _method(entry), 0, _DOS_DATE, entry.crc)
+    sizes = (min(entry.deflated, _MAX_32), min(entry.size, _MAX_32), len(name), len(extra))
+    tail = (0, 0, 0, attributes, min(offset, _MAX_32))
+    return struct.pack("<LBB5H3L5H2L", *head, *sizes, *tail) + name + extra
+
+
+def _name(entry: Entry) -> bytes:
     try:
-        name = member.path.encode() + (b"/" if directory else b"")
+        return entry.path.encode() + (b"/" if entry.kind == "directory" else b"")
     except UnicodeEncodeError as error:
         raise PackingFailed(
-            f"the name of {member.path!r} is not UTF-8, which a zip needs", hint="pack to .tar.gz instead"
+            f"the name of {entry.path!r} is not UTF-8, which a zip needs", hint="pack to .tar.gz instead"
         ) from error
-    return _Entry(
-        name=name,
-        mode=(stat.S_IFDIR if directory else stat.S_IFREG) | member.mode,
-        method=_STORED if directory else _DEFLATED,
-        crc=crc,
-        size=member.size,
-        deflated_size=deflated_size,
-        offset=offset,
-    )
+
+
+def _flags(name: bytes) -> int:
+    return 0 if name.isascii() else _UTF8
+
+
+def _method(entry: Entry) -> int:
+    return _STORED if entry.kind == "directory" else _DEFLATED
 
 
 def _extra(*values: int) -> bytes:
     return struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values)
 
 
-def _write_end(entries: list[_Entry], out: Sink, start: int) -> None:
-    size = 0
-    for entry in entries:
-        header = entry.central_header()
-        out.write(header)
-        size += len(header)
-    count = len(entries)
+def ending(pieces: Sequence[Facts]) -> bytes:
+    """Return what ends an archive of these pieces: the central directory and its end."""
+    headers = []
+    start = 0
+    for piece in pieces:
+        headers += [_central_header(entry, start + entry.offset) for entry in piece.entries]
+        start += piece.length
+    directory = b"".join(headers)
+    size = len(directory)
+    count = len(headers)
+    records = b""
     if count >= _MAX_16 or start >= _MAX_32 or size >= _MAX_32:
         record = (0x06064B50, 44, _VERSION_64, _UNIX << 8 | _VERSION_64, 0, 0)
-        out.write(struct.pack("<LQ2H2L4Q", *record, count, count, size, start))
-        out.write(struct.pack("<LLQL", 0x07064B50, 0, start + size, 1))
+        records = struct.pack("<LQ2H2L4Q", *record, count, count, size, start)
+        records += struct.pack("<LLQL", 0x07064B50, 0, start + size, 1)
     count = min(count, _MAX_16)
-    out.write(struct.pack("<L4H2LH", 0x06054B50, 0, 0, count, count, min(size, _MAX_32), min(start, _MAX_32), 0))
+    tail = (0x06054B50, 0, 0, count, count, min(size, _MAX_32), min(start, _MAX_32), 0)
+    return directory + records + struct.pack("<L4H2LH", *tail)

@@ -1,0 +1,159 @@
+"""Put an archive together: pieces that are kept are copied, the others are compressed and may be kept."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpack.archive import targz, zip  # noqa: A004 - the format's name
+from envpack.archive.deflate import deflated
+from envpack.archive.pieces import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from envpack.archive.deflate import Block, Deflated
+    from envpack.archive.members import Sink
+    from envpack.archive.parts import Part
+    from envpack.archive.pieces import Facts, Pieces
+    from envpack.manifest import Format
+    from envpack.progress import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How an archive is written."""
+
+    format: Format
+    level: int
+    threads: int
+    scratch: Path
+    """Where large members of a zip wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Where new pieces are kept, and under which key; None for one that is not to be."""
+
+    pieces: Pieces
+    key_of: Callable[[Part, Facts], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laid:
+    """A piece as it lies in an archive."""
+
+    facts: Facts
+    start: int
+    """Where it begins in the archive, in bytes."""
+    key: str | None
+    """Under which it is kept; None if it is not."""
+
+
+def compose(
+    parts: Sequence[Part | Piece], out: Sink, *, manner: Manner, keep: Keep | None, step: Step
+) -> list[Laid]:
+    """Write an archive of `parts`, in their order, to `out`, and return how its pieces lie in it.
+
+    Raises Gone when a kept piece vanishes meanwhile, and PackingFailed when a file changes.
+    """
+    form = zip if manner.format == "zip" else targz
+    laid: list[Laid] = []
+    start = len(form.HEADER)
+    out.write(form.HEADER)
+    made = deflated(_runs(parts, manner.format, step), level=manner.level, threads=manner.threads)
+    for part in parts:
+        if isinstance(part, Piece):
+            _copy(part, out, step)
+            laid.append(Laid(facts=part.facts, start=start, key=part.key))
+        else:
+            facts, key = _compress(part, made, out, manner, keep)
+            laid.append(Laid(facts=facts, start=start, key=key))
+        start += laid[-1].facts.length
+    out.write(form.ending([piece.facts for piece in laid]))
+    return laid
+
+
+def _runs(parts: Sequence[Part | Piece], format: Format, step: Step) -> Iterator[Block]:
+    form = zip if format == "zip" else targz
+    for part in parts:
+        if not isinstance(part, Piece):
+            yield from form.runs(part, step)
+
+
+def _copy(piece: Piece, out: Sink, step: Step) -> None:
+    for chunk in piece.chunks():
+        out.write(chunk)
+    step.advance(sum([entry.size for entry in piece.facts.entries]))
+
+
+def _compress(
+    part: Part, made: Iterator[Deflated], out: Sink, manner: Manner, keep: Keep | None
+) -> tuple[Facts, str | None]:
+    if keep is None:
+        return _collect(part, made, out, manner), None
+    with keep.pieces.keeping() as keeping:
+        facts = _collect(part, made, _Both(out, keeping), manner)
+        key = keep.key_of(part, facts)
+        if key:
+            keeping.finish(key, facts)
+    return facts, key
+
+
+def _collect(part: Part, made: Iterator[Deflated], out: Sink, manner: Manner) -> Facts:
+    if manner.format == "zip":
+        return zip.collect(part, made, out, manner.scratch)
+    return targz.collect(part, made, out)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Writes the same to two."""
+
+    one: Sink
+    other: Sink
+
+    def write(self, data: bytes) -> None:
+        self.one.write(data)
+        self.other.write(data)
+
+
+class Digested:
+    """Digests in a thread of its own what is written to a file."""
+
+    def __init__(self, out: Sink) -> None:
+        self._out = out
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(16)
+        self._digest = hashlib.sha256()
+        self.size = 0
+        """Bytes so far."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`."""
+        self._waiting.put(data)
+        self._out.write(data)
+        self.size += len(data)
+
+    @contextmanager
+    def running(self) -> Iterator[Digested]:
+        """Digest until the block ends."""
+        thread = threading.Thread(target=self._run, name="digest", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._waiting.put(None)
+            thread.join()
+
+    def hexdigest(self) -> str:
+        """Return the SHA-256 of all that was written, once the block has ended."""
+        return self._digest.hexdigest()
+
+    def _run(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            self._digest.update(data)

@@ -1,0 +1,63 @@
+"""Which package each file of a prefix belongs to, and so which piece of the archive it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from envpack.archive.consistency import Installed
+
+ENVIRONMENT = ""
+"""The owner of what no package brought, or more than one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owners:
+    """Who brought what."""
+
+    by_path: Mapping[str, str]
+    """Path to owner, of the files that one package alone has."""
+    contested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owner to those of its paths that another package has too, sorted."""
+    names: tuple[str, ...] = ()
+    """All owners, sorted."""
+
+    def of(self, path: str) -> str:
+        """Return the owner of a path; bytecode belongs to its module's."""
+        owner = self.by_path.get(path)
+        if owner is None and path.endswith(".pyc"):
+            owner = self.by_path.get(module_of(path))
+        return owner or ENVIRONMENT
+
+
+def owners_of(packages: Iterable[Installed]) -> Owners:
+    """Return the owners of the files that packages brought; a file that two brought is nobody's."""
+    by_path: dict[str, str] = {}
+    contested: dict[str, set[str]] = {}
+    names = set()
+    for package in packages:
+        names.add(package.owner)
+        for path in package.files:
+            other = by_path.setdefault(path, package.owner)
+            if other != package.owner:
+                contested.setdefault(path, {other}).add(package.owner)
+        if package.record:
+            by_path[package.record] = package.owner
+    for path in contested:
+        del by_path[path]
+    return Owners(
+        by_path=by_path,
+        contested={
+            name: tuple(sorted(path for path, claimed in contested.items() if name in claimed)) for name in names
+        },
+        names=tuple(sorted(names)),
+    )
+
+
+def module_of(pyc: str) -> str:
+    """Return the path of the module that a pyc in `__pycache__` was compiled from."""
+    folder, _, name = pyc.rpartition("/")
+    return f"{folder.removesuffix('__pycache__')}{name.removesuffix('.pyc').rpartition('.')[0]}.py"

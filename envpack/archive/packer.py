@@ -1,0 +1,16 @@
+"""What an archive's bytes depend on besides the prefix and the options: the versions of the tools."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from envpack.archive.deflate import VERSION as DEFLATE_VERSION
+
+PACKER = f"2/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
+"""What writes the bytes: the same prefix gives the same bytes as long as this is the same.
+
+The number is ours: raise it with every change of what `pack` or `compile_prefix` write. Part of the input digest.
+"""
+
+INSTALLERS = [version("uv"), version("py-rattler")]
+"""Kept pieces are not used with other installers: what these put into a prefix may differ."""

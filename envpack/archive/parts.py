@@ -1,0 +1,148 @@
+"""How an archive is divided: the directories, each package's own files, and what is the environment's."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from envpack.archive import links
+from envpack.archive.members import Member
+from envpack.archive.ownership import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from envpack.archive.ownership import Owners
+    from envpack.archive.pieces import Rewritten
+    from envpack.archive.selection import Selected
+    from envpack.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Members that an archive holds side by side, and that are compressed on their own."""
+
+    owner: str
+    """The package; empty for what is the environment's."""
+    members: tuple[Member, ...]
+    """Sorted by path."""
+    directories: tuple[str, ...] = ()
+    """Directories that the package wants though nothing may be in them, sorted; another part has them."""
+    rewritten: tuple[Rewritten, ...] = ()
+    crossing: bool = False
+    """Whether some of its links lead into other parts; where a format has no links, their copies are elsewhere."""
+    lasting: bool = True
+    """Whether it is the same in every prefix that the same package is linked into."""
+
+
+def divide(selected: Selected, owners: Owners) -> list[Part]:
+    """Return the parts of what was selected, sorted by owner, the environment's own first."""
+    members: dict[str, list[Member]] = defaultdict(list)
+    directories: dict[str, list[str]] = defaultdict(list)
+    rewritten: dict[str, list[Rewritten]] = defaultdict(list)
+    for member in selected.members:
+        if member.kind == "directory":
+            directories[owners.of(member.path)].append(member.path)
+        else:
+            members[owners.of(member.path)].append(member)
+    for row in selected.rewritten:
+        rewritten[owners.of(row.path)].append(row)
+    marked = {owners.of(path) for path in selected.marked}
+    return [
+        Part(
+            owner=owner,
+            members=_by_path(members[owner]),
+            directories=tuple(sorted(directories[owner])),
+            rewritten=tuple(sorted(rewritten[owner])),
+            lasting=owner not in marked,
+        )
+        for owner in sorted({*members, *directories, ENVIRONMENT})
+    ]
+
+
+def crosses(part: Part) -> bool:
+    """Say whether some link of a part leads elsewhere than to a file of the same part."""
+    inside = links.Tree(part.members)
+    return any(_file(inside, link) is None for link in inside.links)
+
+
+def without_links(parts: Sequence[Part], progress: Progress) -> list[Part]:
+    """Return the parts with copies in place of links, for a format that has none.
+
+    A copy of a file of the same part stays in it; every other copy is the environment's, because what it is a copy
+    of depends on other packages. Links that lead to nothing are left out, with a warning.
+    """
+    tree = links.Tree(
+        [
+            *(member for part in parts for member in part.members),
+            *(Member(path=path, kind="directory") for path in directories(parts)),
+        ]
+    )
+    elsewhere: list[Member] = []
+    divided = []
+    for part in parts:
+        kept, crossing = _own(part, tree, progress)
+        elsewhere += crossing
+        divided.append(replace(part, members=_by_path(kept), crossing=bool(crossing)))
+    own = divided[0]
+    folders = [member.path for member in elsewhere if member.kind == "directory"]
+    files = [member for member in elsewhere if member.kind == "file"]
+    return [
+        replace(
+            own,
+            members=_by_path([*own.members, *files]),
+            directories=tuple(sorted({*own.directories, *folders})),
+        ),
+        *divided[1:],
+    ]
+
+
+def with_members(part: Part, members: Iterable[Member]) -> Part:
+    """Return a part with more members, or others in place of those with the same path."""
+    return replace(part, members=_by_path([*part.members, *members]))
+
+
+def _by_path(members: Iterable[Member]) -> tuple[Member, ...]:
+    by_path = {member.path: member for member in members}
+    return tuple([by_path[path] for path in sorted(by_path)])
+
+
+def _own(part: Part, tree: links.Tree[Member], progress: Progress) -> tuple[list[Member], list[Member]]:
+    """Return a part's members with copies for links, and the copies that belong elsewhere."""
+    inside = links.Tree(part.members)
+    kept: list[Member] = []
+    crossing: list[Member] = []
+    for member in part.members:
+        if member.kind != "link":
+            kept.append(member)
+        elif target := _file(inside, member):
+            kept.append(replace(target, path=member.path))
+        elif tree.target(member) is None:
+            progress.warn(f"{member.path} is left out: it links to {member.link}, which is not there")
+        else:
+            crossing += links.copies(tree, member)
+    return kept, crossing
+
+
+def _file(inside: links.Tree[Member], link: Member) -> Member | None:
+    target = inside.target(link)
+    return target if target and target.kind == "file" else None
+
+
+def directories(parts: Iterable[Part]) -> list[str]:
+    """Return every directory that the members need or that a package wants, sorted."""
+    paths = [member.path for part in parts for member in part.members]
+    return all_directories(paths, [path for part in parts for path in part.directories])
+
+
+def all_directories(paths: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Return the directories above `paths`, and those of `wanted` with the ones above them, sorted."""
+    found: set[str] = set()
+    for path in {*(posixpath.dirname(path) for path in paths), *wanted}:
+        inner = path
+        while inner and inner not in found:
+            found.add(inner)
+            inner = posixpath.dirname(inner)
+    return sorted(found)

@@ -1,0 +1,259 @@
+"""Pieces of archives that are kept: a package's files never change, so they are compressed once.
+
+A piece is what an archive holds of one package, compressed, with what must be known to put an archive together
+without reading it: its members, its CRC. The file of a piece is
+
+    the compressed bytes | an index in JSON | the index's length and the CRC-32 of all before, 12 bytes
+
+so that it is whole or nothing, and damage is seen before a byte is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from zlib_ng import zlib_ng
+
+from envpack.archive.cores import cores
+from envpack.archive.members import CHUNK, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_TAIL = struct.Struct("<LQ")
+"""The CRC-32 of the file before it, and the length of the index."""
+
+_IN_USE = 3600
+"""Seconds after its last use in which a piece is not removed to make room: a build may be about to read it."""
+
+log = logging.getLogger(__name__)
+
+
+class Rewritten(NamedTuple):
+    """A file that `conda-unpack` would rewrite."""
+
+    path: str
+    placeholder: str
+    kind: str
+    """`text` or `binary`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a piece without reading it."""
+
+    length: int
+    """Bytes, compressed."""
+    sha256: str
+    """Of the compressed bytes."""
+    size: int
+    """Bytes before compressing: of the tar records, or of the content of a zip's members."""
+    crc: int
+    """CRC-32 of the tar records; 0 in a zip."""
+    entries: tuple[Entry, ...]
+    """Its members, in their order."""
+    directories: tuple[str, ...] = ()
+    """Directories that the package wants though nothing may be in them; they are members of another piece."""
+    rewritten: tuple[Rewritten, ...] = ()
+    crossing: bool = False
+    """Whether the package has links that lead into other packages and are copies in a zip."""
+
+    def dumps(self) -> bytes:
+        """Return the facts as JSON."""
+        return json.dumps(vars(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def loads(cls, data: bytes) -> Facts:
+        """Read what `dumps` wrote."""
+        value: dict[str, Any] = json.loads(data)
+        value["entries"] = tuple([Entry(*entry) for entry in value["entries"]])
+        value["directories"] = tuple(value["directories"])
+        value["rewritten"] = tuple([Rewritten(*row) for row in value["rewritten"]])
+        return cls(**value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A piece that is kept."""
+
+    key: str
+    facts: Facts
+    path: Path
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the compressed bytes. Raises Gone when they are no longer there."""
+        left = self.facts.length
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                while left and (chunk := file.read(min(left, CHUNK))):
+                    left -= len(chunk)
+                    yield chunk
+        except FileNotFoundError as error:
+            raise Gone(self.key) from error
+        if left:
+            raise Gone(self.key)
+
+
+class Gone(Exception):
+    """A piece vanished between being found and being read."""
+
+
+class Pieces:
+    """The kept pieces of all builds that share a cache; several processes may use it at once."""
+
+    def __init__(self, root: Path, *, limit: int) -> None:
+        """Keep pieces below `root`, of at most `limit` bytes in all."""
+        self._root = root
+        self._limit = limit
+
+    def find(self, keys: Iterable[str]) -> dict[str, Piece]:
+        """Return those of the pieces that are there and undamaged; a damaged one is removed."""
+        with ThreadPoolExecutor(cores(), thread_name_prefix="pieces") as pool:
+            found = pool.map(self._find, dict.fromkeys(keys))
+            return {piece.key: piece for piece in found if piece}
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[Keeping]:
+        """Open a piece for writing; it is there for others once it was finished.
+
+        That it cannot be written is no reason to fail: then it is not kept.
+        """
+        keeping = Keeping(self._root / "new" / secrets.token_hex(8), self._path)
+        try:
+            yield keeping
+        finally:
+            keeping.close()
+
+    def shrink(self) -> None:
+        """Remove the pieces that were not used for longest until the rest fits the limit."""
+        with contextlib.suppress(OSError):
+            kept = sorted((_used(path), path) for path in self._root.glob("*/*"))
+            total = sum(size for (_, size), _ in kept)
+            now = time.time()
+            for (used, size), path in kept:
+                if total <= self._limit or used > now - _IN_USE:
+                    break
+                path.unlink(missing_ok=True)
+                total -= size
+
+    def _path(self, key: str) -> Path:
+        return self._root / key[:2] / key
+
+    def _find(self, key: str) -> Piece | None:
+        path = self._path(key)
+        try:
+            facts = _read(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
+            log.debug("the piece %s is damaged and will be made again: %s", path, error)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            return None
+        with contextlib.suppress(OSError):  # of another user's cache only what is read can be had
+            os.utime(path)
+        return Piece(key=key, facts=facts, path=path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Pieces of earlier archives, and what tells which of them fit."""
+
+    pieces: Pieces
+    identities: Mapping[str, str]
+    """Owner (`conda/NAME`, `pypi/NAME`) to what decides the content of its files, bytecode included. An owner that
+    is not in it is compressed every time."""
+
+
+class Keeping:
+    """A piece that is being written."""
+
+    def __init__(self, partial: Path, path_of: Callable[[str], Path]) -> None:
+        self._partial = partial
+        self._path_of = path_of
+        self._crc = 0
+        self._file: BinaryIO | None = None
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            self._file = partial.open("xb")
+        except OSError as error:
+            self._give_up(error)
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`."""
+        if self._file:
+            self._crc = zlib_ng.crc32(data, self._crc)
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._give_up(error)
+
+    def finish(self, key: str, facts: Facts) -> None:
+        """Write the index, and put the piece in its place."""
+        index = facts.dumps()
+        self.write(index)
+        if self._file:
+            try:
+                self._file.write(_TAIL.pack(self._crc, len(index)))
+                self._file.close()
+                path = self._path_of(key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._partial.replace(path)
+                self._file = None
+            except OSError as error:
+                self._give_up(error)
+
+    def close(self) -> None:
+        """Remove what was not finished."""
+        if self._file:
+            self._file.close()
+            self._file = None
+            self._partial.unlink(missing_ok=True)
+
+    def _give_up(self, error: OSError) -> None:
+        log.debug("a piece is not kept: %s", error)
+        with contextlib.suppress(OSError):
+            self.close()
+        self._file = None
+
+
+def _read(path: Path) -> Facts:
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(size - _TAIL.size)
+        crc, length = _TAIL.unpack(file.read())
+        start = size - _TAIL.size - length
+        if start < 0:
+            raise ValueError("its index is not whole")
+        file.seek(0)
+        if _crc_of(file, size - _TAIL.size) != crc:
+            raise ValueError("its bytes are not those that were written")
+        file.seek(start)
+        facts = Facts.loads(file.read(length))
+    if facts.length != start:
+        raise ValueError("its length is not what its index says")
+    return facts
+
+
+def _crc_of(file: BinaryIO, size: int) -> int:
+    crc = 0
+    buffer = memoryview(bytearray(CHUNK))
+    while size and (count := file.readinto(buffer[: min(size, CHUNK)])):  # type: ignore[attr-defined]
+        crc = zlib_ng.crc32(buffer[:count], crc)
+        size -= count
+    return crc
+
+
+def _used(path: Path) -> tuple[float, int]:
+    status = path.stat()
+    return status.st_mtime, status.st_size
