@@ -11,23 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from envpack import digest, releases, requirements
+from envpack import digest, releases, requirements, tags
 from envpack.archive import PACKER
 from envpack.cache import Cache
 from envpack.dependencies import with_requires
-from envpack.errors import BadRequirements, Problem, Unsatisfiable, UsageError
+from envpack.errors import BadRequirements, Problem, Unsatisfiable
 from envpack.lock import Lock, dump, parse
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
 from envpack.progress import SILENT, Progress
-from envpack.provenance import provenance_of
+from envpack.provenance import provenance_of, who
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.results import Built, Locked
-from envpack.s3options import S3Options
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
-from envpack.stores import open_store
+from envpack.stores import store_of
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from envpack.prefix import Login
     from envpack.releases import Release
     from envpack.requirements import Requirements
-    from envpack.s3options import Addressing, Encryption
     from envpack.stores.base import Store
     from envpack.verify import Verified
 
@@ -220,25 +218,6 @@ def settings(
     return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
 
 
-def store_of(config: Config) -> Store:
-    """Open the configured store. Raises UsageError when none is named."""
-    if config.store is None:
-        raise UsageError(
-            "no store is named",
-            hint="give --store s3://bucket/prefix or a directory, set ENVPACK_STORE, or `store:` in envpack.yaml",
-        )
-    options = S3Options(
-        endpoint=config.s3_endpoint_url,
-        region=config.s3_region,
-        profile=config.s3_profile,
-        sse=cast("Encryption | None", config.s3_sse),
-        kms_key=config.s3_kms_key,
-        expected_bucket_owner=config.s3_bucket_owner,
-        addressing=cast("Addressing", config.s3_addressing),
-    )
-    return open_store(config.store, options)
-
-
 def request_of(asked: Requirements, config: Config) -> Request:
     """Return what is asked of the resolver: the file and the configuration together.
 
@@ -387,7 +366,7 @@ def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
             members=packed.members,
         ),
         variables=dict(activated.variables),
-        created=releases.now(),
+        created=tags.now(),
         verified=verified.how if verified else "no",
         warnings=warnings,
         packages=with_requires(
@@ -498,6 +477,7 @@ def _login(request: Request) -> Login:
 
 
 def _tag(store: Store, release: Release, options: Options) -> None:
-    wanted = (releases.LATEST if options.latest else None, options.tag)
+    wanted = (tags.LATEST if options.latest else None, options.tag)
+    by, _ = who(os.environ)
     for tag in dict.fromkeys(tag for tag in wanted if tag):
-        releases.move_tag(store, release.manifest.name, tag, release.manifest.digest)
+        tags.advance(store, release.manifest.name, tag, release.manifest.digest, by=by)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import changes, releases
+from envpack import changes, tags
 from envpack.ci.builders import build_all
 from envpack.ci.outcome import Report, unaffected
 from envpack.ci.plan import make_plan
@@ -52,7 +52,7 @@ def run(
     `environ` has the CI system's variables. `say` gets the log, a line at a time. Raises UsageError when the files
     cannot be found, or two of them would publish under one name.
     """
-    start, started = time.monotonic(), releases.now()
+    start, started = time.monotonic(), tags.now()
     here = Path.cwd()
     found = changes.since(wanted.since, environ, here)
     if wanted.everything or wanted.refresh:

@@ -11,13 +11,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envpack import changes, pipeline, releases
+from envpack import changes, pipeline, releases, tags
 from envpack.ci.outcome import Before, Failure, Outcome
 from envpack.errors import EnvpackError
 from envpack.lock import parse
 from envpack.manifest import packages_of
 from envpack.progress import Lines
-from envpack.releases import LATEST
+from envpack.stores import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,10 +142,10 @@ def _status(built: Built) -> Status:
 
 def _before(task: _Task, write: Callable[[str], None]) -> Before | None:
     """Return what the environment was until now: the tag's release, else its lock at the base."""
-    tag = task.options.tag or LATEST
+    tag = task.options.tag or tags.LATEST
     if task.config.store:
         try:
-            release = releases.tagged(pipeline.store_of(task.config), task.item.name, tag)
+            release = releases.tagged(store_of(task.config), task.item.name, tag)
         except EnvpackError as error:
             if not task.options.dry_run:
                 raise

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from envpack.releases import Release
+    from envpack.tags import Tag
 
 
 @click.command("list", epilog="Example: envpack list --store s3://bucket/envs")
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 @options.OUTPUT_JSON
 def list_command(name: str | None, output: str, **given: Any) -> None:
     """List the releases of a store, or those of one NAME, newest first within each name."""
-    from envpack import pipeline, releases
+    from envpack import releases, tags
     from envpack.results import SCHEMA, describe
+    from envpack.stores import store_of
 
-    store = pipeline.store_of(options.configuration(given))
+    store = store_of(options.configuration(given))
     found = sorted(releases.releases(store, name), key=_newest_first)
-    tags = releases.tags(store, name)
+    tagged = {each: tags.of_name(store, each) for each in {release.manifest.name for release in found}}
     if output == "json":
         rows = [
             {
@@ -36,7 +38,7 @@ def list_command(name: str | None, output: str, **given: Any) -> None:
                 "created": release.manifest.created,
                 "python": release.manifest.python,
                 "target": release.manifest.target.to_json(),
-                "tags": _tags_of(release, tags),
+                "tags": _tags_of(release, tagged),
             }
             for release in found
         ]
@@ -45,7 +47,9 @@ def list_command(name: str | None, output: str, **given: Any) -> None:
     if not found:
         click.echo(f"{store.url} holds no releases{f' of {name}' if name else ''}", err=True)
         return
-    click.echo(_table(("REFERENCE", "TAGS", "PYTHON", "SPARK", "PLATFORM", "SIZE", "CREATED"), _rows(found, tags)))
+    click.echo(
+        _table(("REFERENCE", "TAGS", "PYTHON", "SPARK", "PLATFORM", "SIZE", "CREATED"), _rows(found, tagged))
+    )
 
 
 @click.command("show", epilog="Example: envpack show pandas-udf:latest --store s3://bucket/envs")
@@ -54,9 +58,9 @@ def list_command(name: str | None, output: str, **given: Any) -> None:
 @options.OUTPUT_JSON
 def show_command(reference: str, output: str, **given: Any) -> None:
     """Show everything that is known of the release that REF names, each package with its source."""
-    from envpack import pipeline, releases
+    from envpack import references
 
-    release = releases.resolve(pipeline.store_of(options.configuration(given)), reference)
+    release = references.find(reference, options.configuration(given)).release
     if output == "json":
         uris = {"archive_uri": release.archive_uri, "manifest_uri": release.manifest_uri}
         click.echo(json.dumps({**release.manifest.to_json(), **uris}, indent=2, ensure_ascii=False))
@@ -97,12 +101,12 @@ def _newest_first(release: Release) -> tuple[str, float]:
     return release.manifest.name, -created.timestamp()
 
 
-def _tags_of(release: Release, tags: dict[str, dict[str, str]]) -> list[str]:
+def _tags_of(release: Release, tags: dict[str, dict[str, Tag]]) -> list[str]:
     own = tags.get(release.manifest.name, {})
-    return sorted(tag for tag, digest in own.items() if digest == release.manifest.digest)
+    return sorted(name for name, tag in own.items() if tag.digest == release.manifest.digest)
 
 
-def _rows(found: Sequence[Release], tags: dict[str, dict[str, str]]) -> Iterator[tuple[str, ...]]:
+def _rows(found: Sequence[Release], tags: dict[str, dict[str, Tag]]) -> Iterator[tuple[str, ...]]:
     for release in found:
         manifest = release.manifest
         yield (

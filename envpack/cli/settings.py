@@ -33,15 +33,16 @@ if TYPE_CHECKING:
 def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Print what a launcher needs to run in a published release.
 
-    REF is NAME (its latest release), NAME:TAG or NAME@DIGEST (the digest's first digits will do).
+    REF is NAME (its latest release), NAME:TAG, NAME@DIGEST (the digest's first digits will do) or the archive's
+    own address.
     """
-    from envpack import pipeline, releases
+    from envpack import pipeline, references
     from envpack.results import SCHEMA, describe
     from envpack.spark.text import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
-    release = releases.resolve(pipeline.store_of(config), reference)
+    release = references.find(reference, config).release
     settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
     if output == "json":
         value = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from envpack.errors import UsageError
 from envpack.redact import redact
 from envpack.s3options import S3Options
 
 if TYPE_CHECKING:
+    from envpack.config import Config
+    from envpack.s3options import Addressing, Encryption
     from envpack.stores.base import Store
 
 S3_SCHEMES = ("s3://", "s3a://")
@@ -36,3 +38,26 @@ def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
     from envpack.stores.local import LocalStore
 
     return LocalStore(url)
+
+
+def store_of(config: Config, url: str | None = None) -> Store:
+    """Return the configured store, or the one at `url` with what is configured of S3.
+
+    Raises UsageError when none is named.
+    """
+    where = url or config.store
+    if where is None:
+        raise UsageError(
+            "no store is named",
+            hint="give --store s3://bucket/prefix or a directory, set ENVPACK_STORE, or `store:` in envpack.yaml",
+        )
+    options = S3Options(
+        endpoint=config.s3_endpoint_url,
+        region=config.s3_region,
+        profile=config.s3_profile,
+        sse=cast("Encryption | None", config.s3_sse),
+        kms_key=config.s3_kms_key,
+        expected_bucket_owner=config.s3_bucket_owner,
+        addressing=cast("Addressing", config.s3_addressing),
+    )
+    return open_store(where, options)

@@ -33,6 +33,8 @@ class Entry:
     """Bytes."""
     modified: float
     """When it was written, in seconds since 1970."""
+    stamp: str
+    """Another one whenever the object is written anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,13 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Yield every object whose key begins with `prefix`, sorted by key."""
+        ...
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Return, sorted, the names between `prefix`, which is empty or ends with a slash, and a key's next slash.
+
+        Quicker than `list`; a name may be there of which all objects have been removed.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -135,6 +135,16 @@ class LocalStore:
             entries = sorted(self._entries(prefix), key=lambda entry: entry.key)
         yield from entries
 
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Return the directories below a prefix."""
+        place = self._path(prefix.rstrip("/")) if prefix else self._root
+        with _refusals(place):
+            try:
+                with os.scandir(place) as entries:
+                    return tuple(sorted(entry.name for entry in entries if entry.is_dir()))
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+
     def delete(self, key: str) -> None:
         """Remove an object; its directory stays."""
         path = self._path(key)
@@ -148,16 +158,21 @@ class LocalStore:
         return self._root.joinpath(*parts)
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
-        start = self._root / prefix.rpartition("/")[0]
-        for folder, _, names in os.walk(start, onerror=_unless_missing):
+        above = prefix.rpartition("/")[0]
+        root = str(self._root / above)
+        for folder, _, names in os.walk(root, onerror=_unless_missing):
+            below = folder[len(root) :].replace(os.sep, "/").strip("/")
+            base = "".join(f"{part}/" for part in (above, below) if part)
             for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(self._root).as_posix()
-                if name.startswith((DRAFT, LOCK)) or not key.startswith(prefix):
+                if name.startswith((DRAFT, LOCK)) or not f"{base}{name}".startswith(prefix):
                     continue
                 with suppress(FileNotFoundError):
-                    stat = path.stat()
-                    yield Entry(key=key, size=stat.st_size, modified=stat.st_mtime)
+                    stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each of 70,000 takes a second
+                    yield Entry(key=f"{base}{name}", size=stat.st_size, modified=stat.st_mtime, stamp=_stamp(stat))
+
+
+def _stamp(stat: os.stat_result) -> str:
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"
 
 
 def _directory(url: str) -> Path:

@@ -165,7 +165,18 @@ class S3Store:
                         key=found["Key"].removeprefix(self._prefix),
                         size=found["Size"],
                         modified=found["LastModified"].timestamp(),
+                        stamp=found["ETag"],
                     )
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Return the common prefixes, as S3 calls them, below a prefix."""
+        above = self._prefix + prefix
+        with self._asking("s3:ListBucket"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=above, Delimiter="/"
+            )
+            found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ())]
+        return tuple(sorted(folder.removeprefix(above).rstrip("/") for folder in found))
 
     def delete(self, key: str) -> None:
         """Remove an object; of a versioned bucket S3 keeps the older version."""

@@ -1,0 +1,104 @@
+"""`envpack tag`."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from envpack.tags import Tag
+
+
+@click.command(
+    "tag",
+    epilog="""\b
+Examples:
+  envpack tag pandas-udf@3f2a9c1b prod --move    point prod at a release
+  envpack tag --history pandas-udf:prod          what it pointed at, and who moved it
+  envpack tag --rollback pandas-udf:prod         back to what it pointed at before""",
+)
+@click.argument("reference", metavar="REF")
+@click.argument("tag", required=False)
+@click.option("--move", is_flag=True, help="Move the tag though it points at another release.")
+@click.option("--from", "seen", metavar="DIGEST", help="Move it only if it points at this release (with --move).")
+@click.option("--history", is_flag=True, help="Show where REF, a NAME:TAG, has pointed.")
+@click.option("--rollback", is_flag=True, help="Point REF, a NAME:TAG, at the release it pointed at before.")
+@options.STORE
+@options.OUTPUT_JSON
+def tag_command(
+    reference: str,
+    tag: str | None,
+    output: str,
+    *,
+    move: bool,
+    seen: str | None,
+    history: bool,
+    rollback: bool,
+    **given: Any,
+) -> None:
+    """Point TAG of a release's name at the release that REF names.
+
+    A tag that points elsewhere is left alone unless --move says otherwise; what it pointed at stays in its history.
+    When two people move a tag at the same time, one of them is told that the other has.
+    """
+    from envpack import provenance, references, releases, tags
+    from envpack.stores import store_of
+
+    if history and rollback:
+        raise UsageError("--history and --rollback exclude each other")
+    if (tag is None) != (history or rollback):
+        form = "envpack tag --history NAME:TAG" if history or rollback else "envpack tag REF TAG"
+        raise UsageError("which tag?" if tag is None else f"{tag!r} is one word too many", hint=f"write {form}")
+    config = options.configuration(given)
+    by, _ = provenance.who(os.environ)
+    if tag is not None:
+        found = references.find(reference, config)
+        manifest, store, name = found.release.manifest, found.store, found.release.manifest.name
+        expected = seen.rpartition("@")[2].lower() if seen else None
+        before = tags.move(store, name, tag, manifest.digest, by=by, again=move, seen=expected)
+    else:
+        asked = references.parse(reference)
+        if asked.digest:
+            raise UsageError(f"{reference} names no tag", hint="write NAME:TAG")
+        store, name, tag = store_of(config, asked.store), asked.name, asked.tag or tags.LATEST
+        before = releases.roll_back(store, name, tag, by=by) if rollback else None
+    now = tags.read(store, name, tag)
+    if now is None:
+        known = ", ".join(sorted(tags.of_name(store, name))) or "none"
+        raise UsageError(f"{store.url} has no {name}:{tag}", hint=f"the tags of {name}: {known}")
+    changed = not history and (before is None or before.digest != now.digest)
+    if output == "json":
+        click.echo(json.dumps(_to_json(name, tag, now, changed=changed), indent=2))
+    elif history:
+        for move_ in now.moves:
+            click.echo(f"{move_.moved}  {name}@{move_.digest[:16]}  {move_.by}".rstrip())
+    else:
+        click.echo(_sentence(name, tag, before, now, changed=changed))
+
+
+def _sentence(name: str, tag: str, before: Tag | None, now: Tag, *, changed: bool) -> str:
+    reference = f"{name}@{now.digest[:16]}"
+    if not changed:
+        return f"{name}:{tag} points at {reference} already, since {now.moved}"
+    if before is None:
+        return f"{name}:{tag} points at {reference}; it is new"
+    return f"{name}:{tag} points at {reference}; before, since {before.moved}, at {name}@{before.digest[:16]}"
+
+
+def _to_json(name: str, tag: str, found: Tag, *, changed: bool) -> dict[str, Any]:
+    """Return a tag as JSON values (schema: docs/tag.schema.json)."""
+    return {
+        "schema": 1,
+        "name": name,
+        "tag": tag,
+        "reference": f"{name}@{found.digest[:16]}",
+        "digest": found.digest,
+        "changed": changed,
+        "moves": [{"digest": move.digest, "moved": move.moved, "by": move.by} for move in found.moves],
+    }
