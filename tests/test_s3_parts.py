@@ -167,7 +167,9 @@ def test_of_two_releases_with_the_same_pieces_one_is_the_source() -> None:
 def test_where_ranges_overlap_the_one_that_reaches_furthest_is_taken() -> None:
     long, brief = held("long", 0, 40 * MIB), held("brief", 0, 10 * MIB)
     for ranges in ([long, brief], [brief, long]):
-        assert {part.key for part in plan(40 * MIB, ranges, sent_part=16 * MIB) if isinstance(part, Held)} == {"long"}
+        assert {part.key for part in plan(40 * MIB, ranges, sent_part=16 * MIB) if isinstance(part, Held)} == {
+            "long"
+        }
     apart = [held("first", 0, 20 * MIB), held("last", 10 * MIB, 30 * MIB), held("brief", 12 * MIB, 13 * MIB)]
     assert plan(40 * MIB, apart, sent_part=16 * MIB) == [apart[0], held("last", 20 * MIB, 20 * MIB)]
 
