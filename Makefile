@@ -18,13 +18,13 @@ demo: .venv/envpack
 	cd $(DEMO)/node && env -i ./environment/bin/python -c \
 		'import sys, pandas, pyarrow; print(sys.executable, "runs pandas", pandas.__version__, "and pyarrow", pyarrow.__version__)'
 
-# The quick tests: real parts, nothing but PyPI needed.
+# The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped.
 test: .venv/dev
-	$(BIN)/pytest -n auto -m "not acceptance and not yarn"
+	$(BIN)/pytest -n auto
 
-# The slow ones: a real Spark, a second S3 server. They need Java and Go.
+# The slow ones: real Sparks, a Jenkinsfile that runs, a second S3 server. They need Java, Maven, npm and Go.
 acceptance: .venv/dev
-	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -m acceptance
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m acceptance
 
 # A real YARN runs what envpack prints. It needs Java and Maven.
 yarn: .venv/dev

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 # pytest registers a module before any other imports it: those that build on others come last.
 pytest_plugins = [
     "tests.support.archives",
@@ -13,3 +17,16 @@ pytest_plugins = [
     "tests.support.yarn",
     "tests.support.livy",
 ]
+
+SLOW = ("acceptance", "yarn")
+"""Markers of tests that `make` has a target of the same name for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is slow, by name, unless it is asked for."""
+    if os.environ.get("ENVPACK_ACCEPTANCE"):
+        return
+    for item in items:
+        for name in SLOW:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"slow: `make {name}` runs it, with ENVPACK_ACCEPTANCE=1"))

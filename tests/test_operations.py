@@ -19,6 +19,7 @@ import yaml
 from envpack import digest
 from envpack.cli import cli
 from envpack.config import load
+from envpack.errors import Conflict
 from envpack.progress import Step
 from envpack.s3options import MIB, S3Options
 from envpack.stores.s3 import S3Store
@@ -109,19 +110,20 @@ def run(desk: Desk, *lines: str) -> None:
         assert ran.code == 0, ran.err
 
 
-def interrupted_upload(desk: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send a file in parts, and fail on the way."""
-
-    class Unplugged(Step):
-        def advance(self, amount: int) -> None:
-            raise OSError(f"the cable was pulled after {amount} bytes")
-
+def failing_upload(desk: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send a file in parts while somebody else takes its key, so that it cannot be completed."""
     moto_s3.prepare(monkeypatch)
+    client = moto_s3.client()
+
+    class Overtaken(Step):
+        def advance(self, amount: int) -> None:
+            client.put_object(Bucket=bucket_of(desk), Key="envs/large/large", Body=b"somebody else's")
+
     file = desk.home / "large"
     file.write_bytes(bytes(17 * MIB))
     store = S3Store(desk.environment["ENVPACK_STORE"], S3Options())
-    with pytest.raises(OSError, match="cable"):
-        store.upload("large/large", file, digest.of_file(file), Unplugged())
+    with pytest.raises(Conflict):
+        store.upload("large/large", file, digest.of_file(file), Overtaken())
 
 
 def test_the_builders_policy_is_what_building_takes(
@@ -135,7 +137,7 @@ def test_the_builders_policy_is_what_building_takes(
         "build alpha.txt",
         "list",
     )
-    interrupted_upload(on_s3, moto_s3, monkeypatch)
+    failing_upload(on_s3, moto_s3, monkeypatch)
     assert any(request.startswith("POST ") and request.endswith("?uploads") for request in moto_s3.requests)
     check(BUILDERS, bucket_of(on_s3), moto_s3.requests)
 

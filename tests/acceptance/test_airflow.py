@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.livy import Livy
     from tests.support.spark import Spark
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.yarn, pytest.mark.timeout(900)]
 
 WORKFLOW = """\
 from airflow.providers.apache.livy.operators.livy import LivyOperator

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.job import JobDesk
     from tests.support.livy import Livy
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.yarn, pytest.mark.timeout(900)]
 
 SHOW_CONFIGURATION = "import json; print(json.dumps(dict(spark.sparkContext.getConf().getAll())))"
 
