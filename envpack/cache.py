@@ -43,6 +43,12 @@ class Cache:
         return self.root / "uv"
 
     @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """Let one build at a time fetch wheels, so that the next finds them in the cache."""
+        with FileLock(self.root / ".fetching"):
+            yield
+
+    @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
 

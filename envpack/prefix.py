@@ -138,11 +138,15 @@ def link_wheels(
 def _from_cache_or_network(
     arguments: Sequence[str], *, cache: Cache, scratch: Path, tell: Callable[[str], None]
 ) -> None:
-    """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh."""
+    """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh.
+
+    Builds that need the network take turns: uv's cache stays whole when two fill it, but both would fetch the same.
+    """
     try:
         uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch)
     except (uv.Failure, Unreachable):
-        uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
+        with cache.fetching():
+            uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
 
 
 def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:

@@ -352,7 +352,7 @@ def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, t
     for name in ("one", "two", "three", "four"):
         write_wheel(team.home / "wheels", name, "1.0")
     sent: list[str] = []
-    with private_index(team.home / "wheels", sent) as host:
+    with private_index(team.home / "wheels", sent, slow="shared") as host:
         for name in ("one", "two", "three", "four"):
             index = f"--index-url http://{USER}:{PASSWORD}@{host}/simple"
             team.write(f"more/{name}.txt", index, name, "shared")

@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,11 @@ PASSWORD = "very-secret"
 
 
 @contextmanager
-def private_index(shelf: Path, sent: list[str] | None = None) -> Iterator[str]:
-    """Serve a folder of wheels as a simple index (PEP 503) and yield `host:port`; `sent` gets the files sent."""
+def private_index(shelf: Path, sent: list[str] | None = None, slow: str | None = None) -> Iterator[str]:
+    """Serve a folder of wheels as a simple index (PEP 503) and yield `host:port`; `sent` gets the files sent.
+
+    The wheel of the project `slow` takes a second to arrive.
+    """
 
     class Index(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -30,6 +34,8 @@ def private_index(shelf: Path, sent: list[str] | None = None) -> Iterator[str]:
             if parts[0] == "files" and (shelf / parts[1]).is_file():
                 if sent is not None and self.command == "GET":
                     sent.append(parts[1])
+                if parts[1].split("-")[0] == slow:
+                    time.sleep(1)
                 return self._answer(200, (shelf / parts[1]).read_bytes(), "application/octet-stream")
             if parts[0] == "files" and (shelf / parts[1].removesuffix(".metadata")).is_file():
                 return self._answer(200, _metadata(shelf / parts[1].removesuffix(".metadata")), "text/plain")
