@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -59,6 +60,12 @@ class Team:
 
     def environment(self, name: str) -> Any:
         return next(entry for entry in self.report()["environments"] if entry["name"] == name)
+
+
+def processor_seconds() -> float:
+    """Return what ended child processes have used so far; unlike a clock it does not run while others have the CPU."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 QUIET_CI = dict.fromkeys(
@@ -130,9 +137,9 @@ def test_nothing_is_built_when_nothing_has_changed(team: Team) -> None:
     assert team.ci().code == 0
     head = team.repository.git("rev-parse", "HEAD")
     before = sorted(team.desk.store.rglob("*"))
-    start = time.monotonic()
+    start = processor_seconds()
     ran = team.ci("--since", "HEAD")
-    assert time.monotonic() - start < 5
+    assert processor_seconds() - start < 5
     assert ran.code == 0
     assert team.statuses() == {"alpha": "unaffected", "beta": "unaffected"}
     assert team.report()["base"]["commit"] == head
@@ -406,19 +413,19 @@ def builders_of(process: subprocess.Popen[str]) -> set[int]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
 def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
-    process = team.desk.start("ci", "--jobs", "2", **QUIET_CI)
-    os.kill(min(builders_of(process)), signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    with team.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
+        os.kill(min(builders_of(process)), signal.SIGKILL)
+        _, err = process.communicate()
     assert process.returncode == 0, err
     assert team.statuses() == {"alpha": "published", "beta": "published"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
 def test_an_aborted_run_leaves_no_builder_behind(team: Team) -> None:
-    process = team.desk.start("ci", "--jobs", "2", **QUIET_CI)
-    builders = builders_of(process)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    with team.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
+        builders = builders_of(process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
     assert process.returncode == 143
     deadline = time.monotonic() + 10
     while (left := [pid for pid in builders if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
@@ -447,9 +454,9 @@ def test_fifty_unchanged_environments_write_nothing_and_one_change_builds_one(
     first = team.commit()
     assert on_s3.ci("envs/env0[0-2].txt", "--no-verify").code == 0
     moto_s3.requests.clear()
-    start = time.monotonic()
+    start = processor_seconds()
     assert on_s3.ci("--since", first).code == 0
-    assert time.monotonic() - start < 10
+    assert processor_seconds() - start < 5
     assert set(team.statuses().values()) == {"unaffected"}
     assert len(team.statuses()) == 50
     assert moto_s3.requests == []

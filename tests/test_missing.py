@@ -23,7 +23,17 @@ def ran(directory: Path, *arguments: str | Path, **variables: str) -> subprocess
     """Run pytest on this project in another process, on a machine that has kept nothing from earlier runs."""
     kept = {name: value for name, value in os.environ.items() if name not in {"CI", "ENVPACK_ACCEPTANCE"}}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", "-c", ROOT / "pyproject.toml", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-rs",
+            "-c",
+            ROOT / "pyproject.toml",
+            *arguments,
+        ],
         cwd=ROOT,
         env={**kept, "ENVPACK_TEST_CACHE": str(directory / "kept"), **variables},
         capture_output=True,
