@@ -1,0 +1,208 @@
+"""What a node never needs of an environment: the rules by which `--slim` leaves files out.
+
+A rule looks at the path alone, so a package's files are judged alike in every environment. Where a path cannot
+tell, the file stays; what stays is unchanged, and the archive is verified without the rest.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from envpack import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from envpack.archive.members import Member
+
+_SITE = r"^lib/python[^/]+/site-packages/"
+
+_METADATA = r"\.(dist|egg)-info/"
+"""What distributions say of themselves, licences among it."""
+
+_COMPILES = _SITE + (
+    r"(torch|torchgen|triton|cuda|nvidia|cupy|cupyx|cupy_backends|numba|numba_cuda|pycuda|pyopencl|flashinfer|"
+    r"deepspeed|tilelang|cutlass|tvm|taichi|warp|halide|pykeops|keopscore|brian2|neuron|httpstan|cppyy|"
+    r"cppyy_backend|clang|ziglang|cmake|pyximport|Cython|pythran|pytensor|cffi)/"
+)
+"""Packages that hand their own sources or headers to a compiler, on the node or on its GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One kind of file that is left out."""
+
+    name: str
+    """In a word or two, as it stands in the manifest."""
+    what: str
+    """What the files are."""
+    why: str
+    """Why a node needs none of them."""
+    patterns: tuple[str, ...]
+    """Regular expressions, of which one is found in the path."""
+    keeps: tuple[str, ...] = ()
+    """Regular expressions of what stays though a pattern fits."""
+
+    def leaves_out(self, path: str) -> bool:
+        """Return whether the rule leaves a path of the archive out."""
+        return bool(self._patterns.search(path)) and not (self.keeps and self._keeps.search(path))
+
+    @cached_property
+    def _patterns(self) -> re.Pattern[str]:
+        return re.compile("|".join(self.patterns))
+
+    @cached_property
+    def _keeps(self) -> re.Pattern[str]:
+        return re.compile("|".join(self.keeps))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="tests",
+        what="test suites of packages and of the standard library, with their data and bytecode",
+        why="no job runs them; what tests are written with, such as numpy.testing, stays",
+        patterns=(
+            _SITE + r"(.*/)?tests?(/|$)",
+            _SITE + r"Crypt(o|odome)/SelfTest(/|$)",
+            r"^lib/python[^/]+/((ctypes|distutils|idlelib|lib2to3|sqlite3|tkinter|unittest)/)?tests?(/|$)",
+        ),
+        keeps=(
+            _METADATA,
+            _SITE + r"(astropy|dbt|h5py|pulp|tables)/tests(/|$)",  # the package itself imports them
+            _SITE + r"(ansible|django|salt|torch|twisted)/",  # `test` is a part of their interface
+        ),
+    ),
+    Rule(
+        name="static libraries",
+        what="static libraries, and what libtool notes about libraries",
+        why="only linkers read them",
+        patterns=(r"\.l?a$",),
+        keeps=(_METADATA, _COMPILES),
+    ),
+    Rule(
+        name="headers",
+        what="C, C++ and CUDA headers",
+        why="only compilers read them; Python's own stay, and those of packages that compile on a node",
+        patterns=(r"^include/", r"\.(h|hh|hpp|hxx|h\+\+|inl|ipp|tcc|cuh)$"),
+        keeps=(_METADATA, _COMPILES, r"^include/python", r"^lib/(R|clang|gcc|perl5)/", r"/sysroot/", r"/cmdstan/"),
+    ),
+    Rule(
+        name="sources",
+        what="sources of compiled modules in C, C++, Fortran and Cython",
+        why="the compiled modules are what is imported",
+        patterns=(_SITE + r".*\.(c|cc|cpp|cxx|c\+\+|f|f77|f90|for|pyx|pxd|pxi|pyf)$",),
+        keeps=(_METADATA, _COMPILES),
+    ),
+    Rule(
+        name="stubs",
+        what="type stubs",
+        why="only type checkers and editors read them; lazy_loader reads a package's __init__.pyi, which stays",
+        patterns=(r"\.pyi$",),
+        keeps=(_METADATA, r"/__init__\.pyi$", _SITE + r"(basedpyright|jedi|mypy|pyright|pytype)/"),
+    ),
+    Rule(
+        name="build files",
+        what="what CMake, pkg-config, autoconf, Meson and Python's own build leave for other builds",
+        why="only builds read them; the Makefile that sysconfig names stays",
+        patterns=(
+            r"^(lib|lib64|share)/(aclocal|cmake|pkgconfig)(/|$)",
+            _SITE + r"(.*/)?pkgconfig(/|$)",
+            _SITE + r".*/(CMakeLists\.txt|meson\.build|[^/]+\.cmake)$",
+            r"^lib/python[^/]+/config-[^/]+/",
+        ),
+        keeps=(_METADATA, _COMPILES, r"^lib/python[^/]+/config-[^/]+/Makefile$"),
+    ),
+    Rule(
+        name="manuals",
+        what="manual pages, info files and documents",
+        why="nobody reads them on a node; licences stay",
+        patterns=(r"^(share/)?(man|info|doc|gtk-doc|help)(/|$)",),
+        keeps=(r"(?i:licen[cs]e|copying|copyright|notice|authors)",),
+    ),
+    Rule(
+        name="translations",
+        what="messages of C programs in other languages",
+        why="processes on a node speak English",
+        patterns=(r"^share/locale/.*\.mo$",),
+    ),
+    Rule(
+        name="completions",
+        what="completions for interactive shells",
+        why="nobody types on a node",
+        patterns=(r"^share/(bash-completion|fish|zsh)(/|$)", r"^etc/bash_completion\.d(/|$)"),
+    ),
+    Rule(
+        name="debug symbols",
+        what="separate debug symbols, and the source maps of scripts for browsers",
+        why="only debuggers read them",
+        patterns=(r"^lib/debug(/|$)", r"\.so(\.[0-9.]+)?\.debug$", r"\.(css|js)\.map$"),
+    ),
+    Rule(
+        name="windows",
+        what="launchers for Windows that installers carry",
+        why="nodes run Linux",
+        patterns=(r"/(distlib|setuptools)/[^/]+\.exe$", r"/distutils/command/[^/]+\.exe$"),
+    ),
+    Rule(
+        name="bytecode duplicates",
+        what="bytecode of the same modules once more, for python -O",
+        why="workers run without -O and read the other",
+        patterns=(r"/__pycache__/[^/]+\.opt-[12]\.pyc$",),
+    ),
+)
+"""The first rule that fits counts."""
+
+VERSION = digest.of_json([[rule.name, rule.patterns, rule.keeps] for rule in RULES])[: digest.SHORT]
+"""Changes with every change of what is left out; part of the key of all that is made with the rules."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What one rule left out of one archive."""
+
+    rule: str
+    files: int
+    """Files and links."""
+    size: int
+    """Their bytes, unpacked."""
+
+
+def left_out(path: str) -> Rule | None:
+    """Return the rule that leaves a path of the archive out, or None if it stays."""
+    return next((rule for rule in RULES if rule.leaves_out(path)), None)
+
+
+def trimmed(
+    members: Mapping[str, Member], owner_of: Callable[[str], str]
+) -> tuple[dict[str, Member], tuple[Saving, ...]]:
+    """Return the members by path that stay, each as it was, and what each rule has saved.
+
+    What a link that stays leads to stays as well, if it is of the same package (`owner_of` a path): a package's
+    share of an archive must not depend on the other packages.
+    """
+    gone = {path: rule for path in members if (rule := left_out(path))}
+    stay = [member for path, member in members.items() if member.link and path not in gone]
+    while stay:
+        link = stay.pop()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.link))
+        if target in gone and owner_of(target) == owner_of(link.path):
+            del gone[target]
+            stay += [members[target]] if members[target].link else []
+    return {path: member for path, member in members.items() if path not in gone}, _savings(members, gone)
+
+
+def _savings(members: Mapping[str, Member], gone: Mapping[str, Rule]) -> tuple[Saving, ...]:
+    files: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for path, rule in gone.items():
+        if members[path].kind != "directory":
+            files[rule.name] += 1
+            sizes[rule.name] += members[path].size
+    return tuple(
+        Saving(rule=rule.name, files=files[rule.name], size=sizes[rule.name]) for rule in RULES if files[rule.name]
+    )
