@@ -66,6 +66,8 @@ KEPT = [
     f"{SITE}/h5py/tests/__init__.py",
     f"{SITE}/tables/tests/common.py",
     f"{SITE}/pulp/tests/__init__.py",
+    # `test` is a part of their interface
+    f"{SITE}/tensorflow/_api/v2/test/__init__.py",
     f"{SITE}/django/test/signals.py",
     f"{SITE}/ansible/plugins/test/core.py",
     f"{SITE}/torch/testing/_internal/common_utils.py",
@@ -77,6 +79,7 @@ KEPT = [
     f"{SITE}/triton/backends/nvidia/driver.c",
     f"{SITE}/cupy/_core/include/cupy/complex.cuh",
     f"{SITE}/numba/_helperlib.c",
+    f"{SITE}/prophet/stan_model/cmdstan-2.37.0/stan/src/stan/model/model_base.hpp",
     f"{SITE}/nvidia/cuda_runtime/include/cuda_fp16.h",
     # lazy_loader reads a package's own stub
     f"{SITE}/skimage/filters/__init__.pyi",

@@ -28,7 +28,7 @@ _METADATA = r"\.(dist|egg)-info/"
 _COMPILES = _SITE + (
     r"(torch|torchgen|triton|cuda|nvidia|cupy|cupyx|cupy_backends|numba|numba_cuda|pycuda|pyopencl|flashinfer|"
     r"deepspeed|tilelang|cutlass|tvm|taichi|warp|halide|pykeops|keopscore|brian2|neuron|httpstan|cppyy|"
-    r"cppyy_backend|clang|ziglang|cmake|pyximport|Cython|pythran|pytensor|cffi)/"
+    r"cppyy_backend|clang|ziglang|cmake|pyximport|Cython|pythran|pytensor|cffi|(.*/)?cmdstan[^/]*)/"
 )
 """Packages that hand their own sources or headers to a compiler, on the node or on its GPU."""
 
@@ -67,14 +67,15 @@ RULES: tuple[Rule, ...] = (
         what="test suites of packages and of the standard library, with their data and bytecode",
         why="no job runs them; what tests are written with, such as numpy.testing, stays",
         patterns=(
-            _SITE + r"(.*/)?tests?(/|$)",
-            _SITE + r"Crypt(o|odome)/SelfTest(/|$)",
+            _SITE + r"(.*/)?tests(/|$)",
+            # `test` is often a part of the interface (tensorflow.test): only where it is known not to be
+            _SITE + r"((gensim|joblib|nltk|tornado)/test|Crypt(o|odome)/SelfTest)(/|$)",
             r"^lib/python[^/]+/((ctypes|distutils|idlelib|lib2to3|sqlite3|tkinter|unittest)/)?tests?(/|$)",
         ),
         keeps=(
             _METADATA,
-            _SITE + r"(astropy|dbt|h5py|pulp|tables)/tests(/|$)",  # the package itself imports them
-            _SITE + r"(ansible|django|salt|torch|twisted)/",  # `test` is a part of their interface
+            _SITE + r"(astropy|dbt|h5py|pulp|tables)/tests(/|$)",  # imported with the package itself
+            _SITE + r"torch/",
         ),
     ),
     Rule(
@@ -89,7 +90,14 @@ RULES: tuple[Rule, ...] = (
         what="C, C++ and CUDA headers",
         why="only compilers read them; Python's own stay, and those of packages that compile on a node",
         patterns=(r"^include/", r"\.(h|hh|hpp|hxx|h\+\+|inl|ipp|tcc|cuh)$"),
-        keeps=(_METADATA, _COMPILES, r"^include/python", r"^lib/(R|clang|gcc|perl5)/", r"/sysroot/", r"/cmdstan/"),
+        keeps=(
+            _METADATA,
+            _COMPILES,
+            r"^include/python",
+            r"^lib/(R|clang|gcc|perl5)/",
+            r"/sysroot/",
+            r"^bin/cmdstan/",
+        ),
     ),
     Rule(
         name="sources",
