@@ -63,7 +63,7 @@ class Team:
 
 
 def processor_seconds() -> float:
-    """Return what ended child processes have used so far; unlike a clock it does not run while others have the CPU."""
+    """Return what ended child processes have used so far, whatever else the machine does meanwhile."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

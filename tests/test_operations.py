@@ -116,7 +116,7 @@ def failing_upload(desk: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatc
     client = moto_s3.client()
 
     class Overtaken(Step):
-        def advance(self, amount: int) -> None:
+        def advance(self, amount: int) -> None:  # noqa: ARG002 - only the moment counts
             client.put_object(Bucket=bucket_of(desk), Key="envs/large/large", Body=b"somebody else's")
 
     file = desk.home / "large"
