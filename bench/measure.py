@@ -145,9 +145,11 @@ class _Watch:
 
 def _below(root: psutil.Process) -> list[psutil.Process]:
     try:
-        return root.children(recursive=True)
+        found: list[psutil.Process] = root.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    else:
+        return found
 
 
 def _resident(process: psutil.Process) -> int:
