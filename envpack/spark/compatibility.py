@@ -154,7 +154,8 @@ def warnings(spark: Minor, python: Minor, packages: Mapping[str, str]) -> Iterat
     `packages` are names as a manifest has them, with versions.
     """
     yield from python_warnings(spark, python, packages)
-    versions = {Names().project(name): version for name, version in packages.items()}
+    names = Names()
+    versions = {names.project(name): version for name, version in packages.items()}
     for row in rows_of(spark):
         version = versions.get(row.package)
         if version and not _fits(version, row.specifier):
