@@ -31,6 +31,7 @@ _COMMANDS = {
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.browse", "Show everything that is known of one release."),
     "tag": ("envpack.cli.tag", "Point a tag at a release, show its history, roll it back."),
+    "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
     "channel": ("envpack.cli.channel", "Make a starter channel from the Python that runs envpack."),
     "completion": ("envpack.cli.completion", "Print the script that completes envpack's commands in a shell."),

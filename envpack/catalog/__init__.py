@@ -1,0 +1,36 @@
+"""Show what a store holds as a static site: no server, no request to anywhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.catalog.contents import read
+from envpack.catalog.pages import INDEX, site
+from envpack.catalog.publishing import GUARD, Published, publish
+from envpack.errors import UsageError
+from envpack.progress import SILENT, Progress
+from envpack.stores import open_store
+
+if TYPE_CHECKING:
+    from envpack.stores.base import Store
+
+__all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "write_folder"]
+
+PREFIX = "_catalog/"
+"""Where a store's own catalog lies. No release can have that name."""
+
+
+def publish_beside(store: Store, progress: Progress = SILENT) -> Published:
+    """Bring the catalog in the store itself up to date. Raises Conflict when others never stop writing to it."""
+    return publish(store, PREFIX, lambda: site(read(store), beside=True), progress)
+
+
+def write_folder(store: Store, folder: Path, progress: Progress = SILENT) -> Published:
+    """Write the catalog of a store into a folder, or bring the one there up to date.
+
+    Raises UsageError when the folder holds something else.
+    """
+    if folder.exists() and not (folder / GUARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there and holds no catalog", hint="name a new directory or an empty one")
+    return publish(open_store(str(folder.absolute())), "", lambda: site(read(store), beside=False), progress)

@@ -1,0 +1,63 @@
+"""What the pages' scripts read: JavaScript files, since a page that is opened from a folder may not fetch JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envpack.catalog.contents import Contents, Version
+
+
+def packages(contents: Contents) -> bytes:
+    """Return which releases hold which package, for the search.
+
+    Releases are counted through all environments, newest first in each. Neighbours mostly hold the same versions, so
+    each version of a package has runs of releases: start, length, start, length.
+    """
+    found: dict[str, dict[str, list[int]]] = {}
+    rows = []
+    for number, version in enumerate(contents.versions):
+        rows.append((version.manifest.name, version.id, version.manifest.created, list(version.tags)))
+        for package in version.manifest.packages:
+            _extend(found.setdefault(package.name, {}).setdefault(package.version, []), number)
+    by_name = [(name, list(versions.items())) for name, versions in sorted(found.items())]
+    return _script("packages", {"releases": rows, "packages": by_name})
+
+
+def release(version: Version) -> bytes:
+    """Return what the comparison of two versions needs of one."""
+    manifest = version.manifest
+    return _script(
+        f"release/{version.id}",
+        {
+            "id": version.id,
+            "python": manifest.python,
+            "target": manifest.target.to_json(),
+            "size": manifest.archive.size,
+            "unpacked": manifest.archive.unpacked_size,
+            "members": manifest.archive.members,
+            "requested": list(manifest.requested),
+            "variables": list(manifest.variables.items()),
+            "packages": [
+                (p.name, p.version, p.build or "", p.source, p.size, p.license or "", p.sha256[:16])
+                for p in manifest.packages
+            ],
+        },
+    )
+
+
+def _extend(runs: list[int], number: int) -> None:
+    if runs and runs[-2] + runs[-1] == number:
+        runs[-1] += 1
+    elif not runs or runs[-2] + runs[-1] < number:
+        runs += [number, 1]
+
+
+def _script(kind: str, value: dict[str, Any]) -> bytes:
+    """Return a call that hands the value over.
+
+    With all beyond ASCII escaped JSON is JavaScript, but for an object's key `__proto__`: names are never keys.
+    """
+    return f"catalog.take({json.dumps(kind)}, {json.dumps(value, separators=(',', ':'))});\n".encode("ascii")
+

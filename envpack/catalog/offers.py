@@ -1,0 +1,90 @@
+"""What each launcher needs to run in a release, or why it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.settings import settings_for
+from envpack.spark.text import Output, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.releases import Release
+    from envpack.spark.launcher import Launcher
+    from envpack.spark.settings import Settings
+
+UNPACKED = Path("/opt/envpack")
+"""Where the settings suppose that a person unpacks an archive; no path of the machine that makes the catalog."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """One way to give the settings."""
+
+    title: str
+    """What it is, such as `spark-defaults.conf`; empty for the text that people of this launcher paste."""
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What one launcher needs for one release."""
+
+    launcher: str
+    purpose: str
+    refusal: str | None = None
+    """Why the two cannot work together; then there is nothing else."""
+    prepare: tuple[str, ...] = ()
+    """Shell commands to run first."""
+    texts: tuple[Text, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def offers(release: Release) -> tuple[Offer, ...]:
+    """Return an offer of every launcher, the default one first and those that refuse last."""
+    made = [_offer(launcher, release) for launcher in LAUNCHERS.values()]
+    return tuple(sorted(made, key=lambda offer: offer.refusal is not None))
+
+
+def _offer(launcher: Launcher, release: Release) -> Offer:
+    manifest = release.manifest
+    purpose = launcher.purpose.replace("`", "")
+    try:
+        settings = settings_for(
+            manifest,
+            release.archive_uri,
+            launcher=launcher.name,
+            directory=UNPACKED / f"{manifest.name}-{manifest.short_digest}",
+        )
+    except UsageError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return Offer(launcher=launcher.name, purpose=purpose, refusal=f"{error.message}{hint}")
+    return Offer(
+        launcher=launcher.name,
+        purpose=purpose,
+        prepare=settings.prepare,
+        texts=tuple(_texts(launcher, settings)),
+        notes=settings.notes,
+        warnings=settings.warnings,
+    )
+
+
+def _texts(launcher: Launcher, settings: Settings) -> Iterator[Text]:
+    yield Text(title="", body=render(settings, "text"))
+    others: dict[str, Output] = {}
+    if launcher.text == "submit":
+        others["spark-defaults.conf"] = "conf"
+    if settings.alternatives:
+        others["environment variables"] = "env"
+    for title, output in others.items():
+        try:
+            yield Text(title=title, body=render(settings, output))
+        except UsageError:
+            # What these variables hold cannot be said in such a file; the first text says it.
+            continue

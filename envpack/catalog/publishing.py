@@ -1,0 +1,152 @@
+"""Put a catalog into a store or a folder, so that readers and other writers are never in the way.
+
+Every file is replaced whole, and only if it still is what this writer saw. What files there are, and from what each
+was made, stands in one guard, which is replaced in the same way: before the files are written it forgets those that
+are about to change, afterwards it notes them. A writer whose condition fails looks at the store again and starts
+anew; one that dies leaves files that the guard does not vouch for, and the next one writes those again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from envpack.catalog.pages import gone
+from envpack.errors import Conflict, UsageError
+from envpack.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from envpack.catalog.pages import Page, Site
+    from envpack.progress import Step
+    from envpack.stores.base import Object, Store
+
+GUARD = "catalog.json"
+"""What files there are: path to the key of the content, or null where it may be anything."""
+
+SCHEMA = 1
+
+_TRIES = 12
+_WRITERS = 8
+"""How many files are on their way at once; a store may be far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a catalog shows, and what had to be done for it."""
+
+    site: Site
+    written: int
+    """How many files were written; the others were as they should be."""
+
+
+def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progress = SILENT) -> Published:
+    """Bring the catalog below `prefix` up to date with what `make` sees, and return what it shows.
+
+    Two writers at once end with one catalog that shows what both have seen. Raises Conflict when others never
+    stop writing.
+    """
+    shelf = _Shelf(store, prefix)
+    with progress.step("catalog") as step:
+        for attempt in range(_TRIES):
+            time.sleep(random.uniform(0, 0.2) * attempt)  # noqa: S311 - two that met should not meet again
+            published = shelf.update(make, step)
+            if published:
+                shown = published.site.contents
+                step.note(
+                    f"{len(shown.environments):,} environments, {sum(1 for _ in shown.versions):,} releases, "
+                    f"{published.written:,} files written"
+                )
+                return published
+    raise Conflict(f"{store.uri(prefix + GUARD)} is being changed by others", hint="try again in a minute")
+
+
+class _Shelf:
+    """The files below a prefix, as one writer sees them."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._doubtful: set[str] = set()
+
+    def update(self, make: Callable[[], Site], step: Step) -> Published | None:
+        """Write what has changed; return None when somebody else has changed something meanwhile."""
+        guard = self._read(GUARD)
+        known = _parse(guard, self._store.uri(self._prefix + GUARD))
+        site = make()
+        pages = _with_gone(site.pages, known)
+        changed = [page for page in pages if page.path in self._doubtful or known.get(page.path) != page.key]
+        if not changed:
+            return Published(site=site, written=0)
+        step.total(len(changed))
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            old = [page.path for page in changed if page.path in known or page.path in self._doubtful]
+            versions = dict(zip(old, pool.map(self._version, old), strict=True))
+            mark = self._note(known, guard, {page.path: None for page in changed})
+            if mark is None:
+                return None
+            if not self._write_all(pool, changed, versions, step):
+                return None
+        noted = self._note(_parse(mark), mark, {page.path: page.key for page in changed})
+        return Published(site=site, written=len(changed)) if noted else None
+
+    def _write_all(
+        self, pool: ThreadPoolExecutor, pages: Sequence[Page], versions: Mapping[str, str | None], step: Step
+    ) -> bool:
+        """Write pages wave by wave; say whether each was still as it had been seen."""
+
+        def write(page: Page) -> bool:
+            written = self._store.replace(self._prefix + page.path, page.render(), versions.get(page.path))
+            step.advance(1)
+            return written
+
+        self._doubtful |= {page.path for page in pages}
+        for _, wave in groupby(sorted(pages, key=_wave), key=_wave):
+            if not all(list(pool.map(write, wave))):
+                return False
+        return True
+
+    def _note(self, known: Mapping[str, str | None], guard: Object | None, keys: Mapping[str, str | None]) -> Object | None:
+        """Replace the guard and return it as it is now, or None when it is no longer what was seen."""
+        value = {"schema": SCHEMA, "pages": dict(sorted({**known, **keys}.items()))}
+        text = (json.dumps(value, indent=0) + "\n").encode()
+        if not self._store.replace(self._prefix + GUARD, text, guard.version if guard else None):
+            return None
+        there = self._read(GUARD)
+        return there if there and there.data == text else None
+
+    def _version(self, path: str) -> str | None:
+        found = self._read(path)
+        return found.version if found else None
+
+    def _read(self, path: str) -> Object | None:
+        return self._store.read(self._prefix + path)
+
+
+def _wave(page: Page) -> int:
+    return page.wave
+
+
+def _with_gone(pages: Iterable[Page], known: Mapping[str, str | None]) -> list[Page]:
+    """Return the pages, and for those of releases that the store no longer has pages that say so."""
+    wanted = {page.path: page for page in pages}
+    lost = [path for path in known if path not in wanted and path.endswith(".html")]
+    return [*wanted.values(), *map(gone, lost)]
+
+
+def _parse(guard: Object | None, where: str = "") -> dict[str, str | None]:
+    if guard is None:
+        return {}
+    try:
+        value = json.loads(guard.data)
+        if value["schema"] > SCHEMA:
+            raise UsageError(f"{where} was written by a newer envpack", hint="upgrade envpack")
+        return dict(value["pages"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{where} is not a catalog's: {error!r}", hint="was it edited by hand?") from error

@@ -1,0 +1,60 @@
+"""`envpack catalog`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import screen
+
+if TYPE_CHECKING:
+    from envpack.catalog import Published
+
+FOLDER = Path("envpack-catalog")
+
+
+@click.command("catalog", epilog="Example: envpack catalog site --store s3://bucket/envs")
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--publish", is_flag=True, help="Write it into the store, beside the releases; DIR as well if named.")
+@options.STORE
+@options.OUTPUT_JSON
+@options.TALK
+def catalog_command(
+    folder: Path | None, output: str, *, publish: bool, quiet: bool, verbose: bool, **given: Any
+) -> None:
+    """Write a static site that shows the releases of a store into DIR, by default envpack-catalog.
+
+    It needs no server: open its index.html, or copy it to any web server. What is there from an earlier run is
+    brought up to date. The answer is where the site begins.
+    """
+    from envpack import catalog, pipeline
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    store = pipeline.store_of(options.configuration(given))
+    made: dict[str, Published] = {}
+    if publish:
+        made[store.uri(catalog.PREFIX + catalog.INDEX)] = catalog.publish_beside(store, progress)
+    if folder or not publish:
+        place = folder or FOLDER
+        made[str(place / catalog.INDEX)] = catalog.write_folder(store, place, progress)
+    for text in next(iter(made.values())).site.contents.passed_over:
+        progress.warn(f"passed over {text}")
+    if output == "json":
+        rows = [{"index": index, **_counts(published)} for index, published in made.items()]
+        click.echo(json.dumps({"schema": 1, "catalogs": rows}, indent=2))
+        return
+    for index in made:
+        click.echo(index)
+
+
+def _counts(published: Published) -> dict[str, int]:
+    contents = published.site.contents
+    return {
+        "environments": len(contents.environments),
+        "releases": sum(1 for _ in contents.versions),
+        "written": published.written,
+    }
