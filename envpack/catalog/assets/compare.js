@@ -6,6 +6,7 @@
   const [a, b] = [one("#a"), one("#b")];
   const place = one("#differences");
   const releases = new Map();
+  const TARGET = { platform: "Platform", spark: "Spark", cuda: "CUDA" };
   const FIELDS = ["name", "version", "build", "source", "size", "license", "sha256"];
 
   // Only what the list offers is loaded, whatever the address says.
@@ -54,7 +55,7 @@
       ["Python", before.python, after.python, ""],
     ];
     for (const name of new Set([...Object.keys(before.target), ...Object.keys(after.target)])) {
-      rows.push([name, before.target[name] ?? "", after.target[name] ?? "", ""]);
+      rows.push([TARGET[name] ?? name, before.target[name] ?? "", after.target[name] ?? "", ""]);
     }
     return rows.map(([name, old, now, delta]) => [old === now ? "" : "mod", name, old, now, delta]);
   }

@@ -119,13 +119,13 @@
     return [...exact, ...begins, ...inside];
   }
 
-  function row([number, version], name) {
+  function row([number, version]) {
     const [environment, id, created, tags] = data.releases[number];
     const time = make("time", "", created.slice(0, 10));
     const title = make("td", "first", link(`${environment}/${id}.html`, environment), make("span", "soft mono", ` @${id.slice(0, 8)}`));
     const marks = tags.map((tag) => make("span", tag === "latest" ? "tag latest" : "tag", tag));
     time.dateTime = created;
-    return make("tr", "", title, make("td", "tags", ...marks), make("td", "", name), make("td", "mono", version), make("td", "soft", time));
+    return make("tr", "", title, make("td", "tags", ...marks), make("td", "mono", version), make("td", "soft", time));
   }
 
   function showPackage(name, tests) {
@@ -134,7 +134,8 @@
     const environments = new Set(hits.map(([number]) => data.releases[number][0])).size;
     one("#found-title").textContent =
       `${hits.length} release${hits.length === 1 ? "" : "s"} in ${environments} environment${environments === 1 ? "" : "s"}`;
-    one("#found-table tbody").replaceChildren(...hits.slice(0, limit).map((hit) => row(hit, name)));
+    one("#found-table tbody").replaceChildren(...hits.slice(0, limit).map(row));
+    one("#found-name").textContent = name;
     one("#found-table").parentElement.hidden = !hits.length;
     const more = one("#found-more");
     more.hidden = hits.length <= limit;
