@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.catalog.contents import read
@@ -13,6 +12,8 @@ from envpack.progress import SILENT, Progress
 from envpack.stores import open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from envpack.stores.base import Store
 
 __all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "write_folder"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import groupby
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from envpack import releases
 from envpack.comparison import Comparison, compare
 from envpack.errors import UsageError
-from envpack.manifest import PackedPackage
 from envpack.releases import LATEST
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def _flaw(release: Release) -> str | None:
         moment(manifest.created)
     except (UsageError, ValueError, TypeError, AttributeError) as error:
         return error.message if isinstance(error, UsageError) else f"created at {manifest.created!r}"
-    archive = manifest.archive
+    archive: Any = manifest.archive
     if not (isinstance(archive.sha256, str) and _DIGEST.fullmatch(archive.sha256)):
         return f"its digest is {archive.sha256!r}"
     if not release.manifest_uri.endswith(f"/{manifest.name}/{manifest.short_digest}/manifest.json"):
@@ -166,19 +165,17 @@ def _flaw(release: Release) -> str | None:
 
 
 def _odd_values(manifest: Manifest) -> str | None:
-    texts: list[Any] = [
-        manifest.python,
-        manifest.envpack,
-        manifest.verified,
-        *manifest.requested,
-        *manifest.warnings,
-        *manifest.variables.values(),
-    ]
-    for package in manifest.packages:
-        values = {entry.name: getattr(package, entry.name) for entry in fields(PackedPackage)}
-        size = values.pop("size")
-        if not isinstance(size, int | None):
-            return f"the size of {package.name!r} is {size!r}"
-        texts += [value for value in values.values() if value is not None]
+    texts: list[Any] = [manifest.python, manifest.envpack, manifest.verified, manifest.archive.file]
+    texts += [*manifest.requested, *manifest.warnings, *manifest.variables.values()]
+    if manifest.provenance:
+        texts += [
+            value for value in astuple(manifest.provenance) if value is not None and not isinstance(value, bool)
+        ]
+    packages: tuple[Any, ...] = manifest.packages
+    for package in packages:
+        if not isinstance(package.size, int | None):
+            return f"the size of {package.name!r} is {package.size!r}"
+        texts += [package.name, package.version, package.source, package.sha256]
+        texts += [text for text in (package.build, package.license) if text is not None]
     odd = next((text for text in texts if not isinstance(text, str)), None)
     return f"not a text: {odd!r}" if odd is not None else None

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 def packages(contents: Contents) -> bytes:
     """Return which releases hold which package, for the search.
 
-    Releases are counted through all environments, newest first in each. Neighbours mostly hold the same versions, so
-    each version of a package has runs of releases: start, length, start, length.
+    Releases are counted through all environments, newest first in each. Neighbours mostly hold the same versions,
+    so each version of a package has runs of releases: start, length, start, length.
     """
     found: dict[str, dict[str, list[int]]] = {}
     rows = []
@@ -60,4 +60,3 @@ def _script(kind: str, value: dict[str, Any]) -> bytes:
     With all beyond ASCII escaped JSON is JavaScript, but for an object's key `__proto__`: names are never keys.
     """
     return f"catalog.take({json.dumps(kind)}, {json.dumps(value, separators=(',', ':'))});\n".encode("ascii")
-

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -19,17 +19,21 @@ from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from importlib.resources.abc import Traversable
 
     from envpack.catalog.contents import Contents, Environment, Version
+    from envpack.releases import Release
 
 INDEX = "index.html"
 """The page to open."""
 
 ASSETS = ("catalog.css", "catalog.js", "search.js", "compare.js")
 
-_MADE_BY = ("envpack.catalog", "envpack.spark")
-"""The packages whose files decide what a page says of a given release."""
+MINUS = "\N{MINUS SIGN}"
+
+_HERE = Path(__file__).parent
+
+_MADE_BY = (_HERE, _HERE.parent / "spark")
+"""The folders whose files decide what a page says of a given release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +73,14 @@ def gone(path: str) -> Page:
 
 def _pages(contents: Contents, *, beside: bool) -> Iterator[Page]:
     yield from _assets()
-    digests = {version.release.manifest_uri: _digest(version) for version in contents.versions}
     everything = []
     for environment in contents.environments:
         states = []
         for version in environment.versions:
-            own = digests[version.release.manifest_uri]
-            around = [r and digests[r.manifest_uri] for r in (version.before, version.after)]
+            own = _identity(version.release)
+            around = [release and _identity(release) for release in (version.before, version.after)]
             states.append([own, *version.tags])
-            yield _data(f"{_address(version)}.js", 0, _key("data", own), lambda v=version: data.release(v))
+            yield _data(f"{_address(version)}.js", 0, _key("data", own), partial(data.release, version))
             yield _page(
                 f"{_address(version)}.html",
                 "release.html",
@@ -89,8 +92,10 @@ def _pages(contents: Contents, *, beside: bool) -> Iterator[Page]:
             )
         everything.append([environment.name, states])
         yield from _of_environment(environment, contents.store, states)
-    yield _data("packages.js", 3, _key("packages", everything), lambda: data.packages(contents))
-    yield _page(INDEX, "index.html", 3, _key("index", everything, contents.store, contents.passed_over), contents=contents)
+    yield _data("packages.js", 3, _key("packages", everything), partial(data.packages, contents))
+    yield _page(
+        INDEX, "index.html", 3, _key("index", everything, contents.store, contents.passed_over), contents=contents
+    )
 
 
 def _of_environment(environment: Environment, store: str, states: list[list[str]]) -> Iterator[Page]:
@@ -102,7 +107,7 @@ def _of_environment(environment: Environment, store: str, states: list[list[str]
 
 def _assets() -> Iterator[Page]:
     for name in ASSETS:
-        yield _data(_asset(name), 0, _key("asset"), (_folder() / "assets" / name).read_bytes)
+        yield _data(_asset(name), 0, _key("asset"), (_HERE / "assets" / name).read_bytes)
 
 
 def _data(path: str, wave: int, key: str, render: Callable[[], bytes]) -> Page:
@@ -123,7 +128,7 @@ def _address(version: Version) -> str:
 
 def _asset(name: str) -> str:
     """Return the path of an asset; it changes with the content, so that a page never meets another one's script."""
-    content = (_folder() / "assets" / name).read_bytes()
+    content = (_HERE / "assets" / name).read_bytes()
     stem, _, suffix = name.partition(".")
     return f"assets/{stem}-{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
 
@@ -133,30 +138,21 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(made_from.encode()).hexdigest()[:20]
 
 
-def _digest(version: Version) -> str:
-    return hashlib.sha256(version.manifest.dumps()).hexdigest()
+def _identity(release: Release) -> str:
+    """Return what tells a release from any other one, also from one that was there before it was removed."""
+    manifest = release.manifest
+    return f"{manifest.digest[:20]} {manifest.created} {manifest.input_digest[:20]}"
 
 
 @cache
 def _maker() -> str:
     """Return a digest of envpack's own part in the pages: its version, templates and code."""
     seen = hashlib.sha256(VERSION.encode())
-    for package in _MADE_BY:
-        for file in sorted(_below(files(package)), key=str):
-            seen.update(file.read_bytes())
+    for folder in _MADE_BY:
+        for file in sorted(folder.rglob("*.*")):
+            if file.suffix != ".pyc":
+                seen.update(file.read_bytes())
     return seen.hexdigest()
-
-
-def _below(folder: Traversable) -> Iterator[Traversable]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _below(entry)
-        elif not entry.name.endswith(".pyc"):
-            yield entry
-
-
-def _folder() -> Traversable:
-    return files("envpack.catalog")
 
 
 @cache
@@ -169,10 +165,16 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.filters |= {"size": human_size, "signed": _signed}
-    templates.globals |= {"asset": cache(_asset), "offers": offers, "plot": plot, "sparkline": sparkline, "made_by": VERSION}
+    templates.globals |= {
+        "asset": cache(_asset),
+        "offers": offers,
+        "plot": plot,
+        "sparkline": sparkline,
+        "made_by": VERSION,
+    }
     return templates
 
 
 def _signed(amount: int) -> str:
     """Return a difference of bytes with its sign, as `+1.2 MB`."""
-    return f"{'+' if amount > 0 else '−'}{human_size(abs(amount))}" if amount else "±0"
+    return f"{'+' if amount > 0 else MINUS}{human_size(abs(amount))}" if amount else "±0"

@@ -116,7 +116,9 @@ def _levels(low: float, high: float) -> list[float]:
 
 
 def _scale(low: float, high: float, start: float, end: float) -> _Scale:
-    return _Scale(low, (end - start) / (high - low) if high > low else 0.0, start if high > low else (start + end) / 2)
+    return _Scale(
+        low, (end - start) / (high - low) if high > low else 0.0, start if high > low else (start + end) / 2
+    )
 
 
 @dataclass(frozen=True)

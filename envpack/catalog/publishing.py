@@ -107,12 +107,12 @@ class _Shelf:
             return written
 
         self._doubtful |= {page.path for page in pages}
-        for _, wave in groupby(sorted(pages, key=_wave), key=_wave):
-            if not all(list(pool.map(write, wave))):
-                return False
-        return True
+        waves = (list(wave) for _, wave in groupby(sorted(pages, key=_wave), key=_wave))
+        return all(all(list(pool.map(write, wave))) for wave in waves)
 
-    def _note(self, known: Mapping[str, str | None], guard: Object | None, keys: Mapping[str, str | None]) -> Object | None:
+    def _note(
+        self, known: Mapping[str, str | None], guard: Object | None, keys: Mapping[str, str | None]
+    ) -> Object | None:
         """Replace the guard and return it as it is now, or None when it is no longer what was seen."""
         value = {"schema": SCHEMA, "pages": dict(sorted({**known, **keys}.items()))}
         text = (json.dumps(value, indent=0) + "\n").encode()
