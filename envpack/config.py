@@ -83,6 +83,8 @@ class Config:
     """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
     ci_names: Mapping[str, str] = field(default_factory=dict)
     """Requirements file to the name of its releases, where that is not the file's stem; `names:` under `ci:`."""
+    ci_catalog: bool = False
+    """Whether `envpack ci` brings the catalog beside the releases up to date; `catalog:` under `ci:`."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Field name to where its value came from: a flag, a variable, a file, or `default`."""
 

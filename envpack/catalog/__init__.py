@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from envpack.stores.base import Store
 
-__all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "write_folder"]
+__all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "site", "write_folder"]
 
 PREFIX = "_catalog/"
 """Where a store's own catalog lies. No release can have that name."""

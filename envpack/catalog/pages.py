@@ -163,6 +163,7 @@ def _templates() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     templates.filters |= {"size": human_size, "signed": _signed}
     templates.globals |= {

@@ -106,13 +106,13 @@ def _dots(versions: Sequence[Version], places: Sequence[tuple[float, float]]) ->
 
 
 def _levels(low: float, high: float) -> list[float]:
-    """Return three to five round sizes that span what there is."""
-    span = max(high - low, high * 0.02, 1.0)
-    step = 10.0 ** floor(log10(span))
-    step *= next(factor for factor in (0.5, 1, 2, 5) if span / (step * factor) <= 3.5)
-    first = floor(low / step)
-    last = max(ceil(high / step), first + 1)
-    return [level * step for level in range(first, last + 1)]
+    """Return three to five round sizes that span what there is; what hardly differs is not blown up."""
+    spare = max(high * 0.02 - (high - low), 1.0) / 2
+    low, high = max(low - spare, 0.0), high + spare
+    magnitude = 10.0 ** (floor(log10(high - low)) - 1)
+    steps = (magnitude * factor for factor in (1, 2, 5, 10, 20, 50, 100))
+    step = next(step for step in steps if ceil(high / step) - floor(low / step) <= 4)
+    return [level * step for level in range(floor(low / step), ceil(high / step) + 1)]
 
 
 def _scale(low: float, high: float, start: float, end: float) -> _Scale:

@@ -33,6 +33,10 @@ GUARD = "catalog.json"
 SCHEMA = 1
 
 _TRIES = 12
+
+PAUSE = 0.2
+"""Seconds, times the number of tries before: how long a writer that met another may wait."""
+
 _WRITERS = 8
 """How many files are on their way at once; a store may be far."""
 
@@ -55,7 +59,7 @@ def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progr
     shelf = _Shelf(store, prefix)
     with progress.step("catalog") as step:
         for attempt in range(_TRIES):
-            time.sleep(random.uniform(0, 0.2) * attempt)  # noqa: S311 - two that met should not meet again
+            time.sleep(random.uniform(0, PAUSE) * attempt)  # noqa: S311 - two that met should not meet again
             published = shelf.update(make, step)
             if published:
                 shown = published.site.contents

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import changes, tags
+from envpack import catalog, changes, pipeline, tags
 from envpack.ci.builders import build_all
 from envpack.ci.outcome import Report, unaffected
 from envpack.ci.plan import make_plan
+from envpack.errors import EnvpackError
 from envpack.pipeline import DEFAULTS
+from envpack.progress import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from envpack.ci.outcome import Outcome
     from envpack.config import Config
     from envpack.pipeline import Options
 
@@ -66,6 +69,8 @@ def run(
     )
     each = replace(options, upgrade=options.upgrade or wanted.refresh)
     outcomes = build_all(plan.affected, config, each, base=found.base.commit, jobs=wanted.jobs, say=say)
+    if config.ci_catalog and not options.dry_run:
+        _update_catalog(outcomes, config, options, say)
     built = {outcome.file: outcome for outcome in outcomes}
     return Report(
         base=found.base,
@@ -76,3 +81,17 @@ def run(
         outcomes=tuple(built.get(item.shown) or unaffected(item) for item in plan.items),
         deleted=plan.deleted,
     )
+
+
+def _update_catalog(
+    outcomes: Iterable[Outcome], config: Config, options: Options, say: Callable[[str], None]
+) -> None:
+    """Show in the store's catalog what has been published or tagged. What was published stays so if that fails."""
+    built = [outcome for outcome in outcomes if outcome.built]
+    if not any(outcome.status == "published" or options.tag for outcome in built):
+        return
+    try:
+        catalog.publish_beside(pipeline.store_of(config), Lines(say))
+    except EnvpackError as error:
+        say(f"warning: the catalog does not show it yet: {error.message}")
+        say("hint: run `envpack catalog --publish`; the next build that publishes does the same")

@@ -64,7 +64,14 @@ _CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
 _REJECTIONS = CONDITION_FAILED | {CONFLICTING_WRITE, "NoSuchKey", "NoSuchUpload"}
 """Answers after which to look at the key again: `NoSuchUpload` comes when the answer to a completion was lost."""
 
-_CONTENT_TYPES = {".json": "application/json", ".gz": "application/gzip", ".zip": "application/zip"}
+_CONTENT_TYPES = {
+    ".json": "application/json",
+    ".gz": "application/gzip",
+    ".zip": "application/zip",
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
 """By suffix, the rest being plain bytes; never with a Content-Encoding, which some clients would undo."""
 
 
@@ -214,6 +221,7 @@ class S3Store:
                     **condition,
                     Body=data,
                     ContentType=_content_type(key),
+                    CacheControl="no-cache",  # what may be replaced is asked for again; it costs 304 and no bytes
                     ChecksumAlgorithm="SHA256",
                 )
                 if failure is None:
