@@ -26,7 +26,7 @@ REMEMBERED = 1000
 """How many moves a tag remembers."""
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KEY = re.compile(r"(?P<name>[^/]+)/tags/(?P<tag>[^/]+)\.json")
+_KEY = re.compile(rf"(?P<name>[^/]+)/tags/(?P<tag>{_TAG.pattern})\.json")
 _TRIES = 20
 
 

@@ -117,7 +117,6 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     page = site[f"{newest['name']}/{newest['archive']['sha256'][:16]}.html"]
     # Package, version, build, licence, request, variable and its value, warning, envpack, verified, provenance.
     assert page.text.count(HOSTILE) >= 12
-    assert HOSTILE.replace("/", "") in site["index.html"].text
     assert any(HOSTILE.replace("/", "") in unquote(text) for text in written.site.contents.passed_over)
 
 

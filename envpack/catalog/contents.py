@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from envpack import releases
+from envpack import releases, tags
 from envpack.comparison import Comparison, compare
 from envpack.errors import UsageError
-from envpack.releases import LATEST
+from envpack.tags import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from envpack.manifest import Manifest
     from envpack.releases import Release
     from envpack.stores.base import Store
+    from envpack.tags import Tag
+
+_READERS = 8
+"""How many tags are read at once; a store may be far."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -108,11 +113,13 @@ def read(store: Store) -> Contents:
             passed_over.append(f"{release.manifest_uri}: {flaw}")
         else:
             sound.append(release)
-    tags = releases.tags(store)
-    by_name = groupby(sorted(sound, key=lambda release: release.manifest.name), lambda r: r.manifest.name)
+    by_name = {name: list(found) for name, found in groupby(sorted(sound, key=_name), key=_name)}
+    with ThreadPoolExecutor(_READERS) as pool:
+        tagged = pool.map(lambda name: tags.of_name(store, name), by_name)
+    pairs = zip(by_name.items(), tagged, strict=True)
     return Contents(
         store=store.url,
-        environments=tuple(_environment(name, found, tags.get(name, {})) for name, found in by_name),
+        environments=tuple(_environment(name, found, own) for (name, found), own in pairs),
         passed_over=tuple(passed_over),
     )
 
@@ -125,12 +132,18 @@ def moment(text: str) -> datetime:
     return found
 
 
-def _environment(name: str, found: Iterable[Release], tags: Mapping[str, str]) -> Environment:
+def _name(release: Release) -> str:
+    return release.manifest.name
+
+
+def _environment(name: str, found: Iterable[Release], tagged: Mapping[str, Tag]) -> Environment:
     newest_first = sorted(found, key=lambda release: moment(release.manifest.created), reverse=True)
     versions = tuple(
         Version(
             release=release,
-            tags=tuple(sorted((t for t, to in tags.items() if to == release.manifest.digest), key=_latest_first)),
+            tags=tuple(
+                sorted((t for t, to in tagged.items() if to.digest == release.manifest.digest), key=_latest_first)
+            ),
             before=before,
             after=after,
         )

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import catalog, changes, pipeline, tags
+from envpack import catalog, changes, tags
 from envpack.ci.builders import build_all
 from envpack.ci.outcome import Report, unaffected
 from envpack.ci.plan import make_plan
 from envpack.errors import EnvpackError
 from envpack.pipeline import DEFAULTS
 from envpack.progress import Lines
+from envpack.stores import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -91,7 +92,7 @@ def _update_catalog(
     if not any(outcome.status == "published" or options.tag for outcome in built):
         return
     try:
-        catalog.publish_beside(pipeline.store_of(config), Lines(say))
+        catalog.publish_beside(store_of(config), Lines(say))
     except EnvpackError as error:
         say(f"warning: the catalog does not show it yet: {error.message}")
         say("hint: run `envpack catalog --publish`; the next build that publishes does the same")

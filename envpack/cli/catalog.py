@@ -31,10 +31,11 @@ def catalog_command(
     It needs no server: open its index.html, or copy it to any web server. What is there from an earlier run is
     brought up to date. The answer is where the site begins.
     """
-    from envpack import catalog, pipeline
+    from envpack import catalog
+    from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
-    store = pipeline.store_of(options.configuration(given))
+    store = store_of(options.configuration(given))
     made: dict[str, Published] = {}
     if publish:
         made[store.uri(catalog.PREFIX + catalog.INDEX)] = catalog.publish_beside(store, progress)

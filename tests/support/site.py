@@ -106,8 +106,7 @@ def hostile_store(store: Path) -> Any:
     folder = store / newest["name"] / newest["archive"]["sha256"][:16]
     (folder / "manifest.json").write_text(json.dumps(newest), "utf-8")
     tags = store / newest["name"] / "tags"
-    tag = HOSTILE.replace("/", "")
-    (tags / f"{tag}.json").write_bytes((tags / "latest.json").read_bytes())
+    (tags / f"{HOSTILE.replace('/', '')}.json").write_bytes((tags / "latest.json").read_bytes())
     strange = store / HOSTILE.replace("/", "") / ("0" * 16)
     strange.mkdir(parents=True)
     (strange / "manifest.json").write_text(json.dumps(newest), "utf-8")
