@@ -42,6 +42,16 @@ class Cache:
         """Wheels and package indexes, uv's own layout."""
         return self.root / "uv"
 
+    @property
+    def pieces(self) -> Path:
+        """Pieces of archives, compressed."""
+        return self.root / "pieces"
+
+    @property
+    def recipes(self) -> Path:
+        """Which pieces make which archive."""
+        return self.root / "recipes"
+
     @contextmanager
     def fetching(self) -> Iterator[None]:
         """Let one build at a time fetch wheels, so that the next finds them in the cache."""

@@ -56,6 +56,8 @@ class Config:
     """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
     format: str = "tar.gz"
     """The archive's format: `tar.gz` or `zip`."""
+    compression: str = "default"
+    """How much is done to make archives small: `fast`, `default` or `best`."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
     from_pypi: tuple[str, ...] = ()
@@ -66,6 +68,8 @@ class Config:
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
     """Where packages, wheels and indexes are cached."""
+    cache_limit: str = "20 GB"
+    """How much packed content the cache keeps; what was not used for longest goes first."""
     s3_endpoint_url: str | None = None
     """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
     s3_region: str | None = None

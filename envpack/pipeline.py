@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from envpack import digest, releases, requirements, tags
-from envpack.archive import PACKER
+from envpack import releases, requirements, tags
 from envpack.cache import Cache
-from envpack.dependencies import with_requires
-from envpack.errors import BadRequirements, Problem, Unsatisfiable
+from envpack.errors import BadRequirements, Problem
 from envpack.lock import Lock, dump, parse
-from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
+from envpack.making import Job, Site, Watch, level_of, make
+from envpack.manifest import Manifest, packages_of
 from envpack.progress import SILENT, Progress
-from envpack.provenance import provenance_of, who
+from envpack.provenance import who
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.results import Built, Locked
@@ -27,18 +23,12 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
-from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from envpack.archive import Packed
     from envpack.config import Config
-    from envpack.prefix import Login
     from envpack.releases import Release
     from envpack.requirements import Requirements
     from envpack.stores.base import Store
-    from envpack.verify import Verified
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,88 +56,12 @@ class Options:
 DEFAULTS = Options()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Site:
-    """Where a build works: its store, its caches and its own empty directory."""
-
-    store: Store
-    cache: Cache
-    scratch: Path
-    progress: Progress
-
-    def room(self, name: str) -> Path:
-        """Return a new empty directory."""
-        path = self.scratch / name
-        path.mkdir()
-        return path
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """What is to be made."""
-
-    name: str
-    lock: Lock
-    request: Request
-    config: Config
-    options: Options
-
-    @property
-    def format(self) -> Format:
-        return cast("Format", self.config.format)
-
-    @property
-    def inputs(self) -> str:
-        """The digest of all that decides the archive's bytes."""
-        return digest.of_json({"lock": self.lock.identity(), "format": self.format, "packer": PACKER})
-
-    def sketch(self) -> Manifest:
-        """Return the manifest as far as it is known before there is an archive."""
-        unknown = "0" * 64
-        return Manifest(
-            name=self.name,
-            archive=ArchiveFacts(
-                file=releases.archive_file(self.name, unknown, self.format),
-                format=self.format,
-                size=0,
-                sha256=unknown,
-                unpacked_size=0,
-                members=0,
-            ),
-            python=self.lock.python,
-            target=self.lock.target,
-            packages=packages_of(self.lock),
-            requested=self.lock.requested,
-            input_digest=self.inputs,
-            envpack=VERSION,
-        )
-
-
-class _Watch:
-    """Takes the time of the named parts of a build."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._taken: dict[str, float] = {}
-
-    @contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._taken[name] = self._taken.get(name, 0.0) + time.monotonic() - start
-
-    def seconds(self) -> dict[str, float]:
-        return {**self._taken, "total": time.monotonic() - self._start}
-
-
 def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
-    watch = _Watch()
+    watch = Watch()
     _check(config)
     asked = requirements.read(file)
     request = request_of(asked, config)
@@ -156,15 +70,15 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     cache = Cache(Path(config.cache_dir))
     with watch.time("solve"):
         locked = _lock(request, cache, options, progress)
-    job = _Job(name=name, lock=locked.lock, request=request, config=config, options=options)
+    job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
     where = store.uri(name) if store else f"s3://{name}"
     _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
     release, reused = _published(job, store) if store else None, True
     if store and not options.dry_run:
         if release is None:
             with cache.scratch() as scratch:
-                site = _Site(store=store, cache=cache, scratch=scratch, progress=progress)
-                release, reused = _make(job, site, watch)
+                site = Site(cache=cache, scratch=scratch, progress=progress)
+                release, reused = _make(job, store, site, watch)
         with watch.time("publish"):
             _tag(store, release, options)
     return Built(
@@ -188,23 +102,6 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
     request = request_of(requirements.read(file), config)
     locked = _lock(request, Cache(Path(config.cache_dir)), options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
-
-
-def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, progress: Progress = SILENT) -> Packed:
-    """Pack an existing prefix, which is not changed, into a file.
-
-    Bytecode that a node could use is compiled aside when the prefix's Python runs here; what lies in the prefix
-    holds times and paths, and is left out. Raises PackingFailed.
-    """
-    from envpack.archive import compile_prefix, pack
-
-    with Cache(Path(config.cache_dir)).scratch() as scratch:
-        bytecode = scratch / "bytecode"
-        bytecode.mkdir()
-        python = prefix / "bin" / "python"
-        if python.exists():
-            compile_prefix(prefix, python=python, into=bytecode, progress=progress)
-        return pack(prefix, file, format=format, bytecode=bytecode, progress=progress)
 
 
 def settings(
@@ -269,10 +166,10 @@ def _settings(
     )
 
 
-def _published(job: _Job, store: Store) -> Release | None:
+def _published(job: Job, store: Store) -> Release | None:
     """Return the release of the same inputs, unless it was never verified and now should be."""
     release = releases.find_build(store, job.name, job.inputs)
-    if release and job.options.verify and not releases.is_verified(store, release):
+    if release and job.verify and not releases.is_verified(store, release):
         return None
     return release
 
@@ -280,6 +177,7 @@ def _published(job: _Job, store: Store) -> Release | None:
 def _check(config: Config) -> None:
     """Refuse values that cannot be used before any file is read. Raises UsageError."""
     config.target()
+    level_of(config)
     if config.spark:
         versions.line_of(versions.minor(config.spark))
 
@@ -330,150 +228,16 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     return ()
 
 
-def _make(job: _Job, site: _Site, watch: _Watch) -> tuple[Release, bool]:
-    """Link, pack, verify and publish; return the release and whether someone else had published it."""
-    from envpack import activation
-
-    with watch.time("install"):
-        prefix, warnings = _install(job.lock, job.request, site)
-        activation.keep(prefix, job.lock.variables)
-    with watch.time("pack"):
-        packed = _pack(prefix, job, site)
-    with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
-        activated = activation.activate(
-            prefix,
-            job.lock.variables,
-            target=job.lock.target,
-            workdir=site.room("activation"),
-            progress=site.progress,
-        )
-        warnings += activated.warnings
-    verified = None
-    if job.options.verify:
-        with watch.time("verify"):
-            verified = _verify(packed, job.lock, prefix, activated.variables, site)
-            warnings += verified.notes
-    sketch = job.sketch()
-    asked = job.request.requirements
-    manifest = replace(
-        sketch,
-        archive=ArchiveFacts(
-            file=releases.archive_file(job.name, packed.sha256, packed.format),
-            format=packed.format,
-            size=packed.size,
-            sha256=packed.sha256,
-            unpacked_size=packed.unpacked_size,
-            members=packed.members,
-        ),
-        variables=dict(activated.variables),
-        created=tags.now(),
-        verified=verified.how if verified else "no",
-        warnings=warnings,
-        packages=with_requires(
-            sketch.packages,
-            job.lock,
-            prefix,
-            extras={line.name: line.extras for line in asked.pypi},
-            project=job.request.names.project,
-        ),
-        provenance=provenance_of(asked.path, os.environ),
-    )
+def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bool]:
+    """Make an archive and publish it; return the release and whether someone else had published it."""
+    made = make(job, site, watch)
     with watch.time("publish"):
-        release, written = releases.publish(
-            site.store, manifest, packed.path, {f"{job.name}.lock": dump(job.lock).encode()}, site.progress
-        )
-    if verified and not written and release.manifest.verified == "no":
-        releases.mark_verified(site.store, release, verified.how)
+        beside = {**made.beside, f"{job.name}.lock": dump(job.lock).encode()}
+        release, written = releases.publish(store, made.manifest, made.packed.path, beside, site.progress)
+        verified = made.manifest.verified
+        if verified != "no" and not written and release.manifest.verified == "no":
+            releases.mark_verified(store, release, verified)
     return release, not written
-
-
-def _install(lock: Lock, request: Request, site: _Site) -> tuple[Path, tuple[str, ...]]:
-    """Link the lock into a prefix with its bytecode; return the prefix and what to warn about."""
-    from envpack.archive import compile_prefix
-    from envpack.prefix import link_conda, link_wheels
-
-    prefix = site.room("prefix")
-    login = _login(request)
-    with_scripts = link_conda(
-        lock.packages,
-        prefix,
-        platform=lock.target.platform,
-        login=login,
-        cache=site.cache,
-        progress=site.progress,
-    )
-    python = prefix / "bin" / "python" if lock.target.is_this_machine else _other_python(lock, login, site)
-    link_wheels(
-        lock.wheels,
-        prefix,
-        python=python,
-        version=lock.python,
-        target=lock.target,
-        login=login,
-        cache=site.cache,
-        scratch=site.room("wheels"),
-        progress=site.progress,
-    )
-    compile_prefix(prefix, python=python, progress=site.progress)
-    return prefix, tuple(f"{name} has a post-link script, which was not run" for name in with_scripts)
-
-
-def _other_python(lock: Lock, login: Login, site: _Site) -> Path:
-    """Return an interpreter for this machine of the very version that is packed for another platform.
-
-    Bytecode differs between versions, so no other version will do. The channels are asked first.
-    """
-    from envpack.prefix import link_conda
-    from envpack.resolve.conda import Channels, Machine
-
-    here = Machine.here()
-    try:
-        packages = Channels(login.channels, here, site.cache.repodata).solve([f"python =={lock.python}"])
-    except Unsatisfiable as error:
-        if ".".join(map(str, sys.version_info[:3])) == lock.python:
-            return Path(sys.executable)
-        raise Unsatisfiable(
-            f"to build for {lock.target.platform}, Python {lock.python} is needed on this machine as well, and the "
-            f"channels have none for {here.platform}",
-            hint=f"run envpack with Python {lock.python}, or add that Python to a channel",
-        ) from error
-    prefix = site.room("other-python")
-    link_conda(packages, prefix, platform=here.platform, login=login, cache=site.cache, progress=site.progress)
-    return prefix / "bin" / "python"
-
-
-def _pack(prefix: Path, job: _Job, site: _Site) -> Packed:
-    from envpack.archive import pack
-
-    out = site.room("archive") / f"{job.name}.{job.format}"
-    return pack(prefix, out, format=job.format, progress=site.progress)
-
-
-def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: _Site) -> Verified:
-    from envpack.verify import verify
-
-    return verify(
-        packed.path,
-        target=lock.target,
-        python=lock.python,
-        requested=lock.requested,
-        build_prefix=prefix,
-        variables=variables,
-        workdir=site.room("node"),
-        progress=site.progress,
-    )
-
-
-def _login(request: Request) -> Login:
-    from envpack.prefix import Login
-    from envpack.resolve.conda import channel_url
-    from envpack.resolve.pypi import index_arguments
-
-    base = request.requirements.path.parent
-    return Login(
-        channels=tuple(channel_url(channel, base) for channel in request.channels),
-        index_arguments=tuple(index_arguments(request.requirements.indexes)),
-    )
 
 
 def _tag(store: Store, release: Release, options: Options) -> None:

@@ -34,6 +34,7 @@ def leftovers(desk: Desk) -> list[Path]:
 def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(desk: Desk) -> None:
     desk.write("r.txt", "greeter")
     for step in STEPS[:-1]:
+        desk.forget_pieces()
         process = desk.start("build", "r.txt", "--upgrade")
         wait_for(process, step)
         os.kill(process.pid, signal.SIGKILL)
@@ -48,6 +49,7 @@ def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(des
 @pytest.mark.parametrize("step", ["solve", "link", "compile", "pack"])
 def test_ctrl_c_ends_a_build_within_a_second(desk: Desk, step: str) -> None:
     desk.write("r.txt", "greeter")
+    desk.forget_pieces()
     process = desk.start("build", "r.txt", "--upgrade")
     wait_for(process, step)
     start = time.monotonic()

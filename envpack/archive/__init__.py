@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from envpack.archive.bytecode import Compiler, compile_prefix
+from envpack.archive.deflate import LEVELS
+from envpack.archive.fingerprint import Fingerprint, fingerprint
 from envpack.archive.packer import PACKER
 from envpack.archive.packing import Packed, assemble, pack
 from envpack.archive.pieces import Kept, Pieces
 
-__all__ = ["PACKER", "Compiler", "Kept", "Packed", "Pieces", "assemble", "compile_prefix", "pack"]
+__all__ = [
+    "LEVELS",
+    "PACKER",
+    "Compiler",
+    "Fingerprint",
+    "Kept",
+    "Packed",
+    "Pieces",
+    "assemble",
+    "compile_prefix",
+    "fingerprint",
+    "pack",
+]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from envpack.archive.ownership import Owners
+
 _TAIL = struct.Struct("<LQ")
 """The CRC-32 of the file before it, and the length of the index."""
 
@@ -170,9 +172,9 @@ class Kept:
     """Pieces of earlier archives, and what tells which of them fit."""
 
     pieces: Pieces
-    identities: Mapping[str, str]
-    """Owner (`conda/NAME`, `pypi/NAME`) to what decides the content of its files, bytecode included. An owner that
-    is not in it is compressed every time."""
+    identify: Callable[[Owners], Mapping[str, str]]
+    """Returns by owner what decides the content of its files, bytecode included; an owner that is left out is
+    compressed every time."""
 
 
 class Keeping:

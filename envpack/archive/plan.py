@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -37,6 +38,11 @@ class Sources:
     compiler: Compiler | None
     kept: Kept | None
 
+    @cached_property
+    def identities(self) -> Mapping[str, str]:
+        """What tells which kept pieces fit, by owner."""
+        return self.kept.identify(self.content.owners) if self.kept else {}
+
 
 def plan(sources: Sources, manner: Manner, progress: Progress) -> list[Part | Piece]:
     """Return the parts and kept pieces of an archive, in its order; bytecode that is missing is made.
@@ -68,13 +74,13 @@ def key_of(part: Part, facts: Facts, sources: Sources, manner: Manner) -> str | 
 
     None if it is not to be kept.
     """
-    if part.owner == ENVIRONMENT:
-        return facts.sha256
-    return _key(part.owner, sources, manner) if part.lasting else None
+    if not part.lasting:
+        return None
+    return facts.sha256 if part.owner == ENVIRONMENT else _key(part.owner, sources, manner)
 
 
 def _key(owner: str, sources: Sources, manner: Manner) -> str | None:
-    identity = sources.kept.identities.get(owner) if sources.kept else None
+    identity = sources.identities.get(owner)
     if identity is None:
         return None
     contested = sources.content.owners.contested.get(owner, ())

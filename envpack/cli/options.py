@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from envpack.archive import LEVELS
 from envpack.config import Config, load
 from envpack.manifest import FORMATS
 from envpack.spark.launchers import LAUNCHERS
@@ -70,8 +71,17 @@ LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
     f"  {launcher.name:<15} {launcher.purpose.replace('`', '')}" for launcher in LAUNCHERS.values()
 )
 """A paragraph of help."""
-CACHE = click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached.")
-FORMAT = click.option("--format", type=click.Choice(FORMATS), help="The archive's format.")
+CACHE = _together(
+    click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached."),
+    click.option("--cache-limit", metavar="SIZE", help="How much packed content the cache keeps, such as 20 GB."),
+)
+COMPRESSION = click.option(
+    "--compression", type=click.Choice(list(LEVELS)), help="How much is done to make the archive small."
+)
+FORMAT = _together(
+    click.option("--format", type=click.Choice(FORMATS), help="The archive's format."),
+    COMPRESSION,
+)
 OUTPUT = click.option("--output", type=click.Choice(OUTPUTS), default="text", help="How to print the answer.")
 OUTPUT_JSON = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
 DRIVER_PYTHON = click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from envpack.progress import human_size
 @click.argument("prefix", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
+@options.COMPRESSION
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
@@ -30,7 +30,7 @@ def pack_command(
 
     PREFIX is not changed, and no store is involved.
     """
-    from envpack.pipeline import pack_prefix
+    from envpack.existing import pack_prefix
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists", hint="name another file, or overwrite it with --force")
@@ -38,7 +38,8 @@ def pack_command(
     config = options.configuration(given)
     packed = pack_prefix(prefix, file, _format_of(file), config=config, progress=progress)
     if output == "json":
-        click.echo(json.dumps({**asdict(packed), "path": str(packed.path)}, indent=2))
+        facts = {name: value for name, value in vars(packed).items() if name not in ("path", "pieces")}
+        click.echo(json.dumps({"path": str(packed.path), **facts}, indent=2))
         return
     progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
     click.echo(packed.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ class Desk:
         ran = self.run("build", *arguments, "--output", "json", **variables)
         assert ran.code == 0, ran.err
         return ran.json()
+
+    def forget_pieces(self) -> None:
+        """Let the next build link, compile and compress everything; packages stay in the cache."""
+        for name in ("pieces", "recipes"):
+            shutil.rmtree(self.cache / name, ignore_errors=True)
 
     def releases(self) -> list[Path]:
         return sorted(self.store.glob("*/*/manifest.json"))

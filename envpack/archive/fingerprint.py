@@ -1,0 +1,72 @@
+"""Tell whether the files of a prefix are those of the last time, without reading them.
+
+As git's index does it: a file whose size, times and inode are the same is the same file. The change time cannot be
+set by a program, so a file that was changed and given its old times is noticed. A file that was changed in the same
+moment as it was looked at might not be, so nothing is said of a prefix that has one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpack import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from envpack.archive.ownership import Owners
+
+_MOMENT = 100_000_000
+"""Nanoseconds; kernels keep times in steps of a few milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """What a prefix looks like. Bytecode is no part of it."""
+
+    prefix: str
+    files: Mapping[str, str]
+    """Path to what tells the file from another."""
+
+    @property
+    def whole(self) -> str:
+        """The digest of all."""
+        return digest.of_json([self.prefix, sorted(self.files.items())])
+
+    def identities(self, owners: Owners) -> dict[str, str]:
+        """Return what tells each package's files from others, by owner. The Python counts for all of them."""
+        by_owner: dict[str, list[tuple[str, str]]] = {}
+        for path, facts in sorted(self.files.items()):
+            by_owner.setdefault(owners.of(path), []).append((path, facts))
+        python = by_owner.get("conda/python")
+        return {
+            owner: digest.of_json([self.prefix, python, by_owner[owner]])
+            for owner in owners.names
+            if owner in by_owner
+        }
+
+
+def fingerprint(prefix: Path) -> Fingerprint | None:
+    """Return what a prefix looks like; None while it is being changed."""
+    files: dict[str, str] = {}
+    newest = 0
+    for path, status in _walk(str(prefix), ""):
+        files[path] = f"{status.st_mode} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        newest = max(newest, status.st_ctime_ns)
+    if newest > time.time_ns() - _MOMENT:
+        return None
+    return Fingerprint(prefix=str(prefix), files=files)
+
+
+def _walk(directory: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            inner = f"{path}{entry.name}"
+            if not entry.is_dir(follow_symlinks=False):
+                yield inner, entry.stat(follow_symlinks=False)
+            elif entry.name != "__pycache__":
+                yield from _walk(entry.path, f"{inner}/")

@@ -1,0 +1,368 @@
+"""An archive made of kept pieces is the archive that is made without them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envpack import digest
+from envpack.archive import Compiler, Kept, Pieces, assemble, fingerprint, pack
+from envpack.manifest import FORMATS
+from tests.support.archives import first_difference, members
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from envpack.archive import Packed
+    from envpack.manifest import Format
+    from tests.support.channel import Channel
+
+LIMIT = 1 << 30
+
+every_format = pytest.mark.parametrize("kind", FORMATS)
+
+# --- any set of packages ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Package:
+    """A conda package as it lies in a prefix: its files, links and empty directories."""
+
+    name: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    directories: tuple[str, ...] = ()
+    prefixed: bool = False
+    """Whether it has a text that names the prefix, outside of bin/."""
+
+    @property
+    def identity(self) -> str:
+        facts = [{path: data.hex() for path, data in self.files.items()}, self.links, self.directories]
+        return digest.of_json([self.name, *facts, self.prefixed])
+
+
+def lay(prefix: Path, packages: Sequence[Package]) -> None:
+    """Put packages into a prefix, the last one's content where two bring the same file."""
+    (prefix / "conda-meta").mkdir(parents=True)
+    for package in packages:
+        paths = {**package.files}
+        if package.prefixed:
+            paths[f"share/{package.name}/home.txt"] = f"home={prefix}\n".encode()
+        for path, data in paths.items():
+            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+            (prefix / path).write_bytes(data)
+            (prefix / path).chmod(0o755 if path.startswith("bin/") else 0o644)
+        for path, target in package.links.items():
+            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+            (prefix / path).symlink_to(target)
+        for path in package.directories:
+            (prefix / path).mkdir(parents=True, exist_ok=True)
+        record = {
+            "name": package.name,
+            "version": "1.0",
+            "url": f"https://example.org/noarch/{package.name}-1.0-0.conda",
+            "files": sorted([*paths, *package.links, *package.directories]),
+            "paths_data": {"paths": []},
+            "link": {"source": "/nowhere", "type": 1},
+        }
+        (prefix / f"conda-meta/{package.name}-1.0-0.json").write_text(json.dumps(record))
+
+
+NAMES = ("alpha", "beta", "gamma", "delta")
+
+CONTENT = st.one_of(
+    st.binary(max_size=600),
+    st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 9), st.integers(0, 3 << 20)),
+    st.builds(lambda word, times: word * times, st.binary(min_size=1, max_size=9), st.integers(0, 300_000)),
+)
+
+FILE_NAMES = st.sampled_from(
+    ["a", "b.txt", "c.py", "deep/er/d.so", "mit leer zeichen", "ümlaut", "long" * 40, "n" * 120 + "/x"]
+)
+
+
+@st.composite
+def package(draw: st.DrawFn, name: str) -> Package:
+    own = {f"share/{name}/{path}": draw(CONTENT) for path in draw(st.sets(FILE_NAMES, max_size=4))}
+    shared = {f"share/common/{path}": draw(CONTENT) for path in draw(st.sets(st.sampled_from("xyz"), max_size=2))}
+    tools = {f"bin/{name}-tool": b"#!/usr/bin/env python\nprint(1)\n"} if draw(st.booleans()) else {}
+    files = {**own, **shared, **tools}
+    links = {}
+    targets = [path.removeprefix(f"share/{name}/") for path in own]
+    if targets and draw(st.booleans()):
+        links[f"share/{name}/link"] = draw(st.sampled_from(targets))
+    if draw(st.booleans()):
+        other = draw(st.sampled_from(NAMES))
+        links[f"share/{name}/elsewhere"] = draw(st.sampled_from([f"../{other}/a", f"../{other}"]))
+    return Package(
+        name,
+        files,
+        {path: target for path, target in links.items() if target != f"../{name}"},
+        (f"share/{name}/empty",) if draw(st.booleans()) else (),
+        prefixed=draw(st.booleans()),
+    )
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> list[Package]:
+    chosen = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
+    return [draw(package(name)) for name in chosen]
+
+
+def kept(pieces: Pieces, packages: Sequence[Package]) -> Kept:
+    identities = {f"conda/{package.name}": package.identity for package in packages}
+    return Kept(pieces=pieces, identify=lambda _: identities)
+
+
+def refused(prefix: Path, out: Path, kind: Format) -> bool:
+    """Say whether the plain writer refuses a prefix: links in a circle, a directory in itself."""
+    from envpack.errors import PackingFailed
+
+    try:
+        pack(prefix, out, format=kind)
+    except PackingFailed:
+        return True
+    return False
+
+
+@every_format
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=environments(), second=environments(), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
+def test_any_packages_in_any_order_with_any_pieces_kept_give_the_bytes_of_the_plain_writer(
+    first: list[Package],
+    second: list[Package],
+    order: random.Random,
+    gone: set[int],
+    kind: Format,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("any")
+    pieces = Pieces(home / "pieces", limit=LIMIT)
+    # Another environment was packed before, which leaves pieces of packages that this one has too.
+    lay(home / "one", first)
+    if not refused(home / "one", home / f"one.{kind}", kind):
+        pack(home / "one", home / f"kept.{kind}", format=kind, kept=kept(pieces, first))
+        assert first_difference(home / f"one.{kind}", home / f"kept.{kind}") is None
+    shared = {package.name: package for package in first}
+    mixed = [shared.get(package.name, package) if order.random() < 0.7 else package for package in second]
+    lay(home / "other", mixed)
+    if refused(home / "other", home / f"plain.{kind}", kind):
+        return
+    for number, piece in enumerate(sorted((home / "pieces").glob("??/*"))):
+        if number in gone:
+            piece.unlink()
+    for attempt in ("some", "all"):
+        out = home / f"{attempt}.{kind}"
+        made = pack(home / "other", out, format=kind, kept=kept(pieces, mixed), threads=order.randint(1, 4))
+        assert first_difference(home / f"plain.{kind}", out) is None
+        assert_facts(made, out)
+    keys = [piece.key for piece in made.pieces]
+    again = assemble([key for key in keys if key], pieces, home / f"again.{kind}", format=kind)
+    assert again
+    assert again.sha256 == made.sha256
+    assert_round_trip(home / f"again.{kind}", home / "tree")
+    shutil.rmtree(home)
+
+
+def assert_facts(packed: Packed, path: Path) -> None:
+    """What is told of an archive is what it is, and its pieces lie where they are said to."""
+    data = path.read_bytes()
+    held = members(path)
+    assert packed.sha256 == digest.of_bytes(data)
+    assert packed.size == len(data)
+    assert packed.members == len(held)
+    assert packed.unpacked_size == sum(len(content) for _, content in held.values())
+    for piece in packed.pieces:
+        end = piece.start + piece.facts.length
+        assert digest.of_bytes(data[piece.start : end]) == piece.facts.sha256
+
+
+def assert_round_trip(archive: Path, tree: Path) -> None:
+    """The system's own tools read the archive and unpack just what it holds."""
+    tree.mkdir()
+    if archive.suffix == ".zip":
+        subprocess.run(["unzip", "-q", archive, "-d", tree], check=True)
+    else:
+        subprocess.run(["gzip", "-t", archive], check=True)
+        subprocess.run(["tar", "-xzf", archive, "-C", tree], check=True)
+    for path, (_, content) in members(archive).items():
+        there = tree / path
+        if there.is_symlink() or there.is_dir():
+            continue
+        assert there.read_bytes() == content
+
+
+# --- a real environment -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, channel: Channel) -> Path:
+    """Real packages: links, placeholders, two with one file, scripts."""
+    made = tmp_path / "prefix"
+    channel.link(made, "greeter", "placed", "linked", "activated", "clobber-a", "clobber-b", cache=tmp_path / "pk")
+    return made
+
+
+def owners(prefix: Path) -> dict[str, str]:
+    records = [json.loads(path.read_text()) for path in prefix.glob("conda-meta/*.json")]
+    return {f"conda/{record['name']}": str(record["sha256"]) for record in records}
+
+
+def keeping(pieces: Pieces, identities: Mapping[str, str]) -> Kept:
+    return Kept(pieces=pieces, identify=lambda _: identities)
+
+
+def compiler(prefix: Path) -> Compiler:
+    return Compiler(python=prefix / "bin/python", into=prefix)
+
+
+@every_format
+def test_only_what_no_piece_has_is_compiled_and_compressed(
+    prefix: Path, tmp_path: Path, channel: Channel, kind: Format
+) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    identities = owners(prefix)
+    kept = keeping(pieces, identities)
+    first = pack(prefix, tmp_path / f"1.{kind}", format=kind, compiler=compiler(prefix), kept=kept)
+    for cached in prefix.rglob("__pycache__"):
+        shutil.rmtree(cached)
+    changed = keeping(pieces, {**identities, "conda/greeter": "another"})
+    second = pack(prefix, tmp_path / f"2.{kind}", format=kind, compiler=compiler(prefix), kept=changed)
+    assert first_difference(tmp_path / f"1.{kind}", tmp_path / f"2.{kind}") is None
+    compiled = {path.name.split(".")[0] for path in prefix.rglob("*.pyc")}
+    if kind == "tar.gz":
+        assert compiled == {"greeter"}
+    shared = {piece.key for piece in first.pieces} & {piece.key for piece in second.pieces}
+    assert len(first.pieces) - len(shared) == 1
+
+
+def test_a_damaged_piece_is_made_again_and_never_shipped(prefix: Path, tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    kept = keeping(pieces, owners(prefix))
+    first = pack(prefix, tmp_path / "1.tar.gz", kept=kept)
+    for path in sorted((tmp_path / "pieces").glob("??/*")):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        path.write_bytes(data)
+        second = pack(prefix, tmp_path / "2.tar.gz", kept=kept)
+        assert second.sha256 == first.sha256
+        path.write_bytes(path.read_bytes()[:-40])
+        assert assemble([str(piece.key) for piece in first.pieces], pieces, tmp_path / "3.tar.gz") is None
+        assert pack(prefix, tmp_path / "2.tar.gz", kept=kept).sha256 == first.sha256
+
+
+def test_a_piece_of_other_options_is_not_taken(prefix: Path, tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    kept = keeping(pieces, owners(prefix))
+    for level in (2, 9):
+        made = pack(prefix, tmp_path / f"{level}.tar.gz", level=level, kept=kept)
+        assert made.sha256 == pack(prefix, tmp_path / "plain.tar.gz", level=level).sha256
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(prefix: Path, tmp_path: Path) -> None:
+    (tmp_path / "pieces").write_text("a file where the directory should be")
+    kept = keeping(Pieces(tmp_path / "pieces", limit=LIMIT), owners(prefix))
+    made = pack(prefix, tmp_path / "1.tar.gz", kept=kept)
+    assert made.sha256 == pack(prefix, tmp_path / "2.tar.gz").sha256
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    packages = [Package(name, {f"share/{name}": random.Random(name).randbytes(100_000)}) for name in NAMES]
+    lay(tmp_path / "prefix", packages)
+    made = pack(tmp_path / "prefix", tmp_path / "1.tar.gz", kept=kept(pieces, packages))
+    by_owner = {piece.facts.entries[-1].path.split("/")[-1]: piece.key for piece in made.pieces}
+    day = 86400
+    for age, name in enumerate(NAMES, start=1):
+        key = str(by_owner[name])
+        os.utime(tmp_path / "pieces" / key[:2] / key, (time.time() - age * day,) * 2)
+    small = Pieces(tmp_path / "pieces", limit=250_000)
+    small.shrink()
+    left = [name for name in NAMES if small.find([str(by_owner[name])])]
+    assert left == ["alpha", "beta"]
+
+
+def test_what_was_used_within_the_hour_stays_whatever_the_limit(prefix: Path, tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=1)
+    made = pack(prefix, tmp_path / "1.tar.gz", kept=keeping(pieces, owners(prefix)))
+    assert len(pieces.find([str(piece.key) for piece in made.pieces])) == len(made.pieces)
+
+
+def test_many_processes_share_the_pieces(prefix: Path, tmp_path: Path) -> None:
+    program = (
+        "import json, sys; from pathlib import Path; from envpack.archive import Kept, Pieces, pack\n"
+        "pieces = Pieces(Path(sys.argv[3]), limit=1 << 30); identities = json.loads(sys.argv[4])\n"
+        "kept = Kept(pieces=pieces, identify=lambda _: identities)\n"
+        "print([pack(Path(sys.argv[1]), Path(sys.argv[2]), kept=kept).sha256 for _ in range(3)])"
+    )
+
+    def run(number: int) -> str:
+        out = tmp_path / f"{number}.tar.gz"
+        command: list[Any] = [sys.executable, "-c", program, prefix, out, tmp_path / "pieces"]
+        return subprocess.run(
+            [*command, json.dumps(owners(prefix))], check=True, capture_output=True, text=True
+        ).stdout
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(pool.map(run, range(4)))
+    plain = pack(prefix, tmp_path / "plain.tar.gz").sha256
+    assert answers == {f"{[plain] * 3}\n"}
+    assert not list((tmp_path / "pieces/new").iterdir())
+
+
+# --- the look of a prefix ---------------------------------------------------------------------------------------
+
+
+def settled(prefix: Path) -> Any:
+    time.sleep(0.15)
+    look = fingerprint(prefix)
+    assert look
+    return look
+
+
+def test_a_prefix_that_was_not_touched_looks_the_same(prefix: Path) -> None:
+    assert settled(prefix).whole == settled(prefix).whole
+
+
+def test_a_changed_file_shows_even_with_its_old_size_and_time(prefix: Path) -> None:
+    before = settled(prefix)
+    file = prefix / "share/activated/data.txt"
+    status = file.stat()
+    copy = file.read_bytes()
+    file.unlink()
+    file.write_bytes(bytes(reversed(copy)))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert settled(prefix).whole != before.whole
+
+
+def test_nothing_is_said_of_a_prefix_that_is_being_changed(prefix: Path) -> None:
+    (prefix / "share/new").write_text("just now")
+    assert fingerprint(prefix) is None
+
+
+def test_links_and_zip_members_of_other_packages_are_still_right(prefix: Path, tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    kept = keeping(pieces, owners(prefix))
+    for _ in range(2):
+        pack(prefix, tmp_path / "one.zip", format="zip", kept=kept)
+        pack(prefix, tmp_path / "one.tar.gz", kept=kept)
+    with zipfile.ZipFile(tmp_path / "one.zip") as file:
+        assert file.testzip() is None
+        assert file.read("share/linked-inner/inner.txt") == b"inner\n"
+    with tarfile.open(tmp_path / "one.tar.gz") as tar:
+        assert tar.getmember("share/linked-inner").linkname == "linked/inner"
