@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from envpack import digest
 from envpack.archive import Compiler, Kept, Pieces, assemble, fingerprint, pack
+from envpack.errors import PackingFailed
 from envpack.manifest import FORMATS
 from tests.support.archives import first_difference, members
 
@@ -131,8 +132,6 @@ def kept(pieces: Pieces, packages: Sequence[Package]) -> Kept:
 
 def refused(prefix: Path, out: Path, kind: Format) -> bool:
     """Say whether the plain writer refuses a prefix: links in a circle, a directory in itself."""
-    from envpack.errors import PackingFailed
-
     try:
         pack(prefix, out, format=kind)
     except PackingFailed:
@@ -142,15 +141,15 @@ def refused(prefix: Path, out: Path, kind: Format) -> bool:
 
 @every_format
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=environments(), second=environments(), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
+@given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
 def test_any_packages_in_any_order_with_any_pieces_kept_give_the_bytes_of_the_plain_writer(
-    first: list[Package],
-    second: list[Package],
+    both: tuple[list[Package], list[Package]],
     order: random.Random,
     gone: set[int],
     kind: Format,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    first, second = both
     home = tmp_path_factory.mktemp("any")
     pieces = Pieces(home / "pieces", limit=LIMIT)
     # Another environment was packed before, which leaves pieces of packages that this one has too.
