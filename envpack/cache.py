@@ -52,6 +52,11 @@ class Cache:
         """Which pieces make which archive."""
         return self.root / "recipes"
 
+    @property
+    def indexes(self) -> Path:
+        """Copies of what stores hold."""
+        return self.root / "indexes"
+
     @contextmanager
     def fetching(self) -> Iterator[None]:
         """Let one build at a time fetch wheels, so that the next finds them in the cache."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import releases, requirements, tags
+from envpack import index, releases, requirements, tags
 from envpack.cache import Cache
 from envpack.errors import BadRequirements, Problem
 from envpack.lock import Lock, dump, parse
@@ -80,7 +80,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
                 site = Site(cache=cache, scratch=scratch, progress=progress)
                 release, reused = _make(job, store, site, watch)
         with watch.time("publish"):
-            _tag(store, release, options)
+            _tag(store, release, options, reused=reused)
     return Built(
         name=name,
         lock=locked.lock,
@@ -240,8 +240,10 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
     return release, not written
 
 
-def _tag(store: Store, release: Release, options: Options) -> None:
+def _tag(store: Store, release: Release, options: Options, *, reused: bool) -> None:
     wanted = (tags.LATEST if options.latest else None, options.tag)
     by, _ = who(os.environ)
-    for tag in dict.fromkeys(tag for tag in wanted if tag):
-        tags.advance(store, release.manifest.name, tag, release.manifest.digest, by=by)
+    name, sha256 = release.manifest.name, release.manifest.digest
+    before = [tags.advance(store, name, tag, sha256, by=by) for tag in dict.fromkeys(tag for tag in wanted if tag)]
+    if not reused or any(tag is None or tag.digest != sha256 for tag in before):
+        index.refresh(store, name)

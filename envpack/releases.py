@@ -122,10 +122,15 @@ def at(store: Store, name: str, sha256: str) -> Release | None:
     return _release(store, _folder(name, sha256))
 
 
+def digest_of_key(key: str) -> str | None:
+    """Return the first 16 digits of the digest of the release whose manifest has this key, or None."""
+    match = _MANIFEST_KEY.fullmatch(key)
+    return match["digest"] if match else None
+
+
 def digests(store: Store, name: str, beginning: str = "") -> list[str]:
     """Return the first 16 digits of the digest of each release of a name, sorted."""
-    keys = (_MANIFEST_KEY.fullmatch(entry.key) for entry in store.list(f"{name}/{beginning}"))
-    return [match["digest"] for match in keys if match]
+    return [short for entry in store.list(f"{name}/{beginning}") if (short := digest_of_key(entry.key))]
 
 
 def releases(store: Store, name: str | None = None) -> Iterator[Release]:
@@ -147,6 +152,16 @@ def _release(store: Store, folder: str) -> Release | None:
     return Release(
         manifest=manifest, archive_uri=store.uri(f"{folder}/{manifest.archive.file}"), manifest_uri=store.uri(key)
     )
+
+
+def archive_uri(store: Store, name: str, sha256: str, format: str) -> str:
+    """Return the address of a release's archive."""
+    return store.uri(f"{_folder(name, sha256)}/{archive_file(name, sha256, format)}")
+
+
+def manifest_uri(store: Store, name: str, sha256: str) -> str:
+    """Return the address of a release's manifest."""
+    return store.uri(f"{_folder(name, sha256)}/manifest.json")
 
 
 def _folder(name: str, sha256: str) -> str:

@@ -156,7 +156,10 @@ def test_list_and_show_tell_what_the_store_holds(first: First) -> None:
     for words in (first.result["digest"], first.archive.as_uri(), "greeter", "conda", "party", "pypi"):
         assert words in shown.out
     assert first.desk.run("list", "--output", "json").json()["releases"][0]["tags"] == ["latest"]
-    assert first.desk.run("show", "party", "--output", "json").json()["archive"]["sha256"] == first.result["digest"]
+    assert (
+        first.desk.run("show", "party", "--output", "json").json()["manifest"]["archive"]["sha256"]
+        == first.result["digest"]
+    )
 
 
 def test_text_output_is_lines_that_paste_into_a_shell(first: First) -> None:
@@ -192,7 +195,7 @@ def test_an_environment_for_another_platform_is_built_and_said_to_be_only_inspec
     built = desk.build("r.txt", "--platform", desk.channel.foreign)
     assert {package["name"] for package in built["packages"]} == {"native", "pure", "greeter", "python"}
     assert any(f"not run: made for {desk.channel.foreign}" in note for note in built["notes"])
-    assert desk.run("show", "r", "--output", "json").json()["verified"] == "inspected"
+    assert desk.run("show", "r", "--output", "json").json()["manifest"]["verified"] == "inspected"
     (archive,) = desk.store.glob("r/*/*.tar.gz")
     with tarfile.open(archive) as members:
         names = members.getnames()

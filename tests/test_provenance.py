@@ -103,7 +103,7 @@ def test_a_release_says_who_built_it_and_which_package_needs_which(desk: Desk) -
     desk.write("e.txt", "--no-index", "--find-links shelf", "top", "greeter")
     commit = repository.commit()
     desk.build("e.txt", "--no-verify")
-    manifest = desk.run("show", "e", "--output", "json").json()
+    manifest = desk.run("show", "e", "--output", "json").json()["manifest"]
     assert manifest["provenance"]["commit"] == commit
     assert manifest["provenance"]["by"] == getpass.getuser()
     needs = {package["name"]: package["requires"] for package in manifest["packages"]}

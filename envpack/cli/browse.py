@@ -1,128 +1,181 @@
-"""`envpack list` and `envpack show`."""
+"""`envpack list` and `envpack search`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.screen import screen
+from envpack.cli.table import age, table
 from envpack.progress import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from envpack.releases import Release
-    from envpack.tags import Tag
+    from envpack.config import Config
+    from envpack.index import Listed, NameIndex
+    from envpack.progress import Progress
+    from envpack.search import Hit
+    from envpack.stores.base import Store
+
+SCHEMA = 1
+"""Version of the JSON that these commands print."""
+
+_TAGGED = click.option("--tagged", is_flag=True, help="Only releases that a tag points at.")
 
 
-@click.command("list", epilog="Example: envpack list --store s3://bucket/envs")
+@click.command(
+    "list",
+    epilog="""\b
+Examples:
+  envpack list --store s3://bucket/envs
+  envpack list pandas-udf --tagged""",
+)
 @click.argument("name", required=False)
+@_TAGGED
+@click.option("--rebuild-index", is_flag=True, help="Make the store's index anew from all manifests first.")
 @options.STORE
+@options.CACHE
 @options.OUTPUT_JSON
-def list_command(name: str | None, output: str, **given: Any) -> None:
+@options.TALK
+def list_command(
+    name: str | None,
+    output: str,
+    *,
+    tagged: bool,
+    rebuild_index: bool,
+    quiet: bool,
+    verbose: bool,
+    **given: Any,
+) -> None:
     """List the releases of a store, or those of one NAME, newest first within each name."""
-    from envpack import releases, tags
-    from envpack.results import SCHEMA, describe
+    from envpack import index
     from envpack.stores import store_of
 
-    store = store_of(options.configuration(given))
-    found = sorted(releases.releases(store, name), key=_newest_first)
-    tagged = {each: tags.of_name(store, each) for each in {release.manifest.name for release in found}}
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    store = store_of(config)
+    if rebuild_index:
+        for left in index.rebuild(store, progress=progress):
+            progress.warn(f"the index of {left} could not be written")
+    found = list(_listed(_indexes(store, config, name, progress), tagged=tagged))
     if output == "json":
-        rows = [
-            {
-                **describe(release),
-                "name": release.manifest.name,
-                "created": release.manifest.created,
-                "python": release.manifest.python,
-                "target": release.manifest.target.to_json(),
-                "tags": _tags_of(release, tagged),
-            }
-            for release in found
-        ]
-        click.echo(json.dumps({"schema": SCHEMA, "releases": rows}, indent=2))
-        return
-    if not found:
+        rows = [_to_json(store, listed, tags) for listed, tags in found]
+        click.echo(json.dumps({"schema": SCHEMA, "releases": rows}, indent=2, ensure_ascii=False))
+    elif found:
+        click.echo(table(_HEAD, (_row(listed, tags) for listed, tags in found)))
+    else:
         click.echo(f"{store.url} holds no releases{f' of {name}' if name else ''}", err=True)
-        return
-    click.echo(
-        _table(("REFERENCE", "TAGS", "PYTHON", "SPARK", "PLATFORM", "SIZE", "CREATED"), _rows(found, tagged))
-    )
 
 
-@click.command("show", epilog="Example: envpack show pandas-udf:latest --store s3://bucket/envs")
-@click.argument("reference", metavar="REF")
+@click.command(
+    "search",
+    epilog="""\b
+Examples:
+  envpack search 'numpy<2' --tagged              which tagged releases have it
+  envpack search 'openssl >=3.0,<3.0.14'
+  envpack search torch --output json""",
+)
+@click.argument("spec", metavar="PACKAGE[SPEC]")
+@_TAGGED
 @options.STORE
+@options.CACHE
 @options.OUTPUT_JSON
-def show_command(reference: str, output: str, **given: Any) -> None:
-    """Show everything that is known of the release that REF names, each package with its source."""
-    from envpack import references
+@options.TALK
+def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Find the releases that contain PACKAGE, in the versions of SPEC if there is one.
 
-    release = references.find(reference, options.configuration(given)).release
+    SPEC is what pip takes (<2, ==1.26.*) or conda does (1.1.1*). PyPI's rules of versions hold for wheels, conda's
+    for conda packages. Names are compared as PyPI's projects: torch also finds conda's pytorch.
+    """
+    from envpack.resolve.names import Names
+    from envpack.search import matcher, search
+    from envpack.stores import store_of
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    store = store_of(config)
+    matches = matcher(spec, Names(config.names))
+    found = search(_indexes(store, config, None, progress), matches)
+    hits = [hit for hit in found if hit.tags or not tagged]
     if output == "json":
-        uris = {"archive_uri": release.archive_uri, "manifest_uri": release.manifest_uri}
-        click.echo(json.dumps({**release.manifest.to_json(), **uris}, indent=2, ensure_ascii=False))
-        return
-    for line in _facts(release):
-        click.echo(line)
-    packages = release.manifest.packages
-    rows = ((p.name, p.version, p.source, human_size(p.size) if p.size else "", p.license or "") for p in packages)
-    click.echo(_table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "LICENSE"), rows))
+        rows = [{**_to_json(store, hit.release, hit.tags), "found": _found(hit)} for hit in hits]
+        click.echo(json.dumps({"schema": SCHEMA, "spec": spec, "releases": rows}, indent=2, ensure_ascii=False))
+    elif hits:
+        click.echo(table(("REFERENCE", "TAGS", "PACKAGE", "VERSION", "SOURCE", "AGE", "BY"), _hit_rows(hits)))
+        progress.info(f"{len(hits)} releases of {len({hit.release.name for hit in hits})} names contain {spec}")
+    else:
+        click.echo(f"no release in {store.url} contains {spec}", err=True)
 
 
-def _facts(release: Release) -> Iterator[str]:
-    manifest = release.manifest
-    archive = manifest.archive
-    target = ", ".join(f"{name} {value}" for name, value in manifest.target.to_json().items())
-    sizes = f"{human_size(archive.size)}, unpacked {human_size(archive.unpacked_size)} in {archive.members} members"
-    facts = {
-        "reference": manifest.reference,
-        "archive": release.archive_uri,
-        "digest": manifest.digest,
-        "size": sizes,
-        "python": manifest.python,
-        "target": target,
-        "created": f"{manifest.created} by envpack {manifest.envpack}",
-        "verified": manifest.verified,
-        "requested": ", ".join(manifest.requested),
-        "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
-        "warnings": "; ".join(manifest.warnings),
-    }
-    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
-    yield ""
+_HEAD = ("REFERENCE", "TAGS", "AGE", "SIZE", "PYTHON", "SPARK", "PLATFORM", "BY", "COMMIT")
 
 
-def _newest_first(release: Release) -> tuple[str, float]:
-    from datetime import datetime
+def _indexes(store: Store, config: Config, name: str | None, progress: Progress) -> Sequence[NameIndex]:
+    from envpack import index
+    from envpack.cache import Cache
 
-    created = datetime.fromisoformat(release.manifest.created.replace("Z", "+00:00"))
-    return release.manifest.name, -created.timestamp()
-
-
-def _tags_of(release: Release, tags: dict[str, dict[str, Tag]]) -> list[str]:
-    own = tags.get(release.manifest.name, {})
-    return sorted(name for name, tag in own.items() if tag.digest == release.manifest.digest)
+    return index.read(store, Cache(Path(config.cache_dir)).indexes, name, progress=progress)
 
 
-def _rows(found: Sequence[Release], tags: dict[str, dict[str, Tag]]) -> Iterator[tuple[str, ...]]:
-    for release in found:
-        manifest = release.manifest
-        yield (
-            manifest.reference,
-            ",".join(_tags_of(release, tags)),
-            manifest.python,
-            manifest.target.spark or "",
-            manifest.target.platform,
-            human_size(manifest.archive.size),
-            manifest.created,
-        )
+def _listed(indexes: Sequence[NameIndex], *, tagged: bool) -> Iterator[tuple[Listed, Sequence[str]]]:
+    for index in indexes:
+        for listed in index.newest_first():
+            tags = index.tags_of(listed.digest)
+            if tags or not tagged:
+                yield listed, tags
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+def _row(listed: Listed, tags: Sequence[str]) -> tuple[str, ...]:
+    return (
+        listed.reference,
+        ",".join(tags),
+        age(listed.created),
+        human_size(listed.size),
+        listed.python,
+        listed.target.spark or "",
+        listed.target.platform,
+        listed.by or "",
+        (listed.commit or "")[:10],
     )
+
+
+def _hit_rows(hits: Sequence[Hit]) -> Iterator[tuple[str, ...]]:
+    for hit in hits:
+        listed = hit.release
+        for package in hit.packages:
+            facts = (listed.reference, ",".join(hit.tags), package.name, package.version, package.source)
+            yield (*facts, age(listed.created), listed.by or "")
+
+
+def _found(hit: Hit) -> list[dict[str, str]]:
+    return [{"name": p.name, "version": p.version, "source": p.source} for p in hit.packages]
+
+
+def _to_json(store: Store, listed: Listed, tags: Sequence[str]) -> dict[str, Any]:
+    """Return a release as JSON values (schema: docs/list.schema.json)."""
+    from envpack import releases
+
+    return {
+        "reference": listed.reference,
+        "name": listed.name,
+        "digest": listed.digest,
+        "tags": list(tags),
+        "created": listed.created,
+        "archive": {
+            "uri": releases.archive_uri(store, listed.name, listed.digest, listed.format),
+            "size": listed.size,
+            "sha256": listed.digest,
+            "unpacked_size": listed.unpacked_size,
+        },
+        "manifest_uri": releases.manifest_uri(store, listed.name, listed.digest),
+        "python": listed.python,
+        "target": listed.target.to_json(),
+        "verified": listed.verified,
+        "by": listed.by,
+        "commit": listed.commit,
+    }

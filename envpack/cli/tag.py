@@ -47,7 +47,7 @@ def tag_command(
     A tag that points elsewhere is left alone unless --move says otherwise; what it pointed at stays in its history.
     When two people move a tag at the same time, one of them is told that the other has.
     """
-    from envpack import provenance, references, releases, tags
+    from envpack import index, provenance, references, releases, tags
     from envpack.stores import store_of
 
     if history and rollback:
@@ -73,6 +73,8 @@ def tag_command(
         known = ", ".join(sorted(tags.of_name(store, name))) or "none"
         raise UsageError(f"{store.url} has no {name}:{tag}", hint=f"the tags of {name}: {known}")
     changed = not history and (before is None or before.digest != now.digest)
+    if changed:
+        index.refresh(store, name)
     if output == "json":
         click.echo(json.dumps(_to_json(name, tag, now, changed=changed), indent=2))
     elif history:

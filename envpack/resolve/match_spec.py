@@ -53,10 +53,18 @@ def of_python(wanted: str | None) -> str:
 
 
 def admitting(spec: str) -> Callable[[str], bool]:
-    """Return what says of a version whether a match spec allows it, whatever its build and channel."""
-    from rattler import MatchSpec, Version, VersionSpec  # noqa: PLC0415 - takes 0.2 s; only environment files need it
+    """Return what says of a version whether a match spec allows it, whatever its build and channel.
 
-    version = MatchSpec(spec).version
+    Raises ValueError when the spec is none.
+    """
+    # They take 0.2 s to import, which few commands have to spend.
+    from rattler import MatchSpec, Version, VersionSpec  # noqa: PLC0415
+    from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415
+
+    try:
+        version = MatchSpec(spec).version
+    except InvalidMatchSpecError as error:
+        raise ValueError(str(error)) from error
     if version is None:
         return lambda _: True
     allowed = VersionSpec(str(version))

@@ -276,7 +276,7 @@ def _manifest(
         "python": next(package["version"] for package in packages if package["name"] == "python"),
         "target": {"platform": "linux-64", "glibc": "2.28", "spark": spark},
         "packages": [
-            {**package, "requires": wheels[n % 7 : n % 7 + 2] if package["source"] == "pypi" else []}
+            {**package, "requires": [name for name in wheels[n % 7 : n % 7 + 2] if name > package["name"]]}
             for n, package in enumerate(packages)
         ],
         "requested": wheels[:8],

@@ -1,0 +1,144 @@
+"""`envpack show`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.table import age, table
+from envpack.errors import UsageError
+from envpack.progress import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.manifest import Manifest, Provenance
+    from envpack.releases import Release
+
+SCHEMA = 1
+"""Version of the JSON that `show` prints."""
+
+
+@click.command(
+    "show",
+    epilog="""\b
+Examples:
+  envpack show pandas-udf:prod --store s3://bucket/envs
+  envpack show pandas-udf --why six""",
+)
+@click.argument("reference", metavar="REF")
+@click.option("--why", metavar="PACKAGE", help="Only the chains of packages that brought PACKAGE in.")
+@options.STORE
+@options.OUTPUT_JSON
+def show_command(reference: str, output: str, why: str | None, **given: Any) -> None:
+    """Show everything that is known of the release that REF names, each package with source, sizes and licence."""
+    from envpack import references, tags
+
+    found = references.find(reference, options.configuration(given))
+    release, manifest = found.release, found.release.manifest
+    chains = _chains(manifest, why) if why else None
+    pointing = sorted(
+        tag for tag, each in tags.of_name(found.store, manifest.name).items() if each.digest == manifest.digest
+    )
+    if output == "json":
+        click.echo(json.dumps(_to_json(release, pointing, chains), indent=2, ensure_ascii=False))
+    elif chains is not None:
+        for line in _chain_lines(manifest, chains):
+            click.echo(line)
+    else:
+        for line in _facts(release, pointing):
+            click.echo(line)
+        click.echo(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
+
+
+def _to_json(release: Release, tags: Sequence[str], chains: Sequence[Sequence[str]] | None) -> dict[str, Any]:
+    """Return a release as JSON values (schema: docs/show.schema.json)."""
+    value = {
+        "schema": SCHEMA,
+        "reference": release.manifest.reference,
+        "tags": list(tags),
+        "archive_uri": release.archive_uri,
+        "manifest_uri": release.manifest_uri,
+        "manifest": release.manifest.to_json(),
+    }
+    return value if chains is None else {**value, "why": [list(chain) for chain in chains]}
+
+
+def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
+    """Return the chains that lead to a package; raises UsageError when there is no such package."""
+    import difflib
+
+    from packaging.utils import canonicalize_name
+
+    from envpack.dependencies import chains
+
+    names = {str(canonicalize_name(each.name)): each.name for each in manifest.packages}
+    wanted = str(canonicalize_name(package))
+    if wanted not in names:
+        near = [names[name] for name in difflib.get_close_matches(wanted, names, cutoff=0.75)]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"`envpack show {manifest.reference}` lists them"
+        raise UsageError(f"{manifest.reference} does not contain {package}", hint=hint)
+    if any(each.requires is None for each in manifest.packages):
+        raise UsageError(
+            f"{manifest.reference} was built before it was recorded which package needs which",
+            hint="build it anew with another lock, or ask for a newer release",
+        )
+    return chains(manifest.packages, (*manifest.requested, "python"), package)
+
+
+def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterator[str]:
+    versions = {package.name: package.version for package in manifest.packages}
+    for chain in chains:
+        first, *others = chain
+        text = " > ".join([f"{first} {versions[first]}", *(f"{name} {versions[name]}" for name in others)])
+        yield text if others else f"{text} was requested"
+    if not chains:
+        yield "nothing that was requested needs it: envpack or an activation brought it in"
+
+
+def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
+    manifest = release.manifest
+    archive = manifest.archive
+    target = ", ".join(f"{name} {value}" for name, value in manifest.target.to_json().items())
+    sizes = f"{human_size(archive.size)}, unpacked {human_size(archive.unpacked_size)} in {archive.members} members"
+    facts = {
+        "reference": manifest.reference,
+        "tags": ", ".join(tags),
+        "archive": release.archive_uri,
+        "digest": manifest.digest,
+        "size": sizes,
+        "python": manifest.python,
+        "target": target,
+        "created": f"{manifest.created} ({age(manifest.created)}) by envpack {manifest.envpack}",
+        "built by": _built_by(manifest.provenance) if manifest.provenance else "",
+        "verified": manifest.verified,
+        "requested": ", ".join(manifest.requested),
+        "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
+        "warnings": "; ".join(manifest.warnings),
+    }
+    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+    yield ""
+
+
+def _built_by(provenance: Provenance) -> str:
+    job = f" ({provenance.job})" if provenance.job else ""
+    if not provenance.commit:
+        return f"{provenance.by}{job}"
+    changed = ", modified" if provenance.modified else ""
+    where = f" of {provenance.repository}" if provenance.repository else ""
+    return f"{provenance.by}{job} from {provenance.file} at {provenance.commit[:10]}{changed}{where}"
+
+
+def _rows(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    for package in manifest.packages:
+        yield (
+            package.name,
+            package.version,
+            package.source,
+            human_size(package.size) if package.size is not None else "",
+            human_size(package.unpacked_size) if package.unpacked_size is not None else "",
+            package.license or "",
+        )
