@@ -71,9 +71,10 @@ def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Ch
     repository = Repository(directory)
     root = repository.root()
     if root is None:
+        why = repository.why_there_is_none()
         if commit:
-            raise UsageError(f"there is no commit {commit}: {directory} is in no git repository")
-        return Changes(base=Base(commit=None, why="this is no git repository"), paths=None)
+            raise UsageError(f"there is no commit {commit}: in {directory} {why}")
+        return Changes(base=Base(commit=None, why=why), paths=None)
     if commit:
         found = repository.commit(commit)
         if found is None:

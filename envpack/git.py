@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -22,7 +23,14 @@ class Repository:
         """Run a git command; a git that is missing or hangs is one that fails."""
         command = ["git", "-C", str(self._directory), *arguments]
         try:
-            return subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+            return subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+                check=False,
+                timeout=_SECONDS,
+            )
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
         except subprocess.TimeoutExpired:
@@ -31,6 +39,13 @@ class Repository:
     def root(self) -> Path | None:
         """Return the top of the working tree."""
         return Path(found) if (found := self.line("rev-parse", "--show-toplevel")) else None
+
+    def why_there_is_none(self) -> str:
+        """Return why git finds no repository: there is none, git is missing, or it is another user's."""
+        said = self.git("rev-parse", "--show-toplevel").stderr.decode(errors="replace").strip()
+        if "not a git repository" in said:
+            return "there is no git repository"
+        return f"git cannot be asked: {' '.join(said.split())}"
 
     def commit(self, name: str) -> str | None:
         """Return the full hash of a commit."""

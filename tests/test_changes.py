@@ -173,15 +173,28 @@ def test_a_commit_that_a_person_names_must_be_there(repository: Repository) -> N
 
 
 def test_outside_a_repository_everything_counts(tmp_path: Path) -> None:
-    assert since(None, {}, tmp_path).base.why == "this is no git repository"
-    with pytest.raises(UsageError, match="in no git repository"):
+    assert since(None, {}, tmp_path).base.why == "there is no git repository"
+    with pytest.raises(UsageError, match="there is no git repository"):
         since("HEAD", {}, tmp_path)
     assert head(tmp_path) is None
 
 
 def test_without_git_everything_counts(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository.path))
-    assert since(None, {}, repository.path).paths is None
+    changes = since(None, {}, repository.path)
+    assert changes.paths is None
+    assert changes.base.why == "git cannot be asked: git is not installed"
+
+
+def test_a_checkout_of_another_user_is_told_with_gits_own_advice(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers of CI systems often run as another user than the one who cloned."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    changes = since(None, {}, repository.path)
+    assert changes.paths is None
+    assert "dubious ownership" in changes.base.why
+    assert "git config --global --add safe.directory" in changes.base.why
 
 
 def test_a_file_is_read_as_it_was(repository: Repository) -> None:

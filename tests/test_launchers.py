@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +20,6 @@ from envpack.spark.versions import minor
 from tests.support.manifests import S3, made, manifest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from envpack.manifest import Format
 
 S3A = S3.replace("s3://", "s3a://")
@@ -147,6 +146,18 @@ def text(launcher: str, spark: str | None, archive_format: Format, path: Path) -
 
 def test_every_launcher_is_pinned_here() -> None:
     assert TEXTS.keys() == OLDEST.keys() == LAUNCHERS.keys()
+
+
+def test_the_page_says_of_each_launcher_what_it_prints_and_how_that_was_proven() -> None:
+    page = (Path(__file__).parent.parent / "docs/spark.md").read_text("utf-8")
+    row = r"^\| `([a-z0-9-]+)` \| (.*) \| (run|read in source|vendor's [a-z]+)\b.* \|$"
+    rows = re.findall(row, page, re.MULTILINE)
+    assert [name for name, *_ in rows] == list(LAUNCHERS)
+    for name, settings, _ in rows:
+        for said in set(re.findall(r"`([^`]+)`", settings)) - {*LAUNCHERS}:
+            assert said.removesuffix("*") in TEXTS[name], f"{name}: {said}"
+        for other in re.findall(r"as `([a-z0-9-]+)`", settings):
+            assert set(re.findall(r"--conf (\S+)=", TEXTS[other])) <= set(re.findall(r"[\w.]+", TEXTS[name]))
 
 
 def test_yarn_in_cluster_mode_is_the_default() -> None:
