@@ -279,6 +279,7 @@ def test_the_set_up_stage_installs_this_checkout_and_previews_its_own_templates(
     mine.commit()
     job = site.job(
         scm={"url": mine.path.as_uri(), "refspecs": BRANCHES, "ref": "main"},
+        agent={**site.agent, "ENVPACK_GLIBC": channel.glibc},
         parameters={
             "STORE": site.store,
             "CREDENTIALS": "store",
