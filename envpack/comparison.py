@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,18 @@ class Comparison:
 
 
 def compare(before: Iterable[PackedPackage], after: Iterable[PackedPackage]) -> Comparison:
-    """Return how the packages after differ from those before; a package is known by its name."""
-    old = {package.name: package for package in before}
-    new = {package.name: package for package in after}
+    """Return how the packages after differ from those before.
+
+    A package is known by its name, wherever it comes from; where one side has two of a name, by its source as well.
+    """
+    sides = [list(before), list(after)]
+    twice = {name for side in sides for name, count in Counter(p.name for p in side).items() if count > 1}
+    old, new = ({(p.name, p.source if p.name in twice else ""): p for p in side} for side in sides)
     both = sorted(old.keys() & new.keys())
     return Comparison(
-        added=tuple(new[name] for name in sorted(new.keys() - old.keys())),
-        removed=tuple(old[name] for name in sorted(old.keys() - new.keys())),
-        changed=tuple((old[name], new[name]) for name in both if old[name].sha256 != new[name].sha256),
+        added=tuple(new[key] for key in sorted(new.keys() - old.keys())),
+        removed=tuple(old[key] for key in sorted(old.keys() - new.keys())),
+        changed=tuple((old[key], new[key]) for key in both if old[key].sha256 != new[key].sha256),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from envpack import digest, tags
 from envpack.archive import LEVELS, PACKER, Compiler, Kept, Pieces, assemble, pack
+from envpack.contents import FILE, dumps, list_files, with_sizes
 from envpack.dependencies import with_requires
 from envpack.errors import UsageError
 from envpack.lock import public
@@ -189,6 +190,8 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
     if job.verify:
         with watch.time("verify"):
             verified = _verify(packed, job.lock, installed.prefix, activated.variables, site)
+    entries = (entry for piece in packed.pieces for entry in piece.facts.entries)
+    files = list_files(((entry.path, entry.kind, entry.size, entry.link) for entry in entries), installed.prefix)
     sketch = job.sketch()
     manifest = replace(
         sketch,
@@ -196,14 +199,14 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
         verified=verified.how if verified else "no",
         warnings=(*installed.warnings, *activated.warnings, *(verified.notes if verified else ())),
         packages=with_requires(
-            sketch.packages,
+            with_sizes(sketch.packages, files),
             job.lock,
             installed.prefix,
             extras={line.name: line.extras for line in job.request.requirements.pypi},
             project=job.request.names.project,
         ),
     )
-    return Made(packed=packed, manifest=_of_now(manifest, packed, job))
+    return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside={FILE: dumps(files)})
 
 
 def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:

@@ -75,6 +75,12 @@ def publish(
     return release, written
 
 
+def read_beside(store: Store, release: Release, file: str) -> bytes | None:
+    """Return a file that was published with a release, or None when there is none of that name."""
+    found = store.read(f"{_folder(release.manifest.name, release.manifest.digest)}/{file}")
+    return found.data if found else None
+
+
 def mark_verified(store: Store, release: Release, how: str) -> None:
     """Note that a release which was published unverified has been verified since; its manifest never changes."""
     store.create(_verified_key(release), json.dumps({"how": how}).encode())

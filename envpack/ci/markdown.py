@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from envpack.comparison import download_size
+from envpack.markdown import code, package_table, text
 from envpack.progress import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpack.ci.outcome import Outcome, Report
-    from envpack.comparison import Comparison
-    from envpack.manifest import PackedPackage
 
 LONGEST = 60_000
 """Characters; GitHub takes comments of 65,536, and others take more."""
 
-_MOST_ROWS = 100
 _MOST_LINES = 40
 
 
 def markdown(report: Report) -> str:
     """Return the summary: a table of environments, then what changes in each."""
-    text = "\n".join(_lines(report)) + "\n"
-    if len(text) <= LONGEST:
-        return text
-    return text[:LONGEST].rsplit("\n\n", 1)[0] + "\n\n... and more: see report.json\n"
+    whole = "\n".join(_lines(report)) + "\n"
+    if len(whole) <= LONGEST:
+        return whole
+    return whole[:LONGEST].rsplit("\n\n", 1)[0] + "\n\n... and more: see report.json\n"
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -37,7 +34,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## envpack: {states}"
     yield ""
     mode = " Nothing was published: this is a dry run." if report.dry_run else ""
-    yield f"Compared with {_text(report.base.why)}.{mode}"
+    yield f"Compared with {text(report.base.why)}.{mode}"
     yield ""
     looked_at = [outcome for outcome in report.outcomes if outcome.status != "unaffected"]
     if looked_at:
@@ -46,15 +43,15 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (_row(outcome) for outcome in looked_at)
         yield ""
     for name in report.deleted:
-        yield f"- {_code(name)} is gone; its releases stay in the store"
+        yield f"- {code(name)} is gone; its releases stay in the store"
     for outcome in looked_at:
         yield from _section(outcome)
 
 
 def _row(outcome: Outcome) -> str:
     release = outcome.built.release if outcome.built else None
-    result = f"{outcome.status} {_code(release.manifest.reference)}" if release else outcome.status
-    cells = [f"{_code(outcome.name)} ({_code(outcome.file)})", f"**{result}**" if outcome.failure else result]
+    result = f"{outcome.status} {code(release.manifest.reference)}" if release else outcome.status
+    cells = [f"{code(outcome.name)} ({code(outcome.file)})", f"**{result}**" if outcome.failure else result]
     return f"| {' | '.join([*cells, _counts(outcome), _download(outcome), _archive(outcome)])} |"
 
 
@@ -87,21 +84,21 @@ def _from_to(before: int | None, after: int | None) -> str:
 
 
 def _section(outcome: Outcome) -> Iterator[str]:
-    yield f"### {_code(outcome.name)}"
+    yield f"### {code(outcome.name)}"
     yield ""
-    yield f"Looked at because: {_text(outcome.reason)}."
+    yield f"Looked at because: {text(outcome.reason)}."
     yield ""
     if outcome.failure:
         yield from _fenced(outcome.failure.message)
         if outcome.failure.hint:
-            yield f"Hint: {_text(outcome.failure.hint)}"
+            yield f"Hint: {text(outcome.failure.hint)}"
             yield ""
     for warning in outcome.warnings:
-        yield f"- warning: {_text(warning)}"
+        yield f"- warning: {text(warning)}"
     if outcome.warnings:
         yield ""
     if outcome.before and outcome.built:
-        yield from _table(outcome.changes, outcome.before.label)
+        yield from package_table(outcome.changes, outcome.before.label)
 
 
 def _fenced(message: str) -> Iterator[str]:
@@ -118,33 +115,3 @@ def _fenced(message: str) -> Iterator[str]:
 
 def _runs_of_ticks(line: str) -> list[str]:
     return ["`" * len(part) for part in "".join(c if c == "`" else " " for c in line).split()]
-
-
-def _table(changes: Comparison, label: str) -> Iterator[str]:
-    if not changes:
-        yield f"The same packages as {_code(label)}."
-        yield ""
-        return
-    rows = [f"| {_code(package.name)} | | {_version(package)} |" for package in changes.added]
-    rows += [f"| {_code(package.name)} | {_version(package)} | |" for package in changes.removed]
-    rows += [f"| {_code(old.name)} | {_version(old)} | {_version(new)} |" for old, new in changes.changed]
-    yield f"| package | {_code(label)} | now |"
-    yield "|---|---|---|"
-    yield from sorted(rows)[:_MOST_ROWS]
-    if len(rows) > _MOST_ROWS:
-        yield f"| ... {len(rows) - _MOST_ROWS} more | | |"
-    yield ""
-
-
-def _version(package: PackedPackage) -> str:
-    build = f" {package.build}" if package.build else ""
-    return _text(f"{package.version}{build} ({package.source})")
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
-
-
-def _text(text: str) -> str:
-    escaped = html.escape(text.replace("\n", " "), quote=False).replace("|", "\\|")
-    return "".join(f"\\{c}" if c in "*_`[]" else c for c in escaped)

@@ -30,6 +30,7 @@ _COMMANDS = {
     "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.show", "Show everything that is known of one release."),
+    "diff": ("envpack.cli.diff", "Show how two releases differ, or a release and a requirements file."),
     "search": ("envpack.cli.browse", "Find the releases that contain a package."),
     "tag": ("envpack.cli.tag", "Point a tag at a release, show its history, roll it back."),
     "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
