@@ -58,6 +58,8 @@ class Config:
     """The archive's format: `tar.gz` or `zip`."""
     compression: str = "default"
     """How much is done to make archives small: `fast`, `default` or `best`."""
+    slim: bool = False
+    """Whether archives leave out what a node never needs."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
     from_pypi: tuple[str, ...] = ()

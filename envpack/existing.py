@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive import PACKER, Compiler, Kept, assemble, fingerprint, pack
+from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, fingerprint, pack
 from envpack.cache import Cache
 from envpack.making import level_of, pieces_of
 from envpack.progress import SILENT
@@ -33,7 +33,9 @@ def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, pro
     pieces = pieces_of(config, cache)
     recipes = Recipes(cache.recipes)
     look = fingerprint(prefix) if (prefix / "conda-meta").is_dir() else None
-    key = digest.of_json(["prefix", look.whole, format, level, PACKER]) if look else ""
+    key = (
+        digest.of_json(["prefix", look.whole, format, level, PACKER, SLIM if config.slim else None]) if look else ""
+    )
     recipe = recipes.load(key) if look else None
     if recipe:
         packed = assemble(recipe.pieces, pieces, file, format=format, progress=progress)
@@ -51,6 +53,7 @@ def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, pro
             bytecode=bytecode,
             compiler=Compiler(python=python, into=bytecode) if python.exists() else None,
             kept=Kept(pieces=pieces, identify=look.identities) if look else None,
+            slim=config.slim,
             progress=progress,
         )
     if look and (recipe := recipe_of(packed)):

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, tags
-from envpack.archive import LEVELS, PACKER, Compiler, Kept, Pieces, assemble, pack
+from envpack.archive import LEVELS, PACKER, SLIM, Compiler, Kept, Pieces, assemble, pack
 from envpack.contents import FILE, dumps, list_files, with_sizes
 from envpack.dependencies import with_requires
 from envpack.errors import UsageError
@@ -61,7 +61,13 @@ class Job:
     def inputs(self) -> str:
         """The digest of all that decides the archive's bytes."""
         return digest.of_json(
-            {"lock": self.lock.identity(), "format": self.format, "level": self.level, "packer": PACKER}
+            {
+                "lock": self.lock.identity(),
+                "format": self.format,
+                "level": self.level,
+                "slim": SLIM if self.config.slim else None,
+                "packer": PACKER,
+            }
         )
 
     def sketch(self) -> Manifest:
@@ -198,6 +204,7 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
         variables=dict(activated.variables),
         verified=verified.how if verified else "no",
         warnings=(*installed.warnings, *activated.warnings, *(verified.notes if verified else ())),
+        slim=packed.saved if job.config.slim else None,
         packages=with_requires(
             with_sizes(sketch.packages, files),
             job.lock,
@@ -235,6 +242,7 @@ def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
         level=job.level,
         compiler=Compiler(python=installed.python, into=installed.prefix),
         kept=Kept(pieces=pieces, identify=lambda _: identities(job.lock)),
+        slim=job.config.slim,
         progress=site.progress,
     )
 

@@ -79,6 +79,17 @@ class ArchiveFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What one rule of `--slim` left out of an archive."""
+
+    rule: str
+    files: int
+    """Files and links."""
+    size: int
+    """Their bytes, unpacked."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """One release, complete: settings can be made from it without the archive."""
 
@@ -103,6 +114,8 @@ class Manifest:
     """How it was verified: `run` (its Python ran), `inspected` (another platform's, read only) or `no`."""
     warnings: tuple[str, ...] = ()
     """What the build warned about."""
+    slim: tuple[Saving, ...] | None = None
+    """What a node never needs and was left out; None when nothing was to be."""
     provenance: Provenance | None = None
     """Who built it, and from what; None in manifests of before this was kept."""
 
@@ -131,6 +144,8 @@ class Manifest:
         value = asdict(self)
         value["target"] = self.target.to_json()
         value["packages"] = [_known_values(package) for package in value["packages"]]
+        if self.slim is None:
+            del value["slim"]
         if self.provenance:
             value["provenance"] = _known_values(value["provenance"])
         else:
@@ -163,6 +178,7 @@ class Manifest:
                 envpack=value.get("envpack", ""),
                 verified=value.get("verified", ""),
                 warnings=tuple(value.get("warnings", ())),
+                slim=tuple(_known(Saving, saving) for saving in value["slim"]) if "slim" in value else None,
                 provenance=_known(Provenance, value["provenance"]) if value.get("provenance") else None,
             )
         except (ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envpack.manifest import PackedPackage, packages_of
@@ -73,6 +73,7 @@ class Built:
             "name": self.name,
             "reused": self.reused,
             **(describe(self.release) if self.release else {}),
+            **(_saved(self.release) if self.release and self.release.manifest.slim is not None else {}),
             "python": self.lock.python,
             "packages": [_brief(package) for package in self.packages],
             "settings": describe_settings(self.settings) if self.settings else None,
@@ -90,6 +91,10 @@ def describe(release: Release) -> dict[str, Any]:
         "archive": {"uri": release.archive_uri, "size": archive.size, "sha256": archive.sha256},
         "manifest_uri": release.manifest_uri,
     }
+
+
+def _saved(release: Release) -> dict[str, Any]:
+    return {"slim": [asdict(saving) for saving in release.manifest.slim or ()]}
 
 
 def _brief(package: PackedPackage) -> dict[str, str]:

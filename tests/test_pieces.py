@@ -105,7 +105,7 @@ def package(draw: st.DrawFn, name: str) -> Package:
     files = {**own, **shared, **tools}
     links = {}
     targets = [path.removeprefix(f"share/{name}/") for path in own]
-    if targets and draw(st.booleans()):
+    if draw(st.booleans()) and targets:
         links[f"share/{name}/link"] = draw(st.sampled_from(targets))
     if draw(st.booleans()):
         other = draw(st.sampled_from(NAMES))

@@ -6,6 +6,7 @@ import pytest
 
 from envpack.archive import slim
 from envpack.archive.members import Member, file
+from envpack.manifest import Saving
 
 SITE = "lib/python3.11/site-packages"
 
@@ -131,8 +132,8 @@ def test_what_stays_is_unchanged_and_the_saving_is_what_went() -> None:
     stays, saved = slim.trimmed(members, owner_of=lambda _path: "package")
     assert list(stays.values()) == [members["bin/python"]]
     assert saved == (
-        slim.Saving(rule="static libraries", files=3, size=8),
-        slim.Saving(rule="headers", files=1, size=2),
+        Saving(rule="static libraries", files=3, size=8),
+        Saving(rule="headers", files=1, size=2),
     )
 
 
@@ -146,7 +147,7 @@ def test_what_a_link_of_the_same_package_leads_to_stays() -> None:
     )
     stays, saved = slim.trimmed(members, owner_of=lambda path: "bar" if "bar" in path else "foo")
     assert [path for path in members if path not in stays] == ["share/doc/foo/v1.html"]
-    assert saved == (slim.Saving(rule="manuals", files=1, size=14),)
+    assert saved == (Saving(rule="manuals", files=1, size=14),)
 
 
 def by_path(*members: Member) -> dict[str, Member]:

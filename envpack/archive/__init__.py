@@ -8,10 +8,12 @@ from envpack.archive.fingerprint import Fingerprint, fingerprint
 from envpack.archive.packer import PACKER
 from envpack.archive.packing import Packed, assemble, pack
 from envpack.archive.pieces import Kept, Pieces
+from envpack.archive.slim import VERSION as SLIM
 
 __all__ = [
     "LEVELS",
     "PACKER",
+    "SLIM",
     "Compiler",
     "Fingerprint",
     "Kept",

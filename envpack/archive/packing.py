@@ -15,8 +15,9 @@ from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
 from envpack.archive.cores import cores
 from envpack.archive.deflate import LEVEL
 from envpack.archive.pieces import Gone, Piece
+from envpack.archive.slim import total
 from envpack.errors import PackingFailed
-from envpack.progress import SILENT
+from envpack.progress import SILENT, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
-    from envpack.manifest import Format
+    from envpack.manifest import Format, Saving
     from envpack.progress import Progress
 
 _MOST_THREADS = 16
@@ -52,6 +53,11 @@ class Packed:
     pieces: tuple[Laid, ...] = ()
     """What it is made of, in order."""
 
+    @property
+    def saved(self) -> tuple[Saving, ...]:
+        """What was left out as no node needs it."""
+        return total(saving for piece in self.pieces for saving in piece.facts.saved)
+
 
 def pack(
     prefix: Path,
@@ -63,15 +69,16 @@ def pack(
     bytecode: Path | None = None,
     compiler: Compiler | None = None,
     kept: Kept | None = None,
+    slim: bool = False,
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
 
-    The bytes depend on the content of the prefix, on `format` and on `level` (1 to 9), and on nothing else: not on
-    where the prefix is, who packs it, when, with how many `threads` (default: one for each core), or on which
-    pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
+    The bytes depend on the content of the prefix, on `format`, `level` (1 to 9) and `slim`, and on nothing else:
+    not on where the prefix is, who packs it, when, with how many `threads` (default: one for each core), or on
+    which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
-    files stay behind. A `compiler` makes it first, where it puts it.
+    files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
 
     Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
     editable packages that lead out of it), and when `out` cannot be written.
@@ -85,7 +92,7 @@ def pack(
 
     with _explained(out):
         bytecode = (compiler.into if compiler else bytecode) or prefix
-        sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept)
+        sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
         for _ in range(_TRIES - 1):
             try:
                 return _pack(sources, out, manner, progress)
@@ -130,9 +137,19 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
         members = sum([len(piece.facts.entries) for piece in laid])
         step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
+        if saved := total(saving for piece in laid for saving in piece.facts.saved):
+            progress.info(_told(saved))
     if kept:
         kept.pieces.shrink()
     return _packed(out, manner, file, laid)
+
+
+def _told(saved: Sequence[Saving]) -> str:
+    files = sum(saving.files for saving in saved)
+    largest = ", ".join(
+        f"{saving.rule} {human_size(saving.size)}" for saving in sorted(saved, key=lambda saving: -saving.size)
+    )
+    return f"left out   {human_size(sum(saving.size for saving in saved))}, {files:,} files: {largest}"
 
 
 def _unpacked(part: Part | Piece) -> int:

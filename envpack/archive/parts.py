@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envpack.archive.ownership import Owners
     from envpack.archive.pieces import Rewritten
     from envpack.archive.selection import Selected
+    from envpack.manifest import Saving
     from envpack.progress import Progress
 
 
@@ -31,6 +32,8 @@ class Part:
     directories: tuple[str, ...] = ()
     """Directories that the package wants though nothing may be in them, sorted; another part has them."""
     rewritten: tuple[Rewritten, ...] = ()
+    saved: tuple[Saving, ...] = ()
+    """What was left out of the package's files."""
     crossing: bool = False
     """Whether some of its links lead into other parts; where a format has no links, their copies are elsewhere."""
     lasting: bool = True
@@ -56,6 +59,7 @@ def divide(selected: Selected, owners: Owners) -> list[Part]:
             members=_by_path(members[owner]),
             directories=tuple(sorted(directories[owner])),
             rewritten=tuple(sorted(rewritten[owner])),
+            saved=selected.saved.get(owner, ()),
             lasting=owner not in marked,
         )
         for owner in sorted({*members, *directories, ENVIRONMENT})

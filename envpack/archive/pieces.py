@@ -25,6 +25,7 @@ from zlib_ng import zlib_ng
 
 from envpack.archive.cores import cores
 from envpack.archive.members import CHUNK, Entry
+from envpack.manifest import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,6 +55,8 @@ class Rewritten(NamedTuple):
 class Facts:
     """What is known of a piece without reading it."""
 
+    owner: str
+    """The package; empty for what is the environment's."""
     length: int
     """Bytes, compressed."""
     sha256: str
@@ -67,12 +70,14 @@ class Facts:
     directories: tuple[str, ...] = ()
     """Directories that the package wants though nothing may be in them; they are members of another piece."""
     rewritten: tuple[Rewritten, ...] = ()
+    saved: tuple[Saving, ...] = ()
+    """What of the package was left out as no node needs it."""
     crossing: bool = False
     """Whether the package has links that lead into other packages and are copies in a zip."""
 
     def dumps(self) -> bytes:
         """Return the facts as JSON."""
-        return json.dumps(vars(self), separators=(",", ":")).encode()
+        return json.dumps({**vars(self), "saved": [vars(s) for s in self.saved]}, separators=(",", ":")).encode()
 
     @classmethod
     def loads(cls, data: bytes) -> Facts:
@@ -81,6 +86,7 @@ class Facts:
         value["entries"] = tuple([Entry(*entry) for entry in value["entries"]])
         value["directories"] = tuple(value["directories"])
         value["rewritten"] = tuple([Rewritten(*row) for row in value["rewritten"]])
+        value["saved"] = tuple([Saving(**saving) for saving in value["saved"]])
         return cls(**value)
 
 

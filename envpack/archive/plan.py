@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive import links
+from envpack.archive import links, slim
 from envpack.archive.bytecode import compile_prefix
 from envpack.archive.members import Member
 from envpack.archive.members import file as member_of
@@ -37,6 +37,8 @@ class Sources:
     """Where the pyc files are, in the prefix's layout."""
     compiler: Compiler | None
     kept: Kept | None
+    slim: bool
+    """Whether what no node needs is left out."""
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -84,7 +86,8 @@ def _key(owner: str, sources: Sources, manner: Manner) -> str | None:
     if identity is None:
         return None
     contested = sources.content.owners.contested.get(owner, ())
-    return digest.of_json([PACKER, INSTALLERS, manner.format, manner.level, identity, contested])
+    rules = slim.VERSION if sources.slim else None
+    return digest.of_json([PACKER, INSTALLERS, manner.format, manner.level, rules, identity, contested])
 
 
 def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
@@ -100,18 +103,25 @@ def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
 
 def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> None:
     if sources.compiler:
-        covered = {entry.path for piece in found.values() for entry in piece.facts.entries}
+        owners = sources.content.owners
+        unneeded = {
+            path
+            for path, owner in owners.by_path.items()
+            if path.endswith(".py") and (owner in found or (sources.slim and slim.left_out(path)))
+        }
         compile_prefix(
             sources.content.prefix,
             python=sources.compiler.python,
             into=sources.compiler.into,
-            without=[path for path in covered if path.endswith(".py")],
+            without=unneeded,
             progress=progress,
         )
 
 
 def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
-    selected = select(sources.content, without=found, bytecode=sources.bytecode, progress=progress)
+    selected = select(
+        sources.content, without=found, bytecode=sources.bytecode, slim=sources.slim, progress=progress
+    )
     return divide(selected, sources.content.owners)
 
 

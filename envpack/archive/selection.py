@@ -32,12 +32,14 @@ from envpack.archive.members import file as member_of
 from envpack.archive.ownership import module_of, owners_of
 from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
+from envpack.archive.slim import trimmed
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from envpack.archive.ownership import Owners
+    from envpack.manifest import Saving
     from envpack.progress import Progress
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
@@ -75,6 +77,8 @@ class Selected:
     """What `conda-unpack` would do to them."""
     marked: list[str]
     """Paths of files that name the prefix and cannot be freed from it."""
+    saved: Mapping[str, tuple[Saving, ...]]
+    """What was left out as no node needs it, by owner."""
 
 
 def read(prefix: Path) -> Content:
@@ -91,23 +95,40 @@ def read(prefix: Path) -> Content:
 
 
 def select(
-    content: Content, *, without: Collection[str] = (), bytecode: Path | None, progress: Progress
+    content: Content, *, without: Collection[str] = (), bytecode: Path, slim: bool, progress: Progress
 ) -> Selected:
     """Return the members that the files of a prefix become, less those of the owners in `without`.
 
-    `bytecode` is a directory in the prefix's layout that holds pyc files; by default the prefix's own are taken.
+    `bytecode` is a directory in the prefix's layout that holds pyc files. With `slim`, what no node needs is left
+    out.
     """
     owners = content.owners
     selection = _Selection(content.prefix, _placeholders(content.records.values()), progress)
     wanted = (file for file in _files(content.prefix) if owners.of(file.target) not in without)
     members = [selection.member(list(files)) for _, files in groupby(wanted, key=lambda file: file.target)]
     chosen = {member.path: member for member in members if member is not None}
-    chosen |= {member.path: member for member in _bytecode(bytecode or content.prefix, chosen)}
+    chosen |= {member.path: member for member in _bytecode(bytecode, chosen)}
+    chosen, saved = _trimmed(chosen, owners) if slim else (chosen, {})
     return Selected(
         members=list(_with_public_metadata(chosen, content)),
-        rewritten=selection.rewritten,
-        marked=selection.marked,
+        rewritten=[row for row in selection.rewritten if row.path in chosen],
+        marked=[path for path in selection.marked if path in chosen],
+        saved=saved,
     )
+
+
+def _trimmed(
+    chosen: Mapping[str, Member], owners: Owners
+) -> tuple[dict[str, Member], dict[str, tuple[Saving, ...]]]:
+    by_owner: dict[str, dict[str, Member]] = defaultdict(dict)
+    for path, member in chosen.items():
+        by_owner[owners.of(path)][path] = member
+    stays: dict[str, Member] = {}
+    saved = {}
+    for owner, members in by_owner.items():
+        kept, saved[owner] = trimmed(members, owners.of)
+        stays |= kept
+    return stays, saved
 
 
 def conda_unpack(prefix: Path, rewritten: Iterable[Rewritten]) -> Iterator[Member]:

@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
+from envpack.manifest import Saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from envpack.archive.members import Member
 
@@ -169,17 +170,6 @@ VERSION = digest.of_json([[rule.name, rule.patterns, rule.keeps] for rule in RUL
 """Changes with every change of what is left out; part of the key of all that is made with the rules."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Saving:
-    """What one rule left out of one archive."""
-
-    rule: str
-    files: int
-    """Files and links."""
-    size: int
-    """Their bytes, unpacked."""
-
-
 def left_out(path: str) -> Rule | None:
     """Return the rule that leaves a path of the archive out, or None if it stays."""
     return next((rule for rule in RULES if rule.leaves_out(path)), None)
@@ -205,12 +195,17 @@ def trimmed(
 
 
 def _savings(members: Mapping[str, Member], gone: Mapping[str, Rule]) -> tuple[Saving, ...]:
+    files = (path for path in gone if members[path].kind != "directory")
+    return total(Saving(rule=gone[path].name, files=1, size=members[path].size) for path in files)
+
+
+def total(savings: Iterable[Saving]) -> tuple[Saving, ...]:
+    """Return what each rule saved in all."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for path, rule in gone.items():
-        if members[path].kind != "directory":
-            files[rule.name] += 1
-            sizes[rule.name] += members[path].size
+    for saving in savings:
+        files[saving.rule] += saving.files
+        sizes[saving.rule] += saving.size
     return tuple(
         Saving(rule=rule.name, files=files[rule.name], size=sizes[rule.name]) for rule in RULES if files[rule.name]
     )

@@ -43,6 +43,7 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink) -> Facts:
         if block.last:
             break
     return Facts(
+        owner=part.owner,
         length=length,
         sha256=digest.hexdigest(),
         size=size,
@@ -50,6 +51,7 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink) -> Facts:
         entries=tuple([member.entry() for member in part.members]),
         directories=part.directories,
         rewritten=part.rewritten,
+        saved=part.saved,
     )
 
 

@@ -70,6 +70,7 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) 
                 length += len(data)
         entries.append(entry)
     return Facts(
+        owner=part.owner,
         length=length,
         sha256=digest.hexdigest(),
         size=sum(entry.size for entry in entries),
@@ -77,6 +78,7 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) 
         entries=tuple(entries),
         directories=part.directories,
         rewritten=part.rewritten,
+        saved=part.saved,
         crossing=part.crossing,
     )
 

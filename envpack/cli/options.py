@@ -78,9 +78,15 @@ CACHE = _together(
 COMPRESSION = click.option(
     "--compression", type=click.Choice(list(LEVELS)), help="How much is done to make the archive small."
 )
+SLIM = click.option(
+    "--slim/--no-slim",
+    default=None,
+    help="Leave out what a node never needs: test suites, headers, static libraries, manuals, stubs.",
+)
 FORMAT = _together(
     click.option("--format", type=click.Choice(FORMATS), help="The archive's format."),
     COMPRESSION,
+    SLIM,
 )
 OUTPUT = click.option("--output", type=click.Choice(OUTPUTS), default="text", help="How to print the answer.")
 OUTPUT_JSON = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")

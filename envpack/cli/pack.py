@@ -20,6 +20,7 @@ from envpack.progress import human_size
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @options.COMPRESSION
+@options.SLIM
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
@@ -39,7 +40,8 @@ def pack_command(
     packed = pack_prefix(prefix, file, _format_of(file), config=config, progress=progress)
     if output == "json":
         facts = {name: value for name, value in vars(packed).items() if name not in ("path", "pieces")}
-        click.echo(json.dumps({"path": str(packed.path), **facts}, indent=2))
+        saved = [vars(saving) for saving in packed.saved]
+        click.echo(json.dumps({"path": str(packed.path), **facts, "slim": saved}, indent=2))
         return
     progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
     click.echo(packed.path)
