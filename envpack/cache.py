@@ -63,6 +63,11 @@ class Cache:
         with FileLock(self.root / ".fetching"):
             yield
 
+    @property
+    def published(self) -> Path:
+        """What this machine has published, store by store."""
+        return self.root / "published"
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory on the caches' file system, so that files can be hard-linked into it.

@@ -80,7 +80,7 @@ class ArchiveFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What one rule of `--slim` left out of an archive."""
+    """What one rule of `--slim` left out of an archive; bytecode that was never made for it does not count."""
 
     rule: str
     files: int
@@ -133,6 +133,11 @@ class Manifest:
     def reference(self) -> str:
         """How to name this release for good."""
         return f"{self.name}@{self.short_digest}"
+
+    @property
+    def folder(self) -> str:
+        """Where the release lies, from the store's root."""
+        return f"{self.name}/{self.short_digest}"
 
     @property
     def python_minor(self) -> str:

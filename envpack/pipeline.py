@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import index, releases, requirements, tags
+from envpack import index, releases, requirements, reuse, tags
 from envpack.cache import Cache
 from envpack.errors import BadRequirements, Problem
 from envpack.lock import Lock, dump, parse
@@ -16,6 +16,7 @@ from envpack.making import Job, Site, Watch, level_of, make
 from envpack.manifest import Manifest, packages_of
 from envpack.progress import SILENT, Progress
 from envpack.provenance import who
+from envpack.quantity import size_of
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.results import Built, Locked
@@ -178,6 +179,7 @@ def _check(config: Config) -> None:
     """Refuse values that cannot be used before any file is read. Raises UsageError."""
     config.target()
     level_of(config)
+    size_of(config.cache_limit, "cache-limit")
     if config.spark:
         versions.line_of(versions.minor(config.spark))
 
@@ -232,9 +234,23 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
     """Make an archive and publish it; return the release and whether someone else had published it."""
     made = make(job, site, watch)
     with watch.time("publish"):
-        beside = {**made.beside, f"{job.name}.lock": dump(job.lock).encode()}
-        release, written = releases.publish(store, made.manifest, made.packed.path, beside, site.progress)
-        verified = made.manifest.verified
+        manifest, pieces = made.manifest, made.packed.pieces
+        published = reuse.Published.load(site.cache.published, store)
+        beside = {
+            **made.beside,
+            f"{job.name}.lock": dump(job.lock).encode(),
+            reuse.FILE: reuse.dump(manifest.archive.file, pieces),
+        }
+        release, written = releases.publish(
+            store,
+            manifest,
+            made.packed.path,
+            beside,
+            held=reuse.held_by(store, job.name, pieces, published),
+            progress=site.progress,
+        )
+        published.remember(manifest.folder, pieces)
+        verified = manifest.verified
         if verified != "no" and not written and release.manifest.verified == "no":
             releases.mark_verified(store, release, verified)
     return release, not written

@@ -20,10 +20,10 @@ from envpack.manifest import Manifest
 from envpack.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.stores.base import Store
+    from envpack.stores.base import Held, Store
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _MANIFEST_KEY = re.compile(r"(?P<name>[^/]+)/(?P<digest>[0-9a-f]{16})/manifest\.json")
@@ -53,17 +53,24 @@ def archive_file(name: str, sha256: str, format: str) -> str:
 
 
 def publish(
-    store: Store, manifest: Manifest, archive: Path, beside: Mapping[str, bytes], progress: Progress = SILENT
+    store: Store,
+    manifest: Manifest,
+    archive: Path,
+    beside: Mapping[str, bytes],
+    *,
+    held: Sequence[Held] = (),
+    progress: Progress = SILENT,
 ) -> tuple[Release, bool]:
     """Put a release into the store and return it, with whether it had to be written.
 
-    `beside` are small files that belong to the release. The manifest is written last, so a reader never sees a
+    `beside` are small files that belong to the release; `held` are bytes of the archive that the store already has
+    in other objects, and need not be sent. The manifest is written last, so a reader never sees a
     release that is not whole. When another builder published the same archive first, theirs is returned. Raises
     Conflict when something else lies under one of the keys.
     """
     folder = _folder(manifest.name, manifest.digest)
     with progress.step("upload", total=manifest.archive.size, unit="bytes") as step:
-        store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, step)
+        store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, step, held)
         step.note(store.uri(folder))
     for file, data in beside.items():
         store.create(f"{folder}/{file}", data)

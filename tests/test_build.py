@@ -76,6 +76,7 @@ def test_the_release_lies_where_the_design_says(first: First) -> None:
         f"party/{short}/party-{short}.tar.gz",
         f"party/{short}/manifest.json",
         f"party/{short}/party.lock",
+        f"party/{short}/pieces.json",
         "party/tags/latest.json",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envpack.archive.bytecode import Compiler, compile_prefix
+from envpack.archive.composing import Laid
 from envpack.archive.deflate import LEVELS
 from envpack.archive.fingerprint import Fingerprint, fingerprint
 from envpack.archive.packer import PACKER
@@ -17,6 +18,7 @@ __all__ = [
     "Compiler",
     "Fingerprint",
     "Kept",
+    "Laid",
     "Packed",
     "Pieces",
     "assemble",
