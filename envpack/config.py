@@ -27,6 +27,9 @@ _BOOLEANS = {
     "0": False,
 }
 
+SECTIONS = ("ci", "gc", "policy")
+"""Keys of the file that hold others: `requirements:` under `ci:` is the field `ci_requirements`."""
+
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
 
@@ -91,6 +94,24 @@ class Config:
     """Requirements file to the name of its releases, where that is not the file's stem; `names:` under `ci:`."""
     ci_catalog: bool = False
     """Whether `envpack ci` brings the catalog beside the releases up to date; `catalog:` under `ci:`."""
+    record_use: bool = False
+    """Whether `settings` and `ci` note in the store when they used a release; for `gc_keep_used`."""
+    gc_keep_last: str | None = None
+    """How many releases of each name `envpack gc` keeps; in the file `keep-last:` under `gc:`."""
+    gc_keep_newer: str | None = None
+    """How young a release must be to be kept, such as `30d`."""
+    gc_keep_used: str | None = None
+    """How lately a release must have been used to be kept."""
+    gc_keep_history: str = "1"
+    """How many of a tag's earlier releases are kept."""
+    gc_grace: str = "1d"
+    """What is younger is never removed."""
+    policy_deny_licenses: tuple[str, ...] = ()
+    """Licences that no package may have: SPDX identifiers, patterns such as `GPL-*`, `unknown`; under `policy:`."""
+    policy_deny_packages: tuple[str, ...] = ()
+    """Packages that must not be brought in: names with version specifiers, such as `pyyaml<5.4`."""
+    policy_require_hashes: bool = False
+    """Whether a wheel that the requirements name by URL needs its hash there."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Field name to where its value came from: a flag, a variable, a file, or `default`."""
 
@@ -113,7 +134,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
     for name, kind in _kinds().items():
         variable = f"ENVPACK_{name.upper()}"
         if flags.get(name) not in (None, ()):
-            values[name], origins[name] = _placed(name, flags[name], directory), f"--{name.replace('_', '-')}"
+            values[name], origins[name] = _placed(name, flags[name], directory), _flag(name)
         elif environ.get(variable):
             given = _from_variable(variable, environ[variable], kind)
             values[name], origins[name] = _placed(name, given, directory), variable
@@ -128,6 +149,11 @@ def find(directory: Path) -> Path | None:
     """Return the nearest `envpack.yaml` at or above a directory."""
     here = directory.absolute()
     return next((path for place in (here, *here.parents) if (path := place / FILE).is_file()), None)
+
+
+def _flag(name: str) -> str:
+    """Return a field's flag; a command's own section of the file is no part of it."""
+    return f"--{name.removeprefix('gc_').replace('_', '-')}"
 
 
 def _kinds() -> dict[str, str]:
@@ -181,11 +207,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _flat(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield keys and values; what stands under `ci:` as `ci-NAME`."""
+    """Yield keys and values; what stands under `ci:` as `ci-NAME`, and so for every section."""
     for key_node, value_node in node.value:
-        if key_node.value == "ci" and isinstance(value_node, yaml.MappingNode):
+        if key_node.value in SECTIONS and isinstance(value_node, yaml.MappingNode):
             for inner, value in value_node.value:
-                yield yaml.ScalarNode(inner.tag, f"ci-{inner.value}", inner.start_mark, inner.end_mark), value
+                name = f"{key_node.value}-{inner.value}"
+                yield yaml.ScalarNode(inner.tag, name, inner.start_mark, inner.end_mark), value
         else:
             yield key_node, value_node
 

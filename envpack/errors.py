@@ -94,3 +94,19 @@ class Conflict(EnvpackError):
     """Something that must not be overwritten is already there with another content."""
 
     exit_code = 10
+
+
+class PolicyViolated(EnvpackError):
+    """An environment with something in it that the site's policy does not allow."""
+
+    exit_code = 11
+
+
+class NotReady(EnvpackError):
+    """A machine or a configuration with which a build would not work, as `envpack doctor` found."""
+
+    exit_code = 12
+
+
+class Gone(Conflict):
+    """A release that was removed while something was done with it."""

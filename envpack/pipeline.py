@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import index, releases, requirements, reuse, tags
 from envpack.cache import Cache
-from envpack.errors import BadRequirements, Problem
+from envpack.errors import BadRequirements, Gone, Problem
 from envpack.lock import Lock, dump, parse
 from envpack.making import Job, Site, Watch, level_of, make
 from envpack.manifest import Manifest, packages_of
@@ -76,12 +77,11 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
     release, reused = _published(job, store) if store else None, True
     if store and not options.dry_run:
-        if release is None:
-            with cache.scratch() as scratch:
-                site = Site(cache=cache, scratch=scratch, progress=progress)
-                release, reused = _make(job, store, site, watch)
-        with watch.time("publish"):
-            _tag(store, release, options, reused=reused)
+        provide = partial(_provide, job=job, store=store, options=options, progress=progress, watch=watch)
+        try:
+            release, reused = provide(release)
+        except Gone:  # a gc was at it: then it has to be made again
+            release, reused = provide(None)
     return Built(
         name=name,
         lock=locked.lock,
@@ -95,6 +95,21 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         ),
         seconds=watch.seconds(),
     )
+
+
+def _provide(
+    release: Release | None, *, job: Job, store: Store, options: Options, progress: Progress, watch: Watch
+) -> tuple[Release, bool]:
+    """Make the release unless it is there, and move its tags; return it and whether it was there already."""
+    reused = True
+    if release is None:
+        cache = Cache(Path(job.config.cache_dir))
+        with cache.scratch() as scratch:
+            site = Site(cache=cache, scratch=scratch, progress=progress)
+            release, reused = _make(job, store, site, watch)
+    with watch.time("publish"):
+        _tag(store, release, options, reused=reused)
+    return release, reused
 
 
 def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:

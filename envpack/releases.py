@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envpack import digest, tags
-from envpack.errors import Conflict, UsageError
+from envpack import digest, notice, tags
+from envpack.errors import Gone, UsageError
 from envpack.manifest import Manifest
 from envpack.progress import SILENT, Progress
 
@@ -69,17 +69,22 @@ def publish(
     Conflict when something else lies under one of the keys.
     """
     folder = _folder(manifest.name, manifest.digest)
-    with progress.step("upload", total=manifest.archive.size, unit="bytes") as step:
-        store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, step, held)
-        step.note(store.uri(folder))
-    for file, data in beside.items():
-        store.create(f"{folder}/{file}", data)
-    written = store.create(f"{folder}/manifest.json", manifest.dumps())
+    written: list[bool] = []
+
+    def put(_: bool) -> None:
+        with progress.step("upload", total=manifest.archive.size, unit="bytes") as step:
+            store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, step, held)
+            step.note(store.uri(folder))
+        for file, data in beside.items():
+            store.create(f"{folder}/{file}", data)
+        written.append(store.create(f"{folder}/manifest.json", manifest.dumps()))
+
+    notice.beside_removals(store, folder, put)
     release = _release(store, folder)
     if release is None:
-        raise Conflict(f"{store.uri(folder)} was removed while it was published", hint="publish again")
+        raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
     store.create(_build_key(manifest.name, manifest.input_digest), _build_record(manifest))
-    return release, written
+    return release, any(written)
 
 
 def read_beside(store: Store, release: Release, file: str) -> bytes | None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from envpack import digest
-from envpack.errors import Conflict, UsageError
+from envpack import digest, notice
+from envpack.errors import Conflict, Gone, StoreRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from envpack.stores.base import Store
 
@@ -112,8 +113,16 @@ def of_name(store: Store, name: str) -> dict[str, Tag]:
 def advance(store: Store, name: str, tag: str, sha256: str, *, by: str) -> Tag | None:
     """Point a tag at what was just built and return it as it was before, or None if it is new.
 
-    A build's move is made again behind another's: the last one stands, and the history has both.
+    A build's move is made again behind another's: the last one stands, and the history has both. Raises Gone when
+    the release was removed.
     """
+    there = read(store, name, tag)
+    if there and there.digest == sha256:
+        return there
+    return _beside_removals(store, name, tag, sha256, lambda: _advance(store, name, tag, sha256, by))
+
+
+def _advance(store: Store, name: str, tag: str, sha256: str, by: str) -> Tag | None:
     key = key_of(name, tag)
     for _ in range(_TRIES):
         found = store.read(key)
@@ -132,8 +141,16 @@ def move(
 
     A tag that points elsewhere is moved only with `again`; with `seen`, a digest or the beginning of one, only if
     it points there. Raises Conflict when it must not be moved, or when someone else moves it at the same time: the
-    message says where it points.
+    message says where it points; and Gone when the release was removed.
     """
+    return _beside_removals(
+        store, name, tag, sha256, lambda: _move_for_person(store, name, tag, sha256, by=by, again=again, seen=seen)
+    )
+
+
+def _move_for_person(
+    store: Store, name: str, tag: str, sha256: str, *, by: str, again: bool, seen: str | None
+) -> Tag | None:
     key = key_of(name, tag)
     found = store.read(key)
     before = Tag.loads(found.data, store.uri(key)) if found else None
@@ -153,6 +170,34 @@ def move(
             f"someone else moved it at the same time: {there}", hint="nothing was changed; look, then decide anew"
         )
     return before
+
+
+def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Callable[[], Tag | None]) -> Tag | None:
+    """Move a tag so that no removal misses it; when its release is gone, put it back and raise Gone."""
+    key, folder = key_of(name, tag), f"{name}/{sha256[: digest.SHORT]}"
+    before: list[Tag | None] = []
+
+    def write(removals: bool) -> None:
+        if not before:
+            before.append(move())
+        if removals and store.read(f"{folder}/manifest.json") is None:
+            _put_back(store, key, before[0], sha256)
+            raise Gone(f"{name}@{sha256[: digest.SHORT]} was removed by a gc", hint="build it again")
+
+    notice.beside_removals(store, folder, write)
+    return before[0]
+
+
+def _put_back(store: Store, key: str, before: Tag | None, sha256: str) -> None:
+    """Give a tag its earlier value again, if it still points at what is gone."""
+    found = store.read(key)
+    if found is None or Tag.loads(found.data, store.uri(key)).digest != sha256:
+        return
+    if before:
+        store.replace(key, before.dumps(), found.version)
+    else:
+        with suppress(StoreRefused):  # who builds need not have the right to delete, and publishes it again
+            store.delete(key)
 
 
 def before_last(name: str, tag: str, found: Tag) -> Move:

@@ -22,17 +22,22 @@ from envpack.config import load
 from envpack.errors import Conflict
 from envpack.progress import Step
 from envpack.s3options import MIB, S3Options
+from envpack.stores import open_store
 from envpack.stores.s3 import S3Store
 from tests.support.command import Desk
+from tests.support.releases import publish
 from tests.support.repository import new_repository
-from tests.support.s3 import S3Server
+from tests.support.s3 import S3Server, begin_upload
 from tests.support.wheels import write_wheel
 
 PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text("utf-8")
-BUILDERS, READERS = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+BUILDERS, READERS, CLEANERS = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = [
     match[1].split(" #")[0].strip() for match in re.finditer(r"^ {4}.*?\b(envpack .*)$", PAGE, re.MULTILINE)
 ]
+
+
+_LISTINGS = {"list-type": "s3:ListBucket", "uploads": "s3:ListBucketMultipartUploads"}
 
 
 def needed(request: str) -> tuple[str, str]:
@@ -45,8 +50,8 @@ def needed(request: str) -> tuple[str, str]:
     bucket, _, key = url.path.removeprefix("/").partition("/")
     query = set(parse_qs(url.query, keep_blank_values=True))
     action = {
-        ("GET", False): "s3:ListBucket" if "list-type" in query else "another request on a bucket",
-        ("GET", True): "s3:GetObject",
+        ("GET", False): _LISTINGS.get(next(iter(query & _LISTINGS.keys()), ""), "another request on a bucket"),
+        ("GET", True): "s3:ListMultipartUploadParts" if "uploadId" in query else "s3:GetObject",
         ("HEAD", True): "s3:GetObject",
         ("PUT", True): "s3:PutObject",
         ("POST", True): "s3:PutObject",
@@ -156,6 +161,19 @@ def test_the_readers_policy_is_what_reading_takes(on_s3: Desk, moto_s3: S3Server
     )
     assert on_s3.run("settings no-such-name").code == 2
     check(READERS, bucket_of(on_s3), moto_s3.requests)
+
+
+def test_the_cleaners_policy_is_what_gc_takes(
+    on_s3: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moto_s3.prepare(monkeypatch)
+    url = on_s3.environment["ENVPACK_STORE"]
+    publish(open_store(url), "gone")
+    begin_upload(url, moto_s3)
+    moto_s3.requests.clear()
+    run(on_s3, "gc", "gc --keep-last 0 --grace 0h --apply")
+    assert sum(request.startswith("DELETE ") for request in moto_s3.requests) == 5
+    check(CLEANERS, bucket_of(on_s3), moto_s3.requests)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -10,7 +10,7 @@ import yaml
 
 from envpack import errors
 from envpack.cli import cli
-from envpack.config import load
+from envpack.config import SECTIONS, load
 from envpack.spark.launchers import LAUNCHERS
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
@@ -50,8 +50,9 @@ def test_the_configuration_that_is_shown_is_one_that_envpack_reads(tmp_path: Pat
     (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "envpack.yaml").write_text(text, "utf-8")
     config = load({}, {}, tmp_path)
-    for key in yaml.safe_load(text):
-        assert config.origins[key.replace("-", "_")] == str(tmp_path / "envpack.yaml")
+    for key, value in yaml.safe_load(text).items():
+        for name in [f"{key}_{inner}" for inner in value] if key in SECTIONS else [key]:
+            assert config.origins[name.replace("-", "_")] == str(tmp_path / "envpack.yaml")
 
 
 def test_every_file_that_is_linked_to_is_there() -> None:

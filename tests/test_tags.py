@@ -71,7 +71,7 @@ class Overtaken(LocalStore):
 
     def read(self, key: str) -> Object | None:
         found = super().read(key)
-        if self.rival:
+        if self.rival and key.endswith("/prod.json"):
             rival, self.rival = self.rival, None
             tags.move(self, "udf", "prod", rival, by="joe", again=True)
         return found

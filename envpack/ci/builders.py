@@ -18,6 +18,7 @@ from envpack.lock import parse
 from envpack.manifest import packages_of
 from envpack.progress import Lines
 from envpack.stores import store_of
+from envpack.usage import note_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,6 +128,8 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
         before = _before(task, write)
         built = pipeline.build(item.file, config=task.config, options=task.options, progress=Lines(write))
         outcome = replace(outcome, before=before, built=built, status=_status(built))
+        if task.config.record_use and built.release and not task.options.dry_run:
+            note_use(store_of(task.config), built.release.manifest)
     except EnvpackError as error:
         outcome = replace(outcome, failure=Failure(message=error.message, hint=error.hint, code=error.exit_code))
     except Exception:  # noqa: BLE001 - the others are built all the same, and the report has the traceback

@@ -34,6 +34,7 @@ _COMMANDS = {
     "search": ("envpack.cli.browse", "Find the releases that contain a package."),
     "tag": ("envpack.cli.tag", "Point a tag at a release, show its history, roll it back."),
     "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
+    "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
     "channel": ("envpack.cli.channel", "Make a starter channel from the Python that runs envpack."),
     "completion": ("envpack.cli.completion", "Print the script that completes envpack's commands in a shell."),

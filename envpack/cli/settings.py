@@ -39,11 +39,15 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     from envpack import pipeline, references
     from envpack.results import SCHEMA, describe
     from envpack.spark.text import describe as describe_settings
+    from envpack.usage import note_use
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
-    release = references.find(reference, config).release
+    found = references.find(reference, config)
+    release = found.release
     settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
+    if config.record_use:
+        note_use(found.store, release.manifest)
     if output == "json":
         value = {
             "schema": SCHEMA,

@@ -51,6 +51,20 @@ class Held:
     """How many they are."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfinished:
+    """What an upload that has not ended has left in a store so far; no reader sees it."""
+
+    key: str
+    """The object that it was to become, or the file that it lies in."""
+    token: str
+    """What the store knows it by."""
+    size: int
+    """Bytes that are there."""
+    begun: float
+    """When it was begun or, where the store knows that, last written; in seconds since 1970."""
+
+
 class Store(Protocol):
     """A place of archives and manifests. Keys are `/`-separated and relative to the store's URL.
 
@@ -107,8 +121,19 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+    def delete(self, key: str) -> bool:
+        """Remove an object; one that is not there is no error. Say whether its bytes are freed.
+
+        They are not in a versioned S3 bucket, which keeps them as an older version.
+        """
+        ...
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield every upload that has not ended: those under way and those of killed writers."""
+        ...
+
+    def abort(self, upload: Unfinished) -> None:
+        """Remove what an upload has left; one that has ended meanwhile is no error, and its object stays."""
         ...
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
-from envpack.stores.base import Entry, Object, another_content, damaged, missing, writing
+from envpack.stores.base import Entry, Object, Unfinished, another_content, damaged, missing, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,9 @@ STALE = 3600.0
 
 LOCK_PATIENCE = 30.0
 """Seconds to wait for another writer; it holds the lock for milliseconds, and the kernel frees a dead one's."""
+
+_TRIES = 20
+"""How often a directory is made anew for a file."""
 
 _WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What link(2) says where the file system has no hard links (FAT, some FUSE mounts)."""
@@ -145,11 +148,34 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError):
                 return ()
 
-    def delete(self, key: str) -> None:
-        """Remove an object; its directory stays."""
+    def delete(self, key: str) -> bool:
+        """Remove an object, and its directories if they are empty then."""
         path = self._path(key)
         with _refusals(path):
             path.unlink(missing_ok=True)
+            for folder in path.parents[: key.count("/")]:
+                with suppress(OSError):  # where something is in it, or another writer has removed it
+                    folder.rmdir()
+        return True
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the drafts, each with the time of its last write."""
+        with _refusals(self._root):
+            drafts = [
+                Path(folder, name)
+                for folder, _, names in os.walk(self._root, onerror=_unless_missing)
+                for name in names
+                if name.startswith(DRAFT)
+            ]
+        for path in sorted(drafts):
+            key = path.relative_to(self._root).as_posix()
+            with _refusals(path), suppress(FileNotFoundError):
+                stat = path.stat()
+                yield Unfinished(key=key, token=path.name, size=stat.st_size, begun=stat.st_mtime)
+
+    def abort(self, upload: Unfinished) -> None:
+        """Remove a draft."""
+        self.delete(upload.key)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -191,15 +217,23 @@ def _directory(url: str) -> Path:
 @contextmanager
 def _draft(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that no reader sees; what is left of it goes when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
     draft = path.parent / f"{DRAFT}{uuid.uuid4().hex}"
     try:
-        # Not tempfile, which makes private files: other users and Spark's daemons must be able to read an object.
-        with draft.open("xb") as file:
+        with _opened(draft) as file:
             yield file
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _opened(draft: Path) -> BinaryIO:
+    """Open a new file and make its directory, which others may be removing because it is empty."""
+    for _ in range(_TRIES):
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(draft.parent)
+        with suppress(FileNotFoundError):
+            # Not tempfile, which makes private files: others must be able to read an object.
+            return draft.open("xb")
+    return draft.open("xb")
 
 
 def _sweep(folder: Path) -> None:

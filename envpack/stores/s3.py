@@ -23,7 +23,7 @@ from botocore.utils import parse_timestamp
 from envpack import digest
 from envpack.errors import UsageError
 from envpack.redact import redact
-from envpack.stores.base import Entry, Object, another_content, damaged, writing
+from envpack.stores.base import Entry, Object, Unfinished, another_content, damaged, writing
 from envpack.stores.s3_errors import (
     CONDITION_FAILED,
     CONFLICTING_WRITE,
@@ -188,10 +188,38 @@ class S3Store:
             found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ())]
         return tuple(sorted(folder.removeprefix(above).rstrip("/") for folder in found))
 
-    def delete(self, key: str) -> None:
-        """Remove an object; of a versioned bucket S3 keeps the older version."""
+    def delete(self, key: str) -> bool:
+        """Remove an object; in a versioned bucket S3 hides it behind a delete marker and keeps it."""
         with self._asking("s3:DeleteObject", key):
-            self._client.delete_object(**self._address(key))
+            return not self._client.delete_object(**self._address(key)).get("DeleteMarker", False)
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Yield the uploads in parts that were neither completed nor aborted."""
+        with self._asking("s3:ListBucketMultipartUploads"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            found = [upload for page in pages for upload in page.get("Uploads", ())]
+        for upload in found:
+            key = upload["Key"].removeprefix(self._prefix)
+            yield Unfinished(
+                key=key,
+                token=upload["UploadId"],
+                size=self._arrived(key, upload["UploadId"]),
+                begun=upload["Initiated"].timestamp(),
+            )
+
+    def abort(self, upload: Unfinished) -> None:
+        """Abort an upload in parts."""
+        with self._asking("s3:AbortMultipartUpload", upload.key), suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(**self._address(upload.key), UploadId=upload.token)
+
+    def _arrived(self, key: str, upload_id: str) -> int:
+        """Return the bytes of an upload's parts; 0 when it has ended meanwhile."""
+        with self._asking("s3:ListMultipartUploadParts", key), suppress(self._client.exceptions.NoSuchUpload):
+            pages = self._client.get_paginator("list_parts").paginate(**self._address(key), UploadId=upload_id)
+            return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
+        return 0
 
     def _address(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -187,6 +188,16 @@ def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"versitygw did not start: {log.read_text(errors='replace')}", pytrace=False)
 
 
+def begin_upload(url: str, server: S3Server) -> tuple[str, bytes]:
+    """Send one part of a file and go no further; return the upload's id and the part."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    address = {"Bucket": bucket, "Key": f"{prefix}/udf/0123456789abcdef/udf.tar.gz"}
+    upload_id: str = server.client().create_multipart_upload(**address)["UploadId"]
+    data = b"x" * 12345
+    server.client().upload_part(**address, UploadId=upload_id, PartNumber=1, Body=data)
+    return upload_id, data
+
+
 class Wire:
     """A TCP connection to a server that the test can spoil."""
 
@@ -201,6 +212,10 @@ class Wire:
         """Beginning of the requests, such as `PUT `, of which the first's answer is dropped."""
         self.cut = threading.Event()
         """While it is set, no byte passes and no connection is closed."""
+        self.hold_at = b""
+        """Pattern of the request, such as `PUT .*/tags/`, before which the wire is cut."""
+        self.held = threading.Event()
+        """Set when it has come to that request."""
         self._start(self._accept)
 
     def close(self) -> None:
@@ -235,6 +250,10 @@ class Wire:
                 if self.answers_to_lose and data.startswith(self.answers_to_lose):
                     self.answers_to_lose = b""
                     loses.set()
+                if self.hold_at and re.match(self.hold_at, data):
+                    self.hold_at = b""
+                    self.cut.set()
+                    self.held.set()
                 self._hold()
                 server.sendall(data)
 

@@ -1,0 +1,89 @@
+"""Small real releases in a store, and a look at whether a store is sound."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import digest, releases, tags
+from envpack.manifest import ArchiveFacts, Manifest
+from envpack.target import Target
+
+if TYPE_CHECKING:
+    from envpack.stores.base import Store
+
+DAY = 86400.0
+
+
+def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> Manifest:
+    """Return the manifest of an archive that holds only this text."""
+    sha256 = digest.of_bytes(content.encode())
+    return Manifest(
+        name=name,
+        archive=ArchiveFacts(
+            file=releases.archive_file(name, sha256, "tar.gz"),
+            format="tar.gz",
+            size=len(content.encode()),
+            sha256=sha256,
+            unpacked_size=1,
+            members=1,
+        ),
+        python="3.11.7",
+        target=Target(),
+        packages=(),
+        input_digest=inputs or hashlib.sha256(f"inputs of {content}".encode()).hexdigest(),
+        created=tags.now(),
+        envpack="0",
+        verified="run",
+    )
+
+
+def publish(
+    store: Store, content: str, name: str = "udf", *, tag: str | None = None, days: float = 0.0
+) -> Manifest:
+    """Publish a release as a build does and return its manifest. In a directory it can be some days old."""
+    manifest = manifest_of(content, name)
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "archive")
+        archive.write_text(content)
+        releases.publish(store, manifest, archive, {f"{name}.lock": b"lock"})
+    if tag:
+        tags.advance(store, name, tag, manifest.digest, by="jane")
+    if days:
+        age(store, f"{name}/{manifest.short_digest}", days)
+        age(store, f"{name}/builds/{manifest.input_digest}", days)
+    return manifest
+
+
+def age(store: Store, prefix: str, days: float) -> None:
+    """Make files of a directory store look as if they were written some days ago."""
+    then = time.time() - days * DAY
+    for path in Path(store.url).rglob("*"):
+        if path.is_file() and path.relative_to(store.url).as_posix().startswith(prefix):
+            os.utime(path, (then, then))
+
+
+def names_of(store: Store) -> set[str]:
+    """Return the references of all releases."""
+    return {release.manifest.reference for release in releases.releases(store)}
+
+
+def faults(store: Store) -> list[str]:
+    """Return what a reader could stumble over: a tag that points at nothing, a release without its archive."""
+    sizes = {entry.key: entry.size for entry in store.list()}
+    found = []
+    for release in releases.releases(store):
+        manifest = release.manifest
+        key = f"{manifest.name}/{manifest.short_digest}/{manifest.archive.file}"
+        if sizes.get(key) != manifest.archive.size:
+            found.append(f"{manifest.reference} has no whole archive")
+    for entry in list(store.list()):
+        if parts := tags.of_key(entry.key):
+            tag = tags.read(store, *parts)
+            if tag and f"{parts[0]}/{tag.digest[: digest.SHORT]}/manifest.json" not in sizes:
+                found.append(f"{parts[0]}:{parts[1]} points at nothing")
+    return found

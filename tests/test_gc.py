@@ -1,0 +1,533 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from envpack import gc, notice, references, releases, tags, usage
+from envpack.errors import Conflict, Gone, UsageError
+from envpack.retention import Rules
+from envpack.stores import open_store
+from envpack.stores.base import Store
+from tests.support.command import Desk
+from tests.support.releases import DAY, age, faults, manifest_of, names_of, publish
+from tests.support.s3 import S3Server, Wire, begin_upload
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs/gc.schema.json").read_text("utf-8"))
+
+NOW_OR_NEVER = Rules(last=0, history=0, grace=0)
+"""Nothing but a tag keeps a release."""
+
+DYING = """
+import os, signal, sys, threading
+from envpack import gc
+from envpack.retention import Rules
+from envpack.stores import open_store
+
+class Dying:
+    '''A store whose user is killed right before or right after its n-th write.'''
+
+    def __init__(self, store, left, after):
+        self._store, self._left, self._after, self._lock = store, left, after, threading.Lock()
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+        if name not in ("replace", "delete", "abort"):
+            return method
+        def call(*arguments):
+            with self._lock:
+                self._left -= 1
+                last = self._left == 0
+            if last and not self._after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            answer = method(*arguments)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+        return call
+
+url, left, after = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "after"
+store = Dying(open_store(url), left, after)
+rules = Rules(last=0, history=0, grace=0)
+gc.apply(store, gc.plan(store, rules))
+"""
+
+
+PUBLISHER = """
+import sys
+from envpack.errors import Gone
+from envpack.s3options import S3Options
+from envpack.stores import open_store
+from tests.support.releases import publish
+
+try:
+    publish(open_store(sys.argv[1], S3Options(endpoint=sys.argv[2])), "one", tag="prod")
+    print("published")
+except Gone:
+    print("gone")
+"""
+
+
+def collect(store: Store, rules: Rules = NOW_OR_NEVER) -> gc.Freed:
+    return gc.apply(store, gc.plan(store, rules))
+
+
+def removed(store: Store, rules: Rules) -> set[str]:
+    """Return the references of what would go."""
+    return {f"{v.folder.name}@{v.folder.digest}" for v in gc.plan(store, rules).going}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+class TestThePlan:
+    def test_without_a_rule_every_release_stays(self, store: Store) -> None:
+        publish(store, "one", days=900)
+        assert removed(store, Rules(grace=0)) == set()
+
+    def test_the_newest_of_each_name_stay(self, store: Store) -> None:
+        old, _, _ = (publish(store, f"{n}", days=30 - n) for n in range(3))
+        other = publish(store, "other", "other", days=900)
+        assert removed(store, Rules(last=2)) == {old.reference}
+        assert removed(store, Rules(last=0)) > {other.reference}
+
+    def test_what_a_tag_points_at_stays_and_so_does_what_it_pointed_at_before(self, store: Store) -> None:
+        first, second, third = (publish(store, f"{n}", tag="prod", days=30) for n in range(3))
+        assert removed(store, Rules(last=0, history=0)) == {first.reference, second.reference}
+        assert removed(store, Rules(last=0, history=1)) == {first.reference}
+        assert removed(store, Rules(last=0, history=2)) == set()
+        (kept,) = (v for v in gc.plan(store, Rules(last=0)).verdicts if v.folder.digest == third.short_digest)
+        assert kept.kept_by == ("tagged prod",)
+
+    def test_what_was_published_or_used_lately_stays(self, store: Store) -> None:
+        old, used, long_used, new = (
+            publish(store, content, days=days) for content, days in zip("abcd", (60, 60, 60, 20), strict=True)
+        )
+        for manifest in (used, long_used):
+            usage.note_use(store, manifest)
+        age(store, f"udf/used/{long_used.short_digest}", 50)
+        rules = Rules(newer=30 * DAY, used=40 * DAY)
+        assert removed(store, rules) == {old.reference, long_used.reference}
+        assert new.reference not in removed(store, rules)
+
+    def test_what_is_younger_than_the_grace_period_stays_whatever_the_rules_say(self, store: Store) -> None:
+        publish(store, "young", days=0.9)
+        old = publish(store, "old", days=1.1)
+        assert removed(store, Rules(last=0)) == {old.reference}
+
+    def test_one_name_can_be_looked_at_alone(self, store: Store) -> None:
+        publish(store, "one", "one", days=30)
+        other = publish(store, "other", "other", days=30)
+        plan = gc.plan(store, Rules(last=0), "other")
+        assert [v.folder.digest for v in plan.verdicts] == [other.short_digest]
+
+    def test_nothing_is_changed_by_planning(self, store: Store) -> None:
+        publish(store, "one", days=30)
+        before = {(entry.key, entry.modified) for entry in store.list()}
+        gc.plan(store, NOW_OR_NEVER)
+        assert {(entry.key, entry.modified) for entry in store.list()} == before
+
+    def test_what_killed_builds_left_is_found_once_it_is_old(self, store: Store) -> None:
+        manifest = manifest_of("never finished")
+        archive = f"udf/{manifest.short_digest}/{manifest.archive.file}"
+        store.create(archive, b"never finished")
+        store.create("udf/builds/1234.json", json.dumps({"digest": "f" * 64}).encode())
+        draft = Path(store.url, "udf", ".envpack-draft-0123")
+        draft.write_text("half a file")
+        assert gc.plan(store, Rules()).leftovers == ()
+        age(store, "udf/", 2)
+        found = {(left.kind, left.key) for left in gc.plan(store, Rules()).leftovers}
+        assert found == {
+            ("orphan", f"udf/{manifest.short_digest}"),
+            ("record", "udf/builds/1234.json"),
+            ("upload", "udf/.envpack-draft-0123"),
+        }
+        collect(store, Rules())
+        assert [entry.key for entry in store.list()] == [notice.KEY]
+        assert not draft.exists()
+
+    def test_a_tag_that_points_at_nothing_and_a_rule_without_records_are_warned_of(self, store: Store) -> None:
+        publish(store, "one")
+        tags.advance(store, "udf", "lost", "e" * 64, by="jane")
+        told = "\n".join(gc.plan(store, Rules(used=DAY)).warnings)
+        assert "udf:lost points at eeeeeeeeeeeeeeee" in told
+        assert "record-use" in told
+
+    def test_a_tag_that_cannot_be_read_stops_everything(self, store: Store) -> None:
+        publish(store, "one", days=30)
+        store.create("udf/tags/prod.json", b"{}")
+        with pytest.raises(UsageError, match=r"tags/prod\.json"):
+            gc.plan(store, NOW_OR_NEVER)
+
+
+class TestRemoval:
+    def test_a_release_goes_with_all_that_belongs_to_it_and_nothing_else_does(self, store: Store) -> None:
+        gone, kept = publish(store, "gone"), publish(store, "kept", tag="prod")
+        usage.note_use(store, gone)
+        strangers = ["README.txt", "udf/notes.txt", "udf/other/file", "page/index.html", ".index/udf.json"]
+        for key in strangers:
+            store.create(key, b"somebody's")
+        freed = collect(store)
+        assert freed.removed == [f"udf/{gone.short_digest}"]
+        assert (freed.objects, freed.hidden) == (4, 0)
+        left = {entry.key for entry in store.list()}
+        assert not [key for key in left if gone.short_digest in key and "used" not in key]
+        assert left >= set(strangers)
+        assert names_of(store) == {kept.reference}
+        assert faults(store) == []
+        assert not Path(store.url, "udf", gone.short_digest).exists()
+
+    def test_the_record_of_its_use_is_an_orphan_then_and_goes_as_such(self, store: Store) -> None:
+        gone = publish(store, "gone")
+        usage.note_use(store, gone)
+        collect(store)
+        assert collect(store).removed == [f"udf/used/{gone.short_digest}.json"]
+
+    def test_the_same_inputs_are_built_anew_after_it(self, store: Store) -> None:
+        gone = publish(store, "gone")
+        collect(store)
+        assert releases.find_build(store, "udf", gone.input_digest) is None
+        assert publish(store, "gone").digest == gone.digest
+        assert releases.find_build(store, "udf", gone.input_digest) is not None
+
+    def test_a_tag_that_was_moved_after_the_plan_keeps_its_release(self, store: Store) -> None:
+        one, two = publish(store, "one"), publish(store, "two")
+        plan = gc.plan(store, NOW_OR_NEVER)
+        tags.advance(store, "udf", "prod", one.digest, by="jane")
+        freed = gc.apply(store, plan)
+        assert freed.spared == [f"udf/{one.short_digest}"]
+        assert freed.removed == [f"udf/{two.short_digest}"]
+        assert faults(store) == []
+
+    def test_an_orphan_that_has_become_a_release_after_the_plan_stays(self, store: Store) -> None:
+        manifest = manifest_of("one")
+        store.create(f"udf/{manifest.short_digest}/{manifest.archive.file}", b"one")
+        plan = gc.plan(store, NOW_OR_NEVER)
+        assert [left.kind for left in plan.leftovers] == ["orphan"]
+        publish(store, "one", tag="prod")
+        gc.apply(store, plan)
+        assert names_of(store) == {manifest.reference}
+        assert faults(store) == []
+
+    def test_a_clock_that_is_wrong_removes_nothing(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        publish(store, "one")
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        with pytest.raises(UsageError, match=r"clock is 36\d\d s ahead"):
+            collect(store)
+        assert len(names_of(store)) == 1
+
+
+class TestTwoAtOnce:
+    def test_a_second_gc_is_refused_while_one_gets_on(self, store: Store) -> None:
+        publish(store, "one")
+        with notice.collecting(store) as first:
+            second: list[BaseException] = []
+
+            def begin() -> None:
+                try:
+                    collect(store)
+                except Conflict as conflict:
+                    second.append(conflict)
+
+            thread = threading.Thread(target=begin)
+            thread.start()
+            while thread.is_alive():
+                time.sleep(0.1)
+                first.post([])
+            assert "another gc" in str(second[0])
+
+    def test_one_that_was_taken_over_deletes_nothing_more(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with notice.collecting(store) as first:
+            post(store, notice.Notice(collector="other"))
+            monkeypatch.setattr(notice, "WINDOW", -1.0)
+            with pytest.raises(Conflict, match="taken over"):
+                first.may_delete()
+
+    def test_a_notice_of_another_machine_is_waited_for_and_then_taken_for_dead(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(notice, "PATIENCE", 1.0)
+        manifest = manifest_of("one")
+        post(store, notice.Notice(collector="c", host="far", folders=(f"udf/{manifest.short_digest}",)))
+        start = time.monotonic()
+        publish(store, "one", tag="prod")
+        assert time.monotonic() - start > 1
+        post(store, notice.Notice(collector="c", host="far"))
+        assert collect(store).removed == []
+
+
+def post(store: Store, value: notice.Notice) -> None:
+    found = store.read(notice.KEY)
+    assert store.replace(notice.KEY, value.dumps(), found.version if found else None)
+
+
+class AnyStore:
+    """What must be true in every kind of store; a subclass says where."""
+
+    seconds = 5.0
+    """How long to shake it."""
+    stride = 1
+    """How many writes lie between two deaths."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def test_whenever_it_is_killed_nothing_that_is_kept_is_lost_and_the_next_one_does_the_rest(
+        self, url: str
+    ) -> None:
+        store = open_store(url)
+        kept = publish(store, "kept", tag="prod")
+        for when in ("before", "after"):
+            for left in range(1, 50, self.stride):
+                gone = [publish(store, f"gone {number}") for number in range(2)]
+                process = subprocess.run([sys.executable, "-c", DYING, url, str(left), when], check=False)
+                assert process.returncode in (0, -signal.SIGKILL)
+                assert faults(store) == [], (left, when)
+                assert kept.reference in names_of(store)
+                again = publish(store, "gone 0")  # a build meets what the dead one left
+                assert again.reference in names_of(store)
+                assert faults(store) == [], (left, when)
+                collect(store)
+                assert names_of(store) == {kept.reference}, (left, when)
+                assert not [
+                    entry.key for entry in store.list("udf/") for m in gone if f"/{m.short_digest}/" in entry.key
+                ]
+                if process.returncode == 0:
+                    break
+            else:
+                pytest.fail("it never came to its end")
+            assert left > 8
+
+    def test_beside_builders_and_movers_no_tag_ever_points_at_nothing_for_good(self, url: str) -> None:
+        """Builders publish the same few releases again and again, while gc takes all it may."""
+        store = open_store(url)
+        end = time.monotonic() + self.seconds
+        done: dict[str, int] = {"published": 0, "gone": 0, "removed": 0}
+        failures: list[BaseException] = []
+
+        def build(number: int) -> None:
+            mine, chance = open_store(url), random.Random(number)
+            while time.monotonic() < end:
+                content = f"content {chance.randrange(3)}"
+                try:
+                    publish(mine, content, tag=f"tag-{number}")
+                    done["published"] += 1
+                except Gone:
+                    done["gone"] += 1
+                except Conflict as error:
+                    if "moved by others" not in str(error):
+                        raise
+
+        def sweep() -> None:
+            mine = open_store(url)
+            while time.monotonic() < end:
+                done["removed"] += len(collect(mine).removed)
+
+        def guarded(job: Any, *arguments: Any) -> None:
+            try:
+                job(*arguments)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        threads = [threading.Thread(target=guarded, args=(build, number)) for number in range(2)]
+        threads.append(threading.Thread(target=guarded, args=(sweep,)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert done["published"] > 0
+        assert done["removed"] > 0
+        assert faults(store) == [], done
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+class TestInADirectory(AnyStore):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return str(tmp_path / "store")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+class TestOnMoto(AnyStore):
+    stride = 5
+
+    @pytest.fixture
+    def url(self, s3_store_url: str) -> str:
+        return s3_store_url
+
+    def test_in_a_versioned_bucket_it_says_that_nothing_is_freed(self, url: str, moto_s3: S3Server) -> None:
+        versioned = {"Status": "Enabled"}
+        moto_s3.client().put_bucket_versioning(Bucket=url.split("/")[2], VersioningConfiguration=versioned)
+        store = open_store(url)
+        publish(store, "one")
+        freed = collect(store)
+        assert freed.hidden == freed.size > 0
+        assert names_of(store) == set()
+        publish(store, "one", tag="prod")
+        assert faults(store) == []
+
+    def test_an_upload_that_was_begun_long_ago_is_aborted(self, url: str, moto_s3: S3Server) -> None:
+        # moto says of every upload that it was begun in 2010
+        upload_id, parts = begin_upload(url, moto_s3)
+        store = open_store(url)
+        (left,) = gc.plan(store, Rules()).leftovers
+        assert (left.kind, left.key, left.size) == ("upload", "udf/0123456789abcdef/udf.tar.gz", len(parts))
+        assert left.upload is not None
+        assert left.upload.token == upload_id
+        freed = collect(store, Rules())
+        assert freed.size == len(parts)
+        assert list(store.unfinished()) == []
+
+
+@pytest.fixture
+def wire(moto_s3: S3Server) -> Iterator[Wire]:
+    wire = Wire(moto_s3)
+    yield wire
+    wire.close()
+
+
+class TestBesideABuild:
+    """A process that publishes is held before one of its requests, gc runs from end to end, and it goes on."""
+
+    @pytest.mark.parametrize("before", ["nothing", "an orphan", "a release"])
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            "HEAD .*gz ",
+            "HEAD .*lock ",
+            "HEAD .*/manifest.json ",
+            "HEAD .*/builds/",
+            "PUT .*/tags/",
+            "GET .*/.gc.json ",
+        ],
+    )
+    def test_what_is_published_is_whole_or_the_publisher_knows(
+        self, s3_store_url: str, wire: Wire, request_: str, before: str
+    ) -> None:
+        store = open_store(s3_store_url)
+        if before != "nothing":
+            manifest = publish(store, "one")
+            if before == "an orphan":
+                store.delete(f"udf/{manifest.short_digest}/manifest.json")
+        wire.hold_at = request_.encode()
+        command = [sys.executable, "-c", PUBLISHER, s3_store_url, wire.endpoint]
+        ended = self.beside(command, dict(os.environ), store, wire)
+        assert faults(store) == []
+        if ended == "published":
+            assert references.resolve(store, "udf:prod").manifest.name == "udf"
+        else:
+            assert ended == "gone"
+            assert tags.read(store, "udf", "prod") is None
+
+    def test_a_build_that_finds_its_release_makes_it_again_when_it_goes(
+        self, desk: Desk, moto_s3: S3Server, s3_store_url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store(s3_store_url)
+        straight = {**desk.environment, **moto_s3.variables(), "ENVPACK_STORE": s3_store_url}
+        (desk.home / "udf.txt").write_text("greeter\n")
+        reference = replace(desk, environment=straight).build("udf.txt", "--no-latest")["reference"]
+        wire.hold_at = b"PUT .*/tags/latest.json "
+        monkeypatch.chdir(desk.home)
+        through = {**straight, "AWS_ENDPOINT_URL_S3": wire.endpoint}
+        self.beside(desk.command("build", "udf.txt"), through, store, wire)
+        assert faults(store) == []
+        assert references.resolve(store, "udf").manifest.reference == reference
+
+    def beside(self, command: list[str], environment: dict[str, str], store: Store, wire: Wire) -> str:
+        """Return the last line of the process, in the midst of which gc ran."""
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                held = wire.held.wait(60)
+                collect(store)
+            finally:
+                wire.cut.clear()
+                out, _ = process.communicate(timeout=120)
+        assert held, out
+        assert process.returncode == 0
+        return out.strip()
+
+
+class TestTheCommand:
+    def test_it_plans_first_and_removes_what_it_said(self, desk: Desk) -> None:
+        store = open_store(str(desk.store))
+        gone, kept = publish(store, "gone", days=60), publish(store, "kept", days=60, tag="prod")
+        plan = desk.run("gc", "--keep-newer", "30d")
+        assert plan.code == 0, plan.err
+        assert gone.reference.replace("@", "/") not in plan.err
+        assert plan.out.startswith("remove ")
+        assert gone.reference in plan.out
+        assert "do it with --apply" in plan.err
+        assert names_of(store) == {gone.reference, kept.reference}
+        assert desk.run("gc", "--keep-newer", "30d", "--apply").code == 0
+        assert names_of(store) == {kept.reference}
+
+    def test_json_follows_its_schema_before_and_after(self, desk: Desk) -> None:
+        store = open_store(str(desk.store))
+        publish(store, "gone", days=60)
+        publish(store, "kept", tag="prod")
+        store.create("udf/builds/1234.json", json.dumps({"digest": "f" * 64}).encode())
+        age(store, "udf/builds/1234", 3)
+        for arguments in ([], ["--apply"]):
+            ran = desk.run("gc", "--keep-last", "0", "--output", "json", *arguments)
+            assert ran.code == 0, ran.err
+            jsonschema.validate(ran.json(), SCHEMA)
+            assert [release["action"] for release in ran.json()["releases"]] == ["keep", "remove"]
+            assert [left["kind"] for left in ran.json()["leftovers"]] == ["record"]
+            assert ran.json()["applied"] is bool(arguments)
+        assert ran.json()["freed"]["objects"] == 5
+
+    def test_rules_come_from_the_configuration_and_flags_win(self, desk: Desk) -> None:
+        store = open_store(str(desk.store))
+        publish(store, "old", days=60)
+        publish(store, "older", days=90)
+        with (desk.home / "envpack.yaml").open("a") as file:
+            file.write("gc:\n  keep-last: 1\n")
+        assert len(desk.run("gc").out.splitlines()) == 1
+        assert len(desk.run("gc", "--keep-last", "0").out.splitlines()) == 2
+
+    def test_every_value_that_cannot_be_read_is_told_at_once(self, desk: Desk) -> None:
+        ran = desk.run("gc", "--keep-last", "few", "--keep-newer", "30", ENVPACK_GC_GRACE="soon")
+        assert ran.code == 2
+        for told in (
+            "keep-last must be a number, not 'few' (--keep-last)",
+            "keep-newer must be",
+            "ENVPACK_GC_GRACE",
+        ):
+            assert told in ran.err
+
+    def test_a_use_is_noted_where_that_is_wanted(self, desk: Desk) -> None:
+        store = open_store(str(desk.store))
+        manifest = publish(store, "one", tag="latest", days=60)
+        assert desk.run("settings", "udf").code == 0
+        assert list(store.list("udf/used/")) == []
+        assert desk.run("settings", "udf", ENVPACK_RECORD_USE="true").code == 0
+        (noted,) = store.list("udf/used/")
+        assert noted.key == f"udf/used/{manifest.short_digest}.json"
+        assert removed(store, Rules(used=DAY)) == set()
+        assert not usage.note_use(store, manifest), "once in a while is enough"
+
+    def test_a_store_that_takes_no_record_of_use_is_no_reason_to_fail(self, desk: Desk) -> None:
+        publish(open_store(str(desk.store)), "one", tag="latest")
+        (desk.store / "udf" / "used").write_text("a file, so that nothing can be written below it")
+        ran = desk.run("settings", "udf", ENVPACK_RECORD_USE="true")
+        assert (ran.code, "error" in ran.err) == (0, False)
