@@ -5,7 +5,7 @@ DEMO := .demo
 NAME := pandas-udf
 ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 
-.PHONY: demo test acceptance yarn bench lint clean
+.PHONY: demo test fetch acceptance yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: .venv/envpack
@@ -22,13 +22,17 @@ demo: .venv/envpack
 test: .venv/dev
 	$(BIN)/pytest -n auto
 
+# What the slow ones download, which is kept for later runs.
+fetch: .venv/dev
+	$(BIN)/python -m tests.support.fetch
+
 # The slow ones: real Sparks, a Jenkinsfile that runs, a second S3 server. They need Java, Maven, npm and Go.
 acceptance: .venv/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m acceptance
 
 # A real YARN runs what envpack prints. It needs Java and Maven.
 yarn: .venv/dev
-	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -m yarn
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m yarn
 
 # One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
 BENCH ?= pack

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.connect import CONNECT_3, connect_server
-from tests.support.job import ACTIVATED, SPARK_4, check_outside, check_python
+from tests.support.connect import connect_server
+from tests.support.job import ACTIVATED, SPARK_3, SPARK_4, check_outside, check_python
 from tests.support.planning import plan
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
-both_sparks = pytest.mark.parametrize("version", [CONNECT_3, SPARK_4])
+both_sparks = pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_server_plans_data_sources_and_table_functions_in_the_release(
 
 
 @pytest.mark.parametrize(
-    ("version", "archive_format"), [(CONNECT_3, "tar.gz"), (SPARK_4, "tar.gz"), (SPARK_4, "zip")]
+    ("version", "archive_format"), [(SPARK_3, "tar.gz"), (SPARK_4, "tar.gz"), (SPARK_4, "zip")]
 )
 def test_the_printed_lines_run_one_session_in_the_release(
     version: str, archive_format: str, spark_job: JobDesk, bare_server: Callable[[str], ConnectServer]
@@ -125,4 +125,4 @@ def test_spark_3_takes_away_the_permissions_in_a_zip_that_a_client_sends(
     spark_job: JobDesk, bare_server: Callable[[str], ConnectServer]
 ) -> None:
     lines = spark_job.built_text(SPARK_4, "connect-client", "zip")
-    assert "error=13, Permission denied" in failure(spark_job, bare_server(CONNECT_3), lines)
+    assert "error=13, Permission denied" in failure(spark_job, bare_server(SPARK_3), lines)

@@ -10,6 +10,7 @@ import pytest
 
 from envpack.archive import pack
 from envpack.manifest import FORMATS
+from tests.support.job import SPARK_3, SPARK_4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
-SPARKS = ["3.5.6", "4.0.2"]
+SPARKS = [SPARK_3, SPARK_4]
 
 LONG = "a" * 200
 MANY = 300

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.cache import kept
 from tests.support.channel import Channel
 from tests.support.command import ENVPACK, environment
-from tests.support.jenkins import JENKINSFILE, Finished, Job, Refused
-from tests.support.missing import missing
+from tests.support.jenkins import JENKINSFILE, Finished, Job, Refused, linter
 from tests.support.repository import Repository, clone_of, new_repository
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 from tests.support.wheels import write_wheel
@@ -371,10 +369,6 @@ def test_a_slip_anywhere_in_the_file_is_refused(
         Job(**{**vars(noted), "jenkinsfile": tmp_path / "Jenkinsfile"}).build()
 
 
-LINTER = "npm-groovy-lint@16.2.0"
-"""The newest that runs on Node 20."""
-
-
 def test_a_linter_that_knows_jenkinsfiles_finds_nothing(tmp_path: Path) -> None:
     shutil.copy2(JENKINSFILE, tmp_path / "Jenkinsfile")
     # What is off: a pipeline nests by its nature, and repeats the words of its grammar.
@@ -382,7 +376,7 @@ def test_a_linter_that_knows_jenkinsfiles_finds_nothing(tmp_path: Path) -> None:
     (tmp_path / ".groovylintrc.json").write_text(json.dumps(rules))
     done = subprocess.run(
         [
-            *("node", _linter() / "node_modules/npm-groovy-lint/lib/index.js", "--path", tmp_path),
+            *("node", linter() / "node_modules/npm-groovy-lint/lib/index.js", "--path", tmp_path),
             *("--config", tmp_path / ".groovylintrc.json", "--output", "json", "--loglevel", "warning"),
             *("--failon", "none", "--noserver", "--no-insight", "Jenkinsfile"),
         ],
@@ -401,15 +395,3 @@ def test_a_linter_that_knows_jenkinsfiles_finds_nothing(tmp_path: Path) -> None:
         if error["severity"] != "info"
     ]
     assert told == []
-
-
-def _linter() -> Path:
-    def install(directory: Path) -> None:
-        if not shutil.which("npm"):
-            missing("no linter for Jenkinsfiles: there is no npm on PATH")
-        command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(directory), LINTER]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
-        if done.returncode:
-            missing(f"no linter for Jenkinsfiles: {LINTER} cannot be installed: {done.stdout}{done.stderr}")
-
-    return kept(LINTER.replace("@", "-"), install)

@@ -28,12 +28,17 @@ _UNUSED = ("pyspark", "pyspark-client")
 _RUN_SECONDS = 400
 
 
+def installed() -> Path:
+    """Return a virtual environment with Airflow."""
+    return venv_with("airflow", _PACKAGES, without=_UNUSED)
+
+
 def run(workflow: str, directory: Path, environment: Mapping[str, str]) -> str:
     """Run the only workflow, `job`, of a Python file's text; return what Airflow logged. Fails when a task fails.
 
     `directory` becomes Airflow's home. `environment` is what tasks see, with connections as `AIRFLOW_CONN_*`.
     """
-    venv = venv_with("airflow", _PACKAGES, without=_UNUSED)
+    venv = installed()
     (directory / "dags").mkdir(parents=True)
     (directory / "dags/job.py").write_text(workflow)
     database = kept(f"{venv.name}-database", lambda home: _make_database(venv, home))

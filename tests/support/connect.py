@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.support.job import SPARK_3
 from tests.support.maven import jars
 from tests.support.spark import LOCAL_CLUSTER, spark_at, wait_for
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.spark import Spark
-
-CONNECT_3 = "3.5.7"
-"""A Spark 3 whose jar for Connect is on every mirror of Maven Central."""
 
 START = "start-connect-server.sh"
 
@@ -88,7 +86,11 @@ def connect_server(
 def _options(version: str, master: str) -> list[str]:
     """Return what a server takes of its site: where it computes, where it listens, what it loads."""
     options = ["--master", master, "--conf", "spark.connect.grpc.binding.port=0"]
-    if version == CONNECT_3:
-        found = jars(f"connect-{version}", (f"org.apache.spark:spark-connect_2.12:{version}",)).glob("*.jar")
-        options += ["--jars", ",".join(map(str, sorted(found)))]
+    if version == SPARK_3:
+        options += ["--jars", ",".join(map(str, sorted(connect_jars().glob("*.jar"))))]
     return options
+
+
+def connect_jars() -> Path:
+    """Return what makes a Spark 3 a Connect server."""
+    return jars(f"connect-{SPARK_3}", (f"org.apache.spark:spark-connect_2.12:{SPARK_3}",))

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.support.cache import kept
 from tests.support.maven import jars
+from tests.support.missing import missing
 
 JENKINSFILE = Path(__file__).parent.parent.parent / "Jenkinsfile"
 
 _GROOVY = "4.0.24"
 _PROGRAM = Path(__file__).parent / "groovy/Jenkins.groovy"
 _SECONDS = 500
+
+_LINTER = "npm-groovy-lint@16.2.0"
+"""The newest that runs on Node 20."""
 
 _QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 """A build lives for seconds: what Java's better compiler wins is lost on starting it."""
@@ -90,7 +96,7 @@ class Job:
             "credentials": self.credentials,
         }
         (self.home / "job.json").write_text(json.dumps(told))
-        command = ["java", *_QUICK_START, "-cp", _class_path(), "groovy.ui.GroovyMain", str(_PROGRAM)]
+        command = ["java", *_QUICK_START, "-cp", class_path(), "groovy.ui.GroovyMain", str(_PROGRAM)]
         return subprocess.Popen(
             [*command, str(self.jenkinsfile), str(self.home / "job.json")],
             cwd=self.home,
@@ -117,6 +123,21 @@ class Job:
 
 
 @cache
-def _class_path() -> str:
+def class_path() -> str:
+    """Return where Groovy is."""
     artifacts = [f"org.apache.groovy:{part}:{_GROOVY}" for part in ("groovy", "groovy-json")]
     return os.pathsep.join(str(jar) for jar in sorted(jars("groovy", artifacts).glob("*.jar")))
+
+
+def linter() -> Path:
+    """Return a directory where npm has installed a linter that knows Jenkinsfiles."""
+
+    def install(directory: Path) -> None:
+        if not shutil.which("npm"):
+            missing("no linter for Jenkinsfiles: there is no npm on PATH")
+        command = ["npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(directory), _LINTER]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
+        if done.returncode:
+            missing(f"no linter for Jenkinsfiles: {_LINTER} cannot be installed: {done.stdout}{done.stderr}")
+
+    return kept(_LINTER.replace("@", "-"), install)

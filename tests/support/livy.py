@@ -125,9 +125,14 @@ def livy_of(
         yield livy_of
 
 
+def server_jars() -> Path:
+    """Return the jars of the server."""
+    return jars("livy", (f"org.apache.livy:livy-server:{VERSION}",))
+
+
 @contextmanager
 def _serving(home: Path, yarn: Yarn, spark: Spark) -> Iterator[Livy]:
-    library = jars("livy", (f"org.apache.livy:livy-server:{VERSION}",))
+    library = server_jars()
     (home / "logs").mkdir()
     (home / "conf").mkdir()
     (home / "conf/log4j.properties").write_text(LOGGING)

@@ -134,7 +134,7 @@ def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     for name in ("data", "metadata"):
         (folder / name).mkdir()
     port = _free_port()
-    command = [str(_versitygw()), "--port", f"127.0.0.1:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
+    command = [str(versitygw()), "--port", f"127.0.0.1:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [*command, "posix", "--sidecar", str(folder / "metadata"), str(folder / "data")], stdout=log, stderr=log
@@ -147,7 +147,7 @@ def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.wait(10)
 
 
-def _versitygw() -> Path:
+def versitygw() -> Path:
     """Return the program, built once per version and kept in the tests' cache."""
     cache = Path(os.environ.get("ENVPACK_TEST_CACHE") or platformdirs.user_cache_dir("envpack-tests"))
     program = cache / f"versitygw-{VERSITYGW_VERSION}"

@@ -23,12 +23,17 @@ _UNUSED = ("jupyter", "jupyterlab", "notebook", "krb5", "gssapi")
 _SESSION_SECONDS = 300
 
 
+def installed() -> Path:
+    """Return a virtual environment with sparkmagic and what runs notebooks."""
+    return venv_with("sparkmagic", _PACKAGES, without=_UNUSED)
+
+
 def execute(cells: Sequence[str], livy: str, directory: Path) -> list[str]:
     """Execute a notebook with these cells, in sessions of the Livy server at a URL; return what they printed.
 
     Fails when a cell fails. `directory` takes the notebook and the person's sparkmagic configuration.
     """
-    venv = venv_with("sparkmagic", _PACKAGES, without=_UNUSED)
+    venv = installed()
     (package,) = venv.glob("lib/python*/site-packages/sparkmagic")
     credentials = {"url": livy, "auth": "None", "username": "", "password": ""}
     configuration = {
