@@ -68,6 +68,11 @@ class Cache:
         """What this machine has published, store by store."""
         return self.root / "published"
 
+    @property
+    def unchanged(self) -> Path:
+        """What builds came to, store by store."""
+        return self.root / "unchanged"
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory on the caches' file system, so that files can be hard-linked into it.

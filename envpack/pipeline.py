@@ -25,8 +25,11 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.unchanged import Memory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from envpack.config import Config
     from envpack.releases import Release
     from envpack.requirements import Requirements
@@ -75,13 +78,10 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
     where = store.uri(name) if store else f"s3://{name}"
     _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
-    release, reused = _published(job, store) if store else None, True
     if store and not options.dry_run:
-        provide = partial(_provide, job=job, store=store, options=options, progress=progress, watch=watch)
-        try:
-            release, reused = provide(release)
-        except Gone:  # a gc was at it: then it has to be made again
-            release, reused = provide(None)
+        release, reused = _released(job, store, options, progress, watch)
+    else:
+        release, reused = _published(job, store) if store else None, True
     return Built(
         name=name,
         lock=locked.lock,
@@ -97,8 +97,25 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     )
 
 
+def _released(job: Job, store: Store, options: Options, progress: Progress, watch: Watch) -> tuple[Release, bool]:
+    """Return the release of a job with its tags in place, and whether it was there already."""
+    wanted = tuple(dict.fromkeys(tag for tag in (tags.LATEST if options.latest else None, options.tag) if tag))
+    memory = Memory.of(Cache(Path(job.config.cache_dir)).unchanged, store, job.name, job.inputs)
+    with watch.time("publish"):
+        known = memory.recall(store, wanted)
+    if known and not (job.verify and known.manifest.verified == "no"):
+        return known, True
+    provide = partial(_provide, job=job, store=store, wanted=wanted, progress=progress, watch=watch)
+    try:
+        release, reused = provide(_published(job, store))
+    except Gone:  # a gc was at it: then it has to be made again
+        release, reused = provide(None)
+    memory.keep(store, release, wanted)
+    return release, reused
+
+
 def _provide(
-    release: Release | None, *, job: Job, store: Store, options: Options, progress: Progress, watch: Watch
+    release: Release | None, *, job: Job, store: Store, wanted: Sequence[str], progress: Progress, watch: Watch
 ) -> tuple[Release, bool]:
     """Make the release unless it is there, and move its tags; return it and whether it was there already."""
     reused = True
@@ -108,7 +125,7 @@ def _provide(
             site = Site(cache=cache, scratch=scratch, progress=progress)
             release, reused = _make(job, store, site, watch)
     with watch.time("publish"):
-        _tag(store, release, options, reused=reused)
+        _tag(store, release, wanted, reused=reused)
     return release, reused
 
 
@@ -271,10 +288,9 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
     return release, not written
 
 
-def _tag(store: Store, release: Release, options: Options, *, reused: bool) -> None:
-    wanted = (tags.LATEST if options.latest else None, options.tag)
+def _tag(store: Store, release: Release, wanted: Sequence[str], *, reused: bool) -> None:
     by, _ = who(os.environ)
     name, sha256 = release.manifest.name, release.manifest.digest
-    before = [tags.advance(store, name, tag, sha256, by=by) for tag in dict.fromkeys(tag for tag in wanted if tag)]
+    before = [tags.advance(store, name, tag, sha256, by=by) for tag in wanted]
     if not reused or any(tag is None or tag.digest != sha256 for tag in before):
         index.refresh(store, name)

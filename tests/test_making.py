@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from envpack.recipes import Recipes
 from envpack.stores import open_store
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
+from tests.support.s3 import S3Server
 from tests.support.wheels import write_wheel
 
 WORK = {"link", "compile", "verify"}
@@ -172,6 +175,42 @@ def test_a_slim_archive_leaves_out_what_the_manifest_says(fresh: Desk) -> None:
     # What was kept is remembered with what was left out.
     again, _ = build(fresh, "--name", "again", "--slim")
     assert again["slim"] == slim["slim"]
+
+
+def test_an_unchanged_build_asks_the_store_one_question(fresh: Desk, moto_s3: S3Server) -> None:
+    bucket = moto_s3.new_bucket()
+    on_s3 = replace(fresh, environment={**fresh.environment, **moto_s3.variables()})
+    first, _ = build(on_s3, "--store", f"s3://{bucket}/envs")
+    for arguments, asked in (
+        ((), "tags/latest.json"),
+        (("--no-latest",), f"{first['digest'][:16]}/manifest.json"),
+    ):
+        build(on_s3, "--store", f"s3://{bucket}/envs", *arguments)
+        moto_s3.requests.clear()
+        again, ran = build(on_s3, "--store", f"s3://{bucket}/envs", *arguments)
+        assert moto_s3.requests == [f"GET /{bucket}/envs/r/{asked}"]
+        assert (again["reused"], again["digest"], again["settings"]) == (True, first["digest"], first["settings"])
+        assert not steps(ran) & WORK
+
+
+def test_a_tag_that_was_moved_meanwhile_is_moved_back_by_the_next_build(fresh: Desk) -> None:
+    one, _ = build(fresh)
+    write(fresh, beta="2.0")
+    two, _ = build(fresh)
+    write(fresh, beta="1.0")
+    for _ in range(2):
+        again, _ = build(fresh)
+        assert (again["reused"], again["digest"]) == (True, one["digest"])
+        assert json.loads((fresh.store / "r/tags/latest.json").read_text())["digest"] == one["digest"]
+        assert two["digest"] != one["digest"]
+
+
+def test_a_release_that_is_gone_is_made_again(fresh: Desk) -> None:
+    build(fresh)
+    shutil.rmtree(fresh.store)
+    again, _ = build(fresh)
+    assert again["reused"] is False
+    assert len(fresh.releases()) == 1
 
 
 def test_an_unknown_compression_and_a_limit_that_is_no_size_are_refused(fresh: Desk) -> None:

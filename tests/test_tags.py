@@ -69,8 +69,8 @@ class Overtaken(LocalStore):
 
     rival: str | None = TWO
 
-    def read(self, key: str) -> Object | None:
-        found = super().read(key)
+    def read(self, key: str, known: Object | None = None) -> Object | None:
+        found = super().read(key, known)
         if self.rival and key.endswith("/prod.json"):
             rival, self.rival = self.rival, None
             tags.move(self, "udf", "prod", rival, by="joe", again=True)

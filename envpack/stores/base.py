@@ -79,8 +79,11 @@ class Store(Protocol):
         """Return the object's full address, such as `s3://bucket/prefix/KEY`."""
         ...
 
-    def read(self, key: str) -> Object | None:
-        """Return a small object, or None when there is none."""
+    def read(self, key: str, known: Object | None = None) -> Object | None:
+        """Return a small object, or None when there is none.
+
+        `known` is what it was when it was read before; it is returned, and not sent again, if it still is.
+        """
         ...
 
     def create(self, key: str, data: bytes) -> bool:

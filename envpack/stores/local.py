@@ -72,7 +72,7 @@ class LocalStore:
         """Return the address as a `file://` URL, percent-encoded."""
         return self._path(key).as_uri()
 
-    def read(self, key: str) -> Object | None:
+    def read(self, key: str, known: Object | None = None) -> Object | None:  # noqa: ARG002 - nothing is sent
         """Return a small object; its version is its SHA-256."""
         path = self._path(key)
         with _refusals(path):

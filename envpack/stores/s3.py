@@ -29,6 +29,7 @@ from envpack.stores.s3_errors import (
     CONFLICTING_WRITE,
     EXPLAINED,
     NOT_FOUND,
+    NOT_MODIFIED,
     Attempt,
     code_of,
     contested,
@@ -107,13 +108,18 @@ class S3Store:
         """Return the address as `s3://BUCKET/PREFIX/KEY`, not percent-encoded."""
         return f"{self.url}/{key}"
 
-    def read(self, key: str) -> Object | None:
+    def read(self, key: str, known: Object | None = None) -> Object | None:
         """Return a small object; its version is the ETag."""
+        condition = {"IfNoneMatch": known.version} if known else {}
         with self._asking("s3:GetObject and s3:ListBucket", key):
             try:
-                answer = self._client.get_object(**self._address(key))
+                answer = self._client.get_object(**self._address(key), **condition)
             except self._client.exceptions.NoSuchKey:
                 return None
+            except ClientError as error:
+                if code_of(error) == NOT_MODIFIED:
+                    return known
+                raise
             with answer["Body"] as body:
                 return Object(data=body.read(), version=answer["ETag"])
 

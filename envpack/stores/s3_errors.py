@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from envpack.s3options import S3Options
 
 NOT_FOUND = "404"
+NOT_MODIFIED = "304"
 """What the answer to a HEAD, which has no body, says of an object or a bucket that is not there."""
 
 CONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
