@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from envpack.errors import PackingFailed, UsageError
-from envpack.removal import remove
+from envpack.rooms import room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_HELD = ".held"
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,11 @@ class Cache:
         """Copies of what stores hold."""
         return self.root / "indexes"
 
+    @property
+    def environments(self) -> Path:
+        """Releases, unpacked to run commands in."""
+        return self.root / "environments"
+
     @contextmanager
     def fetching(self) -> Iterator[None]:
         """Let one build at a time fetch wheels, so that the next finds them in the cache."""
@@ -77,8 +78,7 @@ class Cache:
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
 
-        It is removed when the block ends. The directories of builds that were killed are removed by the next
-        build: each build holds a lock in its own, and a lock that nobody holds marks a dead one. Raises UsageError
+        It is removed when the block ends, and those of builds that were killed by the next build. Raises UsageError
         when there cannot be one, and PackingFailed when the disk gets full.
         """
         home = self.root / "scratch"
@@ -89,10 +89,9 @@ class Cache:
                 f"the cache directory {self.root} cannot be used: {error.strerror}",
                 hint="name another with ENVPACK_CACHE_DIR or --cache-dir",
             ) from error
-        _remove_dead(home)
-        directory, held = _claim(home)
         try:
-            yield directory
+            with room(home) as directory:
+                yield directory
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -100,32 +99,3 @@ class Cache:
                 f"the disk that holds {self.root} is full",
                 hint="make room there, or name another cache with ENVPACK_CACHE_DIR or --cache-dir",
             ) from error
-        finally:
-            try:
-                remove(directory)
-            except KeyboardInterrupt:
-                remove(directory)
-                raise
-            finally:
-                held.release()
-
-
-def _claim(home: Path) -> tuple[Path, FileLock]:
-    while True:
-        directory = Path(tempfile.mkdtemp(dir=home))
-        held = FileLock(directory / _HELD)
-        # Between the two lines above another build may have taken the directory for a dead one.
-        with contextlib.suppress(OSError):
-            held.acquire(blocking=False)
-            if (directory / _HELD).exists():
-                return directory, held
-            held.release()
-
-
-def _remove_dead(home: Path) -> None:
-    for directory in home.iterdir():
-        try:
-            with FileLock(directory / _HELD, blocking=False):
-                remove(directory)
-        except (Timeout, OSError):
-            continue

@@ -172,6 +172,11 @@ def _release(store: Store, folder: str) -> Release | None:
     )
 
 
+def archive_key(manifest: Manifest) -> str:
+    """Return the key of a release's archive."""
+    return f"{_folder(manifest.name, manifest.digest)}/{manifest.archive.file}"
+
+
 def archive_uri(store: Store, name: str, sha256: str, format: str) -> str:
     """Return the address of a release's archive."""
     return store.uri(f"{_folder(name, sha256)}/{archive_file(name, sha256, format)}")

@@ -8,11 +8,9 @@ import posixpath
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, cast
 
 from isal import igzip
@@ -20,10 +18,11 @@ from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exc
 
 from envpack.errors import UsageError, VerificationFailed
 from envpack.progress import SILENT, Progress, Step
-from envpack.removal import remove
+from envpack.rooms import room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SUFFIXES = (".tar.gz", ".tgz", ".zip")
 """What Spark and YARN recognise an archive by, among the formats that envpack writes."""
@@ -32,25 +31,55 @@ _CHUNK = 1 << 18
 _BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
-def unpack(archive: Path, directory: Path, *, progress: Progress = SILENT) -> None:
+def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
     """Unpack a `.tar.gz` or `.zip` archive into `directory`, which appears whole or not at all.
 
-    Files become 0644, or 0755 when they can be run. Raises UsageError when `directory` holds something already, and
-    VerificationFailed when the archive is damaged or names every member that leads out of the directory.
+    Files become 0644, or 0755 when they can be run; with `read_only` nobody may write. What a killed process has
+    left beside the directory is removed. Raises UsageError when `directory` holds something already or cannot be
+    written, and VerificationFailed when the archive is damaged or names every member that leads out of the
+    directory.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise UsageError(f"{directory} is not empty", hint="name a directory that is empty or not there yet")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    check_empty(directory)
+    directory = directory.absolute()
     try:
-        with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
-            refused = extract(archive, part, step=step)
-        if refused:
-            raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
-        part.chmod(0o755)
-        part.replace(directory)
-    finally:
-        remove(part)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with room(directory.parent, f".{directory.name}.part-") as part:
+            tree = part / "tree"
+            tree.mkdir()
+            with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
+                refused = extract(archive, tree, read_only=read_only, step=step)
+            if refused:
+                raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
+            tree.chmod(0o755)  # who may not write to a directory may not move it
+            tree.replace(directory)
+            if read_only:
+                directory.chmod(0o555)
+    except OSError as error:
+        raise UsageError(
+            f"cannot unpack into {directory}: {error.strerror or error}",
+            hint="name a directory where you may write and that has room",
+        ) from error
+
+
+def check_empty(directory: Path) -> None:
+    """Raise UsageError unless a directory is empty or not there."""
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UsageError(f"{directory} is not empty", hint="name a directory that is empty or not there yet")
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file", hint="name a directory that is empty or not there yet")
+
+
+def list_members(archive: Path, step: Step | None = None) -> Iterator[tuple[str, str, int, str]]:
+    """Yield path, kind, size in bytes and link target of each member, reading the archive to its end.
+
+    Raises VerificationFailed when it is damaged.
+    """
+    members = _zip_members if archive.name.endswith(".zip") else _tar_members
+    try:
+        for member in members(archive, step or Step()):
+            yield posixpath.normpath(member.name), member.kind, member.size, member.target
+    except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
+        raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
 
 
 def extract(archive: Path, directory: Path, *, read_only: bool = False, step: Step | None = None) -> list[str]:
@@ -82,6 +111,8 @@ class _Member:
     kind: Literal["file", "directory", "link", "hard link", "device or pipe"]
     mode: int
     """Permission bits."""
+    size: int = 0
+    """Bytes of a file."""
     target: str = ""
     """Where a link leads: as written for a link, a member's name for a hard link."""
     mtime: float | None = None
@@ -238,7 +269,13 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     else:
         kind = "hard link" if info.islnk() else "device or pipe"
     return _Member(
-        name=info.name, kind=kind, mode=info.mode, target=info.linkname, mtime=float(info.mtime), open=content
+        name=info.name,
+        kind=kind,
+        mode=info.mode,
+        size=info.size if kind == "file" else 0,
+        target=info.linkname,
+        mtime=float(info.mtime),
+        open=content,
     )
 
 
@@ -267,6 +304,7 @@ def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     return _Member(
         name=info.filename,
         kind="directory" if info.is_dir() else "file",
+        size=info.file_size,
         mode=stat.S_IMODE(mode),
         open=lambda: file.open(info),
         reason=reason,

@@ -96,22 +96,26 @@ def _environment(settings: Settings) -> str:
 
 
 def _exports(settings: Settings) -> Iterator[str]:
-    """Yield lines for a shell: the form that properties take no part in, where there is one.
+    variables = variables_without_submit(settings)
+    if variables is None:
+        raise UsageError(
+            f"with {settings.launcher} no variables of yours reach the driver", hint="use --output text or conf"
+        )
+    yield from (f"export {name}={shell_word(value)}" for name, value in variables.items())
 
-    PySpark reads PYSPARK_SUBMIT_ARGS as a shell reads its words (pyspark/java_gateway.py).
+
+def variables_without_submit(settings: Settings) -> dict[str, str] | None:
+    """Return the environment of a driver that is started without spark-submit; None where none reaches it.
+
+    It is the form that properties take no part in. PySpark reads PYSPARK_SUBMIT_ARGS as a shell reads its words
+    (pyspark/java_gateway.py).
     """
     launcher = launcher_named(settings.launcher)
     if settings.alternatives:
         form = settings.alternatives[0]
         arguments = shlex.join([*words_of(form), "pyspark-shell"])
-        variables = {**form.env, "PYSPARK_SUBMIT_ARGS": arguments}
-    elif launcher.python_variables:
-        variables = dict(settings.env)
-    else:
-        raise UsageError(
-            f"with {launcher.name} no variables of yours reach the driver", hint="use --output text or conf"
-        )
-    yield from (f"export {name}={shell_word(value)}" for name, value in variables.items())
+        return {**form.env, "PYSPARK_SUBMIT_ARGS": arguments}
+    return dict(settings.env) if launcher.python_variables else None
 
 
 def _json(settings: Settings) -> str:

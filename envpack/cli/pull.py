@@ -1,0 +1,136 @@
+"""`envpack pull` and `envpack run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.screen import screen
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from envpack.config import Config
+
+SCHEMA = 1
+"""Version of the JSON that `pull` prints."""
+
+
+@click.command(
+    "pull",
+    epilog="""\b
+Examples:
+  envpack pull pandas-udf:prod ./environment
+  eval "$(envpack pull pandas-udf:prod ./environment)" && python app.py""",
+)
+@click.argument("reference", metavar="REF")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@options.STORE
+@options.CACHE
+@options.OUTPUT_JSON
+@options.TALK
+def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Download the release that REF names, check its digest, and unpack it into DIR, ready to run.
+
+    DIR must be empty or not there; it appears whole or not at all. The answer is lines for a shell that put its
+    Python first on PATH and set its variables.
+    """
+    from envpack import references
+    from envpack.cache import Cache
+    from envpack.pulling import pull
+    from envpack.spark.here import variables_in
+    from envpack.spark.natural import shell_word
+    from envpack.unpack import check_empty
+
+    check_empty(directory)
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    found = references.find(reference, config)
+    release, directory = found.release, directory.absolute()
+    own = variables_in(release.manifest, release.archive_uri, directory)
+    pull(found.store, release, directory, cache=Cache(Path(config.cache_dir)), progress=progress)
+    if output == "json":
+        facts = {
+            "schema": SCHEMA,
+            "reference": release.manifest.reference,
+            "digest": release.manifest.digest,
+            "directory": str(directory),
+            "python": str(directory / "bin" / "python"),
+            "env": own,
+        }
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    progress.info(f"{release.manifest.reference} is ready: {directory / 'bin' / 'python'} app.py")
+    click.echo(f"export PATH={shell_word(str(directory / 'bin'))}:$PATH")
+    for name, value in own.items():
+        click.echo(f"export {name}={shell_word(value)}")
+
+
+@click.command(
+    "run",
+    context_settings={"allow_interspersed_args": False},
+    epilog="""\b
+Examples:
+  envpack run pandas-udf:prod -- python -c 'import pandas; print(pandas.__version__)'
+  envpack run pandas-udf --launcher yarn-client -- python app.py""",
+)
+@options.SPARK
+@options.LAUNCHER
+@options.STORE
+@options.CACHE
+@options.TALK
+@click.argument("reference", metavar="REF")
+@click.argument("command", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
+def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Run COMMAND in the release that REF names: its programs first on PATH, its variables set.
+
+    The release is unpacked in the cache once, read-only, for all processes. A Spark driver that COMMAND starts runs
+    in its Python, and so do its workers: on this machine, or on the cluster with a --launcher that has the driver
+    here, such as yarn-client. COMMAND takes the place of envpack, so that signals and exit codes are its own.
+    """
+    from envpack import references
+    from envpack.cache import Cache
+    from envpack.environments import prepare
+    from envpack.spark.here import environ_in, variables_in
+
+    command = command[1:] if command[:1] == ("--",) else command
+    if not command:
+        raise UsageError("there is no command to run", hint=f"envpack run {reference} -- python")
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    launcher = _launcher(config)
+    found = references.find(reference, config)
+    manifest, uri = found.release.manifest, found.release.archive_uri
+    variables_in(manifest, uri, Path("/"), launcher=launcher, spark=config.spark)  # refuses before the download
+    directory = prepare(found.store, found.release, cache=Cache(Path(config.cache_dir)), progress=progress)
+    own = variables_in(manifest, uri, directory, launcher=launcher, spark=config.spark)
+    _become(command, environ_in(directory, own, os.environ))
+
+
+def _launcher(config: Config) -> str:
+    """Return the launcher that was asked for; one that is merely configured only if it has the driver here."""
+    from envpack.spark.here import LOCAL, has_driver_here
+
+    asked = config.origins.get("launcher", "").startswith("--")
+    return config.launcher if asked or has_driver_here(config.launcher) else LOCAL
+
+
+def _become(command: tuple[str, ...], environ: dict[str, str]) -> None:
+    """Replace this process; raises UsageError when there is no such command."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that down
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, environ)  # noqa: S606 - it was asked for, and no shell is wanted
+    except OSError as error:
+        reason = "no such command" if isinstance(error, FileNotFoundError) else error.strerror
+        raise UsageError(
+            f"{command[0]} cannot be run: {reason}", hint="it is looked for in the release, then on your PATH"
+        ) from error

@@ -1,0 +1,154 @@
+"""`verify`: every way a release in a store can be unsound is found and named, and the others are still checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envpack import contents
+from tests.support.channel import Channel
+from tests.support.command import Desk, desk_at
+from tests.support.schemas import check
+from tests.support.wheels import write_wheel
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, channel: Channel, warm_cache: Path) -> Desk:
+    """A desk with two releases, `one` and `two`."""
+    desk = desk_at(tmp_path_factory.mktemp("sound") / "a desk", channel, warm_cache)
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    write_wheel(shelf, "wheel-a", "1")
+    for name in ("one", "two"):
+        desk.write(f"{name}.txt", "--no-index", "--find-links shelf", "wheel-a", "greeter")
+        desk.build(f"{name}.txt", "--no-verify")
+    return desk
+
+
+@pytest.fixture
+def desk(original: Desk, tmp_path: Path) -> Desk:
+    """A copy of it, to be spoilt."""
+    home = tmp_path / "a desk"
+    shutil.copytree(original.home, home)
+    return Desk(home=home, channel=original.channel, environment=original.environment)
+
+
+def test_a_sound_release_is_said_to_be_sound(original: Desk) -> None:
+    ran = original.run("verify", "one")
+    assert ran.code == 0, ran.out
+    assert [line.split()[:2] for line in ran.out.splitlines()[:-1]] == [
+        [name, "sound:"] for name in ("manifest", "lock", "bytes", "content", "imports")
+    ]
+    assert ran.out.splitlines()[-1].endswith("is sound")
+    (release,) = check(original.run("verify", "one", "--quick", "--output", "json").json(), "verify")["releases"]
+    assert release["sound"]
+    assert [each["name"] for each in release["checks"]] == ["manifest", "lock", "bytes", "content"]
+
+
+def folder_of(desk: Desk, name: str) -> Path:
+    (path,) = desk.store.glob(f"{name}/*/manifest.json")
+    return path.parent
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def flip(folder: Path) -> None:
+    (archive,) = folder.glob("*.tar.gz")
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+
+
+def fewer_files(folder: Path) -> None:
+    path = folder / contents.FILE
+    path.write_bytes(
+        contents.dumps([f for f in contents.loads(path.read_bytes(), "") if f.owner != "pypi/wheel-a"])
+    )
+
+
+HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "a changed byte": (flip, "bytes", "SHA-256"),
+    "no archive": (lambda folder: next(folder.glob("*.tar.gz")).unlink(), "bytes", "does not exist"),
+    "no lock": (lambda folder: next(folder.glob("*.lock")).unlink(), "lock", "one.lock is not there"),
+    "a lock that is none": (lambda folder: next(folder.glob("*.lock")).write_text("x"), "lock", "not a lock"),
+    "another package in the manifest": (
+        lambda folder: edit(
+            folder / "manifest.json",
+            lambda m: next(p for p in m["packages"] if p["name"] == "wheel-a").update(version="9"),
+        ),
+        "lock",
+        "the lock and the manifest differ in wheel-a",
+    ),
+    "another Python in the manifest": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m.update(python="3.9.1")),
+        "manifest",
+        "it says Python 3.9.1",
+    ),
+    "another digest in the manifest": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(sha256="0" * 64)),
+        "manifest",
+        "lies under one/",
+    ),
+    "a need that is not there": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m["packages"][0].update(requires=["ghost"])),
+        "manifest",
+        "packages need ghost",
+    ),
+    "more members in the manifest": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=3)),
+        "content",
+        "the manifest says 3",
+    ),
+    "fewer files in their list": (fewer_files, "content", "the archive and files.json.gz differ in"),
+    "something requested that cannot be imported": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m.update(requested=["absent"])),
+        "imports",
+        "absent was requested but is not in the environment",
+    ),
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_what_is_wrong_is_found_and_the_next_release_is_checked_all_the_same(desk: Desk, harm: str) -> None:
+    spoil, name, words = HARM[harm]
+    spoil(folder_of(desk, "one"))
+    ran = desk.run("verify", "--all", "--output", "json", *([] if name == "imports" else ["--quick"]))
+    assert ran.code == 7
+    rows = check(ran.json(), "verify")["releases"]
+    one, two = (next(row for row in rows if row["reference"].startswith(f"{each}@")) for each in ("one", "two"))
+    problems = {each["name"]: each["problem"] for each in one["checks"] if each["problem"]}
+    assert words in problems[name], problems
+    assert two["sound"]
+
+
+def test_a_manifest_that_cannot_be_read_and_a_tag_that_leads_nowhere_are_rows_of_their_own(desk: Desk) -> None:
+    (folder_of(desk, "one") / "manifest.json").write_text("{}")
+    edit(desk.store / "two/tags/latest.json", lambda tag: tag.update(digest="0" * 64))
+    ran = desk.run("verify", "--all", "--quick")
+    assert ran.code == 7
+    rows = {line.split()[1]: line for line in ran.out.splitlines()}
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["bad", "sound", "bad"]
+    assert "is not a manifest" in next(line for reference, line in rows.items() if reference.startswith("one@"))
+    assert f"it points at two@{'0' * 16}, which is not there" in rows["two:latest"]
+    assert "3 checked, 2 of them bad" in ran.err
+
+
+def test_all_can_be_kept_to_one_name(original: Desk) -> None:
+    ran = original.run("verify", "--all", "two", "--quick")
+    assert ran.code == 0
+    assert [line.split()[1].partition("@")[0] for line in ran.out.splitlines()] == ["two"]
+
+
+def test_which_release_is_asked(original: Desk) -> None:
+    ran = original.run("verify")
+    assert ran.code == 2
+    assert "which release?" in ran.err
