@@ -78,6 +78,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
     where = store.uri(name) if store else f"s3://{name}"
     _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
+    release: Release | None
     if store and not options.dry_run:
         release, reused = _released(job, store, options, progress, watch)
     else:
