@@ -41,6 +41,11 @@ class Base:
     why: str
     """How it was found, or why there is none."""
 
+    @property
+    def told(self) -> str:
+        """The same as a sentence without its end."""
+        return f"compared with {self.why}" if self.commit else f"everything counts as changed: {self.why}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:

@@ -270,6 +270,21 @@ def test_without_a_store_a_dry_run_compares_with_the_lock_of_the_base(team: Team
     assert f"the lock at {first[:10]}" in (team.home / "envpack-report" / "summary.md").read_text()
 
 
+@pytest.mark.parametrize("store", ["s3://no-such-bucket/envs", "s3://no-such-bucket/envs with no key"])
+def test_a_dry_run_does_without_a_store_that_cannot_be_read(store: str, team: Team, moto_s3: S3Server) -> None:
+    variables = {**moto_s3.variables(), "ENVPACK_STORE": store}
+    if "key" in store:
+        del variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
+    ran = team.ci("envs/beta.txt", "--dry-run", **variables)
+    assert ran.code == 0, ran.err
+    assert "everything counts as changed: no earlier build is known" in ran.err
+    beta = team.environment("beta")
+    assert beta["status"] == "would publish"
+    (warning,) = (line for line in beta["warnings"] if "the store is left aside" in line)
+    assert f"warning: {warning}" in ran.err
+    assert team.ci("envs/beta.txt", **variables).code == 8
+
+
 def test_a_renamed_file_is_built_under_its_new_name_and_a_deleted_one_is_told(team: Team) -> None:
     first = team.commit()
     team.repository.git("mv", "envs/alpha.txt", "envs/gamma.txt")
@@ -298,6 +313,7 @@ def test_refresh_solves_anew_what_has_not_changed(team: Team) -> None:
     assert team.statuses() == {"alpha": "unchanged", "beta": "unchanged"}
     assert team.ci("--refresh").code == 0
     assert team.statuses() == {"alpha": "unchanged", "beta": "published"}
+    assert team.report()["base"] == {"commit": None, "why": "--refresh solves everything anew"}
     assert team.environment("beta")["changes"]["changed"][0]["after"]["version"] == "1.1"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import catalog, changes, tags
+from envpack.changes import Base
 from envpack.ci.builders import build_all
 from envpack.ci.outcome import Report, unaffected
 from envpack.ci.plan import make_plan
@@ -59,17 +60,18 @@ def run(
     start, started = time.monotonic(), tags.now()
     here = Path.cwd()
     found = changes.since(wanted.since, environ, here)
+    before = found.base.commit
     if wanted.everything or wanted.refresh:
         why = "--refresh solves everything anew" if wanted.refresh else "--all"
-        found = replace(found, base=replace(found.base, why=why), paths=None)
+        found = replace(found, base=Base(commit=None, why=why), paths=None)
     plan = make_plan(wanted.patterns, found, config, here)
-    say(f"compared with: {found.base.why}")
+    say(found.base.told)
     say(
         f"{len(plan.affected)} of {len(plan.items)} environments are affected"
         + (f", {len(plan.deleted)} requirements files are gone" if plan.deleted else "")
     )
     each = replace(options, upgrade=options.upgrade or wanted.refresh)
-    outcomes = build_all(plan.affected, config, each, base=found.base.commit, jobs=wanted.jobs, say=say)
+    outcomes = build_all(plan.affected, config, each, base=before, jobs=wanted.jobs, say=say)
     if config.ci_catalog and not options.dry_run:
         _update_catalog(outcomes, config, options, say)
     built = {outcome.file: outcome for outcome in outcomes}

@@ -22,7 +22,6 @@ from envpack.usage import note_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from envpack.ci.outcome import Status
     from envpack.ci.plan import Item
@@ -125,8 +124,17 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     item = task.item
     outcome = Outcome(file=item.shown, name=item.name, status="failed", reason=item.reason or "")
     try:
-        before = _before(task, write)
-        built = pipeline.build(item.file, config=task.config, options=task.options, progress=Lines(write))
+        try:
+            before, config = _before(task), task.config
+        except EnvpackError as error:
+            if not task.options.dry_run:
+                raise
+            # A pull request's job often has no key, and what it would change can be told without the store.
+            remark = f"the store is left aside, and its releases with it: {error.message}"
+            write(f"warning: {remark}")
+            outcome = replace(outcome, remarks=(remark,))
+            before, config = _locked_before(task), replace(task.config, store=None)
+        built = pipeline.build(item.file, config=config, options=task.options, progress=Lines(write))
         outcome = replace(outcome, before=before, built=built, status=_status(built))
         if task.config.record_use and built.release and not task.options.dry_run:
             note_use(store_of(task.config), built.release.manifest)
@@ -143,27 +151,20 @@ def _status(built: Built) -> Status:
     return "unchanged" if built.reused else "published"
 
 
-def _before(task: _Task, write: Callable[[str], None]) -> Before | None:
+def _before(task: _Task) -> Before | None:
     """Return what the environment was until now: the tag's release, else its lock at the base."""
     tag = task.options.tag or tags.LATEST
-    if task.config.store:
-        try:
-            release = releases.tagged(store_of(task.config), task.item.name, tag)
-        except EnvpackError as error:
-            if not task.options.dry_run:
-                raise
-            write(f"warning: what is published cannot be compared with: {error.message}")
-        else:
-            if release:
-                manifest = release.manifest
-                label = f"{task.item.name}:{tag}"
-                return Before(label=label, packages=manifest.packages, archive_size=manifest.archive.size)
-    return _locked_before(task.item.file, task.base) if task.base else None
+    if task.config.store and (release := releases.tagged(store_of(task.config), task.item.name, tag)):
+        manifest = release.manifest
+        label = f"{task.item.name}:{tag}"
+        return Before(label=label, packages=manifest.packages, archive_size=manifest.archive.size)
+    return _locked_before(task)
 
 
-def _locked_before(file: Path, commit: str) -> Before | None:
-    lock = changes.file_at(commit, file.with_name(f"{file.name}.lock"))
-    if lock is None:
+def _locked_before(task: _Task) -> Before | None:
+    file, commit = task.item.file, task.base
+    lock = changes.file_at(commit, file.with_name(f"{file.name}.lock")) if commit else None
+    if commit is None or lock is None:
         return None
     try:
         packages = packages_of(parse(lock.decode(), f"{file.name}.lock at {commit[:10]}"))

@@ -34,7 +34,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## envpack: {states}"
     yield ""
     mode = " Nothing was published: this is a dry run." if report.dry_run else ""
-    yield f"Compared with {text(report.base.why)}.{mode}"
+    told = report.base.told
+    yield f"{text(told[0].upper() + told[1:])}.{mode}"
     yield ""
     looked_at = [outcome for outcome in report.outcomes if outcome.status != "unaffected"]
     if looked_at:
