@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 import threading
 import time
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import boto3
-import botocore.session
-from boto3.compat import filter_python_deprecation_warnings
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
-from botocore.utils import parse_timestamp
 
 from envpack import digest
 from envpack.errors import UsageError
 from envpack.redact import redact
-from envpack.stores.base import Entry, Object, Unfinished, another_content, damaged, writing
+from envpack.stores.base import Entry, Held, Object, Unfinished, another_content, damaged, writing
+from envpack.stores.patience import PATIENCE, done_within
+from envpack.stores.s3_assembly import Assembly, Source, Uncopyable, assemble, can_copy
+from envpack.stores.s3_client import make_client
 from envpack.stores.s3_errors import (
     CONDITION_FAILED,
     CONFLICTING_WRITE,
@@ -35,7 +33,7 @@ from envpack.stores.s3_errors import (
     contested,
     explained,
 )
-from envpack.version import VERSION
+from envpack.stores.s3_parts import plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,27 +41,14 @@ if TYPE_CHECKING:
 
     from envpack.progress import Step
     from envpack.s3options import S3Options
-    from envpack.stores.base import Held
-
-CONNECT_TIMEOUT = 5
-"""Seconds; with three attempts an address where nobody is fails in well under 30 s."""
-
-READ_TIMEOUT = 20
-"""Seconds without a byte from a server that took the connection."""
-
-ATTEMPTS = 3
-"""How often botocore's standard mode sends a request in all; throttling and 5xx count too."""
+    from envpack.stores.s3_parts import Part
 
 CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait before a write that met another one to the same key is tried again."""
 
-PATIENCE = 0.4
-"""Seconds that Ctrl-C gives to the parts under way, and again to the request that aborts them."""
+logger = logging.getLogger(__name__)
 
 _URL = re.compile(r"s3a?://(?P<bucket>[A-Za-z0-9._-]{3,255})(?:/(?P<prefix>[^?#]*))?", re.IGNORECASE)
-
-_CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
-"""The operations that can bring an object to be and that take a condition."""
 
 _REJECTIONS = CONDITION_FAILED | {CONFLICTING_WRITE, "NoSuchKey", "NoSuchUpload"}
 """Answers after which to look at the key again: `NoSuchUpload` comes when the answer to a completion was lost."""
@@ -134,26 +119,21 @@ class S3Store:
         there = self._head(key)
         return there is not None and there["ETag"] == version and self._put(key, data, IfMatch=version)
 
-    def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:  # noqa: ARG002
-        """Write a file, a larger one in parts that travel at once; any failure and Ctrl-C abort them."""
+    def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:
+        """Write a file, a larger one in parts that travel at once; any failure and Ctrl-C abort them.
+
+        What is held is copied within the bucket. Where the server cannot, or its copy is not what the file has,
+        the file is sent whole.
+        """
         size = path.stat().st_size
         if digest.of_file(path) != sha256:
             # Of an object in parts S3 verifies each part's SHA-256 and knows none of the whole.
             raise damaged(self.uri(key))
-        described = {
-            "ContentType": _content_type(key),
-            "CacheControl": "max-age=31536000, immutable",
-            "Metadata": {"sha256": sha256},
-            **_checksum(sha256, whole=size < self._options.part_size),
-        }
         for pause in CONFLICT_PAUSES:
             if self._taken(key, size, sha256):
                 return False
-            with self._asking("s3:PutObject and s3:AbortMultipartUpload", key), self._transfers(key) as transfers:
-                sent = transfers.upload(
-                    str(path), self._bucket, self._prefix + key, described, [ProgressCallbackInvoker(step.advance)]
-                )
-                failure = _rejection(sent.result)
+            with self._asking("s3:PutObject and s3:AbortMultipartUpload", key):
+                failure = _rejection(partial(self._write, key, path, sha256, step, held))
             if failure is None:
                 return True
             time.sleep(pause)
@@ -249,6 +229,59 @@ class S3Store:
             raise another_content(self.uri(key))
         return True
 
+    def _write(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held]) -> None:
+        described = {
+            "ContentType": _content_type(key),
+            "CacheControl": "max-age=31536000, immutable",
+            "Metadata": {"sha256": sha256},
+        }
+        size = path.stat().st_size
+        parts, sources = self._copyable(size, held)
+        if sources:
+            assembly = Assembly(
+                client=self._client,
+                bucket=self._bucket,
+                key=self._prefix + key,
+                described=described,
+                path=path,
+                parts=parts,
+                sources=sources,
+                concurrency=self._options.concurrency,
+                advance=step.advance,
+            )
+            try:
+                return assemble(assembly)
+            except Uncopyable as reason:
+                logger.debug("%s is sent whole, nothing of it copied: %s", self.uri(key), reason)
+        described |= _checksum(sha256, whole=size < self._options.part_size)
+        with self._transfers(key) as transfers:
+            transfers.upload(
+                str(path), self._bucket, self._prefix + key, described, [ProgressCallbackInvoker(step.advance)]
+            ).result()
+        return None
+
+    def _copyable(self, size: int, held: Sequence[Held]) -> tuple[Sequence[Part], dict[str, Source]]:
+        """Return the parts of a file, and the sources of those that can be copied; none if nothing can be."""
+        sources: dict[str, Source | None] = {}
+        while held and can_copy(self._client, self._bucket):
+            usable = [range_ for range_ in held if sources.get(range_.key, True)]
+            parts = plan(size, usable, sent_part=self._options.part_size)
+            used = {part.key for part in parts if isinstance(part, Held)}
+            if used <= sources.keys():
+                return parts, {key: source for key, source in sources.items() if source and key in used}
+            for key in used - sources.keys():
+                sources[key] = self._source(key, max(part.start + part.size for part in usable if part.key == key))
+        return [], {}
+
+    def _source(self, key: str, reach: int) -> Source | None:
+        """Return an object to copy from, or None if it cannot be read or has not `reach` bytes."""
+        try:
+            head = self._client.head_object(**self._address(key))
+        except ClientError as error:
+            logger.debug("%s is no source to copy from: %s", self.uri(key), error)
+            return None
+        return Source(key=self._prefix + key, etag=head["ETag"]) if head["ContentLength"] >= reach else None
+
     def _put(self, key: str, data: bytes, **condition: str) -> bool:
         with self._asking("s3:PutObject", key):
             for pause in CONFLICT_PAUSES:
@@ -292,8 +325,8 @@ class S3Store:
         try:
             yield manager
         except KeyboardInterrupt as interrupt:
-            if not _done_within(PATIENCE, manager.__exit__, KeyboardInterrupt, interrupt, None):
-                _done_within(PATIENCE, self._abort, key)
+            if not done_within(PATIENCE, manager.__exit__, KeyboardInterrupt, interrupt, None):
+                done_within(PATIENCE, self._abort, key)
             raise
         except BaseException as error:
             manager.__exit__(type(error), error, None)
@@ -315,7 +348,7 @@ class S3Store:
     def _client(self) -> Any:  # noqa: ANN401 - boto3 has no types
         with self._lock:
             if self._made_client is None:
-                client = _client(self._options)
+                client = make_client(self._options)
                 client.meta.events.register("after-call.s3.CreateMultipartUpload", self._note_upload)
                 self._made_client = client
         return self._made_client
@@ -348,69 +381,6 @@ class S3Store:
         except (ClientError, BotoCoreError) as worded:
             error = worded
         return error
-
-
-def _client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
-    filter_python_deprecation_warnings()
-    core = botocore.session.get_session()
-    # botocore's own parser of times takes most of the time of a listing.
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
-    session = boto3.Session(profile_name=options.profile, region_name=options.region, botocore_session=core)
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=options.concurrency,
-        s3={"addressing_style": options.addressing},
-        user_agent_extra=f"envpack/{VERSION}",
-    )
-    try:
-        client = session.client("s3", endpoint_url=options.endpoint, config=config)
-    except ValueError as error:
-        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
-        raise UsageError(
-            redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
-        ) from error
-    client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
-    return client
-
-
-def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time in an answer
-    """Read a time in an answer: quickly if it is written as S3 writes them (2024-01-31T12:00:00.000Z)."""
-    if isinstance(text, str) and text.endswith("Z"):
-        with suppress(ValueError):
-            return datetime.fromisoformat(f"{text[:-1]}+00:00")
-    parsed: datetime = parse_timestamp(text)
-    return parsed
-
-
-def _standing(options: S3Options) -> dict[str, str]:
-    """Return the parameters that go with every operation that takes them."""
-    wanted = {
-        "ExpectedBucketOwner": options.expected_bucket_owner,
-        "ServerSideEncryption": options.sse,
-        "SSEKMSKeyId": options.kms_key,
-    }
-    return {name: value for name, value in wanted.items() if value}
-
-
-def _complete(standing: dict[str, str], params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
-    """Add to an operation's parameters what boto3's transfers cannot be told: owner, encryption, condition.
-
-    botocore calls it before each request: "Extensibility guide" of boto3, event `before-parameter-build`.
-    """
-    takes = model.input_shape.members
-    params.update({name: value for name, value in standing.items() if name in takes})
-    if model.name in _CONDITIONAL and "IfMatch" not in params:
-        params["IfNoneMatch"] = "*"
-
-
-def _done_within(seconds: float, job: Callable[..., object], *arguments: object) -> bool:
-    """Run a job, in a thread that keeps nobody from leaving; say whether it ended in time."""
-    thread = threading.Thread(target=job, args=arguments, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return not thread.is_alive()
 
 
 def _rejection(write: Callable[..., object], **arguments: object) -> ClientError | None:
