@@ -14,6 +14,7 @@ from envpack import digest
 from envpack.errors import StoreRefused
 from envpack.progress import Step
 from tests.support.s3 import SECRET_KEY
+from tests.test_s3_copies import AnyServer
 from tests.test_stores import AnyS3Store
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class TestRealS3Store(AnyS3Store):
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda key: store.create(key, b""), keys))
         assert [entry.key for entry in store.list()] == keys
+
+
+@pytest.mark.acceptance
+class TestRealS3Copies(AnyServer):
+    """Copies on versitygw. It tells no SHA-256 of what is copied from an object that has one: MD5 proves that."""
+
+    @pytest.fixture
+    def server(self, real_s3: S3Server) -> S3Server:
+        return real_s3
 
 
 @pytest.mark.acceptance

@@ -6,6 +6,9 @@ apart under races, and knows multipart uploads and UploadPartCopy. It takes and 
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import http.client
 import io
 import os
 import re
@@ -19,8 +22,10 @@ import uuid
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import boto3
 import platformdirs
@@ -29,6 +34,7 @@ from botocore.config import Config
 from filelock import FileLock
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 from tests.support.missing import missing
 
@@ -115,9 +121,40 @@ def _one_at_a_time(app: WSGIApplication, requests: list[str]) -> WSGIApplication
         with lock:
             query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
             requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}{query}")
-            return list(app({**environ, "wsgi.input": io.BytesIO(body)}, start_response))
+            whole = {**environ, "wsgi.input": io.BytesIO(body)}
+            if "HTTP_X_AMZ_COPY_SOURCE" in environ:
+                requests.append(f"GET /{unquote(environ['HTTP_X_AMZ_COPY_SOURCE']).lstrip('/')} to copy")
+                return _copy(app, whole, start_response)
+            return list(app(whole, start_response))
 
     return serve
+
+
+def _copy(app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Add to moto's UploadPartCopy what S3 does and moto does not: the condition, and the copied bytes' SHA-256."""
+    source = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("HTTP_X_AMZ_COPY_SOURCE", "RAW_URI", "REQUEST_URI"))
+    } | {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/" + unquote(environ["HTTP_X_AMZ_COPY_SOURCE"], "latin-1").lstrip("/"),
+        "QUERY_STRING": "",
+        "HTTP_RANGE": environ["HTTP_X_AMZ_COPY_SOURCE_RANGE"],
+    }
+    data, status, headers = run_wsgi_app(app, source, buffered=True)
+    if status.startswith("2") and headers["ETag"] != environ["HTTP_X_AMZ_COPY_SOURCE_IF_MATCH"]:
+        answer = b"<Error><Code>PreconditionFailed</Code><Message>The source has changed.</Message></Error>"
+        start_response("412 Precondition Failed", [("Content-Type", "application/xml")])
+        return [answer]
+    checksum = base64.b64encode(hashlib.sha256(b"".join(data)).digest())
+    data, status, headers = run_wsgi_app(app, environ, buffered=True)
+    answer = b"".join(data).replace(
+        b"</CopyPartResult>", b"<ChecksumSHA256>" + checksum + b"</ChecksumSHA256></CopyPartResult>"
+    )
+    headers["Content-Length"] = str(len(answer))
+    start_response(status, headers.to_wsgi_list())
+    return [answer]
 
 
 @pytest.fixture
@@ -268,6 +305,100 @@ class Wire:
     def _hold(self) -> None:
         while self.cut.is_set():
             time.sleep(0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request that came to a gate."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    """Names in small letters."""
+    body: bytes = field(repr=False)
+
+    @property
+    def copies(self) -> bool:
+        """Whether it asks for a copy on the server."""
+        return "x-amz-copy-source" in self.headers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a gate answers."""
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def error(cls, status: int, code: str) -> Answer:
+        """Return an error as S3 writes it."""
+        return cls(status=status, body=f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+
+
+class Gate:
+    """An HTTP server before an S3 server; it notes what comes and can answer in its place."""
+
+    def __init__(self, server: S3Server) -> None:
+        self._target = server.endpoint.removeprefix("http://")
+        self.asked: list[Asked] = []
+        """Every request that came."""
+        self.serve: Callable[[Asked], Answer] = self.forward
+        """How requests are answered."""
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline(65537)
+                self.close_connection = True
+                if self.raw_requestline and self.parse_request():
+                    with suppress(ConnectionError):
+                        gate._answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True)
+        self._thread.start()
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def received(self) -> int:
+        """Return how many bytes came in the bodies of requests."""
+        return sum(len(asked.body) for asked in self.asked)
+
+    def forward(self, asked: Asked) -> Answer:
+        """Return the server's own answer."""
+        with closing(http.client.HTTPConnection(self._target)) as connection:
+            headers = {name: value for name, value in asked.headers.items() if name not in {"expect", "connection"}}
+            connection.request(asked.method, asked.target, asked.body, headers)
+            answer = connection.getresponse()
+            return Answer(status=answer.status, body=answer.read(), headers=dict(answer.getheaders()))
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        body = handler.rfile.read(int(headers.get("content-length", 0)))
+        asked = Asked(method=handler.command, target=handler.path, headers=headers, body=body)
+        self.asked.append(asked)
+        answer = self.serve(asked)
+        handler.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                handler.send_header(name, value)
+        length = answer.headers.get("Content-Length", "0") if asked.method == "HEAD" else len(answer.body)
+        handler.send_header("Content-Length", str(length))
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(answer.body)
 
 
 @contextmanager
