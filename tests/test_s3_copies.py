@@ -440,7 +440,7 @@ class TestMoto(AnyServer):
             return scene.gate.forward(Asked(method=asked.method, target=asked.target, headers=headers, body=body))
 
         scene.gate.serve = drop_last_part
-        with pytest.raises(StoreRefused, match="what arrived is not what was meant"):
+        with pytest.raises(StoreRefused, match="put its parts together wrongly"):
             scene.upload()
         assert [entry.key for entry in scene.store().list()] == [OLD]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.utils import ReadFileChunk, signal_not_transferring, signal_transferring
 
-from envpack.stores.base import damaged
 from envpack.stores.patience import PATIENCE, done_within
+from envpack.stores.s3_errors import spoiled
 from envpack.stores.s3_parts import Sent
 from envpack.stores.s3_proofs import MD5, SHA256, base64_of
 
@@ -266,11 +266,11 @@ class _Upload:
         whole = hashlib.sha256(b"".join(part.digest for part in made)).digest()
         said = str(head.get("ChecksumSHA256", ""))
         suffix = f"-{len(made)}"
-        spoiled = self._proof is SHA256 and said.endswith(suffix) and said != base64_of(whole) + suffix
-        if spoiled or head["ContentLength"] != sum(part.size for part in made):
+        another = self._proof is SHA256 and said.endswith(suffix) and said != base64_of(whole) + suffix
+        if another or head["ContentLength"] != sum(part.size for part in made):
             with suppress(ClientError, BotoCoreError):
                 self._client.delete_object(**self._address)
-            raise damaged(f"s3://{self._assembly.bucket}/{self._assembly.key}")
+            raise spoiled(f"s3://{self._assembly.bucket}/{self._assembly.key}")
 
 
 def _status(error: ClientError) -> int:

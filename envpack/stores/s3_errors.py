@@ -93,6 +93,14 @@ def contested(uri: str) -> StoreRefused:
     return StoreRefused(f"{uri}: other writers keep writing to it", hint="try again later")
 
 
+def spoiled(uri: str) -> StoreRefused:
+    """Return the error for an object that S3 did not make of its parts as they are."""
+    return StoreRefused(
+        f"{uri} is not what was uploaded: the server put its parts together wrongly",
+        hint="if the object is still there, remove it (no release names it), and tell who runs the server",
+    )
+
+
 def _not_s3(attempt: Attempt) -> StoreRefused:
     """Return the error for an answer that no S3 server gives, such as a web page."""
     return StoreRefused(

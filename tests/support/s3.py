@@ -386,7 +386,10 @@ class Gate:
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        body = handler.rfile.read(int(headers.get("content-length", 0)))
+        length = int(headers.get("content-length", 0))
+        body = handler.rfile.read(length)
+        if len(body) < length:
+            return  # the client has hung up
         asked = Asked(method=handler.command, target=handler.path, headers=headers, body=body)
         self.asked.append(asked)
         answer = self.serve(asked)
@@ -394,8 +397,8 @@ class Gate:
         for name, value in answer.headers.items():
             if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
                 handler.send_header(name, value)
-        length = answer.headers.get("Content-Length", "0") if asked.method == "HEAD" else len(answer.body)
-        handler.send_header("Content-Length", str(length))
+        size = answer.headers.get("Content-Length", "0") if asked.method == "HEAD" else len(answer.body)
+        handler.send_header("Content-Length", str(size))
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.wfile.write(answer.body)
