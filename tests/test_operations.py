@@ -23,6 +23,7 @@ from envpack.errors import Conflict
 from envpack.progress import Step
 from envpack.s3options import MIB, S3Options
 from envpack.stores import open_store
+from envpack.stores.base import Held
 from envpack.stores.s3 import S3Store
 from tests.support.command import Desk
 from tests.support.releases import publish
@@ -131,6 +132,17 @@ def failing_upload(desk: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatc
         store.upload("large/large", file, digest.of_file(file), Overtaken())
 
 
+def copying_upload(desk: Desk, moto_s3: S3Server) -> None:
+    """Upload a file of which another object has all bytes but the first."""
+    file = desk.home / "larger"
+    file.write_bytes(bytes(10 * MIB))
+    store = S3Store(desk.environment["ENVPACK_STORE"], S3Options())
+    store.upload("larger/one", file, digest.of_file(file), Step())
+    held = Held(key="larger/one", start=1, offset=1, size=10 * MIB - 1)
+    store.upload("larger/two", file, digest.of_file(file), Step(), [held])
+    assert any(request.endswith("larger/one to copy") for request in moto_s3.requests)
+
+
 def test_the_builders_policy_is_what_building_takes(
     on_s3: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +155,7 @@ def test_the_builders_policy_is_what_building_takes(
         "list",
     )
     failing_upload(on_s3, moto_s3, monkeypatch)
+    copying_upload(on_s3, moto_s3)
     assert any(request.startswith("POST ") and request.endswith("?uploads") for request in moto_s3.requests)
     check(BUILDERS, bucket_of(on_s3), moto_s3.requests)
 

@@ -105,7 +105,10 @@ class LocalStore:
                 return True
 
     def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:  # noqa: ARG002
-        """Write a file, checking its SHA-256 on the way; `held` is not used: reading the file is as quick."""
+        """Write a file, checking its SHA-256 on the way.
+
+        `held` is not used: bytes that the file system copies would have to be read again to be checked.
+        """
         target = self._path(key)
         with path.open("rb") as source, _refusals(target):
             size = path.stat().st_size
