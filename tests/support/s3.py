@@ -170,14 +170,14 @@ def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     folder = tmp_path_factory.mktemp("versitygw")
     for name in ("data", "metadata"):
         (folder / name).mkdir()
-    port = _free_port()
+    port = free_port()
     command = [str(versitygw()), "--port", f"127.0.0.1:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [*command, "posix", "--sidecar", str(folder / "metadata"), str(folder / "data")], stdout=log, stderr=log
         )
     try:
-        _wait_for(port, server, folder / "log")
+        wait_for(port, server, folder / "log")
         yield S3Server(endpoint=f"http://127.0.0.1:{port}", owner=ACCESS_KEY)
     finally:
         server.terminate()
@@ -210,13 +210,13 @@ def versitygw() -> Path:
     return program
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and server.poll() is None:
         with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
