@@ -2,9 +2,9 @@
 
 Usage: python -m bench.store [directory|versitygw|moto]... [--counts 100 1000 10000] [--rounds N]
 
-The releases are those of tests/support/many_releases.py: 20 of each name, 60 packages each. For every listing moto goes
-through all keys of its bucket, so its times grow with the square; the figures to go by are those of versitygw. `cpu` is
-the processor time of envpack, which other work on the machine disturbs less than the wall time.
+The releases are those of tests/support/many_releases.py: 20 of each name, 60 packages each. For every listing moto
+goes through all keys of its bucket, so its times grow with the square; the figures to go by are those of versitygw.
+`cpu` is the processor time of envpack, which other work on the machine disturbs less than the wall time.
 """
 
 from __future__ import annotations
