@@ -9,6 +9,7 @@ import pytest
 # pytest registers a module before any other imports it: those that build on others come last.
 pytest_plugins = [
     "tests.support.archives",
+    "tests.support.browser",
     "tests.support.channel",
     "tests.support.command",
     "tests.support.job",

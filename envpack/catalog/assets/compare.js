@@ -86,10 +86,10 @@
     const named = (first, last) => [[first], ...heads, ...(last === undefined ? [] : [[last]])];
     const filled = (first, last) => named(first, last).map((parts) => make("span", "", ...parts.map((part) => (part instanceof Node ? part.cloneNode(true) : part))));
     place.replaceChildren(
-      ...section("Environment", table(filled("", "Growth"), facts(before, after), "changes")),
+      ...section("Environment", table(filled("Fact", "Growth"), facts(before, after), "changes")),
       ...section(`Packages: ${counts}`, ...(changed.length ? [table(filled("Package", "Download"), changed, "changes")] : [])),
       ...(variables.length ? section("Variables", table(filled("Name"), variables, "changes")) : []),
-      ...(requests.length ? section("Requested", table(["Line", ""], requests, "changes")) : []),
+      ...(requests.length ? section("Requested", table(["Line", "Change"], requests, "changes")) : []),
     );
     say(counts);
   }
