@@ -136,7 +136,7 @@ def read(
 
     `copies` is the directory where this machine keeps indexes.
     """
-    names = (releases.check_name(name),) if name else store.folders()
+    names = (releases.check_name(name),) if name else _names(store)
     folder = copies / digest.of_bytes(store.url.encode())[: digest.SHORT]
     with progress.step("read", total=len(names)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
 
@@ -180,7 +180,7 @@ def refresh(store: Store, name: str) -> bool:
 
 def rebuild(store: Store, *, progress: Progress = SILENT) -> tuple[str, ...]:
     """Make the index of every name anew from its manifests; return the names whose index could not be written."""
-    names = store.folders()
+    names = _names(store)
     with progress.step("index", total=len(names)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
 
         def one(name: str) -> bool:
@@ -220,6 +220,11 @@ class _Held:
                 if self.tags.get(tag) == entry[0]
             },
         )
+
+
+def _names(store: Store) -> tuple[str, ...]:
+    """Return the folders in which releases can be; others, such as the catalog's, may hold many objects."""
+    return tuple(name for name in store.folders() if releases.is_name(name))
 
 
 def _listing(store: Store, name: str) -> _Held:

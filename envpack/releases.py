@@ -40,11 +40,16 @@ class Release:
 
 def check_name(name: str) -> str:
     """Return a release name that may stand in keys and file names, or raise UsageError."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"{name!r} cannot name a release", hint="use small letters, digits, '.', '_' and '-'; see --name"
         )
     return name
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can name a release."""
+    return _NAME.fullmatch(text) is not None
 
 
 def archive_file(name: str, sha256: str, format: str) -> str:

@@ -22,16 +22,20 @@ PREFIX = "_catalog/"
 """Where a store's own catalog lies. No release can have that name."""
 
 
-def publish_beside(store: Store, progress: Progress = SILENT) -> Published:
-    """Bring the catalog in the store itself up to date. Raises Conflict when others never stop writing to it."""
-    return publish(store, PREFIX, lambda: site(read(store), beside=True), progress)
+def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> Published:
+    """Bring the catalog in the store itself up to date; `copies` is where this machine keeps indexes.
+
+    Raises Conflict when others never stop writing to it.
+    """
+    return publish(store, PREFIX, lambda: site(store, read(store, copies), beside=True), progress)
 
 
-def write_folder(store: Store, folder: Path, progress: Progress = SILENT) -> Published:
+def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> Published:
     """Write the catalog of a store into a folder, or bring the one there up to date.
 
     Raises UsageError when the folder holds something else.
     """
     if folder.exists() and not (folder / GUARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and holds no catalog", hint="name a new directory or an empty one")
-    return publish(open_store(str(folder.absolute())), "", lambda: site(read(store), beside=False), progress)
+    place = open_store(str(folder.absolute()))
+    return publish(place, "", lambda: site(store, read(store, copies), beside=False), progress)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from envpack import releases, tags
-from envpack.comparison import Comparison, compare
+from envpack import digest, index, releases
 from envpack.errors import UsageError
 from envpack.tags import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from envpack.index import Listed, NameIndex
     from envpack.manifest import Manifest
     from envpack.releases import Release
     from envpack.stores.base import Store
-    from envpack.tags import Tag
-
-_READERS = 8
-"""How many tags are read at once; a store may be far."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -33,38 +28,35 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class Version:
     """One release among those of its environment."""
 
-    release: Release
+    listed: Listed
+    stamp: str
+    """Changes with its manifest."""
     tags: tuple[str, ...]
     """The tags that point at it, `latest` first, the others sorted."""
-    before: Release | None
+    before: Listed | None
     """The release that was built before it."""
-    after: Release | None
+    after: Listed | None
     """The release that was built after it."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What is known of it."""
-        return self.release.manifest
 
     @property
     def id(self) -> str:
         """What tells it from the other versions, in addresses and in references."""
-        return self.manifest.short_digest
+        return self.listed.digest[: digest.SHORT]
 
     @property
     def created(self) -> datetime:
         """When it was built."""
-        return moment(self.manifest.created)
-
-    @cached_property
-    def changes(self) -> Comparison | None:
-        """How its packages differ from those of the release before; None for the first."""
-        return compare(self.before.manifest.packages, self.manifest.packages) if self.before else None
+        return _moment(self.listed.created)
 
     @property
     def growth(self) -> int | None:
         """By how many bytes its archive is larger than that of the release before; None for the first."""
-        return self.manifest.archive.size - self.before.manifest.archive.size if self.before else None
+        return self.listed.size - self.before.size if self.before else None
+
+    @property
+    def changes(self) -> Counter[str] | None:
+        """How many packages were `changed`, `added` and `removed` since the release before; None for the first."""
+        return _count(self.before, self.listed) if self.before else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +88,7 @@ class Contents:
     environments: tuple[Environment, ...]
     """Sorted by name."""
     passed_over: tuple[str, ...] = ()
-    """What lies where a release should and is none, with the reason."""
+    """What lies where a release or a tag should and is none, with the reason."""
 
     @property
     def versions(self) -> Iterator[Version]:
@@ -104,91 +96,111 @@ class Contents:
         return (version for environment in self.environments for version in environment.versions)
 
 
-def read(store: Store) -> Contents:
-    """Return what a store holds. What other people's tools have put there is checked before it is believed."""
-    sound, passed_over = [], []
-    for release in releases.releases(store):
-        flaw = _flaw(release)
+def read(store: Store, copies: Path) -> Contents:
+    """Return what a store holds; `copies` is where this machine keeps indexes.
+
+    What other people's tools have put there is checked before it is believed.
+    """
+    environments, passed_over = [], []
+    for found in index.read(store, copies):
+        sound, flaws = _sound(found)
+        passed_over += [*found.problems, *flaws]
+        if sound:
+            environments.append(_environment(found, sound))
+    return Contents(store=store.url, environments=tuple(environments), passed_over=tuple(passed_over))
+
+
+def manifest_flaw(manifest: Manifest) -> str | None:
+    """Return why a manifest cannot be shown, or None: where texts should be there may be anything."""
+    texts: list[Any] = [manifest.envpack, manifest.verified, manifest.archive.file, manifest.archive.format]
+    texts += [*manifest.requested, *manifest.warnings, *manifest.variables.values()]
+    if manifest.provenance:
+        texts += [value for value in astuple(manifest.provenance) if not isinstance(value, bool | None)]
+    packages: tuple[Any, ...] = manifest.packages
+    for package in packages:
+        if not isinstance(package.size, int | None):
+            return f"the size of {package.name!r} is {package.size!r}"
+        texts += [package.source, package.sha256, *filter(None, (package.build, package.license))]
+    odd = next((text for text in texts if not isinstance(text, str)), None)
+    if odd is not None:
+        return f"not a text: {odd!r}"
+    members: Any = manifest.archive.members
+    return None if isinstance(members, int) else f"{members!r} members"
+
+
+def load(store: Store, listed: Listed) -> Release | None:
+    """Return a release with its manifest, or None where it has gone meanwhile or cannot be shown."""
+    try:
+        release = releases.at(store, listed.name, listed.digest)
+    except UsageError:
+        return None
+    return release if release and not manifest_flaw(release.manifest) else None
+
+
+def _sound(found: NameIndex) -> tuple[list[tuple[str, Listed]], list[str]]:
+    """Return the releases of a name that can be shown, each with its stamp, and why others cannot."""
+    sound, flaws = [], []
+    for short, (stamp, listed) in found.releases.items():
+        flaw = _flaw(found.name, short, listed)
         if flaw:
-            passed_over.append(f"{release.manifest_uri}: {flaw}")
+            flaws.append(f"{found.name}/{short}: {flaw}")
         else:
-            sound.append(release)
-    by_name = {name: list(found) for name, found in groupby(sorted(sound, key=_name), key=_name)}
-    with ThreadPoolExecutor(_READERS) as pool:
-        tagged = pool.map(lambda name: tags.of_name(store, name), by_name)
-    pairs = zip(by_name.items(), tagged, strict=True)
-    return Contents(
-        store=store.url,
-        environments=tuple(_environment(name, found, own) for (name, found), own in pairs),
-        passed_over=tuple(passed_over),
+            sound.append((stamp, listed))
+    return sound, flaws
+
+
+def _flaw(name: str, short: str, listed: Listed) -> str | None:
+    """Return why a release is not shown, or None: its values go into addresses, sums and plots."""
+    values: Any = listed
+    if not (isinstance(values.digest, str) and _DIGEST.fullmatch(values.digest)):
+        return f"its digest is {values.digest!r}"
+    if (values.name, values.digest[: digest.SHORT]) != (name, short):
+        return f"it describes {values.name}@{values.digest[: digest.SHORT]}"
+    try:
+        _moment(values.created)
+    except (ValueError, TypeError, AttributeError):
+        return f"it was created at {values.created!r}"
+    if not all(isinstance(size, int) and size >= 0 for size in (values.size, values.unpacked_size)):
+        return f"its sizes are {values.size!r} and {values.unpacked_size!r}"
+    texts = [values.python, *(text for package in values.packages for text in package)]
+    texts += [text for text in (values.by, values.commit) if text is not None]
+    odd = next((text for text in texts if not isinstance(text, str)), None)
+    return None if odd is None else f"not a text: {odd!r}"
+
+
+def _environment(found: NameIndex, sound: Sequence[tuple[str, Listed]]) -> Environment:
+    newest_first = sorted(sound, key=lambda pair: _moment(pair[1].created), reverse=True)
+    listed = [each for _, each in newest_first]
+    versions = tuple(
+        Version(
+            listed=each,
+            stamp=stamp,
+            tags=tuple(sorted(found.tags_of(each.digest), key=_latest_first)),
+            before=before,
+            after=after,
+        )
+        for (stamp, each), before, after in zip(
+            newest_first, [*listed[1:], None], [None, *listed[:-1]], strict=True
+        )
+    )
+    return Environment(name=found.name, versions=versions)
+
+
+def _count(before: Listed, after: Listed) -> Counter[str]:
+    old, new = ({package.name: package for package in listed.packages} for listed in (before, after))
+    return Counter(
+        changed=sum(1 for name, package in new.items() if old.get(name, package) != package),
+        added=len(new.keys() - old.keys()),
+        removed=len(old.keys() - new.keys()),
     )
 
 
-def moment(text: str) -> datetime:
-    """Return the time that a manifest's `created` names. Raises ValueError where it names none."""
+def _moment(text: str) -> datetime:
     found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     if found.tzinfo is None:
         raise ValueError(f"no time zone: {text}")
     return found
 
 
-def _name(release: Release) -> str:
-    return release.manifest.name
-
-
-def _environment(name: str, found: Iterable[Release], tagged: Mapping[str, Tag]) -> Environment:
-    newest_first = sorted(found, key=lambda release: moment(release.manifest.created), reverse=True)
-    versions = tuple(
-        Version(
-            release=release,
-            tags=tuple(
-                sorted((t for t, to in tagged.items() if to.digest == release.manifest.digest), key=_latest_first)
-            ),
-            before=before,
-            after=after,
-        )
-        for release, before, after in zip(
-            newest_first, [*newest_first[1:], None], [None, *newest_first[:-1]], strict=True
-        )
-    )
-    return Environment(name=name, versions=versions)
-
-
 def _latest_first(tag: str) -> tuple[bool, str]:
     return tag != LATEST, tag
-
-
-def _flaw(release: Release) -> str | None:
-    """Return why a manifest is not shown, or None: its values go into addresses, sums and plots."""
-    manifest = release.manifest
-    try:
-        releases.check_name(manifest.name)
-        moment(manifest.created)
-    except (UsageError, ValueError, TypeError, AttributeError) as error:
-        return error.message if isinstance(error, UsageError) else f"created at {manifest.created!r}"
-    archive: Any = manifest.archive
-    if not (isinstance(archive.sha256, str) and _DIGEST.fullmatch(archive.sha256)):
-        return f"its digest is {archive.sha256!r}"
-    if not release.manifest_uri.endswith(f"/{manifest.name}/{manifest.short_digest}/manifest.json"):
-        return f"it describes {manifest.reference}, which lies elsewhere"
-    counts = (archive.size, archive.unpacked_size, archive.members)
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
-        return f"sizes that are no sizes: {counts}"
-    return _odd_values(manifest)
-
-
-def _odd_values(manifest: Manifest) -> str | None:
-    texts: list[Any] = [manifest.python, manifest.envpack, manifest.verified, manifest.archive.file]
-    texts += [*manifest.requested, *manifest.warnings, *manifest.variables.values()]
-    if manifest.provenance:
-        texts += [
-            value for value in astuple(manifest.provenance) if value is not None and not isinstance(value, bool)
-        ]
-    packages: tuple[Any, ...] = manifest.packages
-    for package in packages:
-        if not isinstance(package.size, int | None):
-            return f"the size of {package.name!r} is {package.size!r}"
-        texts += [package.name, package.version, package.source, package.sha256]
-        texts += [text for text in (package.build, package.license) if text is not None]
-    odd = next((text for text in texts if not isinstance(text, str)), None)
-    return f"not a text: {odd!r}" if odd is not None else None

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from envpack.catalog.contents import Contents, Version
+    from envpack.catalog.contents import Contents
+    from envpack.manifest import Manifest
 
 
 def packages(contents: Contents) -> bytes:
@@ -18,20 +19,19 @@ def packages(contents: Contents) -> bytes:
     found: dict[str, dict[str, list[int]]] = {}
     rows = []
     for number, version in enumerate(contents.versions):
-        rows.append((version.manifest.name, version.id, version.manifest.created, list(version.tags)))
-        for package in version.manifest.packages:
+        rows.append((version.listed.name, version.id, version.listed.created, list(version.tags)))
+        for package in version.listed.packages:
             _extend(found.setdefault(package.name, {}).setdefault(package.version, []), number)
     by_name = [(name, list(versions.items())) for name, versions in sorted(found.items())]
     return _script("packages", {"releases": rows, "packages": by_name})
 
 
-def release(version: Version) -> bytes:
+def release(manifest: Manifest) -> bytes:
     """Return what the comparison of two versions needs of one."""
-    manifest = version.manifest
     return _script(
-        f"release/{version.id}",
+        f"release/{manifest.short_digest}",
         {
-            "id": version.id,
+            "id": manifest.short_digest,
             "python": manifest.python,
             "target": manifest.target.to_json(),
             "size": manifest.archive.size,

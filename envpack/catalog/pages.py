@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from envpack.catalog import data
+from envpack.catalog.contents import load
 from envpack.catalog.offers import offers
 from envpack.catalog.plot import plot, sparkline
+from envpack.comparison import compare
 from envpack.progress import human_size
 from envpack.version import VERSION
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from envpack.catalog.contents import Contents, Environment, Version
-    from envpack.releases import Release
+    from envpack.stores.base import Store
 
 INDEX = "index.html"
 """The page to open."""
@@ -58,72 +60,92 @@ class Site:
     contents: Contents
 
 
-def site(contents: Contents, *, beside: bool) -> Site:
+def site(store: Store, contents: Contents, *, beside: bool) -> Site:
     """Return the files that show what a store holds; nothing is rendered yet.
 
     `beside` says that the catalog lies in the store itself, where its pages can link to manifests and archives.
     """
-    return Site(pages=tuple(_pages(contents, beside=beside)), contents=contents)
+    return Site(pages=tuple(_Pages(store, contents, beside=beside)), contents=contents)
 
 
 def gone(path: str) -> Page:
     """Return what replaces the page of a release or an environment that the store no longer has."""
-    return _page(path, "gone.html", 1, _key("gone", path), name=path.split("/", 1)[0])
+    return Page(path=path, key=_key("gone", path), wave=1, render=partial(_gone, path))
 
 
-def _pages(contents: Contents, *, beside: bool) -> Iterator[Page]:
-    yield from _assets()
-    everything = []
-    for environment in contents.environments:
-        states = []
-        for version in environment.versions:
-            own = _identity(version.release)
-            around = [release and _identity(release) for release in (version.before, version.after)]
-            states.append([own, *version.tags])
-            yield _data(f"{_address(version)}.js", 0, _key("data", own), partial(data.release, version))
-            yield _page(
-                f"{_address(version)}.html",
-                "release.html",
-                1,
-                _key("release", own, around, version.tags, version.release.archive_uri, contents.store, beside),
-                version=version,
-                store=contents.store,
-                beside=beside,
-            )
-        everything.append([environment.name, states])
-        yield from _of_environment(environment, contents.store, states)
-    yield _data("packages.js", 3, _key("packages", everything), partial(data.packages, contents))
-    yield _page(
-        INDEX, "index.html", 3, _key("index", everything, contents.store, contents.passed_over), contents=contents
-    )
+class _Pages:
+    """All pages of one look at a store, in the order in which manifests are best read."""
 
+    def __init__(self, store: Store, contents: Contents, *, beside: bool) -> None:
+        self._contents = contents
+        self._beside = beside
+        # A manifest is wanted for its release's page and data, and for the page of the release after it.
+        self._load = lru_cache(maxsize=64)(partial(load, store))
 
-def _of_environment(environment: Environment, store: str, states: list[list[str]]) -> Iterator[Page]:
-    for file in ("index.html", "compare.html"):
-        template = "environment.html" if file == "index.html" else file
-        key = _key(template, environment.name, states, store)
-        yield _page(f"{environment.name}/{file}", template, 2, key, environment=environment, store=store)
+    def __iter__(self) -> Iterator[Page]:
+        for name in ASSETS:
+            yield Page(path=_asset(name), key=_key("asset"), wave=0, render=(_HERE / "assets" / name).read_bytes)
+        for environment in self._contents.environments:
+            for version in environment.versions:
+                yield from self._of_version(version)
+            yield from self._of_environment(environment)
+        everything = _key(
+            self._contents.store, *map(_state, self._contents.environments), *self._contents.passed_over
+        )
+        yield Page(path="packages.js", key=everything, wave=3, render=partial(data.packages, self._contents))
+        yield _page(INDEX, "index.html", 3, everything, contents=self._contents)
 
+    def _of_version(self, version: Version) -> Iterator[Page]:
+        address = f"{version.listed.name}/{version.id}"
+        around = [listed and listed.digest for listed in (version.before, version.after)]
+        key = _key(version.stamp, *version.tags, *around, self._contents.store, self._beside)
+        yield Page(
+            path=f"{address}.js", key=_key(version.stamp), wave=1, render=partial(self._render_data, version)
+        )
+        path = f"{address}.html"
+        yield Page(path=path, key=key, wave=1, render=partial(self._render_release, version, path))
 
-def _assets() -> Iterator[Page]:
-    for name in ASSETS:
-        yield _data(_asset(name), 0, _key("asset"), (_HERE / "assets" / name).read_bytes)
+    def _of_environment(self, environment: Environment) -> Iterator[Page]:
+        key = _key(self._contents.store, _state(environment))
+        for file, template in (("index.html", "environment.html"), ("compare.html", "compare.html")):
+            path = f"{environment.name}/{file}"
+            yield _page(path, template, 2, key, environment=environment, store=self._contents.store)
 
+    def _render_data(self, version: Version) -> bytes:
+        release = self._load(version.listed)
+        return data.release(release.manifest) if release else b""
 
-def _data(path: str, wave: int, key: str, render: Callable[[], bytes]) -> Page:
-    return Page(path=path, key=key, wave=wave, render=render)
+    def _render_release(self, version: Version, path: str) -> bytes:
+        release = self._load(version.listed)
+        if release is None:
+            return _gone(path)
+        before = self._load(version.before) if version.before else None
+        return _render(
+            path,
+            "release.html",
+            version=version,
+            release=release,
+            changes=compare(before.manifest.packages, release.manifest.packages) if before else None,
+            offers=offers(release),
+            store=self._contents.store,
+            beside=self._beside,
+        )
 
 
 def _page(path: str, template: str, wave: int, key: str, **context: Any) -> Page:  # noqa: ANN401 - the template's
-    def render() -> bytes:
-        text = _templates().get_template(template).render(root="../" * path.count("/"), path=path, **context)
-        return text.encode()
-
-    return Page(path=path, key=key, wave=wave, render=render)
+    return Page(path=path, key=key, wave=wave, render=partial(_render, path, template, **context))
 
 
-def _address(version: Version) -> str:
-    return f"{version.manifest.name}/{version.id}"
+def _render(path: str, template: str, **context: Any) -> bytes:  # noqa: ANN401 - the template's
+    return _templates().get_template(template).render(root="../" * path.count("/"), **context).encode()
+
+
+def _gone(path: str) -> bytes:
+    return _render(path, "gone.html", name=path.split("/", 1)[0])
+
+
+def _state(environment: Environment) -> list[object]:
+    return [environment.name, [[version.stamp, *version.tags] for version in environment.versions]]
 
 
 def _asset(name: str) -> str:
@@ -136,12 +158,6 @@ def _asset(name: str) -> str:
 def _key(*parts: object) -> str:
     made_from = json.dumps([_maker(), *parts])
     return hashlib.sha256(made_from.encode()).hexdigest()[:20]
-
-
-def _identity(release: Release) -> str:
-    """Return what tells a release from any other one, also from one that was there before it was removed."""
-    manifest = release.manifest
-    return f"{manifest.digest[:20]} {manifest.created} {manifest.input_digest[:20]}"
 
 
 @cache

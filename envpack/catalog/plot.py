@@ -61,7 +61,7 @@ def plot(versions: Sequence[Version]) -> Plot | None:
     if len(versions) < 2:
         return None
     old_first = tuple(reversed(versions))
-    sizes = [version.manifest.archive.size for version in old_first]
+    sizes = [version.listed.size for version in old_first]
     times = [version.created.timestamp() for version in old_first]
     levels = _levels(min(sizes), max(sizes))
     across = _scale(times[0], times[-1], _LEFT + 8, WIDTH - _RIGHT - 8)
@@ -72,15 +72,15 @@ def plot(versions: Sequence[Version]) -> Plot | None:
         dots=_dots(old_first, places),
         levels=tuple((up(level), human_size(level)) for level in levels),
         days=(
-            (places[0][0], old_first[0].manifest.created[:10], "start"),
-            (places[-1][0], old_first[-1].manifest.created[:10], "end"),
+            (places[0][0], old_first[0].listed.created[:10], "start"),
+            (places[-1][0], old_first[-1].listed.created[:10], "end"),
         ),
     )
 
 
 def sparkline(versions: Sequence[Version], width: int = 72, height: int = 18) -> str:
     """Return the points of a line through the newest sizes, evenly apart; empty for a single version."""
-    sizes = [version.manifest.archive.size for version in reversed(versions[:_SPARK])]
+    sizes = [version.listed.size for version in reversed(versions[:_SPARK])]
     if len(sizes) < 2:
         return ""
     across = _scale(0, len(sizes) - 1, 2, width - 2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import catalog, changes, tags
+from envpack.cache import Cache
 from envpack.changes import Base
 from envpack.ci.builders import build_all
 from envpack.ci.outcome import Report, unaffected
@@ -94,7 +95,7 @@ def _update_catalog(
     if not any(outcome.status == "published" or options.tag for outcome in built):
         return
     try:
-        catalog.publish_beside(store_of(config), Lines(say))
+        catalog.publish_beside(store_of(config), Cache(Path(config.cache_dir)).indexes, Lines(say))
     except EnvpackError as error:
         say(f"warning: the catalog does not show it yet: {error.message}")
         say("hint: run `envpack catalog --publish`; the next build that publishes does the same")

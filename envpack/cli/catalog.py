@@ -21,6 +21,7 @@ FOLDER = Path("envpack-catalog")
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--publish", is_flag=True, help="Write it into the store, beside the releases; DIR as well if named.")
 @options.STORE
+@options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
 def catalog_command(
@@ -32,16 +33,18 @@ def catalog_command(
     brought up to date. The answer is where the site begins.
     """
     from envpack import catalog
+    from envpack.cache import Cache
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
-    store = store_of(options.configuration(given))
+    config = options.configuration(given)
+    store, copies = store_of(config), Cache(Path(config.cache_dir)).indexes
     made: dict[str, Published] = {}
     if publish:
-        made[store.uri(catalog.PREFIX + catalog.INDEX)] = catalog.publish_beside(store, progress)
+        made[store.uri(catalog.PREFIX + catalog.INDEX)] = catalog.publish_beside(store, copies, progress)
     if folder or not publish:
         place = folder or FOLDER
-        made[str(place / catalog.INDEX)] = catalog.write_folder(store, place, progress)
+        made[str(place / catalog.INDEX)] = catalog.write_folder(store, copies, place, progress)
     for text in next(iter(made.values())).site.contents.passed_over:
         progress.warn(f"passed over {text}")
     if output == "json":

@@ -14,8 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from playwright.sync_api import Browser
 
-from envpack import catalog
-from envpack.catalog.contents import read
+from envpack import catalog, releases
 from envpack.catalog.offers import offers
 from envpack.comparison import compare
 from envpack.progress import human_size
@@ -42,18 +41,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a site") / "site"
-    catalog.write_folder(open_store(str(store)), folder)
+    write_folder(store, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def bucket(moto_s3: S3Server) -> Iterator[str]:
+def bucket(moto_s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         moto_s3.prepare(monkeypatch)
         name = moto_s3.new_bucket()
         store = open_store(f"s3://{name}/envs")
         fill(store, RELEASES)
-        catalog.publish_beside(store)
+        catalog.publish_beside(store, tmp_path_factory.mktemp("indexes"))
         # As a bucket behind a company's network allows it: everybody there reads.
         allow = {
             "Effect": "Allow",
@@ -102,14 +101,18 @@ def here(chromium: Browser, folder: Path) -> Iterator[Visit]:
         assert_quiet(made)
 
 
+def write_folder(store: Path, site: Path) -> None:
+    catalog.write_folder(open_store(str(store)), store.with_name("indexes"), site)
+
+
 def address(manifest: Any) -> str:
     return f"{manifest['name']}/{manifest['archive']['sha256'][:16]}"
 
 
 def runnable(store: Path) -> Any:
     """Return the manifest of a release that its Spark can load."""
-    able = next(v for v in read(open_store(str(store))).versions if not offers(v.release)[0].refusal)
-    return next(manifest for manifest in manifests(store) if address(manifest) == f"{able.manifest.name}/{able.id}")
+    able = next(release for release in releases.releases(open_store(str(store))) if not offers(release)[0].refusal)
+    return able.manifest.to_json()
 
 
 def test_an_environment_is_found_its_release_opened_and_its_settings_copied(there: Visit, store: Path) -> None:
@@ -200,7 +203,7 @@ def tagged(store: Path) -> set[str]:
 
 def test_many_results_are_shown_in_part_until_all_are_wanted(chromium: Browser, tmp_path: Path) -> None:
     fill_directory(tmp_path / "store", 120)
-    catalog.write_folder(open_store(str(tmp_path / "store")), tmp_path / "site")
+    write_folder(tmp_path / "store", tmp_path / "site")
     with visit(chromium, f"{(tmp_path / 'site').as_uri()}/") as there:
         there.open("index.html#q=openssl")
         there.wait_for_search()
@@ -235,14 +238,14 @@ def test_versions_are_ordered_as_python_orders_them(here: Visit) -> None:
 
 def test_two_releases_are_compared(there: Visit, store: Path) -> None:
     name = manifests(store)[0]["name"]
-    versions = read(open_store(str(store))).environments[0].versions
-    before, after = versions[-1], versions[2]
+    found = [release.manifest for release in releases.releases(open_store(str(store)), name)]
+    before, after = sorted(found, key=lambda manifest: manifest.created)[::10]
     there.open(f"{name}/index.html")
-    there.page.get_by_role("radio", name=f"A: {before.id}").check()
-    there.page.get_by_role("radio", name=f"B: {after.id}").check()
+    there.page.get_by_role("radio", name=f"A: {before.short_digest}").check()
+    there.page.get_by_role("radio", name=f"B: {after.short_digest}").check()
     there.page.get_by_role("button", name="Compare A with B").click()
     there.page.get_by_role("heading", name="Packages:").wait_for()
-    expected = compare(before.manifest.packages, after.manifest.packages)
+    expected = compare(before.packages, after.packages)
     heading = (
         f"Packages: {len(expected.changed)} changed, {len(expected.added)} added, {len(expected.removed)} removed"
     )
@@ -251,9 +254,9 @@ def test_two_releases_are_compared(there: Visit, store: Path) -> None:
     cells = {row.split("\t")[0]: row.split("\t")[1:3] for row in rows}
     assert cells == {old.name: [old.version, new.version] for old, new in expected.changed}
     facts = there.page.locator("#differences table").first.inner_text()
-    assert human_size(after.manifest.archive.size) in facts
+    assert human_size(after.archive.size) in facts
     there.page.get_by_role("button", name="Swap").click()
-    there.page.get_by_role("link", name=before.id[:8]).nth(1).wait_for()
+    there.page.get_by_role("link", name=before.short_digest[:8]).nth(1).wait_for()
     rows = there.page.locator("#differences table").nth(1).locator("tbody tr").all_inner_texts()
     assert {row.split("\t")[0]: row.split("\t")[1:3] for row in rows} == {n: v[::-1] for n, v in cells.items()}
 
@@ -378,7 +381,7 @@ def test_harm_in_manifests_is_shown_and_does_nothing(
     place: str, chromium: Browser, tmp_path: Path, request: Any
 ) -> None:
     newest = hostile_store(tmp_path / "store")
-    catalog.write_folder(open_store(str(tmp_path / "store")), tmp_path / "site")
+    write_folder(tmp_path / "store", tmp_path / "site")
     with at(place, chromium, tmp_path / "site", request) as there:
         there.open(f"{address(newest)}.html")
         assert HOSTILE in there.shown("#packages td.first")
