@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from envpack import digest, tags
+from envpack import digest, releases, tags
 from envpack.errors import UsageError
 from envpack.progress import Step
 from envpack.usage import USED
@@ -98,7 +98,8 @@ class _Found:
     def add(self, entry: Entry) -> None:
         name, _, rest = entry.key.partition("/")
         part, _, file = rest.partition("/")
-        if not file or not (_FOLDER.fullmatch(part) or part in ("builds", "tags", USED)):
+        known = _FOLDER.fullmatch(part) or part in ("builds", "tags", USED)
+        if not (file and known and releases.is_name(name)):
             return  # not a release's: indexes, pages, other people's objects
         shelf = self.shelves.setdefault(name, Shelf(name=name))
         stem = file.removesuffix(".json")

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markupsafe import escape
 
-from envpack import catalog
+from envpack import catalog, index, inventory
 from envpack.catalog.contents import Environment, read
 from envpack.catalog.plot import plot
 from envpack.cli import run
@@ -550,3 +550,18 @@ def test_templates_and_assets_are_in_the_wheel(tmp_path: Path) -> None:
     for folder in ("templates", "assets"):
         for file in (ROOT / "envpack/catalog" / folder).iterdir():
             assert f"envpack/catalog/{folder}/{file.name}" in packed
+
+
+def test_nothing_of_the_catalog_is_taken_for_a_release_whatever_environments_are_called(tmp_path: Path) -> None:
+    fill_directory(tmp_path / "store", 20)
+    (only,) = (tmp_path / "store").iterdir()
+    for name in ("builds", "tags", "0123456789abcdef"):
+        shutil.copytree(only, tmp_path / "store" / name)
+        for manifest in (tmp_path / "store" / name).glob("*/manifest.json"):
+            value = json.loads(manifest.read_text())
+            manifest.write_text(json.dumps({**value, "name": name}))
+    publish(tmp_path / "store")
+    assert (tmp_path / "store" / "_catalog" / "builds" / "index.html").exists()
+    store = open_store(str(tmp_path / "store"))
+    assert set(inventory.take(store)) == {only.name, "builds", "tags", "0123456789abcdef"}
+    assert {found.name for found in index.read(store, tmp_path / "copies")} == set(inventory.take(store))

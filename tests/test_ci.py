@@ -489,3 +489,32 @@ def test_fifty_unchanged_environments_write_nothing_and_one_change_builds_one(
     statuses = team.statuses()
     assert statuses.pop("env07") == "published"
     assert set(statuses.values()) == {"unaffected"}
+
+
+def test_what_was_published_is_shown_in_the_stores_catalog_if_the_configuration_wants_one(team: Team) -> None:
+    configuration = team.home / "envpack.yaml"
+    configuration.write_text(configuration.read_text() + "  catalog: true\n")
+    index = team.desk.store / "_catalog" / "index.html"
+    team.ci("--dry-run")
+    assert not index.exists()
+    ran = team.ci()
+    assert ran.code == 0, ran.err
+    assert "2 environments, 2 releases" in ran.err
+    assert "alpha/index.html" in index.read_text()
+    assert "beta/index.html" in index.read_text()
+    again = team.ci("--all")
+    assert again.code == 0
+    assert "catalog" not in again.err
+    team.ci("--all", "--tag", "prod")
+    assert ">prod</a>" in index.read_text()
+
+
+def test_a_catalog_that_cannot_be_written_leaves_the_build_a_success(team: Team) -> None:
+    configuration = team.home / "envpack.yaml"
+    configuration.write_text(configuration.read_text() + "  catalog: true\n")
+    team.desk.store.mkdir()
+    (team.desk.store / "_catalog").write_text("in the way")
+    ran = team.ci()
+    assert ran.code == 0, ran.err
+    assert "warning: the catalog does not show it yet" in ran.err
+    assert team.statuses() == {"alpha": "published", "beta": "published"}
