@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from envpack.archive import Packed
     from envpack.manifest import Format
     from tests.support.channel import Channel
+    from tests.support.command import Desk
 
 LIMIT = 1 << 30
 
@@ -365,3 +366,30 @@ def test_links_and_zip_members_of_other_packages_are_still_right(prefix: Path, t
         assert file.read("share/linked-inner/inner.txt") == b"inner\n"
     with tarfile.open(tmp_path / "one.tar.gz") as tar:
         assert tar.getmember("share/linked-inner").linkname == "linked/inner"
+
+
+# --- an environment of whatever origin --------------------------------------------------------------------------
+
+
+def test_an_environment_that_was_packed_before_is_not_read_again(desk: Desk, prefix: Path, tmp_path: Path) -> None:
+    def packed() -> tuple[Any, str]:
+        time.sleep(0.15)
+        ran = desk.run("pack", str(prefix), str(tmp_path / "out.tar.gz"), "--force", "--output", "json")
+        assert ran.code == 0, ran.err
+        return ran.json(), ran.err
+
+    first, told = packed()
+    assert "packages packed before" not in told
+    again, told = packed()
+    assert again == first
+    assert "all packed before" in told
+    assert "compile" not in told
+    data = prefix / "share/activated/data.txt"
+    data.unlink()
+    data.write_text("edited\n")
+    edited, told = packed()
+    assert "6 of 7 packages packed before" in told
+    assert members(tmp_path / "out.tar.gz")["share/activated/data.txt"][1] == b"edited\n"
+    desk.forget_pieces()
+    anew, _ = packed()
+    assert anew["sha256"] == edited["sha256"] != first["sha256"]
