@@ -14,10 +14,11 @@ import pytest
 from envpack import digest, reuse
 from envpack.archive import Pieces, assemble
 from envpack.recipes import Recipes
+from envpack.s3options import SMALLEST_PART
 from envpack.stores import open_store
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
-from tests.support.s3 import S3Server
+from tests.support.s3 import Gate, S3Server
 from tests.support.wheels import write_wheel
 
 WORK = {"link", "compile", "verify"}
@@ -136,6 +137,23 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
     known = reuse.Published.load(fresh.cache / "published", store)
     assert reuse.held_by(store, "new-name", packed.pieces, known) == held
     assert reuse.held_by(store, "new-name", packed.pieces, unknown) == ()
+
+
+def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Server) -> None:
+    gate = Gate(moto_s3)
+    variables = {**moto_s3.variables(), "AWS_ENDPOINT_URL_S3": gate.endpoint}
+    on_s3 = replace(fresh, environment={**fresh.environment, **variables})
+    store = f"s3://{moto_s3.new_bucket()}/envs"
+    first, _ = build(on_s3, "--store", store)
+    assert gate.received() > first["archive"]["size"]
+    gate.asked.clear()
+    write(fresh, beta="2.0")
+    second, _ = build(on_s3, "--store", store)
+    assert second["digest"] != first["digest"]
+    assert gate.received() < 0.02 * second["archive"]["size"] + SMALLEST_PART
+    ran = on_s3.run("pull", second["reference"], "here", "--store", store)
+    assert ran.code == 0, ran.err
+    gate.close()
 
 
 def test_a_pieces_file_that_says_nonsense_is_no_reason_to_fail(fresh: Desk) -> None:
