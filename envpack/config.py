@@ -153,7 +153,7 @@ def find(directory: Path) -> Path | None:
 
 def _flag(name: str) -> str:
     """Return a field's flag; a command's own section of the file is no part of it."""
-    return f"--{name.removeprefix('gc_').replace('_', '-')}"
+    return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
 
 
 def _kinds() -> dict[str, str]:

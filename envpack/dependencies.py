@@ -24,19 +24,20 @@ _SPEC_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 def with_requires(
     packages: Iterable[PackedPackage],
     lock: Lock,
-    prefix: Path,
+    prefix: Path | None,
     *,
     extras: Mapping[str, Collection[str]],
     project: Callable[[str], str],
 ) -> tuple[PackedPackage, ...]:
     """Return the packages of a lock, each with the names of those beside it that it needs.
 
-    A conda package's needs stand in the lock, a wheel's in the metadata that it left in `prefix`; markers are
-    evaluated for the target. `extras` are those asked for, by project name. `project` gives the project name of a
-    conda package.
+    A conda package's needs stand in the lock, a wheel's in the metadata that it left in `prefix`; without one they
+    are not known. Markers are evaluated for the target. `extras` are those asked for, by project name. `project`
+    gives the project name of a conda package.
     """
     conda = _of_conda(lock)
-    wheels = _of_wheels(lock, _requirements_in(prefix), extras, {project(name): name for name in conda})
+    requirements = _requirements_in(prefix) if prefix else {}
+    wheels = _of_wheels(lock, requirements, extras, {project(name): name for name in conda})
     return tuple(
         replace(package, requires=tuple(sorted((conda if package.source == "conda" else wheels)[package.name])))
         for package in packages

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from envpack import digest, tags
+from envpack import digest, policy, tags
 from envpack.archive import LEVELS, PACKER, SLIM, Compiler, Kept, Pieces, assemble, pack
 from envpack.contents import FILE, dumps, list_files, with_sizes
 from envpack.dependencies import with_requires
 from envpack.errors import UsageError
+from envpack.licenses import with_licenses
 from envpack.lock import public
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
 from envpack.provenance import provenance_of
@@ -23,7 +24,7 @@ from envpack.releases import archive_file
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive import Packed
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from envpack.config import Config
     from envpack.installing import Installed
     from envpack.lock import Lock
+    from envpack.manifest import PackedPackage
     from envpack.progress import Progress
     from envpack.resolve.request import Request
     from envpack.verify import Verified
@@ -148,6 +150,7 @@ def make(job: Job, site: Site, watch: Watch) -> Made:
         with watch.time("pack"):
             packed = _assemble(recipe, pieces, job, site)
         if packed:
+            allow(manifest.packages, job.lock, job.request, job.config)
             return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
     made = _make(job, site, watch, pieces)
     if recipe := recipe_of(made.packed, made.manifest, made.beside):
@@ -182,6 +185,8 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
     with watch.time("install"):
         installed = install(job.lock, job.request, cache=site.cache, scratch=site.scratch, progress=site.progress)
         activation.keep(installed.prefix, job.lock.variables)
+        packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
+    allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
         packed = _pack(installed, job, site, pieces)
     with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
@@ -205,15 +210,43 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
         verified=verified.how if verified else "no",
         warnings=(*installed.warnings, *activated.warnings, *(verified.notes if verified else ())),
         slim=packed.saved if job.config.slim else None,
-        packages=with_requires(
-            with_sizes(sketch.packages, files),
-            job.lock,
-            installed.prefix,
-            extras={line.name: line.extras for line in job.request.requirements.pypi},
-            project=job.request.names.project,
-        ),
+        packages=with_sizes(packages, files),
     )
     return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside={FILE: dumps(files)})
+
+
+def allow(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, config: Config, *, installed: bool = True
+) -> None:
+    """Raise PolicyViolated with every package that the configured policy does not allow.
+
+    Before they are `installed`, the licences of wheels are not known, nor which package brought them in.
+    """
+    chosen = policy.configured(config)
+    if not chosen:
+        return
+    hashed = {line.name for line in request.requirements.pypi if line.hashes}
+    policy.enforce(
+        chosen,
+        packages if installed else _with_requires(packages, lock, request, None),
+        requested=lock.requested,
+        unhashed={wheel.name for wheel in lock.wheels if wheel.direct and wheel.name not in hashed},
+        installed=installed,
+    )
+
+
+def _described(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path
+) -> tuple[PackedPackage, ...]:
+    """Return packages with what only a prefix tells: what they need, and their licences."""
+    return with_licenses(_with_requires(packages, lock, request, prefix), prefix)
+
+
+def _with_requires(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path | None
+) -> tuple[PackedPackage, ...]:
+    extras = {line.name: line.extras for line in request.requirements.pypi}
+    return with_requires(packages, lock, prefix, extras=extras, project=request.names.project)
 
 
 def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:

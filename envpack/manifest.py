@@ -37,6 +37,7 @@ class PackedPackage:
     size: int | None = None
     """Bytes of the downloaded package."""
     license: str | None = None
+    """An SPDX expression, or what the package says where that is none."""
     requires: tuple[str, ...] | None = None
     """Names of the packages beside it that it needs, sorted; None where that was not recorded."""
     unpacked_size: int | None = None

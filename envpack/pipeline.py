@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import index, releases, requirements, reuse, tags
+from envpack import index, policy, releases, requirements, reuse, sbom, tags
 from envpack.cache import Cache
 from envpack.errors import BadRequirements, Gone, Problem
 from envpack.lock import Lock, dump, parse
-from envpack.making import Job, Site, Watch, level_of, make
+from envpack.making import Job, Site, Watch, allow, level_of, make
 from envpack.manifest import Manifest, packages_of
 from envpack.progress import SILENT, Progress
 from envpack.provenance import who
@@ -72,9 +72,8 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     request = request_of(asked, config)
     name = releases.check_name(options.name or default_name(asked))
     store = store_of(config) if config.store or not options.dry_run else None
-    cache = Cache(Path(config.cache_dir))
     with watch.time("solve"):
-        locked = _lock(request, cache, options, progress)
+        locked = _lock(request, config, options, progress)
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
     where = store.uri(name) if store else f"s3://{name}"
     _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
@@ -93,6 +92,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
+            *(policy.remarks(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
     )
@@ -105,6 +105,7 @@ def _released(job: Job, store: Store, options: Options, progress: Progress, watc
     with watch.time("publish"):
         known = memory.recall(store, wanted)
     if known and not (job.verify and known.manifest.verified == "no"):
+        allow(known.manifest.packages, job.lock, job.request, job.config)
         return known, True
     provide = partial(_provide, job=job, store=store, wanted=wanted, progress=progress, watch=watch)
     try:
@@ -134,7 +135,7 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     _check(config)
     request = request_of(requirements.read(file), config)
-    locked = _lock(request, Cache(Path(config.cache_dir)), options, progress)
+    locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 
 
@@ -201,8 +202,13 @@ def _settings(
 
 
 def _published(job: Job, store: Store) -> Release | None:
-    """Return the release of the same inputs, unless it was never verified and now should be."""
+    """Return the release of the same inputs, unless it was never verified and now should be.
+
+    Raises PolicyViolated when it holds what a newer policy does not allow.
+    """
     release = releases.find_build(store, job.name, job.inputs)
+    if release:
+        allow(release.manifest.packages, job.lock, job.request, job.config)
     if release and job.verify and not releases.is_verified(store, release):
         return None
     return release
@@ -212,6 +218,7 @@ def _check(config: Config) -> None:
     """Refuse values that cannot be used before any file is read. Raises UsageError."""
     config.target()
     level_of(config)
+    policy.configured(config)
     size_of(config.cache_limit, "cache-limit")
     if config.spark:
         versions.line_of(versions.minor(config.spark))
@@ -226,11 +233,12 @@ def _unfit(lock: Lock) -> tuple[str, ...]:
     return tuple(compatibility.warnings(versions.minor(lock.target.spark), python, packages))
 
 
-def _lock(request: Request, cache: Cache, options: Options, progress: Progress) -> Locked:
+def _lock(request: Request, config: Config, options: Options, progress: Progress) -> Locked:
     path = request.requirements.path
     path = path.with_name(f"{path.name}.lock")
     old = _read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
+        allow(packages_of(old), old, request, config, installed=False)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
     if options.locked:
         state = "does not match its requirements and configuration" if path.exists() else "is missing"
@@ -239,8 +247,10 @@ def _lock(request: Request, cache: Cache, options: Options, progress: Progress) 
         )
     from envpack.resolve.solve import resolve
 
+    cache = Cache(Path(config.cache_dir))
     with cache.scratch() as scratch:
         resolved = resolve(request, cache=cache, scratch=scratch, progress=progress)
+    allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
@@ -272,6 +282,7 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
         beside = {
             **made.beside,
             f"{job.name}.lock": dump(job.lock).encode(),
+            sbom.FILE: sbom.of(manifest),
             reuse.FILE: reuse.dump(manifest.archive.file, pieces),
         }
         release, written = releases.publish(

@@ -97,7 +97,7 @@ def configured(config: Config) -> Rules:
         "grace": read("grace", span, _A_TIME),
     }
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError("\n".join(problems), hint="correct the flag, the variable, or `gc:` in envpack.yaml")
     return Rules(**given)  # type: ignore[arg-type] # mypy loses which value goes with which name
 
 

@@ -76,7 +76,10 @@ def test_the_release_lies_where_the_design_says(first: First) -> None:
         f"party/{short}/party-{short}.tar.gz",
         f"party/{short}/manifest.json",
         f"party/{short}/party.lock",
+        f"party/{short}/files.json.gz",
         f"party/{short}/pieces.json",
+        f"party/{short}/sbom.cdx.json",
+        "party/index.json.gz",
         "party/tags/latest.json",
     }
 

@@ -38,6 +38,7 @@ _COMMANDS = {
     "run": ("envpack.cli.pull", "Run a command in a release."),
     "verify": ("envpack.cli.verify", "Check releases as they lie in the store."),
     "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
+    "doctor": ("envpack.cli.doctor", "Find out whether a build would work here."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
     "channel": ("envpack.cli.channel", "Make a starter channel from the Python that runs envpack."),
     "completion": ("envpack.cli.completion", "Print the script that completes envpack's commands in a shell."),

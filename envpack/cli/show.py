@@ -27,17 +27,26 @@ SCHEMA = 1
     epilog="""\b
 Examples:
   envpack show pandas-udf:prod --store s3://bucket/envs
-  envpack show pandas-udf --why six""",
+  envpack show pandas-udf --why six
+  envpack show pandas-udf --output sbom > sbom.cdx.json""",
 )
 @click.argument("reference", metavar="REF")
 @click.option("--why", metavar="PACKAGE", help="Only the chains of packages that brought PACKAGE in.")
 @options.STORE
-@options.OUTPUT_JSON
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json", "sbom"]),
+    default="text",
+    help="How to print it; sbom is its bill of materials as CycloneDX.",
+)
 def show_command(reference: str, output: str, why: str | None, **given: Any) -> None:
     """Show everything that is known of the release that REF names, each package with source, sizes and licence."""
-    from envpack import references, tags
+    from envpack import references, sbom, tags
 
     found = references.find(reference, options.configuration(given))
+    if output == "sbom":
+        click.echo(sbom.of(found.release.manifest), nl=False)
+        return
     release, manifest = found.release, found.release.manifest
     chains = _chains(manifest, why) if why else None
     pointing = sorted(

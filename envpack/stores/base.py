@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from envpack.errors import Conflict, StoreRefused, UsageError
 
@@ -63,6 +63,20 @@ class Unfinished:
     """Bytes that are there."""
     begun: float
     """When it was begun or, where the store knows that, last written; in seconds since 1970."""
+
+
+PROBE = ".doctor-"
+"""How the names of objects begin that were written to try a store out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What trying a store out has shown."""
+
+    level: Literal["ok", "note", "warning", "problem"]
+    text: str
+    hint: str | None = None
+    """The next step."""
 
 
 class Store(Protocol):
@@ -137,6 +151,14 @@ class Store(Protocol):
 
     def abort(self, upload: Unfinished) -> None:
         """Remove what an upload has left; one that has ended meanwhile is no error, and its object stays."""
+        ...
+
+    def examine(self) -> Iterator[Observation]:
+        """Try out who one is here, and whether one may list, read, write with conditions, and delete.
+
+        One object is written for it, and removed again where that is allowed. What the store refuses is observed,
+        not raised.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -14,7 +15,18 @@ from urllib.parse import unquote, urlsplit
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
-from envpack.stores.base import Entry, Object, Unfinished, another_content, damaged, missing, writing
+from envpack.progress import human_size
+from envpack.stores.base import (
+    PROBE,
+    Entry,
+    Object,
+    Observation,
+    Unfinished,
+    another_content,
+    damaged,
+    missing,
+    writing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,6 +191,35 @@ class LocalStore:
     def abort(self, upload: Unfinished) -> None:
         """Remove a draft."""
         self.delete(upload.key)
+
+    def examine(self) -> Iterator[Observation]:
+        """Try the directory out; one that is not there yet is made with the first write."""
+        key = f"{PROBE}{uuid.uuid4().hex}.json"
+        there = self._root.is_dir()
+        place = next(path for path in (self._root, *self._root.parents) if path.exists())
+        try:
+            if there:
+                next(iter(self._entries("")), None)
+                yield Observation(level="ok", text=f"{self._root} can be listed")
+                self.create(key, b"{}")
+                kept = not self.create(key, b"{}") and not self.replace(key, b"{}", "another")
+                self.delete(key)
+                text = "objects can be written and deleted, and none is overwritten"
+                yield (
+                    Observation(level="ok", text=text)
+                    if kept
+                    else Observation(level="problem", text=f"not so: {text}")
+                )
+            elif os.access(place, os.W_OK):
+                text = f"{self._root} is not there yet; the first build makes it"
+                yield Observation(level="ok", text=text)
+            else:
+                with _refusals(self._root):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except EnvpackError as error:
+            yield Observation(level="problem", text=error.message, hint=error.hint)
+            return
+        yield Observation(level="ok", text=f"{human_size(shutil.disk_usage(place).free)} are free there")
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

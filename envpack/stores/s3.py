@@ -16,9 +16,9 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from envpack import digest
-from envpack.errors import UsageError
+from envpack.errors import EnvpackError, UsageError
 from envpack.redact import redact
-from envpack.stores.base import Entry, Held, Object, Unfinished, another_content, damaged, writing
+from envpack.stores.base import Entry, Held, Object, Observation, Unfinished, another_content, damaged, writing
 from envpack.stores.patience import PATIENCE, done_within
 from envpack.stores.s3_assembly import Assembly, Source, Uncopyable, assemble, can_copy
 from envpack.stores.s3_client import make_client
@@ -199,6 +199,20 @@ class S3Store:
         """Abort an upload in parts."""
         with self._asking("s3:AbortMultipartUpload", upload.key), suppress(self._client.exceptions.NoSuchUpload):
             self._client.abort_multipart_upload(**self._address(upload.key), UploadId=upload.token)
+
+    def examine(self) -> Iterator[Observation]:
+        """Try the bucket out."""
+        from envpack.stores.s3_examination import Examination  # noqa: PLC0415 - only `envpack doctor` needs it
+
+        try:
+            with self._asking("s3:ListBucket"):
+                client = self._client
+        except EnvpackError as error:
+            yield Observation(level="problem", text=error.message, hint=error.hint)
+            return
+        yield from Examination(
+            client=client, bucket=self._bucket, prefix=self._prefix, options=self._options, asking=self._asking
+        ).observe()
 
     def _arrived(self, key: str, upload_id: str) -> int:
         """Return the bytes of an upload's parts; 0 when it has ended meanwhile."""

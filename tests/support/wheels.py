@@ -19,12 +19,17 @@ def write_wheel(
     files: dict[str, str] | None = None,
     tag: str = "py3-none-any",
     scripts: dict[str, str] | None = None,
+    headers: list[str] | None = None,
 ) -> str:
-    """Write a wheel with a module of its name (or `files`) and return the wheel's SHA-256."""
+    """Write a wheel with a module of its name (or `files`) and return the wheel's SHA-256.
+
+    `headers` are further lines of its METADATA.
+    """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
     metadata += [f"Requires-Dist: {requirement}\n" for requirement in requires or []]
+    metadata += [f"{header}\n" for header in headers or []]
     members = dict(files if files is not None else {f"{module}.py": f"VERSION = {version!r}\n"})
     members[f"{info}/METADATA"] = "".join(metadata)
     members[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"

@@ -1,0 +1,87 @@
+"""`envpack doctor`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from envpack.cli import colours, options
+from envpack.cli.screen import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.doctor import Report
+
+_MARKS = {
+    "ok": ("ok", "green"),
+    "note": ("note", "cyan"),
+    "warning": ("warning", "yellow"),
+    "problem": ("PROBLEM", "red"),
+}
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  envpack doctor --store s3://bucket/envs
+  envpack doctor pandas-udf:prod --launcher k8s-cluster --spark 4.0""",
+)
+@click.argument("reference", metavar="[REF]", required=False)
+@options.STORE
+@click.option("-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel to look at.")
+@click.option("--python", metavar="V", help="The Python to build with, such as 3.11.")
+@click.option("--platform", metavar="P", help="The cluster's platform.")
+@click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes.")
+@options.SPARK
+@options.FORMAT
+@options.LAUNCHER
+@options.CACHE
+@click.option(
+    "--timeout", type=click.FloatRange(min=1), default=20.0, metavar="SECONDS", help="How long to wait for answers."
+)
+@options.OUTPUT_JSON
+@options.TALK
+def doctor_command(
+    reference: str | None, output: str, *, timeout: float, quiet: bool, verbose: bool, **given: Any
+) -> None:
+    """Find out whether a build would work here: configuration, store, channels, index, cache, cluster.
+
+    With REF also whether that release runs under the launcher and the Spark that are configured. One small object
+    is written to the store, and removed again. The exit code is 12 when a build would not work.
+    """
+    from envpack.doctor import diagnose
+    from envpack.errors import NotReady
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    with progress.step("look") as step:
+        report = diagnose(config, reference, limit=timeout)
+        step.note(f"{len(report.findings)} findings")
+    if output == "json":
+        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(report):
+            click.echo(line, color=colours())
+    if report.problems:
+        count = len(report.problems)
+        raise NotReady(f"{count} problem{'s' if count > 1 else ''}: a build would not work")
+
+
+def _lines(report: Report) -> Iterator[str]:
+    values = [value for value in report.configuration if value.value]
+    widths = [max(len(value.name) for value in values), min(50, max(len(value.value) for value in values))]
+    for value in values:
+        yield f"{value.name:<{widths[0]}}  {value.value:<{widths[1]}}  {value.origin}"
+    yield ""
+    for finding in report.findings:
+        word, colour = _MARKS[finding.level]
+        first, *rest = finding.text.splitlines()
+        yield f"{click.style(f'{word:<8}', fg=colour)} {finding.check:<14} {first}"
+        yield from (f"{'':<24}{line}" for line in rest)
+        if finding.hint:
+            yield from textwrap.wrap(f"-> {finding.hint}", 110, initial_indent=" " * 24, subsequent_indent=" " * 27)

@@ -1,0 +1,40 @@
+"""What a check has found, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Level = Literal["ok", "note", "warning", "problem"]
+"""`problem`: a build would not work; `warning`: it would, but something will cost later."""
+
+LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    """Which check it is of, such as `store`."""
+    level: Level
+    text: str
+    """What was found, without secrets."""
+    hint: str | None = None
+    """The next step."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Something to look at, which may take a while or never end."""
+
+    name: str
+    look: Callable[[], Iterator[Finding]]
+    """Yields what it finds as soon as it knows."""

@@ -1,0 +1,76 @@
+"""The cluster: can this Spark, this launcher, this archive and this Python work together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from envpack import policy, references, retention
+from envpack.doctor.finding import Finding
+from envpack.errors import EnvpackError
+from envpack.spark import versions
+from envpack.spark.launcher import refuse_archive
+from envpack.spark.launchers import launcher_named
+from envpack.spark.settings import settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from envpack.config import Config
+    from envpack.manifest import Format
+
+
+def configured(config: Config) -> Iterator[Finding]:
+    """Look at what is configured of the cluster, of clean-up and policy."""
+    values: tuple[Callable[[], object], ...] = (
+        config.target,
+        lambda: retention.configured(config),
+        lambda: policy.configured(config),
+    )
+    for value in values:
+        try:
+            value()
+        except EnvpackError as error:
+            yield Finding(check="configuration", level="problem", text=error.message, hint=error.hint)
+    yield from _together(config)
+
+
+def _together(config: Config) -> Iterator[Finding]:
+    try:
+        launcher = launcher_named(config.launcher)
+        target = config.target()
+        if config.spark is None:
+            text = "no Spark version is configured: packages are not kept to what it works with"
+            yield Finding(check="target", level="note", text=text, hint="set `spark:` to the cluster's version")
+            return
+        spark = versions.minor(config.spark)
+        versions.line_of(spark)
+        refuse_archive(launcher, spark, cast("Format", config.format))
+        if config.python:
+            python = versions.minor(config.python)
+            versions.refuse_python(spark, python)
+            for warning in versions.python_warnings(spark, python, ()):
+                yield Finding(check="target", level="warning", text=warning, hint="choose another `python:`")
+    except EnvpackError as error:
+        yield Finding(check="target", level="problem", text=error.message, hint=error.hint)
+        return
+    text = f"Spark {config.spark}, {config.launcher}, {config.format} and {target.platform} work together"
+    yield Finding(check="target", level="ok", text=text)
+    if not target.is_this_machine:
+        text = f"archives for {target.platform} can only be read here, not tried"
+        yield Finding(check="target", level="note", text=text, hint="build on such a machine to have them tried")
+
+
+def release(reference: str, config: Config) -> Iterator[Finding]:
+    """Look at whether the configured launcher and Spark can run a release."""
+    try:
+        found = references.find(reference, config).release
+        manifest = found.manifest
+        settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
+    except EnvpackError as error:
+        yield Finding(check="release", level="problem", text=error.message, hint=error.hint)
+        return
+    spark = config.spark or manifest.target.spark
+    text = f"{manifest.reference} (Python {manifest.python}) runs under {config.launcher}"
+    yield Finding(check="release", level="ok", text=f"{text} of Spark {spark}" if spark else text)
+    for warning in settings.warnings:
+        yield Finding(check="release", level="warning", text=warning, hint="docs/spark.md says why")
