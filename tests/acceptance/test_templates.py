@@ -40,10 +40,10 @@ JOBS = {
         "seaborn.lineplot(x=[1, 2], y=[1, 2]); f = io.BytesIO(); p.savefig(f); print(int(f.tell() > 1000))"
     ),
     "tensorflow-inference.txt": (
-        "import keras; m = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)]); "
-        "print(len(m.predict([[1.0]], verbose=0)))"
+        "import keras, numpy; m = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)]); "
+        "print(len(m.predict(numpy.ones((1, 1)), verbose=0)))"
     ),
-    "environment.yml": "import duckdb, yaml; print(duckdb.sql('select 1').fetchone()[0])",
+    "environment.yml": "import duckdb, yaml; print(duckdb.sql('select 1').fetchall()[0][0])",
 }
 """What each environment is tried with; each prints a 1 first. PyTorch's CPU build is on no index here."""
 
