@@ -275,6 +275,27 @@ class AnyStore:
         assert [entry.size for entry in entries] == [len(key.encode()) for key in keys]
         assert all(abs(entry.modified - time.time()) < 60 for entry in entries)
 
+    def test_the_folders_below_a_prefix_are_told_without_what_is_in_them(self, store: Store) -> None:
+        for key in ("a/b/c/1", "a/d/2", "a/file", "aside/3", "top"):
+            store.create(key, b"x")
+        assert store.folders() == ("a", "aside")
+        assert store.folders("a/") == ("b", "d")
+        assert store.folders("a/d/") == ()
+        assert store.folders("nothing/") == ()
+
+    def test_a_stamp_changes_when_an_object_is_written_anew_and_not_before(self, store: Store) -> None:
+        def stamps() -> list[str]:
+            return [entry.stamp for entry in store.list("key")]
+
+        store.create("key", b"old")
+        first = stamps()
+        store.read("key")
+        assert stamps() == first
+        found = store.read("key")
+        assert found is not None
+        assert store.replace("key", b"new", found.version)
+        assert stamps() != first
+
     def test_a_listing_takes_a_prefix_that_need_not_end_at_a_slash(self, store: Store) -> None:
         for key in ["pandas/tags/prod.json", "pandas-udf/tags/prod.json", "other/x.json"]:
             store.create(key, b"")
