@@ -13,6 +13,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -38,6 +39,8 @@ SCHEMA = 1
 """Version of the index's JSON; one of another version is made anew."""
 
 FILE = "index.json.gz"
+
+_COPY = ".json.gz"
 
 _AT_ONCE = 8
 """How many requests are under way; the stores' connections are as many."""
@@ -137,7 +140,7 @@ def read(
     `copies` is the directory where this machine keeps indexes.
     """
     names = (releases.check_name(name),) if name else _names(store)
-    folder = copies / digest.of_bytes(store.url.encode())[: digest.SHORT]
+    kept = Copies(copies, store.url)
     with progress.step("read", total=len(names)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
 
         def look(each: str) -> tuple[_Held, NameIndex]:
@@ -145,12 +148,12 @@ def read(
             step.advance(1)
             return held, _with_shared(store, held, copies_of[each])
 
-        copies_of = {each: _copy(folder / f"{each}.json.gz", each) for each in names}
+        copies_of = {each: kept.read(each) for each in names}
         found = _complete(store, list(pool.map(look, names)), pool)
         for index in found:
             copy = copies_of[index.name]
             if (index.releases, index.tags) != (copy.releases, copy.tags):
-                _keep(folder / f"{index.name}.json.gz", index)
+                kept.keep(index)
         step.note(f"{sum(len(index.releases) for index in found)} releases of {len(found)} names")
     for problem in (problem for index in found for problem in index.problems):
         progress.warn(problem)
@@ -331,21 +334,38 @@ def _listed(name: str, row: dict[str, Any], table: list[Contained]) -> tuple[str
     )
 
 
-def _copy(path: Path, name: str) -> NameIndex:
-    try:
-        return NameIndex.loads(path.read_bytes(), name)
-    except OSError:
-        return NameIndex(name=name)
+class Copies:
+    """The indexes of one store that this machine keeps; those it cannot keep are read anew each time."""
 
+    def __init__(self, root: Path, url: str) -> None:
+        """Take the directory of all stores' copies and the store's URL, however it is spelt."""
+        plain = re.sub(r"^s3a://", "s3://", url, flags=re.IGNORECASE).rstrip("/")
+        self._folder = root / digest.of_bytes(plain.encode())[: digest.SHORT]
 
-def _keep(path: Path, index: NameIndex) -> None:
-    """Keep a copy for the next time, if this machine lets us; another process may do the same."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(index.dumps())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        logger.info("no copy of the index of %s is kept: %s", index.name, error)
+    def names(self) -> tuple[str, ...]:
+        """Return the names that there are copies of, sorted."""
+        found = (path.name.removesuffix(_COPY) for path in self._folder.glob(f"[!.]*{_COPY}"))
+        return tuple(sorted(found))
+
+    def read(self, name: str) -> NameIndex:
+        """Return the copy of a name's index; an empty one if there is none."""
+        try:
+            return NameIndex.loads(self._path(name).read_bytes(), name)
+        except OSError:
+            return NameIndex(name=name)
+
+    def keep(self, index: NameIndex) -> None:
+        """Keep a copy for the next time, if this machine lets us; another process may do the same."""
+        path = self._path(index.name)
+        part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(index.dumps())
+            part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            logger.info("no copy of the index of %s is kept: %s", index.name, error)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}{_COPY}"

@@ -203,3 +203,19 @@ def test_listing_writes_nothing_into_a_store(used: Desk) -> None:
     used.run("list")
     used.run("search", "numpy")
     assert files() == before
+
+
+def completed(desk: Desk, *words: str) -> list[str]:
+    """Return what zsh would offer for the last word."""
+    line = " ".join(("envpack", *words))
+    shell = {"_ENVPACK_COMPLETE": "zsh_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+    return [word for word in desk.run(**shell).out.splitlines()[1::3] if word]
+
+
+def test_a_shell_completes_names_tags_and_digests_that_were_seen_before(used: Desk) -> None:
+    name = names(COUNT)[0]
+    assert completed(used, "show", name[:4]) == []
+    listed = used.run("list", name, "--output", "json").json()["releases"][0]
+    assert completed(used, "show", name[:4]) == [name]
+    assert f"{name}:latest" in completed(used, "tag", f"{name}:")
+    assert completed(used, "pull", f"{name}@{listed['digest'][:8]}") == [listed["reference"]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.screen import screen
 from envpack.progress import human_size
 
@@ -32,8 +32,8 @@ Examples:
   envpack diff pandas-udf:prod pandas-udf.txt --spark 3.5     what a build would change
   envpack diff pandas-udf:prod pandas-udf --output markdown""",
 )
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=complete.reference)
+@click.argument("after", metavar="B", shell_complete=complete.reference)
 @options.STORE
 @options.SOLVE
 @options.SPARK

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from envpack.archive import LEVELS
+from envpack.cli import complete
 from envpack.config import Config, load
 from envpack.manifest import FORMATS
 from envpack.spark.launchers import LAUNCHERS
@@ -27,6 +28,8 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
+
+REFERENCE = click.argument("reference", metavar="REF", shell_complete=complete.reference)
 
 STORE = _together(
     click.option("--store", metavar="URL", help="Where releases are kept: s3://bucket/prefix or a directory."),

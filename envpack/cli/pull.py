@@ -29,7 +29,7 @@ Examples:
   envpack pull pandas-udf:prod ./environment
   eval "$(envpack pull pandas-udf:prod ./environment)" && python app.py""",
 )
-@click.argument("reference", metavar="REF")
+@options.REFERENCE
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @options.STORE
 @options.CACHE
@@ -85,7 +85,7 @@ Examples:
 @options.STORE
 @options.CACHE
 @options.TALK
-@click.argument("reference", metavar="REF")
+@options.REFERENCE
 @click.argument("command", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Run COMMAND in the release that REF names: its programs first on PATH, its variables set.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 {options.LAUNCHERS_EXPLAINED}""",
 )
-@click.argument("reference", metavar="REF")
+@options.REFERENCE
 @options.STORE
 @options.SPARK
 @options.LAUNCHER

@@ -30,7 +30,7 @@ Examples:
   envpack show pandas-udf --why six
   envpack show pandas-udf --output sbom > sbom.cdx.json""",
 )
-@click.argument("reference", metavar="REF")
+@options.REFERENCE
 @click.option("--why", metavar="PACKAGE", help="Only the chains of packages that brought PACKAGE in.")
 @options.STORE
 @click.option(

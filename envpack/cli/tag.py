@@ -23,7 +23,7 @@ Examples:
   envpack tag --history pandas-udf:prod          what it pointed at, and who moved it
   envpack tag --rollback pandas-udf:prod         back to what it pointed at before""",
 )
-@click.argument("reference", metavar="REF")
+@options.REFERENCE
 @click.argument("tag", required=False)
 @click.option("--move", is_flag=True, help="Move the tag though it points at another release.")
 @click.option("--from", "seen", metavar="DIGEST", help="Move it only if it points at this release (with --move).")

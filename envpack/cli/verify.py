@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.screen import screen
 from envpack.errors import UsageError, VerificationFailed
 
@@ -28,7 +28,7 @@ Examples:
   envpack verify pandas-udf:prod
   envpack verify --all --quick""",
 )
-@click.argument("reference", metavar="[REF]", required=False)
+@click.argument("reference", metavar="[REF]", required=False, shell_complete=complete.reference)
 @click.option("--all", "everything", is_flag=True, help="Every release and tag; of one name if REF is a NAME.")
 @click.option("--quick", is_flag=True, help="Do not run its Python.")
 @options.STORE
