@@ -79,7 +79,7 @@ def audit_all(
     store: Store, name: str | None = None, *, cache: Cache, run: bool = True, progress: Progress = SILENT
 ) -> Iterator[Audit]:
     """Check every release and every tag of a store, or those of one name; what fails does not stop the others."""
-    for each in (releases.check_name(name),) if name else store.folders():
+    for each in (releases.check_name(name),) if name else filter(releases.is_name, store.folders()):
         held = releases.digests(store, each)
         for short in held:
             try:

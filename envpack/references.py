@@ -118,7 +118,7 @@ def _by_digest(store: Store, reference: Reference) -> Release | None:
 def _nearest(store: Store, reference: Reference) -> str:
     """Return a question with what the person may have meant, or what there is."""
     name = reference.name
-    names = store.folders()
+    names = [each for each in store.folders() if releases.is_name(each)]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=_NEAR, cutoff=_CLOSE)
         nothing = (
