@@ -21,7 +21,7 @@ import envpack.channel
 from bench import places
 from bench.environments import absent
 from envpack import digest, requirements
-from envpack.archive import PACKER, compile_prefix
+from envpack.archive import compile_prefix
 from envpack.cache import Cache
 from envpack.channel import conda_file
 from envpack.lock import Lock, parse
@@ -72,7 +72,7 @@ def made(name: str, lines: list[str]) -> Environment:
     """Return the environment of the lines of a requirements file, made unless it was kept from an earlier run."""
     if any(line.startswith("torch==") for line in lines):
         lines = [*lines, f"--find-links {absent.wheels()}"]
-    key = digest.of_json([name, lines, sys.version, PACKER])[:12]
+    key = digest.of_json([name, lines, sys.version])[:12]
 
     def make(folder: Path) -> None:
         file = folder / f"{name}.txt"
@@ -91,7 +91,7 @@ def channel() -> Path:
 
     conda-forge's Python has it as well, and conda-pack packs the bytecode of a package's modules from nowhere else.
     """
-    key = digest.of_json([sys.version, sys.base_prefix, PACKER])[:12]
+    key = digest.of_json([sys.version, sys.base_prefix])[:12]
     return places.kept(f"channel-{key}", _make_channel) / "channel"
 
 
