@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.support.s3 import S3Server, versitygw
+from tests.support.s3 import S3Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Counted:
 @contextmanager
 def counted(folder: Path) -> Iterator[Counted]:
     """Run the server over a directory, and the wire, until the block ends."""
-    with versitygw(folder) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+    with serving(folder) as server, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         through = replace(server, endpoint=f"http://127.0.0.1:{port}")
         result = Counted(server=through, log=folder / "log")

@@ -8,25 +8,27 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import SIZES, Environment, environment, variables
+from bench.environments import CHANGED, SIZES, Environment, environment, variables
 from bench.measure import Rival, compare
+from bench.places import emptied
+from envpack.archive import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bench.results import Row
 
-_PACK = (
-    "import sys; from pathlib import Path; from envpack.archive import pack\n"
-    "pack(Path(sys.argv[1]), Path(sys.argv[2]), format=sys.argv[3])"
-)
 _CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet", "--force")
+
+_PLAIN = ("small", "middle")
+"""The sizes that plain tar and zip, and the other levels, are measured with too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +48,7 @@ def measure(size: str, rounds: int) -> list[Row]:
     one = environment(size)
     files, bytes_ = one.size()
     print(f"{size}: {one.packages} packages, {files:,} files, {bytes_ / 1e6:,.0f} MB", file=sys.stderr)
-    work = places.emptied(places.home() / "work")
+    work = emptied(places.home() / "work")
     taken = compare(list(rivals(one, work)), rounds=rounds)
     shutil.rmtree(work)
     return results.rows(size, taken, packages=one.packages, files=files, unpacked=bytes_)
@@ -54,36 +56,79 @@ def measure(size: str, rounds: int) -> list[Row]:
 
 def rivals(one: Environment, work: Path) -> Iterator[Rival]:
     """Yield who packs the environment into `work`."""
-    cores = len(os.sched_getaffinity(0))
-    for kind in ("tar.gz", "zip"):
-        out = work / f"envpack.{kind}"
+    yield from _envpack(one, work)
+    yield from _conda_pack(one, work, "tar.gz", (1, len(os.sched_getaffinity(0))))
+    if one.name in _PLAIN:
+        yield from _conda_pack(one, work, "zip", (1,))  # it writes a zip with one thread always
+        yield from _plain(one, work)
+
+
+def _envpack(one: Environment, work: Path) -> Iterator[Rival]:
+    changed = environment(one.name, change=CHANGED[one.name])
+    kinds = ("tar.gz", "zip") if one.name in _PLAIN else ("tar.gz",)
+    for kind in kinds:
+        for level in LEVELS if one.name in _PLAIN and kind == "tar.gz" else ("default",):
+            place = work / f"cold-{level}-{kind}"
+            name = f"envpack {kind} {level}, nothing packed before"
+            yield _rival(name, _locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))
+        place = work / f"changed-{kind}"
+        command = _locked(one, place, work / f"changed.{kind}", "default")
+        yield _rival(f"envpack {kind}, one package changed", command, partial(_keep, changed, place, kind))
+        out = work / f"again.{kind}"
         yield Rival(
-            name=f"envpack cold {kind}",
-            commands=[[sys.executable, "-c", _PACK, one.prefix, out, kind]],
+            name=f"envpack {kind}, packed before",
+            commands=[[places.ENVPACK, "pack", "--force", one.prefix, out]],
+            variables=variables(work / "cache"),
+            after=partial(size_of, out),
+        )
+
+
+def _rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
+    out = Path(command[-2])
+    return Rival(name=name, commands=[command], variables=variables(), before=before, after=partial(size_of, out))
+
+
+def _locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
+    lock = one.requirements.with_name(f"{one.requirements.name}.lock")
+    return [sys.executable, "-m", "bench.pack_locked", one.prefix, lock, pieces, out, level]
+
+
+def _keep(earlier: Environment, place: Path, kind: str) -> None:
+    """Lay out the pieces of the environment before the change, made once, and nothing else."""
+    kept = place.with_name(f"kept-{kind}")
+    if not kept.exists():
+        command = _locked(earlier, kept, kept.with_name(f"earlier.{kind}"), "default")
+        subprocess.run(command, env=variables(), check=True)
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(kept, place, copy_function=os.link)
+
+
+def _conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int]) -> Iterator[Rival]:
+    for count in threads:
+        out = work / f"conda-pack-{count}.{kind}"
+        yield Rival(
+            name=f"conda-pack {kind}, {count} {'thread' if count == 1 else 'threads'}",
+            commands=[[*_CONDA_PACK, "--n-threads", str(count), "--prefix", one.prefix, "--output", out]],
             variables=variables(),
             after=partial(size_of, out),
         )
-        for threads in (1, cores) if kind == "tar.gz" else (1,):  # it writes a zip with one thread always
-            out = work / f"conda-pack-{threads}.{kind}"
-            yield Rival(
-                name=f"conda-pack {kind} {threads} {'thread' if threads == 1 else 'threads'}",
-                commands=[[*_CONDA_PACK, "--n-threads", str(threads), "--prefix", one.prefix, "--output", out]],
-                variables=variables(),
-                after=partial(size_of, out),
-            )
+
+
+def _plain(one: Environment, work: Path) -> Iterator[Rival]:
     out = work / "plain.tar.gz"
     yield Rival(
-        name="tar and gzip",
+        name="tar -czf",
         commands=[["tar", "-czf", out, "-C", one.prefix, "."]],
         variables=variables(),
         after=partial(size_of, out),
     )
+    out = work / "plain.zip"
     yield Rival(
-        name="zip",
-        commands=[["sh", "-c", 'cd "$1" && zip -qry "$2" .', "zip", one.prefix, work / "plain.zip"]],
+        name="zip -r",
+        commands=[["sh", "-c", 'cd "$1" && zip -qry "$2" .', "zip", one.prefix, out]],
         variables=variables(),
-        before=partial((work / "plain.zip").unlink, missing_ok=True),  # it would add to what is there
-        after=partial(size_of, work / "plain.zip"),
+        before=partial(out.unlink, missing_ok=True),  # it would add to what is there
+        after=partial(size_of, out),
     )
 
 

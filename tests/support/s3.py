@@ -167,12 +167,12 @@ def s3_store_url(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def real_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Run versitygw; built with Go the first time, which takes two minutes."""
-    with versitygw(tmp_path_factory.mktemp("versitygw")) as server:
+    with serving(tmp_path_factory.mktemp("versitygw")) as server:
         yield server
 
 
 @contextmanager
-def versitygw(folder: Path) -> Iterator[S3Server]:
+def serving(folder: Path) -> Iterator[S3Server]:
     """Run versitygw over an empty directory, with a `log` of its requests in it, until the block ends."""
     for name in ("data", "metadata"):
         (folder / name).mkdir()
