@@ -36,8 +36,6 @@ class Rival:
     """Sets the scene, untimed."""
     after: Callable[[], Mapping[str, float]] = dict
     """Looks at what was made, untimed; returns facts by name, such as `size`."""
-    only: int | None = None
-    """How many rounds to take part in, if not in all."""
 
 
 @dataclass(kw_only=True)
@@ -45,23 +43,29 @@ class Taken:
     """What one rival took."""
 
     rival: str
-    seconds: list[float] = field(default_factory=list)
-    """Wall time of each round, the warm-up not counted."""
+    rounds: list[list[float]] = field(default_factory=list)
+    """Seconds of wall time of each command in each round, the warm-up not counted."""
     peak_memory: int = 0
     """Bytes, of the whole process tree at its highest, as seen in the warm-up."""
     facts: dict[str, float] = field(default_factory=dict)
 
     @property
     def median(self) -> float:
-        """Seconds."""
-        return statistics.median(self.seconds)
+        """Seconds of all commands together."""
+        return statistics.median(map(sum, self.rounds))
+
+    @property
+    def parts(self) -> list[float]:
+        """The median of each command."""
+        return [statistics.median(seconds) for seconds in zip(*self.rounds, strict=True)]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {
             "rival": self.rival,
             "median": round(self.median, 4),
-            "seconds": [round(value, 4) for value in self.seconds],
+            "seconds": [round(sum(seconds), 4) for seconds in self.rounds],
+            **({"parts": [round(value, 4) for value in self.parts]} if len(self.parts) > 1 else {}),
             "peak_memory": self.peak_memory,
             **self.facts,
         }
@@ -79,22 +83,20 @@ def compare(rivals: Sequence[Rival], *, rounds: int = 5) -> list[Taken]:
     taken = {rival.name: Taken(rival=rival.name) for rival in rivals}
     for number in range(rounds + 1):
         for rival in rivals:
-            if rival.only is not None and number > rival.only:
-                continue
             rival.before()
             seconds, peak = _run(rival, watched=number == 0)
             if number:
-                taken[rival.name].seconds.append(seconds)
+                taken[rival.name].rounds.append(seconds)
             else:
                 taken[rival.name].peak_memory = peak
             taken[rival.name].facts.update(rival.after())
-            _say(f"  {'warm-up' if number == 0 else f'round {number}'}  {seconds:8.2f} s  {rival.name}")
+            _say(f"  {'warm-up' if number == 0 else f'round {number}'}  {sum(seconds):8.2f} s  {rival.name}")
     return list(taken.values())
 
 
-def _run(rival: Rival, *, watched: bool) -> tuple[float, int]:
-    """Run a rival's commands; return seconds and, if they are watched, the peak memory."""
-    total, peak = 0.0, 0
+def _run(rival: Rival, *, watched: bool) -> tuple[list[float], int]:
+    """Run a rival's commands; return the seconds of each and, if they are watched, the peak memory."""
+    seconds, peak = [], 0
     with tempfile.TemporaryFile() as output:
         for command in rival.commands:
             start = time.monotonic()
@@ -107,13 +109,13 @@ def _run(rival: Rival, *, watched: bool) -> tuple[float, int]:
             )
             watch = _Watch(process.pid) if watched else None
             code = process.wait()
-            total += time.monotonic() - start
+            seconds.append(time.monotonic() - start)
             peak = max(peak, watch.peak()) if watch else 0
             if code:
                 output.seek(0)
                 text = output.read().decode(errors="replace")
                 raise Failed(f"{' '.join(map(str, command))} ended with {code}:\n{text}")
-    return total, peak
+    return seconds, peak
 
 
 class _Watch:

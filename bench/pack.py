@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import CHANGED, SIZES, Environment, environment, variables
+from bench.environments import CHANGED, SIZES, Environment, environment, lock_of, variables
 from bench.measure import Rival, compare
 from bench.places import emptied
 from envpack.archive import LEVELS
@@ -84,13 +84,12 @@ def _envpack(one: Environment, work: Path) -> Iterator[Rival]:
 
 
 def _rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
-    out = Path(command[-2])
+    *_, out, _ = map(Path, command)
     return Rival(name=name, commands=[command], variables=variables(), before=before, after=partial(size_of, out))
 
 
 def _locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
-    lock = one.requirements.with_name(f"{one.requirements.name}.lock")
-    return [sys.executable, "-m", "bench.pack_locked", one.prefix, lock, pieces, out, level]
+    return [sys.executable, "-m", "bench.pack_locked", one.prefix, lock_of(one), pieces, out, level]
 
 
 def _keep(earlier: Environment, place: Path, kind: str) -> None:

@@ -1,24 +1,29 @@
 """Pack a linked and compiled prefix as a build does when it has come so far.
 
-Usage: python -m bench.pack_locked PREFIX LOCK PIECES OUT LEVEL
+Usage: python -m bench.pack_locked PREFIX LOCK PIECES OUT LEVEL [slim]
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envpack.archive import LEVELS, Kept, Pieces, pack
 from envpack.lock import parse
 from envpack.making import identities
 
+if TYPE_CHECKING:
+    from envpack.manifest import Format
 
-def main(prefix: Path, lock: Path, pieces: Path, out: Path, level: str) -> None:
+
+def main(prefix: Path, lock: Path, pieces: Path, out: Path, *manner: str) -> None:
     """Pack, with the pieces of earlier archives where they are kept."""
     locked = parse(lock.read_text("utf-8"), str(lock))
     kept = Kept(pieces=Pieces(pieces, limit=1 << 40), identify=lambda _: identities(locked))
-    pack(prefix, out, format="zip" if out.suffix == ".zip" else "tar.gz", level=LEVELS[level], kept=kept)
+    format: Format = "zip" if out.suffix == ".zip" else "tar.gz"
+    pack(prefix, out, format=format, level=LEVELS[manner[0]], slim="slim" in manner, kept=kept)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), *sys.argv[5:])

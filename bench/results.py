@@ -74,7 +74,7 @@ def load(bench: str) -> Result:
 
 def table(result: Result) -> str:
     """Return all figures but the single rounds, as text in columns."""
-    names = list(dict.fromkeys(name for row in result.rows for name in row if name != "seconds"))
+    names = list(dict.fromkeys(name for row in result.rows for name in row if name not in ("seconds", "parts")))
     lines = [names, *([_cell(row.get(name)) for name in names] for row in result.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
     return "\n".join(

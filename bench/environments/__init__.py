@@ -131,6 +131,11 @@ def _make_channel(folder: Path) -> None:
     asyncio.run(index_fs(starter.directory, force=True))
 
 
+def lock_of(one: Environment) -> Path:
+    """Return the lock's file."""
+    return one.requirements.with_name(f"{one.requirements.name}.lock")
+
+
 def _lock_of(file: Path) -> Lock:
     path = file.with_name(f"{file.name}.lock")
     return parse(path.read_text("utf-8"), str(path))

@@ -1,0 +1,109 @@
+"""Write the README's table of what was measured, from `bench/results/*.json`.
+
+Usage: python -m bench.report
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import places, results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.results import Result, Row
+
+README = places.HERE.parent / "README.md"
+START, END = "<!-- made by `python -m bench.report` -->", "<!-- end of what it made -->"
+
+_CONDA_PACK = "conda-pack tar.gz, "
+_COLD = ", nothing packed before"
+
+
+def main() -> None:
+    """Put the table into the README."""
+    text = README.read_text("utf-8")
+    README.write_text(f"{text[: text.index(START)]}{block()}{text[text.index(END) + len(END) :]}", "utf-8")
+
+
+def block() -> str:
+    """Return what stands in the README, with its marks."""
+    lines = ["| what | bar | measured | by |", "|---|---|---|---|"]
+    lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in _rows()]
+    made = results.load("pack").made
+    machine = f"Measured {made['date']} on {made['cores']} cores ({made['processor']}), Python {made['python']}."
+    return "\n".join([START, "", *lines, "", machine, END])
+
+
+def _rows() -> Iterator[tuple[str, str, str, str]]:
+    pack, build, cluster = (results.load(name) for name in ("pack", "build", "cluster"))
+    yield (
+        "pack, nothing packed before, no larger than conda-pack's",
+        "2x conda-pack",
+        _ratios(pack, _COLD),
+        "pack",
+    )
+    yield "pack, one package changed", "10x conda-pack", _ratios(pack, "tar.gz, one package changed"), "pack"
+    yield "pack, all packed before", "20x conda-pack", _ratios(pack, "tar.gz, packed before"), "pack"
+    yield "peak memory of packing", "400 MB", _memory(pack), "pack"
+    for case, bar in (
+        ("first build", ""),
+        ("packed before", ""),
+        ("one package changed", ""),
+        ("unchanged", "1 s"),
+    ):
+        yield f"build, {case}", bar, _built(build, case), "build"
+    yield "bytes sent to S3, one package changed", "that package", _sent(build), "build"
+    yield "executor's cold start: unpack, `import pandas`", "1x conda-pack", _started(cluster), "cluster"
+    yield "`envpack --help`", "0.2 s", f"{build.row('--help', 'envpack --help')['median']:.2f} s", "build"
+
+
+def _ratios(pack: Result, ending: str) -> str:
+    """Return, for each size, how many times as fast as conda-pack with its better number of threads."""
+    told = []
+    for case in dict.fromkeys(row["case"] for row in pack.rows):
+        rows = [row for row in pack.rows if row["case"] == case]
+        rivals = [row for row in rows if row["rival"].startswith(_CONDA_PACK)]
+        ours = [row for row in rows if row["rival"].startswith("envpack tar.gz") and row["rival"].endswith(ending)]
+        if ending == _COLD:
+            largest = max(row["size"] for row in rivals)
+            ours = [row for row in ours if row["size"] <= largest]
+        told.append(f"{_fastest(rivals) / _fastest(ours):.1f}x {case}" if ours else f"larger {case}")
+    return ", ".join(told)
+
+
+def _fastest(rows: list[Row]) -> float:
+    return min(float(row["median"]) for row in rows)
+
+
+def _memory(pack: Result) -> str:
+    ours = [row for row in pack.rows if row["rival"].startswith("envpack tar.gz")]
+    cases = dict.fromkeys(row["case"] for row in ours)
+    peaks = {case: max(row["peak_memory"] for row in ours if row["case"] == case) for case in cases}
+    return ", ".join(f"{peak / 1e6:.0f} MB {case}" for case, peak in peaks.items())
+
+
+def _built(build: Result, case: str) -> str:
+    ours = build.row(f"middle, {case}", "envpack")["median"]
+    script = build.row(f"middle, {case}", "uv, conda-pack, aws")["median"]
+    return f"{ours:.2f} s, {script / ours:.1f}x a script of uv, conda-pack and aws"
+
+
+def _sent(build: Result) -> str:
+    ours = build.row("middle, one package changed", "envpack")["sent"]
+    script = build.row("middle, one package changed", "uv, conda-pack, aws")["sent"]
+    return f"{ours / 1e6:.1f} MB; the script {script / 1e6:.1f} MB"
+
+
+def _started(cluster: Result) -> str:
+    rival = cluster.row("middle", "conda-pack")["median"]
+    told = [
+        f"{rival / cluster.row('middle', name)['median']:.2f}x {'with --slim' if 'slim' in name else 'by default'}"
+        for name in ("envpack", "envpack --slim")
+    ]
+    return ", ".join(told)
+
+
+if __name__ == "__main__":
+    main()
