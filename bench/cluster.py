@@ -53,7 +53,7 @@ def archives(one: Environment, work: Path) -> dict[str, Path]:
         "envpack --compression best": ["best"],
     }.items():
         out = work / f"{len(made)}.tar.gz"
-        command = [
+        command: list[str | Path] = [
             sys.executable,
             "-m",
             "bench.pack_locked",

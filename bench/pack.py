@@ -27,47 +27,47 @@ if TYPE_CHECKING:
 
 _CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet", "--force")
 
-_PLAIN = ("small", "middle")
-"""The sizes that plain tar and zip, and the other levels, are measured with too."""
+_LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS), "large": ("fast",)}
+"""The levels that each size is packed with while nothing was packed before."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the sizes that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", metavar="SIZE", default=SIZES)
+    parser.add_argument("--all", action="store_true", help="zip archives and plain tar and zip, too")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(arguments)
     rows: list[Row] = []
     for size in given.sizes:
-        rows += measure(size, given.rounds)
+        rows += measure(size, given.rounds, everything=given.all)
     results.save("pack", rows)
 
 
-def measure(size: str, rounds: int) -> list[Row]:
+def measure(size: str, rounds: int, *, everything: bool) -> list[Row]:
     """Return the rows of one environment."""
     one = environment(size)
     files, bytes_ = one.size()
     print(f"{size}: {one.packages} packages, {files:,} files, {bytes_ / 1e6:,.0f} MB", file=sys.stderr)
     work = emptied(places.home() / "work")
-    taken = compare(list(rivals(one, work)), rounds=rounds)
+    taken = compare(list(rivals(one, work, everything=everything)), rounds=rounds)
     shutil.rmtree(work)
     return results.rows(size, taken, packages=one.packages, files=files, unpacked=bytes_)
 
 
-def rivals(one: Environment, work: Path) -> Iterator[Rival]:
+def rivals(one: Environment, work: Path, *, everything: bool) -> Iterator[Rival]:
     """Yield who packs the environment into `work`."""
-    yield from _envpack(one, work)
+    yield from _envpack(one, work, ("tar.gz", "zip") if everything else ("tar.gz",))
     yield from _conda_pack(one, work, "tar.gz", (1, len(os.sched_getaffinity(0))))
-    if one.name in _PLAIN:
+    if everything:
         yield from _conda_pack(one, work, "zip", (1,))  # it writes a zip with one thread always
         yield from _plain(one, work)
 
 
-def _envpack(one: Environment, work: Path) -> Iterator[Rival]:
+def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Rival]:
     changed = environment(one.name, change=CHANGED[one.name])
-    kinds = ("tar.gz", "zip") if one.name in _PLAIN else ("tar.gz",)
     for kind in kinds:
-        for level in LEVELS if one.name in _PLAIN and kind == "tar.gz" else ("default",):
+        for level in _LEVELS[one.name] if kind == "tar.gz" else ("default",):
             place = work / f"cold-{level}-{kind}"
             name = f"envpack {kind} {level}, nothing packed before"
             yield _rival(name, _locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tarfile
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
 import pytest
 
-from envpack.archive import slim
+from envpack.archive import Kept, Pieces, pack, slim
 from envpack.archive.members import Member, file
 from envpack.manifest import Saving
 
@@ -148,6 +154,64 @@ def test_what_a_link_of_the_same_package_leads_to_stays() -> None:
     stays, saved = slim.trimmed(members, owner_of=lambda path: "bar" if "bar" in path else "foo")
     assert [path for path in members if path not in stays] == ["share/doc/foo/v1.html"]
     assert saved == (Saving(rule="manuals", files=1, size=14),)
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A prefix that conda linked a Python distribution into, with a test suite and a stub."""
+    prefix = tmp_path / "prefix"
+    files = {
+        f"{SITE}/mine/__init__.py": "answer = 42\n",
+        f"{SITE}/mine/__init__.pyi": "answer: int\n",
+        f"{SITE}/mine/other.pyi": "answer: int\n",
+        f"{SITE}/mine/tests/test_mine.py": "assert True\n",
+        f"{SITE}/mine-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: mine\nVersion: 1\n",
+    }
+    record = "".join(f"{path.removeprefix(f'{SITE}/')},sha256=x,{len(text)}\n" for path, text in files.items())
+    files[f"{SITE}/mine-1.dist-info/RECORD"] = f"{record}mine-1.dist-info/RECORD,,\n"
+    for path, text in files.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text(text)
+    paths = [
+        {"_path": path, "path_type": "hardlink", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        for path, text in files.items()
+    ]
+    (prefix / "conda-meta").mkdir()
+    (prefix / "conda-meta/mine-1-0.json").write_text(
+        json.dumps(
+            {
+                "name": "mine",
+                "version": "1",
+                "files": list(files),
+                "paths_data": {"paths": paths},
+                "link": {},
+                "url": "",
+            }
+        )
+    )
+    return prefix
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["plain", "from kept pieces"])
+def test_what_a_package_says_of_its_files_is_true_of_a_slim_archive(
+    prefix: Path, tmp_path: Path, kept: bool
+) -> None:
+    pieces = Kept(pieces=Pieces(tmp_path / "pieces", limit=1 << 30), identify=lambda _: {"conda/mine": "mine"})
+    for _ in range(1 + kept):
+        packed = pack(prefix, tmp_path / "slim.tar.gz", slim=True, kept=pieces if kept else None)
+    with tarfile.open(packed.path) as tar:
+        tar.extractall(tmp_path / "node", filter="data")
+    node = tmp_path / "node"
+    record = json.loads((node / "conda-meta/mine-1-0.json").read_bytes())
+    there = {f"{SITE}/mine/__init__.py", f"{SITE}/mine/__init__.pyi"}
+    there |= {f"{SITE}/mine-1.dist-info/METADATA", f"{SITE}/mine-1.dist-info/RECORD"}
+    assert set(record["files"]) == there
+    for entry in record["paths_data"]["paths"]:
+        if "sha256" in entry:
+            assert hashlib.sha256((node / entry["_path"]).read_bytes()).hexdigest() == entry["sha256"]
+    listed = PathDistribution(node / SITE / "mine-1.dist-info").files or []
+    assert {f"{SITE}/{path}" for path in listed} == there
+    assert packed.saved == (Saving(rule="tests", files=1, size=12), Saving(rule="stubs", files=1, size=12))
 
 
 def by_path(*members: Member) -> dict[str, Member]:

@@ -24,10 +24,11 @@ _LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus", 
 """By which words a package was asked for, and when its channel was last indexed."""
 
 
-def conda_record(data: bytes, kept: Collection[str]) -> bytes:
+def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] = ()) -> bytes:
     """Return a `conda-meta/*.json` that is the same on every machine.
 
     `kept` are the paths of the archive: files that are not in it, such as other bytecode, are no longer listed.
+    `rewritten` are those whose content is no longer the package's.
     """
     record: dict[str, Any] = json.loads(data)
     for name in _LOCAL_FIELDS:
@@ -41,7 +42,7 @@ def conda_record(data: bytes, kept: Collection[str]) -> bytes:
     paths = record.get("paths_data", {})
     if "paths" in paths:
         entries = sorted(paths["paths"], key=lambda entry: entry["_path"])
-        paths["paths"] = [_path_entry(entry) for entry in entries if entry["_path"] in kept]
+        paths["paths"] = [_path_entry(entry, rewritten) for entry in entries if entry["_path"] in kept]
     return (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -51,12 +52,13 @@ def _public_channel(channel: str) -> str:
     return "file:///" if local else redact(channel)
 
 
-def _path_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """Drop what depends on the prefix: digests and sizes of files that name it, and of files that linking made."""
+def _path_entry(entry: dict[str, Any], rewritten: Collection[str]) -> dict[str, Any]:
+    """Drop digests and sizes of what is not as the package has it: files that name the prefix or were made here."""
     dropped = {"sha256_in_prefix"}
     if entry.get("prefix_placeholder"):
         dropped |= {"size_in_bytes"}
-    if entry.get("path_type") not in ("hardlink", "softlink", "directory"):
+    made = entry.get("path_type") not in ("hardlink", "softlink", "directory")
+    if made or entry["_path"] in rewritten:
         dropped |= {"sha256", "size_in_bytes"}
     return {name: value for name, value in entry.items() if name not in dropped}
 

@@ -108,9 +108,10 @@ def select(
     members = [selection.member(list(files)) for _, files in groupby(wanted, key=lambda file: file.target)]
     chosen = {member.path: member for member in members if member is not None}
     chosen |= {member.path: member for member in _bytecode(bytecode, chosen)}
+    paths = chosen.keys()
     chosen, saved = _trimmed(chosen, owners) if slim else (chosen, {})
     return Selected(
-        members=list(_with_public_metadata(chosen, content)),
+        members=list(_with_public_metadata(chosen, content, paths - chosen.keys())),
         rewritten=[row for row in selection.rewritten if row.path in chosen],
         marked=[path for path in selection.marked if path in chosen],
         saved=saved,
@@ -331,30 +332,39 @@ def _is_unchecked(pyc: str) -> bool:
         return (file.read(8) or b"")[4:] == _UNCHECKED
 
 
-def _with_public_metadata(chosen: dict[str, Member], content: Content) -> Iterator[Member]:
-    """Yield the members with their metadata as it may be known outside this machine.
+def _with_public_metadata(chosen: dict[str, Member], content: Content, gone: Collection[str]) -> Iterator[Member]:
+    """Yield the members with their metadata as it may be known outside this machine, and without what is `gone`.
 
     What a package says of its files is a matter of its own files, so that it is the same in every environment.
     """
     owners = content.owners
     conda = {path for package in content.packages if package.record for path in package.files}
+    trimmed = {owners.of(path) for path in gone}
     kept = {
         path: public
         for path, member in chosen.items()
         if (public := member if path in conda else _public(member)) is not None
     }
     changed = {path: member.data for path, member in kept.items() if member.data is not None}
-    there: dict[str, set[str]] = defaultdict(set, {name: set(paths) for name, paths in owners.contested.items()})
+    there: dict[str, set[str]] = defaultdict(
+        set, {name: set(paths).difference(gone) for name, paths in owners.contested.items()}
+    )
     for path in kept:
         there[owners.of(path)].add(path)
     for path, member in kept.items():
+        owner = owners.of(path)
         if path in content.records:
-            yield with_data(member, metadata.conda_record(_content(member), there[owners.of(path)]))
-        elif path.endswith(".dist-info/RECORD") and path not in conda:
-            own, folder = there[owners.of(path)], path.rpartition("/")[0]
-            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, own))
+            rewritten = {path for path in there[owner] if owner in trimmed and _is_wheel_record(path)}
+            yield with_data(member, metadata.conda_record(_content(member), there[owner], rewritten))
+        elif _is_wheel_record(path) and (path not in conda or owner in trimmed):
+            folder = path.rpartition("/")[0]
+            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, there[owner]))
         else:
             yield member
+
+
+def _is_wheel_record(path: str) -> bool:
+    return path.endswith(".dist-info/RECORD")
 
 
 def _public(member: Member) -> Member | None:
