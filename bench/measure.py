@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,8 @@ class Taken:
     rival: str
     rounds: list[list[float]] = field(default_factory=list)
     """Seconds of wall time of each command in each round, the warm-up not counted."""
+    processor: list[float] = field(default_factory=list)
+    """Seconds of processor time of all commands in each round, of all cores together."""
     peak_memory: int = 0
     """Bytes, of the whole process tree at its highest, as seen in the warm-up."""
     facts: dict[str, float] = field(default_factory=dict)
@@ -66,6 +69,7 @@ class Taken:
             "median": round(self.median, 4),
             "seconds": [round(sum(seconds), 4) for seconds in self.rounds],
             **({"parts": [round(value, 4) for value in self.parts]} if len(self.parts) > 1 else {}),
+            "processor": round(statistics.median(self.processor), 4),
             "peak_memory": self.peak_memory,
             **self.facts,
         }
@@ -84,14 +88,22 @@ def compare(rivals: Sequence[Rival], *, rounds: int = 5) -> list[Taken]:
     for number in range(rounds + 1):
         for rival in rivals:
             rival.before()
+            used = _processor_seconds()
             seconds, peak = _run(rival, watched=number == 0)
             if number:
+                taken[rival.name].processor.append(_processor_seconds() - used)
                 taken[rival.name].rounds.append(seconds)
             else:
                 taken[rival.name].peak_memory = peak
             taken[rival.name].facts.update(rival.after())
             _say(f"  {'warm-up' if number == 0 else f'round {number}'}  {sum(seconds):8.2f} s  {rival.name}")
     return list(taken.values())
+
+
+def _processor_seconds() -> float:
+    """Return what ended child processes have used so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _run(rival: Rival, *, watched: bool) -> tuple[list[float], int]:
