@@ -37,6 +37,8 @@ class Rival:
     """Sets the scene, untimed."""
     after: Callable[[], Mapping[str, float]] = dict
     """Looks at what was made, untimed; returns facts by name, such as `size`."""
+    only: int | None = None
+    """How many rounds to take part in, if not in all."""
 
 
 @dataclass(kw_only=True)
@@ -87,6 +89,8 @@ def compare(rivals: Sequence[Rival], *, rounds: int = 5) -> list[Taken]:
     taken = {rival.name: Taken(rival=rival.name) for rival in rivals}
     for number in range(rounds + 1):
         for rival in rivals:
+            if rival.only is not None and number > rival.only:
+                continue
             rival.before()
             used = _processor_seconds()
             seconds, peak = _run(rival, watched=number == 0)
