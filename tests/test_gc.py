@@ -178,7 +178,13 @@ class TestRemoval:
     def test_a_release_goes_with_all_that_belongs_to_it_and_nothing_else_does(self, store: Store) -> None:
         gone, kept = publish(store, "gone"), publish(store, "kept", tag="prod")
         usage.note_use(store, gone)
-        strangers = ["README.txt", "udf/notes.txt", "udf/other/file", "page/index.html", ".index/udf.json"]
+        strangers = [
+            "README.txt",
+            "udf/notes.txt",
+            "udf/other/file",
+            "udf/index.json.gz",
+            "_pages/0123456789abcdef/udf",
+        ]
         for key in strangers:
             store.create(key, b"somebody's")
         freed = collect(store)

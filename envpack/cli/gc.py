@@ -25,7 +25,10 @@ SCHEMA = 1
 
 @click.command(
     "gc",
-    epilog="Example: envpack gc --keep-last 5 --keep-newer 30d --store s3://bucket/envs; then again with --apply",
+    epilog="""\b
+Examples:
+  envpack gc --keep-last 5 --keep-newer 30d --store s3://bucket/envs
+  envpack gc --keep-last 5 --keep-newer 30d --apply""",
 )
 @click.argument("name", required=False)
 @click.option("--apply", "applied", is_flag=True, help="Remove what the plan says; without it nothing is changed.")

@@ -1,0 +1,43 @@
+"""What gc promises, on a second S3 server: killed, raced, and with uploads that were never ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from envpack import gc
+from envpack.retention import Rules
+from envpack.stores import open_store
+from tests.support.s3 import begin_upload
+from tests.test_gc import AnyStore, collect
+
+if TYPE_CHECKING:
+    from tests.support.s3 import S3Server
+
+
+@pytest.mark.acceptance
+class TestOnRealS3(AnyStore):
+    """S3 as versitygw plays it."""
+
+    seconds = 20.0
+    stride = 2
+
+    @pytest.fixture
+    def url(self, real_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+        real_s3.prepare(monkeypatch)
+        return f"s3://{real_s3.new_bucket()}/releases"
+
+    def test_an_upload_is_left_alone_while_it_is_young_and_aborted_when_it_is_old(
+        self, url: str, real_s3: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload_id, part = begin_upload(url, real_s3)
+        store = open_store(url)
+        assert gc.plan(store, Rules(grace=0)).leftovers == ()
+        monkeypatch.setattr(gc, "SLOWEST_UPLOAD", 0.0)
+        (left,) = gc.plan(store, Rules(grace=0)).leftovers
+        assert (left.kind, left.size) == ("upload", len(part))
+        assert left.upload is not None
+        assert left.upload.token == upload_id
+        assert collect(store, Rules(grace=0)).size == len(part)
+        assert list(store.unfinished()) == []
