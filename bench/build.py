@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uv import find_uv_bin
@@ -26,6 +25,7 @@ from bench.tools import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 
 _SCRIPT = """\
@@ -50,18 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     rows = results.rows("--help", compare(list(_helped()), rounds=4 * given.rounds))
     for size in given.sizes:
-        work = places.emptied(places.home() / "work")
-        with counted(places.emptied(work / "s3")) as s3:
-            desk = _Desk(before=environment(size), after=environment(size, change=CHANGED[size]), work=work, s3=s3)
-            for case, rivals in desk.cases().items():
-                print(f"{size}, {case}", file=sys.stderr)
-                rows += results.rows(f"{size}, {case}", compare(rivals, rounds=given.rounds))
-        shutil.rmtree(work)
+        with places.work() as work, counted(places.emptied(work / "s3")) as s3:
+            print(size, file=sys.stderr)
+            site = _Site(before=environment(size), after=environment(size, change=CHANGED[size]), work=work, s3=s3)
+            rows += results.rows(size, compare(site.rivals(), rounds=given.rounds))
     results.save("build", rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Desk:
+class _Site:
     """Where one size is built, and the server that it goes to."""
 
     before: Environment
@@ -70,26 +67,26 @@ class _Desk:
     work: Path
     s3: Counted
 
-    def cases(self) -> dict[str, list[Rival]]:
-        """Return who takes part in which case."""
-        script, quick_script = self._script("--compile-bytecode"), self._script("")
-        return {
-            "first build": [self._envpack(self._first), script, quick_script],
-            "unchanged": [self._envpack(self._unchanged), script],
-            "packed before": [self._envpack(self._packed_before), script],
-            "one package changed": [self._envpack(self._changed), script],
-        }
+    def rivals(self) -> list[Rival]:
+        """Return who takes part: envpack as it finds things, and the script, which always does all."""
+        return [
+            self._envpack("envpack, first build", self._first),
+            self._envpack("envpack, packed before", self._packed_before),
+            self._envpack("envpack, one package changed", self._changed),
+            self._envpack("envpack, unchanged", self._unchanged),
+            self._script("uv, conda-pack, aws", "--compile-bytecode"),
+            self._script("the same without bytecode", ""),
+        ]
 
-    def _envpack(self, scene: Callable[[dict[str, str]], None]) -> Rival:
-        file = self.work / "desk" / self.before.requirements.name
-        return self._rival("envpack", [places.ENVPACK, "build", file], self._of_envpack(), scene)
+    def _envpack(self, name: str, scene: Callable[[Path, dict[str, str]], None]) -> Rival:
+        file = self.work / name.replace(" ", "-") / self.before.requirements.name
+        given = {**variables(), **self.s3.server.variables()}
+        return self._rival(name, [places.ENVPACK, "build", file], given, lambda: scene(file, given))
 
-    def _of_envpack(self) -> dict[str, str]:
-        return {**variables(), **self.s3.server.variables()}
-
-    def _script(self, bytecode: str) -> Rival:
+    def _script(self, name: str, bytecode: str) -> Rival:
         given = {
-            **self._of_envpack(),
+            **variables(),
+            **self.s3.server.variables(),
             "PATH": f"{programs()}:{os.environ['PATH']}",
             "PYTHON": sys.executable,
             "PYTHONPATH": str(places.HERE.parent),
@@ -102,23 +99,16 @@ class _Desk:
             "WORK": str(self.work),
         }
         return self._rival(
-            "uv, conda-pack, aws" if bytecode else "the same without bytecode",
-            ["sh", "-c", _SCRIPT],
-            given,
-            lambda given: given.update(BUCKET=self.s3.server.new_bucket()),
+            name, ["sh", "-c", _SCRIPT], given, lambda: given.update(BUCKET=self.s3.server.new_bucket())
         )
 
     def _rival(
-        self,
-        name: str,
-        command: Sequence[str | Path],
-        given: dict[str, str],
-        scene: Callable[[dict[str, str]], None],
+        self, name: str, command: Sequence[str | Path], given: dict[str, str], scene: Callable[[], object]
     ) -> Rival:
         marks: list[tuple[int, int]] = []
 
         def before() -> None:
-            scene(given)
+            scene()
             marks.append(self.s3.mark())
 
         return Rival(
@@ -129,52 +119,53 @@ class _Desk:
             after=lambda: self.s3.since(marks[-1]),
         )
 
-    def _first(self, given: dict[str, str]) -> None:
+    def _first(self, file: Path, given: dict[str, str]) -> None:
         """Set the scene: everything is downloaded, and nothing was ever built."""
-        self._forget()
-        self._start(given)
+        _forget()
+        self._start(file, given)
 
-    def _unchanged(self, given: dict[str, str]) -> None:
-        """Set the scene: the very same was built before, into the same store."""
-        if "ENVPACK_STORE" not in given:
-            self._first(given)
-            self._build(given)
-
-    def _packed_before(self, given: dict[str, str]) -> None:
+    def _packed_before(self, file: Path, given: dict[str, str]) -> None:
         """Set the scene: the very same was built before on this machine, into another store."""
-        self._unchanged(given)
-        lock = self._start(given).with_name(f"{self.before.requirements.name}.lock")
-        shutil.copy(self.before.requirements.with_name(lock.name), lock)
-
-    def _changed(self, given: dict[str, str]) -> None:
-        """Set the scene: the release before the change was built on this machine, into the same store."""
         kept = self.work / "kept"
-        if kept.exists():
-            self._forget()
-            for name in _MADE:
-                _link_tree(kept / name, packages().root / name)
-        self._packed_before(given)
-        self._build(given)
         if not kept.exists():
+            self._first(file, given)
+            _build(file, given)
             for name in _MADE:
                 _link_tree(packages().root / name, kept / name)
-        file = self.work / "desk" / self.before.requirements.name
+        _forget()
+        for name in _MADE:
+            _link_tree(kept / name, packages().root / name)
+        self._start(file, given)
+        lock = f"{file.name}.lock"
+        shutil.copy(self.before.requirements.with_name(lock), file.with_name(lock))
+
+    def _changed(self, file: Path, given: dict[str, str]) -> None:
+        """Set the scene: the release before the change was built on this machine, into the same store."""
+        self._packed_before(file, given)
+        _build(file, given)
         shutil.copy(self.after.requirements, file)
 
-    def _forget(self) -> None:
-        """Forget what was packed, and keep what was downloaded."""
-        for name in _MADE:
-            shutil.rmtree(packages().root / name, ignore_errors=True)
+    def _unchanged(self, file: Path, given: dict[str, str]) -> None:
+        """Set the scene: the very same was built before, into the same store."""
+        if "ENVPACK_STORE" not in given:
+            self._packed_before(file, given)
+            _build(file, given)
 
-    def _start(self, given: dict[str, str]) -> Path:
-        """Lay out a desk with the requirements alone, and name an empty store; return the requirements' path."""
+    def _start(self, file: Path, given: dict[str, str]) -> None:
+        """Lay out a desk with the requirements alone, and name an empty store."""
         given["ENVPACK_STORE"] = f"s3://{self.s3.server.new_bucket()}/envs"
-        desk = places.emptied(self.work / "desk")
-        return Path(shutil.copy(self.before.requirements, desk))
+        places.emptied(file.parent)
+        shutil.copy(self.before.requirements, file)
 
-    def _build(self, given: dict[str, str]) -> None:
-        file = self.work / "desk" / self.before.requirements.name
-        subprocess.run([places.ENVPACK, "build", file, "--quiet"], env=given, check=True, stdout=subprocess.DEVNULL)
+
+def _build(file: Path, given: dict[str, str]) -> None:
+    subprocess.run([places.ENVPACK, "build", file, "--quiet"], env=given, check=True, stdout=subprocess.DEVNULL)
+
+
+def _forget() -> None:
+    """Forget what was packed, and keep what was downloaded."""
+    for name in _MADE:
+        shutil.rmtree(packages().root / name, ignore_errors=True)
 
 
 def _link_tree(source: Path, target: Path) -> None:

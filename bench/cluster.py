@@ -32,14 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(arguments)
     one = environment("middle")
-    work = places.emptied(places.home() / "work")
-    taken = compare(
-        [_rival(name, archive, work) for name, archive in archives(one, work).items()], rounds=given.rounds
-    )
-    rows = results.rows("middle", taken)
-    for row in rows:
-        row["unpack"], row["first_import"] = row.pop("parts")
-    shutil.rmtree(work)
+    with places.work() as work:
+        taken = compare(
+            [_rival(name, archive, work) for name, archive in archives(one, work).items()], rounds=given.rounds
+        )
+        rows = results.rows("middle", taken)
+        for row in rows:
+            row["unpack"], row["first_import"] = row.pop("parts")
     results.save("cluster", rows)
 
 

@@ -11,7 +11,6 @@ import argparse
 import base64
 import hashlib
 import random
-import shutil
 import sys
 import zipfile
 from functools import partial
@@ -41,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for count in COUNTS:
         one = _environment(count)
         print(f"{count} wheels", file=sys.stderr)
-        work = places.emptied(places.home() / "work")
-        taken = compare(list(_rivals(one, work)), rounds=given.rounds)
-        shutil.rmtree(work)
+        with places.work() as work:
+            taken = compare(list(_rivals(one, work)), rounds=given.rounds)
         files, unpacked = one.size()
         rows += results.rows(f"{count} wheels", taken, packages=count, files=files, unpacked=unpacked)
     results.save("growth", rows)

@@ -49,9 +49,8 @@ def measure(size: str, rounds: int, *, everything: bool) -> list[Row]:
     one = environment(size)
     files, bytes_ = one.size()
     print(f"{size}: {one.packages} packages, {files:,} files, {bytes_ / 1e6:,.0f} MB", file=sys.stderr)
-    work = emptied(places.home() / "work")
-    taken = compare(list(rivals(one, work, everything=everything)), rounds=rounds)
-    shutil.rmtree(work)
+    with places.work() as work:
+        taken = compare(list(rivals(one, work, everything=everything)), rounds=rounds)
     return results.rows(size, taken, packages=one.packages, files=files, unpacked=bytes_)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import platformdirs
 from filelock import FileLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 
@@ -38,6 +40,13 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             make(path)
             done.touch()
     return path
+
+
+@contextmanager
+def work() -> Iterator[Path]:
+    """Give an empty directory on the same file system, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="work-", dir=home()) as path:
+        yield Path(path)
 
 
 def emptied(path: Path) -> Path:

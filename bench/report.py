@@ -18,6 +18,7 @@ README = places.HERE.parent / "README.md"
 START, END = "<!-- made by `python -m bench.report` -->", "<!-- end of what it made -->"
 
 _CONDA_PACK = "conda-pack tar.gz, "
+_SCRIPT = "uv, conda-pack, aws"
 _COLD = ", nothing packed before"
 
 
@@ -85,15 +86,27 @@ def _memory(pack: Result) -> str:
 
 
 def _built(build: Result, case: str) -> str:
-    ours = build.row(f"middle, {case}", "envpack")["median"]
-    script = build.row(f"middle, {case}", "uv, conda-pack, aws")["median"]
-    return f"{ours:.2f} s, {script / ours:.1f}x a script of uv, conda-pack and aws"
+    told = []
+    for size in _sizes(build):
+        ours = build.row(size, f"envpack, {case}")["median"]
+        script = build.row(size, _SCRIPT)["median"]
+        told.append(f"{ours:.2f} s {size}, {script / ours:.1f}x a script of uv, conda-pack and aws")
+    return "; ".join(told)
 
 
 def _sent(build: Result) -> str:
-    ours = build.row("middle, one package changed", "envpack")["sent"]
-    script = build.row("middle, one package changed", "uv, conda-pack, aws")["sent"]
-    return f"{ours / 1e6:.1f} MB; the script {script / 1e6:.1f} MB"
+    told = []
+    for size in _sizes(build):
+        changed, first, script = (
+            build.row(size, rival)["sent"] / 1e6
+            for rival in ("envpack, one package changed", "envpack, first build", _SCRIPT)
+        )
+        told.append(f"{changed:.1f} of {first:.1f} MB {size}; the script {script:.1f} MB")
+    return "; ".join(told)
+
+
+def _sizes(build: Result) -> list[str]:
+    return [row["case"] for row in build.rows if row["rival"] == _SCRIPT]
 
 
 def _started(cluster: Result) -> str:
