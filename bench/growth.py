@@ -24,7 +24,7 @@ from bench.measure import Rival, compare
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COUNTS = (10, 50, 200, 800)
+COUNTS = (10, 50, 200)
 """How many wheels."""
 
 _MODULES = 20

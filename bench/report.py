@@ -34,6 +34,8 @@ def block() -> str:
     lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in _rows()]
     made = results.load("pack").made
     machine = f"Measured {made['date']} on {made['cores']} cores ({made['processor']}), Python {made['python']}."
+    if made["load"] > 2 * made["cores"]:
+        machine += f" Others kept the machine busy (load {made['load']:.0f}), which hides what a second core gives."
     return "\n".join([START, "", *lines, "", machine, END])
 
 

@@ -99,6 +99,7 @@ def _made() -> dict[str, Any]:
         "command": f"python -m bench.{Path(sys.argv[0]).stem}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[2], 1),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         **{name: version(name) for name in ("envpack", "conda-pack", "uv", "zlib-ng", "py-rattler")},
