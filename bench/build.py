@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("sizes", nargs="*", metavar="SIZE", default=["middle"], help=", ".join(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(arguments)
-    rows = results.rows("--help", compare(list(_helped()), rounds=4 * given.rounds))
+    rows = results.rows("--help", compare(list(_helped()), rounds=given.rounds))
     for size in given.sizes:
         with places.work() as work, counted(places.emptied(work / "s3")) as s3:
             print(size, file=sys.stderr)

@@ -6,6 +6,7 @@ Usage: python -m bench.link_python CHANNEL PREFIX CACHE
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import sys
 from pathlib import Path
@@ -23,3 +24,4 @@ async def main(channel: str, prefix: Path, cache: Path) -> None:
 
 if __name__ == "__main__":
     asyncio.run(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
+    os._exit(0)  # rattler's threads can crash the interpreter while it shuts down

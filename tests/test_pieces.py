@@ -350,6 +350,14 @@ def test_a_changed_file_shows_even_with_its_old_size_and_time(prefix: Path) -> N
     assert settled(prefix).whole != before.whole
 
 
+def test_linking_the_same_package_into_another_prefix_is_no_change(prefix: Path, tmp_path: Path) -> None:
+    file = prefix / "share/activated/data.txt"
+    (tmp_path / "cache").hardlink_to(file)
+    before = settled(prefix)
+    (tmp_path / "other prefix").hardlink_to(file)
+    assert settled(prefix).whole == before.whole
+
+
 def test_nothing_is_said_of_a_prefix_that_is_being_changed(prefix: Path) -> None:
     (prefix / "share/new").write_text("just now")
     assert fingerprint(prefix) is None

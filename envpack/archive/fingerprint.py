@@ -1,8 +1,9 @@
 """Tell whether the files of a prefix are those of the last time, without reading them.
 
 As git's index does it: a file whose size, times and inode are the same is the same file. The change time cannot be
-set by a program, so a file that was changed and given its old times is noticed. A file that was changed in the same
-moment as it was looked at might not be, so nothing is said of a prefix that has one.
+set by a program, so a file that was changed and given its old times is noticed. It does not count for a file with
+more than one name: linking the same package into another prefix, or removing that, changes it. A file that was
+changed in the same moment as it was looked at might not be noticed, so nothing is said of a prefix that has one.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def fingerprint(prefix: Path) -> Fingerprint | None:
     files: dict[str, str] = {}
     newest = 0
     for path, status in _walk(str(prefix), ""):
-        files[path] = f"{status.st_mode} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-        newest = max(newest, status.st_ctime_ns)
+        changed = status.st_ctime_ns if status.st_nlink == 1 else status.st_mtime_ns
+        files[path] = f"{status.st_mode} {status.st_size} {status.st_mtime_ns} {changed} {status.st_ino}"
+        newest = max(newest, changed)
     if newest > time.time_ns() - _MOMENT:
         return None
     return Fingerprint(prefix=str(prefix), files=files)
