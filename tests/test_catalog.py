@@ -29,6 +29,7 @@ from envpack.stores.local import LocalStore
 from tests.support.command import ENVPACK, Ran, environment
 from tests.support.many_releases import fill, fill_directory, objects
 from tests.support.s3 import S3Server
+from tests.support.schemas import check
 from tests.support.site import HOSTILE, data, hostile_store, manifests, pages
 
 ROOT = Path(__file__).parent.parent
@@ -313,7 +314,7 @@ def test_the_plot_puts_every_release_at_its_time_and_size(tmp_path: Path) -> Non
 def test_the_catalog_lies_in_the_store_and_is_no_release(store: Path, tmp_path: Path) -> None:
     ran = command("--publish", "--store", str(store), "--output", "json", cwd=tmp_path)
     assert ran.code == 0, ran.err
-    (row,) = ran.json()["catalogs"]
+    (row,) = check(ran.json(), "catalog")["catalogs"]
     assert row["index"] == (store / "_catalog/index.html").as_uri()
     assert (row["environments"], row["releases"]) == (2, 24)
     assert not (tmp_path / "envpack-catalog").exists()

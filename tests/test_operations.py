@@ -153,6 +153,7 @@ def test_the_builders_policy_is_what_building_takes(
         "ci alpha.txt --refresh",
         "build alpha.txt",
         "list",
+        "catalog --publish",
     )
     failing_upload(on_s3, moto_s3, monkeypatch)
     copying_upload(on_s3, moto_s3)

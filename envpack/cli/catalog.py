@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path("envpack-catalog")
 
+SCHEMA = 1
+"""Version of the JSON that the command prints (docs/catalog.schema.json)."""
+
 
 @click.command("catalog", epilog="Example: envpack catalog site --store s3://bucket/envs")
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
@@ -48,17 +51,18 @@ def catalog_command(
     for text in next(iter(made.values())).site.contents.passed_over:
         progress.warn(f"passed over {text}")
     if output == "json":
-        rows = [{"index": index, **_counts(published)} for index, published in made.items()]
-        click.echo(json.dumps({"schema": 1, "catalogs": rows}, indent=2))
+        rows = [{"index": index, **_facts(published)} for index, published in made.items()]
+        click.echo(json.dumps({"schema": SCHEMA, "catalogs": rows}, indent=2, ensure_ascii=False))
         return
     for index in made:
         click.echo(index)
 
 
-def _counts(published: Published) -> dict[str, int]:
+def _facts(published: Published) -> dict[str, Any]:
     contents = published.site.contents
     return {
         "environments": len(contents.environments),
         "releases": sum(1 for _ in contents.versions),
         "written": published.written,
+        "passed_over": list(contents.passed_over),
     }
