@@ -43,5 +43,5 @@ def test_pandas_and_its_like_compute_from_a_slim_archive(desk: Desk, tmp_path: P
     node = tmp_path / "environment"
     node.mkdir()
     subprocess.run(["tar", "-xzf", archive, "-C", node], check=True)
-    command = [node / "bin/python", "-I", "-W", "ignore", "-c", COMPUTATION]
+    command: list[str | Path] = [node / "bin/python", "-I", "-W", "ignore", "-c", COMPUTATION]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["5", "10"]
