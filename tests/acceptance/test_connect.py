@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.connect import ConnectServer
     from tests.support.job import Answer, JobDesk
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 both_sparks = pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
 

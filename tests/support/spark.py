@@ -29,8 +29,8 @@ SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 LOCAL_CLUSTER = "local-cluster[1,1,1024]"
 """A master and a worker inside the driver's process, and one executor with a process of its own."""
 
-_START_SECONDS = 120
-_JOB_SECONDS = 400
+_START_SECONDS = 300
+_JOB_SECONDS = 800
 
 
 @dataclass(frozen=True, kw_only=True)
