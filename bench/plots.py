@@ -37,6 +37,7 @@ def main() -> None:
         "unpacked, MB",
         {label: _points(packed, rival, "unpacked", 1e6) for rival, label in _LINES.items()},
     )
+    _draw_levels([row for row in packed if row["case"] == "middle"])
     grown = results.load("growth").rows
     _draw_lines(
         "speed-packages",
@@ -44,7 +45,6 @@ def main() -> None:
         "packages of 20 modules",
         {rival: _points(grown, rival, "packages", 1) for rival in dict.fromkeys(row["rival"] for row in grown)},
     )
-    _draw_levels([row for row in packed if row["case"] == "middle"])
 
 
 def _points(rows: Iterable[Row], rival: str, by: str, unit: float) -> list[tuple[float, float]]:
