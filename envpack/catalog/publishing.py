@@ -85,7 +85,7 @@ class _Shelf:
         known = _parse(guard, self._store.uri(self._prefix + GUARD))
         site = make()
         pages = _with_gone(site.pages, known)
-        changed = [page for page in pages if page.path in self._doubtful or known.get(page.path) != page.key]
+        changed = [page for page in pages if known.get(page.path) != page.key]
         if not changed:
             return Published(site=site, written=0)
         step.total(len(changed))
