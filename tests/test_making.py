@@ -24,10 +24,20 @@ from tests.support.wheels import write_wheel
 WORK = {"link", "compile", "verify"}
 
 
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Path:
+    """A cache that knows Python and nothing of what is asked for here."""
+    desk = desk_at(tmp_path_factory.mktemp("seed") / "a desk", channel, tmp_path_factory.mktemp("seed cache"))
+    desk.write("seed.txt", "activated")
+    desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
+    return desk.cache
+
+
 @pytest.fixture
-def fresh(tmp_path: Path, channel: Channel) -> Desk:
+def fresh(tmp_path: Path, channel: Channel, seed: Path) -> Desk:
     """A desk whose cache nobody else uses, with a requirements file of a conda package and two wheels."""
     desk = desk_at(tmp_path / "a desk", channel, tmp_path / "a cache")
+    shutil.copytree(seed, desk.cache, symlinks=True)
     shelf = desk.home / "shelf"
     shelf.mkdir()
     for name, version in (("alpha", "1.0"), ("beta", "1.0"), ("beta", "2.0")):

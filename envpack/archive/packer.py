@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from envpack.archive.deflate import VERSION as DEFLATE_VERSION
 
-PACKER = f"2/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
+PACKER = f"3/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
 """What writes the bytes: the same prefix gives the same bytes as long as this is the same.
 
 The number is ours: raise it with every change of what `pack` or `compile_prefix` write. Part of the input digest.

@@ -49,7 +49,7 @@ class Packed:
     unpacked_size: int
     """Bytes of all files when unpacked."""
     members: int
-    """How many files, links and directories it holds."""
+    """How many files, links and directories it holds; a directory counts once however often a tar names it."""
     pieces: tuple[Laid, ...] = ()
     """What it is made of, in order."""
 
@@ -135,7 +135,7 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
         laid = compose(parts, file, manner=manner, keep=keep, step=step)
         reused = sum(isinstance(part, Piece) for part in parts)
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
-        members = sum([len(piece.facts.entries) for piece in laid])
+        members = len({entry.path for piece in laid for entry in piece.facts.entries})
         step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
         if saved := total(saving for piece in laid for saving in piece.facts.saved):
             progress.info(_told(saved))
@@ -165,7 +165,7 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
         size=file.size,
         sha256=file.hexdigest(),
         unpacked_size=sum([entry.size for entry in entries]),
-        members=len(entries),
+        members=len({entry.path for entry in entries}),
         pieces=tuple(laid),
     )
 

@@ -30,12 +30,13 @@ class Part:
     members: tuple[Member, ...]
     """Sorted by path."""
     directories: tuple[str, ...] = ()
-    """Directories that the package wants though nothing may be in them, sorted; another part has them."""
+    """Directories that the package wants though nothing may be in them, sorted."""
     rewritten: tuple[Rewritten, ...] = ()
     saved: tuple[Saving, ...] = ()
     """What was left out of the package's files."""
     crossing: bool = False
-    """Whether some of its links lead into other parts; where a format has no links, their copies are elsewhere."""
+    """Whether some of its links lead elsewhere, or to nothing as long as another package is not there; where a
+    format has no links, their copies are in another part."""
     lasting: bool = True
     """Whether it is the same in every prefix that the same package is linked into."""
 
@@ -89,7 +90,7 @@ def without_links(parts: Sequence[Part], progress: Progress) -> list[Part]:
     for part in parts:
         kept, crossing = _own(part, tree, progress)
         elsewhere += crossing
-        divided.append(replace(part, members=_by_path(kept), crossing=bool(crossing)))
+        divided.append(replace(part, members=_by_path(kept), crossing=crosses(part)))
     own = divided[0]
     folders = [member.path for member in elsewhere if member.kind == "directory"]
     files = [member for member in elsewhere if member.kind == "file"]
@@ -106,6 +107,13 @@ def without_links(parts: Sequence[Part], progress: Progress) -> list[Part]:
 def with_members(part: Part, members: Iterable[Member]) -> Part:
     """Return a part with more members, or others in place of those with the same path."""
     return replace(part, members=_by_path([*part.members, *members]))
+
+
+def with_directories(part: Part) -> Part:
+    """Return a part with the directories that its members need, and those it wants, among its members."""
+    paths = all_directories([member.path for member in part.members], part.directories)
+    folders = [Member(path=path, kind="directory") for path in paths]
+    return replace(part, members=_by_path([*folders, *part.members]))
 
 
 def _by_path(members: Iterable[Member]) -> tuple[Member, ...]:

@@ -68,7 +68,7 @@ class Facts:
     entries: tuple[Entry, ...]
     """Its members, in their order."""
     directories: tuple[str, ...] = ()
-    """Directories that the package wants though nothing may be in them; they are members of another piece."""
+    """Directories that the package wants though nothing may be in them."""
     rewritten: tuple[Rewritten, ...] = ()
     saved: tuple[Saving, ...] = ()
     """What of the package was left out as no node needs it."""

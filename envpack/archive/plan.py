@@ -13,7 +13,15 @@ from envpack.archive.members import Member
 from envpack.archive.members import file as member_of
 from envpack.archive.ownership import ENVIRONMENT
 from envpack.archive.packer import INSTALLERS, PACKER
-from envpack.archive.parts import Part, all_directories, crosses, divide, with_members, without_links
+from envpack.archive.parts import (
+    Part,
+    all_directories,
+    crosses,
+    divide,
+    with_directories,
+    with_members,
+    without_links,
+)
 from envpack.archive.pieces import Piece
 from envpack.archive.selection import conda_unpack, select
 
@@ -49,7 +57,9 @@ class Sources:
 def plan(sources: Sources, manner: Manner, progress: Progress) -> list[Part | Piece]:
     """Return the parts and kept pieces of an archive, in its order; bytecode that is missing is made.
 
-    The directories come first, then each package's files by owner, then what is the environment's own.
+    Each package's files come by owner, then what is the environment's own. In a tar each part has its directories
+    just before what is in them, those that several parts need more than once: tar takes a third longer to unpack
+    when they all stand at the beginning. In a zip they do, once.
     """
     found = _find(sources, manner)
     _compile(sources, found, progress)
@@ -63,11 +73,16 @@ def plan(sources: Sources, manner: Manner, progress: Progress) -> list[Part | Pi
     if manner.format == "zip":
         parts = without_links(parts, progress)
     own, *packages = parts
-    by_owner: dict[str, Part | Piece] = {part.owner: part for part in packages} | found
+    in_tar = manner.format != "zip"
+    by_owner: dict[str, Part | Piece] = {}
+    by_owner |= {part.owner: with_directories(part) if in_tar else part for part in packages}
+    by_owner |= found
     ordered = [by_owner[owner] for owner in sorted(by_owner)]
     rewritten = [row for part in (own, *ordered) for row in _facts(part).rewritten]
     scripts = [member_of("conda-meta/history", b""), *conda_unpack(sources.content.prefix, rewritten)]
     own = with_members(own, scripts)
+    if in_tar:
+        return [*ordered, with_directories(own)]
     return [_directories([own, *ordered]), *ordered, own]
 
 
