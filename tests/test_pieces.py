@@ -401,3 +401,17 @@ def test_an_environment_that_was_packed_before_is_not_read_again(desk: Desk, pre
     desk.forget_pieces()
     anew, _ = packed()
     assert anew["sha256"] == edited["sha256"] != first["sha256"]
+
+
+@every_format
+def test_a_link_that_led_nowhere_leads_to_what_another_package_brings(tmp_path: Path, kind: Format) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    linking = Package("gamma", {"share/gamma/own": b"own"}, {"share/gamma/elsewhere": "../alpha/a"})
+    linked = Package("alpha", {"share/alpha/a": b"a"})
+    for number, packages in enumerate([[linking], [linking, linked]]):
+        prefix = tmp_path / f"prefix {number}"
+        lay(prefix, packages)
+        pack(prefix, tmp_path / f"plain.{kind}", format=kind)
+        pack(prefix, tmp_path / f"kept.{kind}", format=kind, kept=kept(pieces, packages))
+        assert first_difference(tmp_path / f"plain.{kind}", tmp_path / f"kept.{kind}") is None
+    assert "share/gamma/elsewhere" in members(tmp_path / f"kept.{kind}")
