@@ -58,8 +58,8 @@ def plan(sources: Sources, manner: Manner, progress: Progress) -> list[Part | Pi
     """Return the parts and kept pieces of an archive, in its order; bytecode that is missing is made.
 
     Each package's files come by owner, then what is the environment's own. In a tar each part has its directories
-    just before what is in them, those that several parts need more than once: tar takes a third longer to unpack
-    when they all stand at the beginning. In a zip they do, once.
+    just before what is in them, those that several parts need more than once. In a zip they all stand at the
+    beginning, once.
     """
     found = _find(sources, manner)
     _compile(sources, found, progress)
