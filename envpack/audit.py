@@ -175,9 +175,12 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         return Check(name="content", problem=error.message)
     problems = []
     size = sum(size for _, _, size, _ in members)
-    if (len(members), size) != (manifest.archive.members, manifest.archive.unpacked_size):
+    # A tar may name a directory more than once.
+    directories = {path for path, kind, _, _ in members if kind == "directory"}
+    count = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
+    if (count, size) != (manifest.archive.members, manifest.archive.unpacked_size):
         problems.append(
-            f"{len(members)} members of {size} bytes, and the manifest says {manifest.archive.members} "
+            f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
     inside = set(_installed(path for path, *_ in members))
@@ -191,7 +194,7 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         known = {(file.path, file.size) for file in files}
         problems.append(_difference(there, known, "the archive", contents.FILE) or "")
     wrong = "; ".join(problem for problem in problems if problem)
-    return Check(name="content", problem=wrong or None, fact=f"{len(members)} members")
+    return Check(name="content", problem=wrong or None, fact=f"{count} members")
 
 
 def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> Check:
