@@ -54,13 +54,13 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/envpack: .venv/bin/uv pyproject.toml
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable .
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable .
 	touch $@
 
 .venv/dev: .venv/envpack
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev
 	touch $@
 
 .venv/bench: .venv/dev
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group bench
 	touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.archive import LEVELS, Kept, Pieces, pack
-from envpack.lock import parse
+from envpack.lock_file import parse
 from envpack.making import identities
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from envpack import contents, digest, releases, tags
 from envpack.errors import EnvpackError, UsageError
-from envpack.lock import parse
+from envpack.lock_file import parse
 from envpack.manifest import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.pulling import download, mismatch

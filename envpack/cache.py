@@ -7,10 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from envpack.errors import PackingFailed, UsageError
-from envpack.rooms import room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +58,8 @@ class Cache:
     @contextmanager
     def fetching(self) -> Iterator[None]:
         """Let one build at a time fetch wheels, so that the next finds them in the cache."""
+        from filelock import FileLock  # noqa: PLC0415 - takes longer than to pack what was packed before
+
         with FileLock(self.root / ".fetching"):
             yield
 
@@ -81,6 +80,8 @@ class Cache:
         It is removed when the block ends, and those of builds that were killed by the next build. Raises UsageError
         when there cannot be one, and PackingFailed when the disk gets full.
         """
+        from envpack.rooms import room  # noqa: PLC0415 - imports filelock, see above
+
         home = self.root / "scratch"
         try:
             home.mkdir(parents=True, exist_ok=True)

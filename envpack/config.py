@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
-import yaml
 
-from envpack.errors import BadRequirements, Problem, UsageError
+from envpack.errors import UsageError
 from envpack.target import DEFAULT_GLIBC, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _BOOLEANS = {
     "true": True,
@@ -128,7 +126,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
     once.
     """
     path = find(directory)
-    written = _read(path) if path else {}
+    written = _written(path) if path else {}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for name, kind in _kinds().items():
@@ -179,68 +177,12 @@ def _from_variable(variable: str, text: str, kind: str) -> Any:  # noqa: ANN401 
     return {name: value for name, _, value in pairs}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise BadRequirements(
-            [Problem(str(path), line, f"not YAML: {getattr(error, 'problem', error)}")]
-        ) from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise BadRequirements([Problem(str(path), 1, "must be a mapping such as `store: s3://bucket/envs`")])
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key_node, value_node in _flat(node):
-        try:
-            name, value = _entry(key_node, value_node, path)
-            values[name] = value
-        except ValueError as error:
-            problems.append(Problem(str(path), key_node.start_mark.line + 1, str(error)))
-    if problems:
-        raise BadRequirements(problems)
-    return values
+def _written(path: Path) -> dict[str, Any]:
+    # PyYAML takes longer to import than many commands take, and often there is no file.
+    from envpack.config_file import read  # noqa: PLC0415
 
-
-def _flat(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield keys and values; what stands under `ci:` as `ci-NAME`, and so for every section."""
-    for key_node, value_node in node.value:
-        if key_node.value in SECTIONS and isinstance(value_node, yaml.MappingNode):
-            for inner, value in value_node.value:
-                name = f"{key_node.value}-{inner.value}"
-                yield yaml.ScalarNode(inner.tag, name, inner.start_mark, inner.end_mark), value
-        else:
-            yield key_node, value_node
-
-
-def _entry(key_node: yaml.Node, value_node: yaml.Node, path: Path) -> tuple[str, Any]:
-    name = str(key_node.value).replace("-", "_")
-    kinds = _kinds()
-    if name not in kinds:
-        near = difflib.get_close_matches(name, kinds, n=1)
-        question = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
-        raise ValueError(f"there is no setting {key_node.value}{question}")
-    kind = kinds[name]
-    value: Any
-    match kind, value_node:
-        case "text", yaml.ScalarNode():
-            # The text as written: YAML would make 3.10 a number and lose its zero.
-            value = str(value_node.value)
-        case "boolean", yaml.ScalarNode() if value_node.value.lower() in _BOOLEANS:
-            value = _BOOLEANS[value_node.value.lower()]
-        case "list", yaml.ScalarNode():
-            value = (str(value_node.value),)
-        case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in value_node.value):
-            value = tuple(str(item.value) for item in value_node.value)
-        case "mapping", yaml.MappingNode():
-            value = {str(k.value): str(v.value) for k, v in value_node.value}
-        case _:
-            raise ValueError(f"{key_node.value} must be a {kind}")
-    return name, _placed(name, value, path.parent)
+    values = read(path, _kinds(), SECTIONS, _BOOLEANS)
+    return {name: _placed(name, value, path.parent) for name, value in values.items()}
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from envpack import digest
 from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, fingerprint, pack
 from envpack.cache import Cache
-from envpack.making import level_of, pieces_of
+from envpack.packing import level_of, pieces_of
 from envpack.progress import SILENT
 from envpack.recipes import Recipes, recipe_of
 

@@ -10,15 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, policy, tags
-from envpack.archive import LEVELS, PACKER, SLIM, Compiler, Kept, Pieces, assemble, pack
+from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, pack
 from envpack.contents import FILE, dumps, list_files, with_sizes
 from envpack.dependencies import with_requires
-from envpack.errors import UsageError
 from envpack.licenses import with_licenses
 from envpack.lock import public
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
+from envpack.packing import level_of, pieces_of
 from envpack.provenance import provenance_of
-from envpack.quantity import size_of
 from envpack.recipes import Recipe, Recipes, recipe_of
 from envpack.releases import archive_file
 from envpack.version import VERSION
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive import Packed
+    from envpack.archive import Packed, Pieces
     from envpack.cache import Cache
     from envpack.config import Config
     from envpack.installing import Installed
@@ -156,20 +155,6 @@ def make(job: Job, site: Site, watch: Watch) -> Made:
     if recipe := recipe_of(made.packed, made.manifest, made.beside):
         recipes.keep(job.inputs, recipe)
     return made
-
-
-def pieces_of(config: Config, cache: Cache) -> Pieces:
-    """Return the pieces of archives that are kept. Raises UsageError when the limit is no size."""
-    return Pieces(cache.pieces, limit=size_of(config.cache_limit, "cache-limit"))
-
-
-def level_of(config: Config) -> int:
-    """Return the level of compression that the configuration asks for. Raises UsageError."""
-    if config.compression not in LEVELS:
-        raise UsageError(
-            f"there is no compression {config.compression!r}", hint=f"choose one of {', '.join(LEVELS)}"
-        )
-    return LEVELS[config.compression]
 
 
 def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Site) -> Packed | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from envpack import index, policy, releases, requirements, reuse, sbom, tags
 from envpack.cache import Cache
 from envpack.errors import BadRequirements, Gone, Problem
-from envpack.lock import Lock, dump, parse
-from envpack.making import Job, Site, Watch, allow, level_of, make
+from envpack.lock_file import dump, parse
+from envpack.making import Job, Site, Watch, allow, make
 from envpack.manifest import Manifest, packages_of
+from envpack.packing import level_of
 from envpack.progress import SILENT, Progress
 from envpack.provenance import who
 from envpack.quantity import size_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from envpack.config import Config
+    from envpack.lock import Lock
     from envpack.releases import Release
     from envpack.requirements import Requirements
     from envpack.stores.base import Store

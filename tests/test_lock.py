@@ -7,7 +7,8 @@ import pytest
 from rattler import LockFile
 
 from envpack.errors import BadRequirements
-from envpack.lock import CondaPackage, Lock, Wheel, dump, parse
+from envpack.lock import CondaPackage, Lock, Wheel
+from envpack.lock_file import dump, parse
 from envpack.target import Target
 
 PYTHON = CondaPackage(

@@ -24,13 +24,15 @@ from envpack import digest, requirements
 from envpack.archive import compile_prefix
 from envpack.cache import Cache
 from envpack.channel import conda_file
-from envpack.lock import Lock, parse
+from envpack.lock_file import parse
 from envpack.prefix import Login, link_conda, link_wheels
 from envpack.progress import Lines
 from envpack.resolve.pypi import index_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from envpack.lock import Lock
 
 SIZES = ("small", "middle", "large")
 
@@ -101,8 +103,12 @@ def packages() -> Cache:
 
 
 def variables(cache: Path | None = None) -> dict[str, str]:
-    """Return a process's variables: this one's, less what steers envpack, and what these environments need."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENVPACK_", "AWS_"))}
+    """Return a process's variables: this one's, less what steers envpack or Python, with what these need.
+
+    Where `PYTHONDONTWRITEBYTECODE` is set every start would compile whatever it imports.
+    """
+    steering = ("ENVPACK_", "AWS_", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return {
         **kept,
         "ENVPACK_CHANNELS": channel().as_uri(),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envpack import changes, pipeline, releases, tags
 from envpack.ci.outcome import Before, Failure, Outcome
 from envpack.errors import EnvpackError
-from envpack.lock import parse
+from envpack.lock_file import parse
 from envpack.manifest import packages_of
 from envpack.progress import Lines
 from envpack.stores import store_of

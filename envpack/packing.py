@@ -1,0 +1,27 @@
+"""What the configuration says of packing: how small archives are made, and how many of their pieces are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack.archive import LEVELS, Pieces
+from envpack.errors import UsageError
+from envpack.quantity import size_of
+
+if TYPE_CHECKING:
+    from envpack.cache import Cache
+    from envpack.config import Config
+
+
+def level_of(config: Config) -> int:
+    """Return the level of compression that the configuration asks for. Raises UsageError."""
+    if config.compression not in LEVELS:
+        raise UsageError(
+            f"there is no compression {config.compression!r}", hint=f"choose one of {', '.join(LEVELS)}"
+        )
+    return LEVELS[config.compression]
+
+
+def pieces_of(config: Config, cache: Cache) -> Pieces:
+    """Return the pieces of archives that are kept. Raises UsageError when the limit is no size."""
+    return Pieces(cache.pieces, limit=size_of(config.cache_limit, "cache-limit"))
