@@ -487,8 +487,8 @@ def test_only_files_with_a_placeholder_are_rewritten_by_conda_unpack(small: Path
 def test_the_prefix_is_found_wherever_it_is_in_a_file(tmp_path: Path, start: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(start) + b"/some/prefix" + bytes(7))
-    assert contains(path, b"/some/prefix")
-    assert not contains(path, b"/another/prefix")
+    assert contains(str(path), path.stat().st_size, b"/some/prefix")
+    assert not contains(str(path), path.stat().st_size, b"/another/prefix")
 
 
 def test_a_binary_that_names_the_prefix_is_warned_of(small: Path, tmp_path: Path) -> None:

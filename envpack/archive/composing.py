@@ -7,6 +7,7 @@ import queue
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import tee
 from typing import TYPE_CHECKING
 
 from envpack.archive import targz, zip  # noqa: A004 - the format's name
@@ -14,7 +15,7 @@ from envpack.archive.deflate import deflated
 from envpack.archive.pieces import Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from envpack.archive.deflate import Block, Deflated
@@ -53,10 +54,12 @@ class Laid:
     """Where it begins in the archive, in bytes."""
     key: str | None
     """Under which it is kept; None if it is not."""
+    reused: bool
+    """Whether it was kept before."""
 
 
 def compose(
-    parts: Sequence[Part | Piece], out: Sink, *, manner: Manner, keep: Keep | None, step: Step
+    parts: Iterable[Part | Piece], out: Sink, *, manner: Manner, keep: Keep | None, step: Step
 ) -> list[Laid]:
     """Write an archive of `parts`, in their order, to `out`, and return how its pieces lie in it.
 
@@ -66,20 +69,21 @@ def compose(
     laid: list[Laid] = []
     start = len(form.HEADER)
     out.write(form.HEADER)
-    made = deflated(_runs(parts, manner.format, step), level=manner.level, threads=manner.threads)
+    parts, read = tee(parts)
+    made = deflated(_runs(read, manner.format, step), level=manner.level, threads=manner.threads)
     for part in parts:
         if isinstance(part, Piece):
             _copy(part, out, step)
-            laid.append(Laid(facts=part.facts, start=start, key=part.key))
+            laid.append(Laid(facts=part.facts, start=start, key=part.key, reused=True))
         else:
             facts, key = _compress(part, made, out, manner, keep)
-            laid.append(Laid(facts=facts, start=start, key=key))
+            laid.append(Laid(facts=facts, start=start, key=key, reused=False))
         start += laid[-1].facts.length
     out.write(form.ending([piece.facts for piece in laid]))
     return laid
 
 
-def _runs(parts: Sequence[Part | Piece], format: Format, step: Step) -> Iterator[Block]:
+def _runs(parts: Iterable[Part | Piece], format: Format, step: Step) -> Iterator[Block]:
     form = zip if format == "zip" else targz
     for part in parts:
         if not isinstance(part, Piece):

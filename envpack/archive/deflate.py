@@ -63,21 +63,18 @@ class Deflated:
 
 def blocks(chunks: Iterable[bytes], *, ends_stream: bool) -> Iterator[Block]:
     """Cut a run of bytes into blocks of equal size, the last one excepted; an empty run is one empty block."""
-    waiting: list[bytes] = []
-    size = 0
+    waiting: list[bytes | memoryview] = []
+    room = BLOCK
     before = b""
     for chunk in chunks:
-        waiting.append(chunk)
-        size += len(chunk)
-        if size > BLOCK:
-            data = b"".join(waiting)
-            whole = (size - 1) // BLOCK * BLOCK
-            for start in range(0, whole, BLOCK):
-                block = data[start : start + BLOCK]
-                yield Block(block, before, last=False, ends_stream=False)
-                before = block[-WINDOW:]
-            waiting = [data[whole:]]
-            size -= whole
+        rest = memoryview(chunk)
+        while len(rest) > room:
+            block = b"".join([*waiting, rest[:room]])
+            yield Block(block, before, last=False, ends_stream=False)
+            before = block[-WINDOW:]
+            rest, waiting, room = rest[room:], [], BLOCK
+        waiting.append(rest)
+        room -= len(rest)
     yield Block(b"".join(waiting), before, last=True, ends_stream=ends_stream)
 
 

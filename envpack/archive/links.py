@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from envpack.errors import PackingFailed
@@ -54,9 +55,13 @@ class Tree(Generic[M]):
 
     def __init__(self, members: Iterable[M]) -> None:
         self._members = {member.path: member for member in members}
-        self._inside: dict[str, list[M]] = {}
+
+    @cached_property
+    def _inside(self) -> dict[str, list[M]]:
+        inside: dict[str, list[M]] = {}
         for member in self._members.values():
-            self._inside.setdefault(posixpath.dirname(member.path), []).append(member)
+            inside.setdefault(posixpath.dirname(member.path), []).append(member)
+        return inside
 
     @property
     def links(self) -> list[M]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack.archive.ahead import ahead
 from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
 from envpack.archive.cores import cores
 from envpack.archive.deflate import LEVEL
@@ -20,14 +21,14 @@ from envpack.errors import PackingFailed
 from envpack.progress import SILENT, human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
     from envpack.manifest import Format, Saving
-    from envpack.progress import Progress
+    from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16
 """More would wait for the one that reads, and each keeps a few blocks in memory."""
@@ -129,19 +130,27 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
 
     kept = sources.kept
     keep = Keep(pieces=kept.pieces, key_of=partial(key_of, sources=sources, manner=manner)) if kept else None
-    parts = plan(sources, manner, progress)
     with progress.step("pack", unit="bytes") as step, _whole(out) as file:
-        step.total(sum(_unpacked(part) for part in parts))
-        laid = compose(parts, file, manner=manner, keep=keep, step=step)
-        reused = sum(isinstance(part, Piece) for part in parts)
+        with ahead(_counted(plan(sources, manner, progress), step)) as parts:
+            laid = compose(parts, file, manner=manner, keep=keep, step=step)
+        reused = sum(piece.reused for piece in laid)
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
         members = len({entry.path for piece in laid for entry in piece.facts.entries})
         step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
-        if saved := total(saving for piece in laid for saving in piece.facts.saved):
-            progress.info(_told(saved))
+    if saved := total(saving for piece in laid for saving in piece.facts.saved):
+        progress.info(_told(saved))
     if kept:
         kept.pieces.shrink()
     return _packed(out, manner, file, laid)
+
+
+def _counted(parts: Iterable[Part | Piece], step: Step) -> Iterator[Part | Piece]:
+    """Yield the parts, and let the step know of each how much there is to do."""
+    known = 0
+    for part in parts:
+        known += _unpacked(part)
+        step.total(known)
+        yield part
 
 
 def _told(saved: Sequence[Saving]) -> str:

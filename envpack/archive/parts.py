@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envpack.archive import links
 from envpack.archive.members import Member
-from envpack.archive.ownership import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from envpack.archive.ownership import Owners
     from envpack.archive.pieces import Rewritten
     from envpack.archive.selection import Selected
     from envpack.manifest import Saving
@@ -41,30 +38,16 @@ class Part:
     """Whether it is the same in every prefix that the same package is linked into."""
 
 
-def divide(selected: Selected, owners: Owners) -> list[Part]:
-    """Return the parts of what was selected, sorted by owner, the environment's own first."""
-    members: dict[str, list[Member]] = defaultdict(list)
-    directories: dict[str, list[str]] = defaultdict(list)
-    rewritten: dict[str, list[Rewritten]] = defaultdict(list)
-    for member in selected.members:
-        if member.kind == "directory":
-            directories[owners.of(member.path)].append(member.path)
-        else:
-            members[owners.of(member.path)].append(member)
-    for row in selected.rewritten:
-        rewritten[owners.of(row.path)].append(row)
-    marked = {owners.of(path) for path in selected.marked}
-    return [
-        Part(
-            owner=owner,
-            members=_by_path(members[owner]),
-            directories=tuple(sorted(directories[owner])),
-            rewritten=tuple(sorted(rewritten[owner])),
-            saved=selected.saved.get(owner, ()),
-            lasting=owner not in marked,
-        )
-        for owner in sorted({*members, *directories, ENVIRONMENT})
-    ]
+def part_of(owner: str, selected: Selected) -> Part:
+    """Return the part of what was selected of an owner."""
+    return Part(
+        owner=owner,
+        members=_by_path(member for member in selected.members if member.kind != "directory"),
+        directories=tuple(sorted(member.path for member in selected.members if member.kind == "directory")),
+        rewritten=tuple(sorted(selected.rewritten)),
+        saved=selected.saved,
+        lasting=not selected.marked,
+    )
 
 
 def crosses(part: Part) -> bool:

@@ -17,21 +17,21 @@ from envpack.archive.parts import (
     Part,
     all_directories,
     crosses,
-    divide,
+    part_of,
     with_directories,
     with_members,
     without_links,
 )
 from envpack.archive.pieces import Piece
-from envpack.archive.selection import conda_unpack, select
+from envpack.archive.selection import conda_unpack, listed, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive.bytecode import Compiler
     from envpack.archive.composing import Manner
-    from envpack.archive.pieces import Facts, Kept
+    from envpack.archive.pieces import Facts, Kept, Rewritten
     from envpack.archive.selection import Content
     from envpack.progress import Progress
 
@@ -54,36 +54,56 @@ class Sources:
         return self.kept.identify(self.content.owners) if self.kept else {}
 
 
-def plan(sources: Sources, manner: Manner, progress: Progress) -> list[Part | Piece]:
-    """Return the parts and kept pieces of an archive, in its order; bytecode that is missing is made.
+def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterator[Part | Piece]:
+    """Yield the parts and kept pieces of an archive, in its order, each as soon as it is known.
 
-    Each package's files come by owner, then what is the environment's own. In a tar each part has its directories
-    just before what is in them, those that several parts need more than once. In a zip they all stand at the
-    beginning, once.
+    Bytecode that is missing is made. Each package's files come by owner, then what is the environment's own. In a
+    tar each part has its directories just before what is in them, those that several parts need more than once. In
+    a zip they all stand at the beginning, once.
     """
     found = _find(sources, manner)
-    _compile(sources, found, progress)
+    return _for_zip(sources, found, progress) if manner.format == "zip" else _for_tar(sources, found, progress)
+
+
+def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
+    placed: list[links.Placed] = []
+    rewritten: list[Rewritten] = []
+    prepared: Callable[[str], Part] | None = None
+    for owner in sources.content.owners.names:
+        part: Part | Piece
+        if owner in found:
+            part = found[owner]
+        else:
+            # Not sooner: the kept ones before the first that is not can be copied in the meantime.
+            prepared = prepared or _prepared(sources, found, progress)
+            part = with_directories(prepared(owner))
+            if not part.members:
+                continue
+        yield part
+        placed += _members(part)
+        rewritten += _facts(part).rewritten
+    prepared = prepared or _prepared(sources, found, progress)
+    own = prepared(ENVIRONMENT)
+    links.check([*placed, *own.members])
+    yield with_directories(_with_scripts(own, rewritten, sources))
+
+
+def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
     parts = _select(sources, found, progress)
-    if found and manner.format == "zip" and any(crosses(part) for part in parts):
+    if found and any(crosses(part) for part in parts):
         # Where links become copies, what they lead to must be at hand.
         found = {}
-        _compile(sources, found, progress)
         parts = _select(sources, found, progress)
-    links.check(_members([*parts, *found.values()]))
-    if manner.format == "zip":
-        parts = without_links(parts, progress)
-    own, *packages = parts
-    in_tar = manner.format != "zip"
-    by_owner: dict[str, Part | Piece] = {}
-    by_owner |= {part.owner: with_directories(part) if in_tar else part for part in packages}
+    everything: list[Part | Piece] = [*parts, *found.values()]
+    links.check([placed for part in everything for placed in _members(part)])
+    own, *packages = without_links(parts, progress)
+    by_owner: dict[str, Part | Piece] = {part.owner: part for part in packages}
     by_owner |= found
     ordered = [by_owner[owner] for owner in sorted(by_owner)]
-    rewritten = [row for part in (own, *ordered) for row in _facts(part).rewritten]
-    scripts = [member_of("conda-meta/history", b""), *conda_unpack(sources.content.prefix, rewritten)]
-    own = with_members(own, scripts)
-    if in_tar:
-        return [*ordered, with_directories(own)]
-    return [_directories([own, *ordered]), *ordered, own]
+    own = _with_scripts(own, [row for part in ordered for row in _facts(part).rewritten], sources)
+    yield _directories([own, *ordered])
+    yield from ordered
+    yield own
 
 
 def key_of(part: Part, facts: Facts, sources: Sources, manner: Manner) -> str | None:
@@ -133,15 +153,33 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
         )
 
 
+def _prepared(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Callable[[str], Part]:
+    """Compile what no kept piece has, and return what gives the part of an owner."""
+    _compile(sources, found, progress)
+    listing = listed(sources.content)
+
+    def part(owner: str) -> Part:
+        selected = select(listing, owner, bytecode=sources.bytecode, slim=sources.slim, progress=progress)
+        return part_of(owner, selected)
+
+    return part
+
+
 def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
-    selected = select(
-        sources.content, without=found, bytecode=sources.bytecode, slim=sources.slim, progress=progress
-    )
-    return divide(selected, sources.content.owners)
+    """Return the parts of all that is not found, sorted by owner, the environment's own first."""
+    prepared = _prepared(sources, found, progress)
+    packages = [prepared(owner) for owner in sources.content.owners.names if owner not in found]
+    return [prepared(ENVIRONMENT), *(part for part in packages if part.members or part.directories)]
+
+
+def _with_scripts(own: Part, rewritten: Iterable[Rewritten], sources: Sources) -> Part:
+    """Return the environment's own part with what depends on all the others."""
+    scripts = conda_unpack(sources.content.prefix, [*own.rewritten, *rewritten])
+    return with_members(own, [member_of("conda-meta/history", b""), *scripts])
 
 
 def _directories(parts: Sequence[Part | Piece]) -> Part:
-    paths = [member.path for member in _members(parts)]
+    paths = [member.path for part in parts for member in _members(part)]
     wanted = [path for part in parts for path in _facts(part).directories]
     members = [Member(path=path, kind="directory") for path in all_directories(paths, wanted)]
     return Part(owner=ENVIRONMENT, members=tuple(members))
@@ -151,6 +189,5 @@ def _facts(part: Part | Piece) -> Part | Facts:
     return part.facts if isinstance(part, Piece) else part
 
 
-def _members(parts: Sequence[Part | Piece]) -> Iterator[links.Placed]:
-    for part in parts:
-        yield from part.facts.entries if isinstance(part, Piece) else part.members
+def _members(part: Part | Piece) -> Sequence[links.Placed]:
+    return part.facts.entries if isinstance(part, Piece) else part.members

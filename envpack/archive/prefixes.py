@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from envpack.archive.members import CHUNK
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from envpack.archive.members import CHUNK, opened
 
 _TEXT_AT_MOST = 64 << 20
 """A file that is larger is no text that needs a prefix, in bytes."""
 
 
-def starts_with(path: Path, wanted: bytes) -> bool:
+def starts_with(path: str, wanted: bytes) -> bool:
     """Say whether a file starts with `wanted`."""
-    with path.open("rb", buffering=0) as file:
+    with opened(path) as file:
         return file.read(len(wanted)) == wanted
 
 
-def contains(path: Path, wanted: bytes) -> bool:
-    """Say whether a file contains `wanted`; it is read in pieces."""
-    kept = len(wanted) - 1
-    with path.open("rb", buffering=0) as file:
-        buffer = bytearray(min(os.fstat(file.fileno()).st_size, CHUNK) + kept)
+def contains(path: str, size: int, wanted: bytes) -> bool:
+    """Say whether a file of `size` bytes contains `wanted`; it is read in pieces."""
+    with opened(path) as file:
+        if size <= CHUNK:
+            return wanted in (file.read(size) or b"")
+        kept = len(wanted) - 1
+        buffer = bytearray(kept + CHUNK)
         with memoryview(buffer) as view:
             while count := file.readinto(view[kept:]):
                 if buffer.find(wanted, 0, kept + count) >= 0:
@@ -34,11 +32,11 @@ def contains(path: Path, wanted: bytes) -> bool:
     return False
 
 
-def text(path: Path, size: int) -> bytes | None:
+def text(path: str, size: int) -> bytes | None:
     """Return the content of a file that is text (UTF-8, as conda-pack has it), else None."""
     if size > _TEXT_AT_MOST:
         return None
-    data = path.read_bytes()
+    data = Path(path).read_bytes()
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -27,16 +27,16 @@ from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, Fi
 from conda_pack.prefixes import replace_prefix
 
 from envpack.archive import consistency, metadata, prefixes
-from envpack.archive.members import Member, with_data
+from envpack.archive.members import Member, opened, with_data
 from envpack.archive.members import file as member_of
-from envpack.archive.ownership import module_of, owners_of
+from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
 from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
-from envpack.archive.slim import trimmed
+from envpack.archive.slim import left_out, trimmed
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from envpack.archive.ownership import Owners
     from envpack.manifest import Saving
@@ -69,16 +69,43 @@ class Content:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The files of a prefix, as conda-pack lists them."""
+
+    content: Content
+    by_owner: Mapping[str, Sequence[File]]
+    """Sorted by where they go; one that several packages have is there for each of them, as the environment's."""
+
+    @property
+    def owners(self) -> list[str]:
+        """Who has files, sorted; the environment is first."""
+        return sorted({*self.by_owner, ENVIRONMENT})
+
+    @cached_property
+    def placeholders(self) -> Mapping[str, tuple[str, str]]:
+        """By path: the placeholder that linking has replaced, and the kind of the file, `text` or `binary`.
+
+        Of packages that are no longer in the cache.
+        """
+        return _placeholders(self.content.records.values())
+
+    @cached_property
+    def conda(self) -> frozenset[str]:
+        """The paths that conda packages brought."""
+        return frozenset(path for package in self.content.packages if package.record for path in package.files)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Selected:
-    """Members for an archive."""
+    """Members for an archive, of one owner."""
 
     members: list[Member]
     rewritten: list[Rewritten]
     """What `conda-unpack` would do to them."""
     marked: list[str]
     """Paths of files that name the prefix and cannot be freed from it."""
-    saved: Mapping[str, tuple[Saving, ...]]
-    """What was left out as no node needs it, by owner."""
+    saved: tuple[Saving, ...]
+    """What was left out as no node needs it."""
 
 
 def read(prefix: Path) -> Content:
@@ -94,42 +121,33 @@ def read(prefix: Path) -> Content:
     return Content(prefix=prefix, records=records, packages=(*conda, *pypi))
 
 
-def select(
-    content: Content, *, without: Collection[str] = (), bytecode: Path, slim: bool, progress: Progress
-) -> Selected:
-    """Return the members that the files of a prefix become, less those of the owners in `without`.
+def listed(content: Content) -> Listing:
+    """List the files of a prefix. Raises PackingFailed when conda-pack cannot."""
+    by_owner: dict[str, list[File]] = defaultdict(list)
+    for file in _files(content.prefix):
+        by_owner[content.owners.of(file.target)].append(file)
+    return Listing(content=content, by_owner=by_owner)
+
+
+def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress: Progress) -> Selected:
+    """Return the members that the files of an owner become.
 
     `bytecode` is a directory in the prefix's layout that holds pyc files. With `slim`, what no node needs is left
     out.
     """
-    owners = content.owners
-    selection = _Selection(content.prefix, _placeholders(content.records.values()), progress)
-    wanted = (file for file in _files(content.prefix) if owners.of(file.target) not in without)
-    members = [selection.member(list(files)) for _, files in groupby(wanted, key=lambda file: file.target)]
+    content = listing.content
+    selection = _Selection(content.prefix, listing.placeholders, progress)
+    files = groupby(listing.by_owner.get(owner, ()), key=lambda file: file.target)
+    members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
     chosen |= {member.path: member for member in _bytecode(bytecode, chosen)}
-    paths = chosen.keys()
-    chosen, saved = _trimmed(chosen, owners) if slim else (chosen, {})
+    stays, saved = trimmed(chosen, content.owners.of) if slim else (chosen, ())
     return Selected(
-        members=list(_with_public_metadata(chosen, content, paths - chosen.keys())),
-        rewritten=[row for row in selection.rewritten if row.path in chosen],
-        marked=[path for path in selection.marked if path in chosen],
+        members=list(_with_public_metadata(stays, listing, owner, slim=slim, cut=len(stays) < len(chosen))),
+        rewritten=[row for row in selection.rewritten if row.path in stays],
+        marked=[path for path in selection.marked if path in stays],
         saved=saved,
     )
-
-
-def _trimmed(
-    chosen: Mapping[str, Member], owners: Owners
-) -> tuple[dict[str, Member], dict[str, tuple[Saving, ...]]]:
-    by_owner: dict[str, dict[str, Member]] = defaultdict(dict)
-    for path, member in chosen.items():
-        by_owner[owners.of(path)][path] = member
-    stays: dict[str, Member] = {}
-    saved = {}
-    for owner, members in by_owner.items():
-        kept, saved[owner] = trimmed(members, owners.of)
-        stays |= kept
-    return stays, saved
 
 
 def conda_unpack(prefix: Path, rewritten: Iterable[Rewritten]) -> Iterator[Member]:
@@ -148,29 +166,30 @@ class _Selection:
     """Turns conda-pack's files into members, and remembers which of them `conda-unpack` has to rewrite."""
 
     prefix: Path
-    placeholders: dict[str, tuple[str, str]]
-    """By path: the placeholder that linking has replaced, and the kind of the file, `text` or `binary`."""
+    placeholders: Mapping[str, tuple[str, str]]
     progress: Progress
     rewritten: list[Rewritten] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.names = sorted({str(self.prefix), os.path.realpath(self.prefix)}, key=len, reverse=True)
+        self.encoded = [name.encode() for name in self.names]
+        self.root = f"{self.prefix}/"
 
     def member(self, candidates: list[File]) -> Member | None:
         """Return the member for the files that packages have for one path; None if it stays behind."""
         path = candidates[0].target
         if _stays_behind(path):
             return None
-        here = self.prefix / path
-        status = here.lstat()
+        here = self._here(path)
+        status = os.lstat(here)
         if stat.S_ISLNK(status.st_mode):
-            link = str(here.readlink())
+            link = os.readlink(here)  # noqa: PTH115 - a Path of each file would take longer than all the rest
             if link not in [file.source for file in candidates]:
                 return Member(path=path, kind="link", link=self._relative(link, path))
-            status = here.stat()  # linked softly from the package cache: the file is meant
+            status = os.stat(here)  # noqa: PTH116 - linked softly from the package cache: the file is meant
         if stat.S_ISDIR(status.st_mode):
-            return Member(path=path, kind="directory") if Path(path).name != "__pycache__" else None
+            return Member(path=path, kind="directory") if not f"/{path}".endswith("/__pycache__") else None
         if not stat.S_ISREG(status.st_mode):
             raise PackingFailed(f"{path} is neither a file nor a link nor a directory", hint="remove it")
         file = candidates[0] if len(candidates) == 1 else self._provider(candidates, here)
@@ -193,26 +212,28 @@ class _Selection:
             return self._turned_back(plain, placeholder, file.file_mode)
         if file.file_mode == "text" and _is_script(plain.path):
             return self._text(plain, source.read_bytes(), placeholder)
-        if prefixes.contains(source, placeholder.encode()):
+        size = source.stat().st_size
+        if prefixes.contains(file.source, size, placeholder.encode()):
             self.rewritten.append(Rewritten(plain.path, placeholder, file.file_mode))
-        return Member(path=plain.path, source=source, size=source.stat().st_size, executable=plain.executable)
+        return Member(path=plain.path, source=file.source, size=size, executable=plain.executable)
 
     def _turned_back(self, plain: Member, placeholder: str, kind: str) -> Member:
         """Undo the linking of a file whose package is no longer in the cache."""
-        here = self.prefix / plain.path
+        here = self._here(plain.path)
         if kind == "text":
-            return self._text(plain, self._with_placeholder(here.read_bytes(), placeholder), placeholder)
+            data = self._with_placeholder(Path(here).read_bytes(), placeholder)
+            return self._text(plain, data, placeholder)
         name = str(self.prefix).encode()
-        if not prefixes.contains(here, name):
+        if not prefixes.contains(here, plain.size, name):
             return plain
         self.rewritten.append(Rewritten(plain.path, placeholder, kind))
         return replace(plain, restore=partial(prefixes.unlinked, prefix=name, placeholder=placeholder.encode()))
 
     def _unmanaged(self, plain: Member) -> Member:
-        here = self.prefix / plain.path
+        here = self._here(plain.path)
         if _is_script(plain.path) and prefixes.starts_with(here, b"#!"):
-            data: bytes | None = here.read_bytes()
-        elif any(prefixes.contains(here, name.encode()) for name in self.names):
+            data: bytes | None = Path(here).read_bytes()
+        elif any(prefixes.contains(here, plain.size, name) for name in self.encoded):
             data = prefixes.text(here, plain.size)
         else:
             return plain
@@ -234,15 +255,18 @@ class _Selection:
             data = data.replace(name.encode(), placeholder.encode())
         return data
 
+    def _here(self, path: str) -> str:
+        return self.root + path
+
     def _relative(self, link: str, path: str) -> str:
         for name in self.names:
             if link == name or link.startswith(f"{name}/"):
                 return os.path.relpath(link, f"{name}/{path}/..")
         return link
 
-    def _provider(self, candidates: list[File], here: Path) -> File:
+    def _provider(self, candidates: list[File], here: str) -> File:
         """Return the one of several packages' files that is in the prefix, or the prefix's own if none is."""
-        content = here.read_bytes()
+        content = Path(here).read_bytes()
         for file in candidates:
             data = Path(file.source).read_bytes()
             if file.prefix_placeholder:
@@ -252,7 +276,7 @@ class _Selection:
                     continue
             if data == content:
                 return file
-        return File(str(here), candidates[0].target, is_conda=False, file_mode="unknown")
+        return File(here, candidates[0].target, is_conda=False, file_mode="unknown")
 
 
 def _files(prefix: Path) -> list[File]:
@@ -324,41 +348,39 @@ def _bytecode(root: Path, chosen: Collection[str]) -> Iterator[Member]:
         for entry in entries:
             path = f"{folder}/__pycache__/{entry.name}"
             if path.endswith(".pyc") and module_of(path) in chosen and _is_unchecked(entry.path):
-                yield Member(path=path, source=Path(entry.path), size=entry.stat().st_size)
+                yield Member(path=path, source=entry.path, size=entry.stat().st_size)
 
 
 def _is_unchecked(pyc: str) -> bool:
-    with Path(pyc).open("rb", buffering=0) as file:
+    with opened(pyc) as file:
         return (file.read(8) or b"")[4:] == _UNCHECKED
 
 
-def _with_public_metadata(chosen: dict[str, Member], content: Content, gone: Collection[str]) -> Iterator[Member]:
-    """Yield the members with their metadata as it may be known outside this machine, and without what is `gone`.
+def _with_public_metadata(
+    chosen: Mapping[str, Member], listing: Listing, owner: str, *, slim: bool, cut: bool
+) -> Iterator[Member]:
+    """Yield an owner's members with their metadata as it may be known outside this machine.
 
     What a package says of its files is a matter of its own files, so that it is the same in every environment.
+    `cut` says whether some of them stay behind as no node needs them.
     """
-    owners = content.owners
-    conda = {path for package in content.packages if package.record for path in package.files}
-    trimmed = {owners.of(path) for path in gone}
+    content, conda = listing.content, listing.conda
     kept = {
         path: public
         for path, member in chosen.items()
         if (public := member if path in conda else _public(member)) is not None
     }
     changed = {path: member.data for path, member in kept.items() if member.data is not None}
-    there: dict[str, set[str]] = defaultdict(
-        set, {name: set(paths).difference(gone) for name, paths in owners.contested.items()}
-    )
-    for path in kept:
-        there[owners.of(path)].add(path)
+    # A file that several packages have is the environment's; whether it stays behind must not depend on the others.
+    contested = content.owners.contested.get(owner, ())
+    there = {*kept, *(path for path in contested if not (slim and left_out(path)))}
     for path, member in kept.items():
-        owner = owners.of(path)
         if path in content.records:
-            rewritten = {path for path in there[owner] if owner in trimmed and _is_wheel_record(path)}
-            yield with_data(member, metadata.conda_record(_content(member), there[owner], rewritten))
-        elif _is_wheel_record(path) and (path not in conda or owner in trimmed):
+            rewritten = {path for path in there if cut and _is_wheel_record(path)}
+            yield with_data(member, metadata.conda_record(_content(member), there, rewritten))
+        elif _is_wheel_record(path) and (path not in conda or cut):
             folder = path.rpartition("/")[0]
-            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, there[owner]))
+            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, there))
         else:
             yield member
 
