@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bench.results import Row
 
-_CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet", "--force")
+_CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet")
 
 _LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS), "large": ("fast",)}
 """The levels that each size is packed with while nothing was packed before."""
@@ -76,15 +76,21 @@ def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Riv
         out = work / f"again.{kind}"
         yield Rival(
             name=f"envpack {kind}, packed before",
-            commands=[[places.ENVPACK, "pack", "--force", one.prefix, out]],
+            commands=[[places.ENVPACK, "pack", one.prefix, out]],
             variables=variables(work / "cache"),
+            before=partial(out.unlink, missing_ok=True),
             after=partial(size_of, out),
         )
 
 
 def _rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
     *_, out, _ = map(Path, command)
-    return Rival(name=name, commands=[command], variables=variables(), before=before, after=partial(size_of, out))
+
+    def ready() -> None:
+        out.unlink(missing_ok=True)
+        before()
+
+    return Rival(name=name, commands=[command], variables=variables(), before=ready, after=partial(size_of, out))
 
 
 def _locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
@@ -108,6 +114,7 @@ def _conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int])
             name=f"conda-pack {kind}, {count} {'thread' if count == 1 else 'threads'}",
             commands=[[*_CONDA_PACK, "--n-threads", str(count), "--prefix", one.prefix, "--output", out]],
             variables=variables(),
+            before=partial(out.unlink, missing_ok=True),
             after=partial(size_of, out),
         )
 
@@ -118,6 +125,7 @@ def _plain(one: Environment, work: Path) -> Iterator[Rival]:
         name="tar -czf",
         commands=[["tar", "-czf", out, "-C", one.prefix, "."]],
         variables=variables(),
+        before=partial(out.unlink, missing_ok=True),
         after=partial(size_of, out),
     )
     out = work / "plain.zip"

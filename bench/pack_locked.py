@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from envpack.archive import LEVELS, Kept, Pieces, pack
 from envpack.lock_file import parse
-from envpack.making import identities
 
 if TYPE_CHECKING:
     from envpack.manifest import Format
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def main(prefix: Path, lock: Path, pieces: Path, out: Path, *manner: str) -> None:
     """Pack, with the pieces of earlier archives where they are kept."""
     locked = parse(lock.read_text("utf-8"), str(lock))
-    kept = Kept(pieces=Pieces(pieces, limit=1 << 40), identify=lambda _: identities(locked))
+    kept = Kept(pieces=Pieces(pieces, limit=1 << 40), identify=lambda _: locked.package_identities())
     format: Format = "zip" if out.suffix == ".zip" else "tar.gz"
     pack(prefix, out, format=format, level=LEVELS[manner[0]], slim="slim" in manner, kept=kept)
 

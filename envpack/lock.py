@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -108,6 +108,17 @@ class Lock:
             "variables": self.variables,
             "target": self.target.to_json(),
         }
+
+    def package_identities(self) -> dict[str, str]:
+        """Return by owner (`conda/NAME`, `pypi/NAME`) what decides the content of a package's files in an archive.
+
+        That is the package itself, what the lock says of it (a channel may have corrected that, and it is in the
+        package's record), and the Python, for where modules go and for their bytecode.
+        """
+        python = next((package.sha256 for package in self.packages if package.name == "python"), "")
+        conda = {f"conda/{p.name}": {**asdict(p), "url": public(p.url)} for p in self.packages}
+        wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
+        return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
 
     def digest(self) -> str:
         """Return the SHA-256 of `identity`."""

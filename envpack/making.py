@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +14,6 @@ from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, pack
 from envpack.contents import FILE, dumps, list_files, with_sizes
 from envpack.dependencies import with_requires
 from envpack.licenses import with_licenses
-from envpack.lock import public
 from envpack.manifest import ArchiveFacts, Format, Manifest, packages_of
 from envpack.packing import level_of, pieces_of
 from envpack.provenance import provenance_of
@@ -259,22 +258,10 @@ def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
         format=job.format,
         level=job.level,
         compiler=Compiler(python=installed.python, into=installed.prefix),
-        kept=Kept(pieces=pieces, identify=lambda _: identities(job.lock)),
+        kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
         progress=site.progress,
     )
-
-
-def identities(lock: Lock) -> dict[str, str]:
-    """Return what decides the content of each package's files in an archive, by owner.
-
-    That is the package itself, what the lock says of it (a channel may have corrected that, and it is in the
-    package's record), and the Python, for where modules go and for their bytecode.
-    """
-    python = next((package.sha256 for package in lock.packages if package.name == "python"), "")
-    conda = {f"conda/{p.name}": {**asdict(p), "url": public(p.url)} for p in lock.packages}
-    wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in lock.wheels}
-    return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
 
 
 def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: Site) -> Verified:
