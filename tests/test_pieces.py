@@ -266,6 +266,19 @@ def test_a_damaged_piece_is_made_again_and_never_shipped(prefix: Path, tmp_path:
         assert pack(prefix, tmp_path / "2.tar.gz", kept=kept).sha256 == first.sha256
 
 
+def test_however_many_pieces_are_damaged_the_archive_is_right(prefix: Path, tmp_path: Path) -> None:
+    pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
+    kept = keeping(pieces, owners(prefix))
+    first = pack(prefix, tmp_path / "1.tar.gz", kept=kept)
+    keys = [str(piece.key) for piece in first.pieces]
+    for path in (tmp_path / "pieces").glob("??/*"):
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    assert set(pieces.find(keys)) == set(keys)
+    assert assemble(keys, pieces, tmp_path / "2.tar.gz") is None
+    assert not (tmp_path / "2.tar.gz").exists()
+    assert pack(prefix, tmp_path / "2.tar.gz", kept=kept).sha256 == first.sha256
+
+
 def test_a_piece_of_other_options_is_not_taken(prefix: Path, tmp_path: Path) -> None:
     pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
     kept = keeping(pieces, owners(prefix))

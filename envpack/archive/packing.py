@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import secrets
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ _MOST_THREADS = 16
 """More would wait for the one that reads, and each keeps a few blocks in memory."""
 
 _TRIES = 3
-"""How often kept pieces may vanish while an archive is made of them."""
+"""How often kept pieces may vanish or be found damaged while an archive is made of them; then none are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def pack(
     from envpack.archive.plan import Sources  # noqa: PLC0415
     from envpack.archive.selection import read  # noqa: PLC0415
 
-    with _explained(out):
+    with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
         sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
         for _ in range(_TRIES - 1):
@@ -99,7 +100,7 @@ def pack(
                 return _pack(sources, out, manner, progress)
             except Gone:
                 continue
-        return _pack(sources, out, manner, progress)
+        return _pack(replace(sources, kept=None), out, manner, progress)
 
 
 def assemble(
@@ -109,7 +110,7 @@ def assemble(
 
     Raises PackingFailed when `out` cannot be written.
     """
-    with _explained(out), progress.step("pack", unit="bytes") as step:
+    with _explained(out), _uncollected(), progress.step("pack", unit="bytes") as step:
         found = pieces.find(keys)
         if len(found) < len(set(keys)):
             return None
@@ -189,6 +190,18 @@ def _whole(path: Path) -> Iterator[Digested]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave garbage for later: what is known of files is none, and looking through it takes a tenth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

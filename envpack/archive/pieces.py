@@ -3,9 +3,10 @@
 A piece is what an archive holds of one package, compressed, with what must be known to put an archive together
 without reading it: its members, its CRC. The file of a piece is
 
-    the compressed bytes | an index in JSON | the index's length and the CRC-32 of all before, 12 bytes
+    the compressed bytes | an index in JSON | the CRC-32 of each and the index's length, 16 bytes
 
-so that it is whole or nothing, and damage is seen before a byte is used.
+so that it is whole or nothing. A damaged index is seen when the piece is found, damaged bytes when they were read:
+whoever reads them must not use them before the last one.
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ import os
 import secrets
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from envpack.archive.cores import cores
 from envpack.archive.members import CHUNK, Entry
 from envpack.manifest import Saving
 
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 
     from envpack.archive.ownership import Owners
 
-_TAIL = struct.Struct("<LQ")
-"""The CRC-32 of the file before it, and the length of the index."""
+_TAIL = struct.Struct("<LLQ")
+"""The CRC-32 of the compressed bytes, that of the index, and the length of the index."""
 
 _IN_USE = 3600
 """Seconds after its last use in which a piece is not removed to make room: a build may be about to read it."""
@@ -97,23 +96,32 @@ class Piece:
     key: str
     facts: Facts
     path: Path
+    crc: int
+    """CRC-32 of the compressed bytes."""
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the compressed bytes. Raises Gone when they are no longer there."""
+        """Yield the compressed bytes.
+
+        Raises Gone when they are no longer there, and at their end when they were not what had been written; the
+        piece is removed then.
+        """
         left = self.facts.length
+        crc = 0
         try:
             with self.path.open("rb", buffering=0) as file:
                 while left and (chunk := file.read(min(left, CHUNK))):
                     left -= len(chunk)
+                    crc = zlib_ng.crc32(chunk, crc)
                     yield chunk
         except FileNotFoundError as error:
             raise Gone(self.key) from error
-        if left:
+        if left or crc != self.crc:
+            _remove(self.path, "its bytes are not those that were written")
             raise Gone(self.key)
 
 
 class Gone(Exception):
-    """A piece vanished between being found and being read."""
+    """A piece vanished between being found and being read, or was damaged."""
 
 
 class Pieces:
@@ -125,10 +133,8 @@ class Pieces:
         self._limit = limit
 
     def find(self, keys: Iterable[str]) -> dict[str, Piece]:
-        """Return those of the pieces that are there and undamaged; a damaged one is removed."""
-        with ThreadPoolExecutor(cores(), thread_name_prefix="pieces") as pool:
-            found = pool.map(self._find, dict.fromkeys(keys))
-            return {piece.key: piece for piece in found if piece}
+        """Return those of the pieces that are there; one whose index is damaged is removed."""
+        return {key: piece for key in dict.fromkeys(keys) if (piece := self._find(key))}
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[Keeping]:
@@ -160,17 +166,15 @@ class Pieces:
     def _find(self, key: str) -> Piece | None:
         path = self._path(key)
         try:
-            facts = _read(path)
+            piece = _read(key, path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
-            log.debug("the piece %s is damaged and will be made again: %s", path, error)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            _remove(path, str(error))
             return None
         with contextlib.suppress(OSError):  # of another user's cache only what is read can be had
             os.utime(path)
-        return Piece(key=key, facts=facts, path=path)
+        return piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,10 +213,10 @@ class Keeping:
     def finish(self, key: str, facts: Facts) -> None:
         """Write the index, and put the piece in its place."""
         index = facts.dumps()
-        self.write(index)
         if self._file:
             try:
-                self._file.write(_TAIL.pack(self._crc, len(index)))
+                self._file.write(index)
+                self._file.write(_TAIL.pack(self._crc, zlib_ng.crc32(index), len(index)))
                 self._file.close()
                 path = self._path_of(key)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,31 +239,28 @@ class Keeping:
         self._file = None
 
 
-def _read(path: Path) -> Facts:
+def _read(key: str, path: Path) -> Piece:
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(size - _TAIL.size)
-        crc, length = _TAIL.unpack(file.read())
+        crc, crc_of_index, length = _TAIL.unpack(file.read())
         start = size - _TAIL.size - length
         if start < 0:
             raise ValueError("its index is not whole")
-        file.seek(0)
-        if _crc_of(file, size - _TAIL.size) != crc:
-            raise ValueError("its bytes are not those that were written")
         file.seek(start)
-        facts = Facts.loads(file.read(length))
+        index = file.read(length)
+    if zlib_ng.crc32(index) != crc_of_index:
+        raise ValueError("its index is not the one that was written")
+    facts = Facts.loads(index)
     if facts.length != start:
         raise ValueError("its length is not what its index says")
-    return facts
+    return Piece(key=key, facts=facts, path=path, crc=crc)
 
 
-def _crc_of(file: BinaryIO, size: int) -> int:
-    crc = 0
-    buffer = memoryview(bytearray(CHUNK))
-    while size and (count := file.readinto(buffer[: min(size, CHUNK)])):  # type: ignore[attr-defined]
-        crc = zlib_ng.crc32(buffer[:count], crc)
-        size -= count
-    return crc
+def _remove(path: Path, why: str) -> None:
+    log.debug("the piece %s is damaged and will be made again: %s", path, why)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _used(path: Path) -> tuple[float, int]:
