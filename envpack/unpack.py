@@ -190,10 +190,6 @@ class _Tree:
             reason = f"it is a hard link to {member.target}, which is no file before it in the archive"
         return reason
 
-    def _holds(self, name: str, kind: str) -> bool:
-        again = name in self._directories and kind != "directory"
-        return again or name in self._files or name in self._links
-
     def _directory(self, name: str) -> None:
         if name not in self._directories:
             self._directory(posixpath.dirname(name) or ".")
