@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import os
 import random
 import sys
 import zipfile
@@ -60,25 +61,30 @@ def _rivals(one: Environment, work: Path) -> Iterator[Rival]:
         name="envpack, nothing packed before",
         commands=[[*packing, work / "cold.tar.gz", "default"]],
         variables=variables(),
-        before=partial(places.emptied, pieces),
+        before=partial(_cleared, work, pieces),
     )
     yield Rival(
         name="envpack, packed before",
-        commands=[[places.ENVPACK, "pack", "--force", one.prefix, work / "again.tar.gz"]],
+        commands=[[places.ENVPACK, "pack", one.prefix, work / "again.tar.gz"]],
         variables=variables(work / "cache"),
+        before=partial(_cleared, work),
     )
-    conda_pack: list[str | Path] = [
-        Path(sys.executable).with_name("conda-pack"),
-        "--quiet",
-        "--force",
-        "--prefix",
-        one.prefix,
-    ]
-    yield Rival(
-        name="conda-pack",
-        commands=[[*conda_pack, "--output", work / "conda-pack.tar.gz"]],
-        variables=variables(),
-    )
+    for count in (1, len(os.sched_getaffinity(0))):
+        conda_pack: list[str | Path] = [Path(sys.executable).with_name("conda-pack"), "--quiet"]
+        conda_pack += ["--n-threads", str(count), "--prefix", one.prefix, "--output", work / "conda-pack.tar.gz"]
+        yield Rival(
+            name=f"conda-pack, {count} {'thread' if count == 1 else 'threads'}",
+            commands=[conda_pack],
+            variables=variables(),
+            before=partial(_cleared, work),
+        )
+
+
+def _cleared(work: Path, pieces: Path | None = None) -> None:
+    for archive in work.glob("*.tar.gz"):
+        archive.unlink()
+    if pieces:
+        places.emptied(pieces)
 
 
 def _write_wheels(folder: Path) -> None:
