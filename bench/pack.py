@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet")
 
-_LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS), "large": ("fast",)}
+_LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS), "large": ("default",)}
 """The levels that each size is packed with while nothing was packed before."""
 
 

@@ -41,7 +41,7 @@ def block() -> str:
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:
     """Yield what was measured: what, the bar, the figures, the benchmark; what was not measured has no row."""
-    for bench, told in (("pack", _packing), ("build", _building), ("cluster", _starting)):
+    for bench, told in (("pack", _packing), ("build", _building), ("link", _linking), ("cluster", _starting)):
         if (results.FOLDER / f"{bench}.json").exists():
             for what, bar, measured in told(results.load(bench)):
                 yield what, bar, measured, bench
@@ -66,26 +66,41 @@ def _building(build: Result) -> Iterator[tuple[str, str, str]]:
     yield "`envpack --help`", "0.2 s", f"{build.row('--help', 'envpack --help')['median']:.2f} s"
 
 
+def _linking(link: Result) -> Iterator[tuple[str, str, str]]:
+    bare = link.row("small", "neither")["median"]
+    ours, rival = (1000 * (link.row("small", name)["median"] - bare) for name in ("envpack", "py-rattler"))
+    told = f"{ours:.0f} ms, py-rattler alone {rival:.0f} ms; {1000 * bare:.0f} ms more to start and import either"
+    yield "link conda packages that are cached", "as py-rattler", told
+
+
 def _starting(cluster: Result) -> Iterator[tuple[str, str, str]]:
     yield "executor's cold start: unpack, `import pandas`", "1x conda-pack", _started(cluster)
 
 
 def _ratios(pack: Result, ending: str) -> str:
-    """Return, for each size, how many times as fast as conda-pack with its better number of threads."""
-    told = []
-    for case in dict.fromkeys(row["case"] for row in pack.rows):
-        rows = [row for row in pack.rows if row["case"] == case]
-        rivals = [row for row in rows if row["rival"].startswith(_CONDA_PACK)]
-        ours = [row for row in rows if row["rival"].startswith("envpack tar.gz") and row["rival"].endswith(ending)]
-        if ending == _COLD:
-            largest = max(row["size"] for row in rivals)
-            ours = [row for row in ours if row["size"] <= largest]
-        told.append(f"{_fastest(rivals) / _fastest(ours):.1f}x {case}" if ours else f"larger {case}")
-    return ", ".join(told)
+    """Return, for each size, how many times as fast as conda-pack: as it comes, with one thread, and with all."""
+    cases = dict.fromkeys(row["case"] for row in pack.rows)
+    ours = {case: _ours(pack, case, ending) for case in cases}
+    told = [
+        ", ".join(f"{rival['median'] / ours[case]:.1f}x {case}" for case, rival in _rivals(pack, number))
+        for number in ("1 thread", f"{pack.made['cores']} threads")
+    ]
+    return f"{told[0]}; {told[1]} when it uses all threads"
 
 
-def _fastest(rows: list[Row]) -> float:
-    return min(float(row["median"]) for row in rows)
+def _rivals(pack: Result, threads: str) -> list[tuple[str, Row]]:
+    return [(row["case"], row) for row in pack.rows if row["rival"] == f"{_CONDA_PACK}{threads}"]
+
+
+def _ours(pack: Result, case: str, ending: str) -> float:
+    """Return the seconds of the quickest that is no larger than what conda-pack makes as it comes."""
+    largest = pack.row(case, f"{_CONDA_PACK}1 thread")["size"]
+    rows = [row for row in pack.rows if row["case"] == case and row["size"] <= largest]
+    return min(
+        float(row["median"])
+        for row in rows
+        if row["rival"].startswith("envpack tar.gz") and row["rival"].endswith(ending)
+    )
 
 
 def _memory(pack: Result) -> str:

@@ -131,8 +131,9 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
 
     kept = sources.kept
     keep = Keep(pieces=kept.pieces, key_of=partial(key_of, sources=sources, manner=manner)) if kept else None
+    planned = plan(sources, manner, progress)
     with progress.step("pack", unit="bytes") as step, _whole(out) as file:
-        with ahead(_counted(plan(sources, manner, progress), step)) as parts:
+        with ahead(_counted(planned, step)) as parts:
             laid = compose(parts, file, manner=manner, keep=keep, step=step)
         reused = sum(piece.reused for piece in laid)
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""

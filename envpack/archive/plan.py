@@ -54,45 +54,47 @@ class Sources:
         return self.kept.identify(self.content.owners) if self.kept else {}
 
 
-def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterator[Part | Piece]:
-    """Yield the parts and kept pieces of an archive, in its order, each as soon as it is known.
+def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterable[Part | Piece]:
+    """Return the parts and kept pieces of an archive, in its order; those of a tar are worked out one by one.
 
-    Bytecode that is missing is made. Each package's files come by owner, then what is the environment's own. In a
-    tar each part has its directories just before what is in them, those that several parts need more than once. In
-    a zip they all stand at the beginning, once.
+    Bytecode that is missing is made at once. Each package's files come by owner, then what is the environment's
+    own. In a tar each part has its directories just before what is in them, those that several parts need more
+    than once. In a zip they all stand at the beginning, once.
     """
     found = _find(sources, manner)
+    _compile(sources, found, progress)
     return _for_zip(sources, found, progress) if manner.format == "zip" else _for_tar(sources, found, progress)
 
 
 def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
     placed: list[links.Placed] = []
     rewritten: list[Rewritten] = []
-    prepared: Callable[[str], Part] | None = None
+    selecting: Callable[[str], Part] | None = None
     for owner in sources.content.owners.names:
         part: Part | Piece
         if owner in found:
             part = found[owner]
         else:
             # Not sooner: the kept ones before the first that is not can be copied in the meantime.
-            prepared = prepared or _prepared(sources, found, progress)
-            part = with_directories(prepared(owner))
+            selecting = selecting or _selecting(sources, progress)
+            part = with_directories(selecting(owner))
             if not part.members:
                 continue
         yield part
         placed += _members(part)
         rewritten += _facts(part).rewritten
-    prepared = prepared or _prepared(sources, found, progress)
-    own = prepared(ENVIRONMENT)
+    selecting = selecting or _selecting(sources, progress)
+    own = selecting(ENVIRONMENT)
     links.check([*placed, *own.members])
     yield with_directories(_with_scripts(own, rewritten, sources))
 
 
-def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
+def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part | Piece]:
     parts = _select(sources, found, progress)
     if found and any(crosses(part) for part in parts):
         # Where links become copies, what they lead to must be at hand.
         found = {}
+        _compile(sources, found, progress)
         parts = _select(sources, found, progress)
     everything: list[Part | Piece] = [*parts, *found.values()]
     links.check([placed for part in everything for placed in _members(part)])
@@ -101,9 +103,7 @@ def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
     by_owner |= found
     ordered = [by_owner[owner] for owner in sorted(by_owner)]
     own = _with_scripts(own, [row for part in ordered for row in _facts(part).rewritten], sources)
-    yield _directories([own, *ordered])
-    yield from ordered
-    yield own
+    return [_directories([own, *ordered]), *ordered, own]
 
 
 def key_of(part: Part, facts: Facts, sources: Sources, manner: Manner) -> str | None:
@@ -153,9 +153,8 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
         )
 
 
-def _prepared(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Callable[[str], Part]:
-    """Compile what no kept piece has, and return what gives the part of an owner."""
-    _compile(sources, found, progress)
+def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
+    """List the prefix's files, and return what gives the part of an owner."""
     listing = listed(sources.content)
 
     def part(owner: str) -> Part:
@@ -167,9 +166,9 @@ def _prepared(sources: Sources, found: Mapping[str, Piece], progress: Progress) 
 
 def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
     """Return the parts of all that is not found, sorted by owner, the environment's own first."""
-    prepared = _prepared(sources, found, progress)
-    packages = [prepared(owner) for owner in sources.content.owners.names if owner not in found]
-    return [prepared(ENVIRONMENT), *(part for part in packages if part.members or part.directories)]
+    selecting = _selecting(sources, progress)
+    packages = [selecting(owner) for owner in sources.content.owners.names if owner not in found]
+    return [selecting(ENVIRONMENT), *(part for part in packages if part.members or part.directories)]
 
 
 def _with_scripts(own: Part, rewritten: Iterable[Rewritten], sources: Sources) -> Part:
