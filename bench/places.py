@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-from filelock import FileLock
+
+from tests.support import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,16 +31,8 @@ def home() -> Path:
 
 
 def kept(name: str, make: Callable[[Path], None]) -> Path:
-    """Return a directory that `make` fills if it is not there; half of one is never taken for a whole one."""
-    path = home() / name
-    done = path / ".done"
-    with FileLock(f"{path}.lock"):
-        if not done.exists():
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir()
-            make(path)
-            done.touch()
-    return path
+    """Return a directory that `make` fills if it is not there."""
+    return cache.kept(name, make, within=home())
 
 
 @contextmanager

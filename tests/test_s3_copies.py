@@ -22,6 +22,7 @@ from envpack.progress import Step
 from envpack.s3options import MIB, SMALLEST_PART, S3Options
 from envpack.stores import open_store
 from envpack.stores.base import Held
+from tests.support.counting import Counting
 from tests.support.s3 import Answer, Asked, Gate, S3Server, Wire
 
 if TYPE_CHECKING:
@@ -54,20 +55,6 @@ path = pathlib.Path(path)
 store.upload(key, path, digest.of_file(path), Slow(), [Held(**one) for one in json.loads(held)])
 """
 """A process that uploads slowly; to be interrupted or killed."""
-
-
-class Counting(Step):
-    """Sums what it is told, from whatever thread, and calls back each time."""
-
-    def __init__(self, on_advance: Callable[[], object] = lambda: None) -> None:
-        self.sum = 0
-        self._lock = threading.Lock()
-        self._on_advance = on_advance
-
-    def advance(self, amount: int) -> None:
-        with self._lock:
-            self.sum += amount
-        self._on_advance()
 
 
 @dataclass(frozen=True, kw_only=True)

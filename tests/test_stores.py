@@ -25,6 +25,7 @@ from envpack.errors import Conflict, EnvpackError, StoreRefused, StoreUnreachabl
 from envpack.progress import Step
 from envpack.s3options import SMALLEST_PART, S3Options
 from envpack.stores import local, open_store, s3_errors
+from tests.support.counting import Counting
 from tests.support.s3 import S3Server, Wire
 
 if TYPE_CHECKING:
@@ -65,20 +66,6 @@ class Place:
 
     def open(self, **changes: Any) -> Store:
         return open_store(self.url, replace(self.options, **changes))
-
-
-class Counting(Step):
-    """Sums what it is told, from whatever thread, and calls back each time."""
-
-    def __init__(self, on_advance: Callable[[], object] = lambda: None) -> None:
-        self.sum = 0
-        self._lock = threading.Lock()
-        self._on_advance = on_advance
-
-    def advance(self, amount: int) -> None:
-        with self._lock:
-            self.sum += amount
-        self._on_advance()
 
 
 def _file(path: Path, size: int) -> Path:

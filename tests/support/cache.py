@@ -21,12 +21,13 @@ def cache_directory() -> Path:
     return cache
 
 
-def kept(name: str, make: Callable[[Path], None]) -> Path:
-    """Return a directory of the cache, which `make` fills if it is not there; other workers wait meanwhile.
+def kept(name: str, make: Callable[[Path], None], *, within: Path | None = None) -> Path:
+    """Return a directory of the cache, or `within` another, which `make` fills if it is not there.
 
-    `make` gets the path that the directory will stay at. Half a directory is never taken for a whole one.
+    `make` gets the path that the directory will stay at; other processes wait meanwhile. Half a directory is never
+    taken for a whole one.
     """
-    path = cache_directory() / name
+    path = (within or cache_directory()) / name
     done = path / ".done"
     with FileLock(f"{path}.lock"):
         if not done.exists():
