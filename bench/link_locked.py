@@ -9,40 +9,25 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, VersionWithSource, install
+from rattler import LockFile, install
 
 from envpack.cache import Cache
 from envpack.lock_file import parse
 from envpack.prefix import Login, link_conda
 
-if TYPE_CHECKING:
-    from envpack.lock import CondaPackage
-
 
 def main(way: str, lock: Path, prefix: Path, cache: Cache) -> None:
     """Link by envpack's step, by py-rattler alone, or not at all."""
-    locked = parse(lock.read_text("utf-8"), str(lock))
     if way == "envpack":
+        locked = parse(lock.read_text("utf-8"), str(lock))
         link_conda(locked.packages, prefix, platform=locked.target.platform, login=Login(), cache=cache)
     if way == "py-rattler":
-        records = [_record(package) for package in locked.packages]
+        environment = LockFile.from_path(lock).default_environment()
+        assert environment is not None
+        (platform,) = environment.platforms()
+        records = environment.conda_repodata_records_for_platform(platform) or []
         asyncio.run(install(records, prefix, cache_dir=cache.packages, show_progress=False))
-
-
-def _record(package: CondaPackage) -> RepoDataRecord:
-    record = PackageRecord(
-        name=package.name,
-        version=VersionWithSource(package.version),
-        build=BuildString(package.build),
-        build_number=package.build_number,
-        subdir=package.subdir,
-        noarch=NoArchType(package.noarch),
-        sha256=bytes.fromhex(package.sha256),
-    )
-    channel, _, file = package.url.rpartition("/")
-    return RepoDataRecord(record, file, package.url, channel)
 
 
 if __name__ == "__main__":

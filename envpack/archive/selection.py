@@ -29,7 +29,7 @@ from conda_pack.prefixes import replace_prefix
 from envpack.archive import consistency, metadata, prefixes
 from envpack.archive.members import Member, opened, with_data
 from envpack.archive.members import file as member_of
-from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
+from envpack.archive.ownership import module_of, owners_of
 from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
 from envpack.archive.slim import left_out, trimmed
@@ -75,11 +75,6 @@ class Listing:
     content: Content
     by_owner: Mapping[str, Sequence[File]]
     """Sorted by where they go; one that several packages have is there for each of them, as the environment's."""
-
-    @property
-    def owners(self) -> list[str]:
-        """Who has files, sorted; the environment is first."""
-        return sorted({*self.by_owner, ENVIRONMENT})
 
     @cached_property
     def placeholders(self) -> Mapping[str, tuple[str, str]]:

@@ -24,6 +24,12 @@ HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 
 _TYPES = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "directory": tarfile.DIRTYPE}
 
+_RECORD = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 247x")
+"""Name, mode, user, group, size, time, checksum, type, link, magic; the names of user and group stay empty."""
+
+_NOBODY = b"0000000\0"
+"""User and group 0."""
+
 
 def runs(part: Part, step: Step) -> Iterator[Block]:
     """Yield the part's tar records in blocks: one run."""
@@ -97,11 +103,6 @@ def _header(member: Member) -> bytes:
     )
     kind = _TYPES[member.kind]
     return long_names + _record(name, kind, member.size, mode=member.mode, time=TIME, link=link)
-
-
-_RECORD = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 247x")
-_NOBODY = b"0000000\0"
-"""User and group 0."""
 
 
 def _record(name: bytes, kind: bytes, size: int, *, mode: int = 0, time: int = 0, link: bytes = b"") -> bytes:
