@@ -214,5 +214,24 @@ def test_what_a_package_says_of_its_files_is_true_of_a_slim_archive(
     assert packed.saved == (Saving(rule="tests", files=1, size=12), Saving(rule="stubs", files=1, size=12))
 
 
+def test_a_file_of_two_packages_that_stays_behind_is_listed_by_neither(prefix: Path, tmp_path: Path) -> None:
+    gone, stays = "share/man/man1/both.1", "share/both.txt"
+    for path in (gone, stays):
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text("both\n")
+    mine = prefix / "conda-meta/mine-1-0.json"
+    record = json.loads(mine.read_bytes())
+    mine.write_text(json.dumps({**record, "files": [*record["files"], gone, stays]}))
+    other = {**record, "name": "other", "files": [gone, stays], "paths_data": {"paths": []}}
+    (prefix / "conda-meta/other-1-0.json").write_text(json.dumps(other))
+    packed = pack(prefix, tmp_path / "slim.tar.gz", slim=True)
+    with tarfile.open(packed.path) as tar:
+        names = tar.getnames()
+        records = [tar.extractfile(f"conda-meta/{name}-1-0.json") for name in ("mine", "other")]
+        listed = [set(json.load(file)["files"]) for file in records if file]
+    assert (gone in names, stays in names) == (False, True)
+    assert [(gone in paths, stays in paths) for paths in listed] == [(False, True)] * 2
+
+
 def by_path(*members: Member) -> dict[str, Member]:
     return {member.path: member for member in members}
