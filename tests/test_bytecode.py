@@ -6,8 +6,10 @@ import importlib.util
 import marshal
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,22 @@ def test_a_python_that_fails_is_quoted(prefix: Path, tmp_path: Path) -> None:
     python.chmod(0o755)
     with pytest.raises(PackingFailed, match="cannot open shared object file"):
         compile_prefix(prefix, python=python)
+
+
+def test_compiling_is_given_up_at_once_when_it_is_interrupted(tmp_path: Path) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\necho 1\necho 0\ntouch started\nexec sleep 30\n")
+    slow.chmod(0o755)
+    code = "import sys; from pathlib import Path; from envpack.archive import compile_prefix as compile\n"
+    code += "compile(Path(sys.argv[1]), python=Path(sys.argv[2]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path, slow], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None
+    time.sleep(0.5)  # until it waits for them
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(5) != 0
+    finally:
+        process.kill()

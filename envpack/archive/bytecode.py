@@ -64,12 +64,13 @@ def compile_prefix(
     shares = workers or cores()
     places = [str(prefix), str(into or prefix)]
     with ExitStack() as stack, progress.step("compile") as step:
+        # First, so that it ends last: its threads end when the processes have been killed.
+        pool = stack.enter_context(ThreadPoolExecutor(shares))
         processes = [stack.enter_context(_compiler(python, *places, str(n), str(shares))) for n in range(shares)]
         for process in processes:
             _tell(process, without)
         total = sum([_modules(process) for process in processes])
         step.total(total)
-        pool = stack.enter_context(ThreadPoolExecutor(shares))
         written = sum(pool.map(partial(_follow, step=step), processes))
         step.note(f"{written:,} modules")
     log.debug("compiled %d of %d modules; the others are not valid in this Python", written, total)
