@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -92,6 +93,7 @@ def compare(rivals: Sequence[Rival], *, rounds: int = 5) -> list[Taken]:
             if rival.only is not None and number > rival.only:
                 continue
             rival.before()
+            os.sync()  # what another has left to be written would slow this one
             used = _processor_seconds()
             seconds, peak = _run(rival, watched=number == 0)
             if number:

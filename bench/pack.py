@@ -77,20 +77,17 @@ def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Riv
         yield Rival(
             name=f"envpack {kind}, packed before",
             commands=[[places.ENVPACK, "pack", one.prefix, out]],
-            variables=variables(work / "cache"),
-            before=partial(out.unlink, missing_ok=True),
-            after=partial(size_of, out),
+            variables=variables(work / f"cache-{kind}"),
+            before=partial(_packed_before, one, work / f"cache-{kind}", out),
+            after=partial(taken_away, out),
         )
 
 
 def _rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
     *_, out, _ = map(Path, command)
-
-    def ready() -> None:
-        out.unlink(missing_ok=True)
-        before()
-
-    return Rival(name=name, commands=[command], variables=variables(), before=ready, after=partial(size_of, out))
+    return Rival(
+        name=name, commands=[command], variables=variables(), before=before, after=partial(taken_away, out)
+    )
 
 
 def _locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
@@ -107,6 +104,13 @@ def _keep(earlier: Environment, place: Path, kind: str) -> None:
     shutil.copytree(kept, place, copy_function=os.link)
 
 
+def _packed_before(one: Environment, cache: Path, out: Path) -> None:
+    if not cache.exists():
+        command = [places.ENVPACK, "pack", one.prefix, out]
+        subprocess.run(command, env=variables(cache), check=True, stdout=subprocess.DEVNULL)
+        out.unlink()
+
+
 def _conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int]) -> Iterator[Rival]:
     for count in threads:
         out = work / f"conda-pack-{count}.{kind}"
@@ -114,8 +118,7 @@ def _conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int])
             name=f"conda-pack {kind}, {count} {'thread' if count == 1 else 'threads'}",
             commands=[[*_CONDA_PACK, "--n-threads", str(count), "--prefix", one.prefix, "--output", out]],
             variables=variables(),
-            before=partial(out.unlink, missing_ok=True),
-            after=partial(size_of, out),
+            after=partial(taken_away, out),
         )
 
 
@@ -125,22 +128,22 @@ def _plain(one: Environment, work: Path) -> Iterator[Rival]:
         name="tar -czf",
         commands=[["tar", "-czf", out, "-C", one.prefix, "."]],
         variables=variables(),
-        before=partial(out.unlink, missing_ok=True),
-        after=partial(size_of, out),
+        after=partial(taken_away, out),
     )
     out = work / "plain.zip"
     yield Rival(
         name="zip -r",
         commands=[["sh", "-c", 'cd "$1" && zip -qry "$2" .', "zip", one.prefix, out]],
         variables=variables(),
-        before=partial(out.unlink, missing_ok=True),  # it would add to what is there
-        after=partial(size_of, out),
+        after=partial(taken_away, out),
     )
 
 
-def size_of(path: Path) -> dict[str, float]:
-    """Return the size of what was written, in bytes."""
-    return {"size": path.stat().st_size}
+def taken_away(path: Path) -> dict[str, float]:
+    """Remove what was written, so that it takes no room in memory from the next; return its size, in bytes."""
+    size = path.stat().st_size
+    path.unlink()
+    return {"size": size}
 
 
 if __name__ == "__main__":

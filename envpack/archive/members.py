@@ -46,7 +46,7 @@ class Sink(Protocol):
         """Write all of `data`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
     """One file, link or directory of an archive. Its content comes from `data` or else from `source`."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from envpack.archive.deflate import VERSION as DEFLATE_VERSION
+from envpack.installed import versions
 
-PACKER = f"3/conda-pack-{version('conda-pack')}/zlib-ng-{DEFLATE_VERSION}"
+_CONDA_PACK, _UV, _RATTLER = versions("conda-pack", "uv", "py-rattler")
+
+PACKER = f"3/conda-pack-{_CONDA_PACK}/zlib-ng-{DEFLATE_VERSION}"
 """What writes the bytes: the same prefix gives the same bytes as long as this is the same.
 
 The number is ours: raise it with every change of what `pack` or `compile_prefix` write. Part of the input digest.
 """
 
-INSTALLERS = [version("uv"), version("py-rattler")]
+INSTALLERS = [_UV, _RATTLER]
 """Kept pieces are not used with other installers: what these put into a prefix may differ."""

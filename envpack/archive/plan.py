@@ -81,11 +81,11 @@ def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             if not part.members:
                 continue
         yield part
-        placed += _members(part)
+        placed += _links(part)
         rewritten += _facts(part).rewritten
     selecting = selecting or _selecting(sources, progress)
     own = selecting(ENVIRONMENT)
-    links.check([*placed, *own.members])
+    links.check([*placed, *_links(own)])
     yield with_directories(_with_scripts(own, rewritten, sources))
 
 
@@ -97,7 +97,7 @@ def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
         _compile(sources, found, progress)
         parts = _select(sources, found, progress)
     everything: list[Part | Piece] = [*parts, *found.values()]
-    links.check([placed for part in everything for placed in _members(part)])
+    links.check([link for part in everything for link in _links(part)])
     own, *packages = without_links(parts, progress)
     by_owner: dict[str, Part | Piece] = {part.owner: part for part in packages}
     by_owner |= found
@@ -190,3 +190,7 @@ def _facts(part: Part | Piece) -> Part | Facts:
 
 def _members(part: Part | Piece) -> Sequence[links.Placed]:
     return part.facts.entries if isinstance(part, Piece) else part.members
+
+
+def _links(part: Part | Piece) -> list[links.Placed]:
+    return [member for member in _members(part) if member.kind == "link"]

@@ -132,7 +132,7 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     """
     content = listing.content
     selection = _Selection(content.prefix, listing.placeholders, progress)
-    files = groupby(listing.by_owner.get(owner, ()), key=lambda file: file.target)
+    files = groupby(listing.by_owner.pop(owner, ()), key=lambda file: file.target)
     members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
     chosen |= {member.path: member for member in _bytecode(bytecode, chosen)}
