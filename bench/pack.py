@@ -106,7 +106,7 @@ def _keep(earlier: Environment, place: Path, kind: str) -> None:
 
 def _packed_before(one: Environment, cache: Path, out: Path) -> None:
     if not cache.exists():
-        command = [places.ENVPACK, "pack", one.prefix, out]
+        command: list[str | Path] = [places.ENVPACK, "pack", one.prefix, out]
         subprocess.run(command, env=variables(cache), check=True, stdout=subprocess.DEVNULL)
         out.unlink()
 

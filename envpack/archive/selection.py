@@ -73,8 +73,11 @@ class Listing:
     """The files of a prefix, as conda-pack lists them."""
 
     content: Content
-    by_owner: Mapping[str, Sequence[File]]
-    """Sorted by where they go; one that several packages have is there for each of them, as the environment's."""
+    by_owner: dict[str, list[File]]
+    """Sorted by where they go; one that several packages have is there for each of them, as the environment's.
+
+    An owner's files are taken out when they are selected: in a large prefix the list is much of the memory.
+    """
 
     @cached_property
     def placeholders(self) -> Mapping[str, tuple[str, str]]:
