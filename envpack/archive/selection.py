@@ -36,7 +36,7 @@ from envpack.archive.slim import left_out, trimmed
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from envpack.archive.ownership import Owners
     from envpack.manifest import Saving
