@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Literal, cast
 
-from isal import igzip
+from isal import igzip_threaded
 from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exception as zlib does
 
 from envpack.errors import UsageError, VerificationFailed
@@ -172,7 +172,9 @@ class _Tree:
 
     def _danger(self, name: str, member: _Member) -> str | None:
         """Say why a member must not be written, if so."""
-        above = next((part for part in _parents(name) if part in self._links or part in self._files), None)
+        above = None
+        if posixpath.dirname(name) not in self._directories:
+            above = next((part for part in _parents(name) if part in self._links or part in self._files), None)
         reason = member.reason or None
         if member.name.startswith("/") or ".." in member.name.split("/"):
             reason = "its name leads out of the archive"
@@ -232,8 +234,8 @@ def _bad_modes(member: _Member) -> Iterator[str]:
 def _tar_members(archive: Path, step: Step) -> Iterator[_Member]:
     with (
         archive.open("rb") as raw,
-        igzip.open(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
-        tarfile.open(fileobj=data, mode="r:") as tar,
+        igzip_threaded.open(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
+        tarfile.open(fileobj=data, mode="r|") as tar,
     ):
         done = 0
         for info in tar:
@@ -242,7 +244,7 @@ def _tar_members(archive: Path, step: Step) -> Iterator[_Member]:
             step.advance(raw.tell() - done)
             done = raw.tell()
         # Reading to the end compares the checksum; tarfile stops at a broken header as if it were the end.
-        while rest := data.read(_CHUNK):
+        while rest := tar.fileobj.read(_CHUNK):
             if rest.strip(b"\0"):
                 raise tarfile.ReadError("there is data behind its end")
         step.advance(raw.tell() - done)

@@ -25,6 +25,7 @@ from envpack.target import Target
 from envpack.unpack import unpack
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
+from envpack.verify.survey import Survey, survey
 from envpack.verify.trial import bound_by_permissions
 from tests.support.archives import Entry, contents, hard_link, link, write_archive
 from tests.support.channel import ELF_MACHINES, elf_head
@@ -208,6 +209,23 @@ for path in (__file__, os.path.join(os.path.dirname(__file__), "cache")):
     raise AssertionError(path)
 """
     assert try_it(pack(*distribution(channel, "writing", {"writing.py": code})), "writing").imported == ("writing",)
+
+
+def test_a_module_that_removes_files_of_its_environment_is_reported(
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os; os.chmod('environment/data', 0o755); os.remove('environment/data/table.bin')"
+    module = distribution(channel, "remover", {"remover.py": code})
+    archive = pack(Entry(name="data/table.bin", data=b"rows"), *module)
+
+    def survey_when_it_is_gone(environment: Path, *rest: Any) -> Survey:
+        deadline = time.monotonic() + 60
+        while (environment / "data" / "table.bin").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return survey(environment, *rest)
+
+    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
+    assert "table.bin was removed from the environment" in failure(try_it, archive, "remover").message
 
 
 def test_a_missing_system_library_is_named_with_a_hint(

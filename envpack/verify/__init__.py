@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from envpack.unpack import SUFFIXES, extract
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
-from envpack.verify.survey import Survey, check_bytecode, check_prefix, check_structure, survey
+from envpack.verify.survey import Survey, check_bytecode, check_prefix, check_structure, survey, walk
 from envpack.verify.trial import Node, hint_for, missing_library, missing_of_cluster, try_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from envpack.target import Target
 
@@ -70,20 +72,25 @@ def verify(
             f"Spark would not unpack {archive.name}", hint=f"end its name in one of {', '.join(SUFFIXES)}"
         )
     with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step, _room(workdir) as room:
-        refused = extract(archive, room / "environment", read_only=True, step=step)
-        found = survey(room / "environment", build_prefix)
-        installed = Installed.read(room / "environment", python.rpartition(".")[0])
+        environment = room / "environment"
+        refused = extract(archive, environment, read_only=True, step=step)
+        files = walk(environment)
+        installed = Installed.read(environment, python.rpartition(".")[0])
         owners, findings = requested_modules(installed, requested)
-        findings += [Finding(text=reason) for reason in refused]
-        findings += _inspect(found, installed, target, build_prefix)
-        reason = _why_not_run(found, target)
-        imported: tuple[str, ...] = ()
-        if reason:
-            findings += [Finding(text=f"not run: {reason}", fatal=False), *check_present(installed, owners)]
-        else:
+        # To read every file takes about as long as to import the modules, and keeps another core busy.
+        with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
+            reading = pool.submit(survey, environment, files, build_prefix)
+            reason = _why_not_run(files, target)
             node = Node(directory=room, variables=variables, timeout=import_timeout)
-            imported, failures = _run(node, owners, python, target)
-            findings += failures
+            imported, failures = ((), []) if reason else _run(node, owners, python, target)
+            found = _surveyed(reading, archive)
+        findings += [Finding(text=text) for text in refused]
+        findings += _inspect(found, installed, target, build_prefix)
+        reason = reason or _needs_newer_glibc(found)
+        if reason:
+            imported, failures = (), list(check_present(installed, owners))
+            findings.append(Finding(text=f"not run: {reason}", fatal=False))
+        findings += failures
         step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
     _raise_for(findings, archive)
     return Verified(
@@ -118,12 +125,27 @@ def _room(workdir: Path) -> Iterator[Path]:
         remove(room)
 
 
-def _why_not_run(found: Survey, target: Target) -> str | None:
-    """Say why the archive's Python cannot run on this machine, if so."""
-    if "bin/python" not in found.files:
+def _surveyed(reading: Future[Survey], archive: Path) -> Survey:
+    """Return what was read. Raises VerificationFailed when the archive's own code removed what was to be read."""
+    try:
+        return reading.result()
+    except FileNotFoundError as error:
+        raise VerificationFailed(
+            f"{archive.name} does not work as a node would use it:\n"
+            f"  {Path(error.filename).name} was removed from the environment while its modules were imported",
+            hint="find the package that does it; nodes share an unpacked archive",
+        ) from error
+
+
+def _why_not_run(files: Sequence[str], target: Target) -> str | None:
+    """Say why the archive's Python is not to be tried on this machine, if so."""
+    if "bin/python" not in files:
         return "there is no bin/python"
-    if not target.is_this_machine:
-        return f"made for {target.platform}"
+    return None if target.is_this_machine else f"made for {target.platform}"
+
+
+def _needs_newer_glibc(found: Survey) -> str | None:
+    """Say why what was tried on this machine means nothing, if so."""
     family, version = platform.libc_ver()
     here = tuple(int(part) for part in version.split(".")[:2]) if family == "glibc" else (0, 0)
     if found.glibc and here < found.glibc:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import elf
 from envpack.verify.finding import Finding, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _CHUNK = 1 << 20
 _ELF = b"\x7fELF"
@@ -38,15 +38,17 @@ class Survey:
         return max((binary.glibc for binary in self.binaries if binary.glibc), default=None)
 
 
-def survey(environment: Path, build_prefix: Path | None) -> Survey:
-    """Read every file in `environment` in pieces, looking for the path of the build prefix if there was one."""
+def survey(environment: Path, names: Sequence[str], build_prefix: Path | None) -> Survey:
+    """Read every file of `environment` in pieces, looking for the path of the build prefix if there was one.
+
+    `names` are its files and links, as `walk` gives them. Raises FileNotFoundError when one is no longer there.
+    """
     needle = os.fsencode(build_prefix) if build_prefix else b""
-    files, binaries, with_prefix = set(), [], []
-    for name, entry in _walk(environment):
-        files.add(name)
-        if entry.is_symlink():
+    binaries, with_prefix = [], []
+    for name in names:
+        path = environment / name
+        if path.is_symlink():
             continue
-        path = Path(entry.path)
         is_elf, holds = _scan(path, needle)
         if holds:
             with_prefix.append(name)
@@ -55,20 +57,24 @@ def survey(environment: Path, build_prefix: Path | None) -> Survey:
             binaries.append(binary)
     return Survey(
         environment=environment,
-        files=frozenset(files),
+        files=frozenset(names),
         binaries=tuple(binaries),
         with_prefix=tuple(with_prefix),
     )
 
 
-def _walk(folder: Path | str, above: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield every file and link below a directory with its relative path."""
+def walk(environment: Path) -> list[str]:
+    """Return every file and link of an environment by its relative path, each directory's sorted."""
+    return list(_walk(environment))
+
+
+def _walk(folder: Path | str, above: str = "") -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, f"{above}{entry.name}/")
             else:
-                yield above + entry.name, entry
+                yield above + entry.name
 
 
 def _scan(path: Path, needle: bytes) -> tuple[bool, bool]:
