@@ -333,6 +333,15 @@ def test_an_archive_that_needs_a_newer_glibc_than_the_nodes_have_is_refused(
     assert "--glibc 2.17" in str(error.hint)
 
 
+def test_an_archive_that_needs_a_newer_glibc_than_this_machine_has_is_inspected(
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.2"))
+    verified = try_it(pack(*distribution(channel, "shy", {"shy.py": "raise ImportError('no')"})), "shy")
+    assert (verified.how, verified.imported) == ("inspected", ())
+    assert f"not run: needs glibc {verified.glibc}, and this machine has glibc 2.2" in verified.notes
+
+
 def test_a_library_for_another_machine_is_refused(channel: Channel, pack: Pack, try_it: Try) -> None:
     head = elf_head(ELF_MACHINES[channel.foreign])
     entries = distribution(channel, "strange", {"strange/lib/x.so": head})
