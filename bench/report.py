@@ -41,7 +41,14 @@ def block() -> str:
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:
     """Yield what was measured: what, the bar, the figures, the benchmark; what was not measured has no row."""
-    for bench, told in (("pack", _packing), ("build", _building), ("link", _linking), ("cluster", _starting)):
+    told_by = (
+        ("pack", _packing),
+        ("memory", _remembering),
+        ("build", _building),
+        ("link", _linking),
+        ("cluster", _starting),
+    )
+    for bench, told in told_by:
         if (results.FOLDER / f"{bench}.json").exists():
             for what, bar, measured in told(results.load(bench)):
                 yield what, bar, measured, bench
@@ -52,6 +59,15 @@ def _packing(pack: Result) -> Iterator[tuple[str, str, str]]:
     yield "pack, one package changed", "10x conda-pack", _ratios(pack, "tar.gz, one package changed")
     yield "pack, all packed before", "20x conda-pack", _ratios(pack, "tar.gz, packed before")
     yield "peak memory of packing", "400 MB", _memory(pack)
+
+
+def _remembering(memory: Result) -> Iterator[tuple[str, str, str]]:
+    rows = [row for row in memory.rows if row["rival"] == "envpack"]
+    told = [
+        f"{row['peak_memory'] / 1e6:.0f} MB for {row['unpacked'] / 1e9:.1f} GB in {row['files']:,} files"
+        for row in rows
+    ]
+    yield "the same, more bytes in as many files", "no growth", ", ".join(told)
 
 
 def _building(build: Result) -> Iterator[tuple[str, str, str]]:
