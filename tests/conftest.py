@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -21,6 +22,12 @@ pytest_plugins = [
 
 SLOW = ("acceptance", "yarn")
 """Markers of tests that `make` has a target of the same name for."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard by what tests start: a shell's background jobs ignore it, and so would all below them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
