@@ -17,8 +17,8 @@ def versions(*names: str) -> list[str]:
     """Return the versions of installed packages, in the order of the names.
 
     They stand in the names of the directories that installers make
-    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/). importlib.metadata takes
-    20 ms to import, a sixth of packing a small environment that was packed before; it is asked where no such
+    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/). To import
+    importlib.metadata takes 11 ms of the 131 that packing a small environment again took; it is asked where no such
     directory is. Raises its PackageNotFoundError where it has none either.
     """
     found: dict[str, str] = {}

@@ -128,7 +128,7 @@ def listed(content: Content) -> Listing:
 
 
 def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress: Progress) -> Selected:
-    """Return the members that the files of an owner become.
+    """Return the members that the files of an owner become, and take those out of the listing.
 
     `bytecode` is a directory in the prefix's layout that holds pyc files. With `slim`, what no node needs is left
     out.

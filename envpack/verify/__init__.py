@@ -19,12 +19,11 @@ from envpack.unpack import SUFFIXES, extract
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
-from envpack.verify.survey import Survey, check_bytecode, check_prefix, check_structure, survey, walk
+from envpack.verify.survey import Survey, check_bytecode, check_kept, check_prefix, check_structure, survey, walk
 from envpack.verify.trial import Node, hint_for, missing_library, missing_of_cluster, try_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from concurrent.futures import Future
 
     from envpack.target import Target
 
@@ -81,9 +80,10 @@ def verify(
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
             reading = pool.submit(survey, environment, files, build_prefix)
             reason = _why_not_run(files, target)
-            node = Node(directory=room, variables=variables, timeout=import_timeout)
-            imported, failures = ((), []) if reason else _run(node, owners, python, target)
-            found = _surveyed(reading, archive)
+            if not reason:
+                node = Node(directory=room, variables=variables, timeout=import_timeout)
+                imported, failures = _run(node, owners, python, target)
+            found = reading.result()
         findings += [Finding(text=text) for text in refused]
         findings += _inspect(found, installed, target, build_prefix)
         reason = reason or _needs_newer_glibc(found)
@@ -108,6 +108,7 @@ def _inspect(found: Survey, installed: Installed, target: Target, build_prefix: 
         *check_structure(found, installed.python_minor),
         *check_bytecode(found, installed.python_minor),
         *check_prefix(found, build_prefix),
+        *check_kept(found),
         *check_binaries(found, target),
         *check_distributions(installed),
         *check_paths(installed),
@@ -123,18 +124,6 @@ def _room(workdir: Path) -> Iterator[Path]:
         yield room
     finally:
         remove(room)
-
-
-def _surveyed(reading: Future[Survey], archive: Path) -> Survey:
-    """Return what was read. Raises VerificationFailed when the archive's own code removed what was to be read."""
-    try:
-        return reading.result()
-    except FileNotFoundError as error:
-        raise VerificationFailed(
-            f"{archive.name} does not work as a node would use it:\n"
-            f"  {Path(error.filename).name} was removed from the environment while its modules were imported",
-            hint="find the package that does it; nodes share an unpacked archive",
-        ) from error
 
 
 def _why_not_run(files: Sequence[str], target: Target) -> str | None:

@@ -31,6 +31,8 @@ class Survey:
     """Every ELF file that a process loads."""
     with_prefix: tuple[str, ...]
     """The files that hold the path of the build prefix."""
+    gone: tuple[str, ...]
+    """The files that were removed before they could be read."""
 
     @property
     def glibc(self) -> tuple[int, int] | None:
@@ -41,18 +43,22 @@ class Survey:
 def survey(environment: Path, names: Sequence[str], build_prefix: Path | None) -> Survey:
     """Read every file of `environment` in pieces, looking for the path of the build prefix if there was one.
 
-    `names` are its files and links, as `walk` gives them. Raises FileNotFoundError when one is no longer there.
+    `names` are its files and links, as `walk` gives them.
     """
     needle = os.fsencode(build_prefix) if build_prefix else b""
-    binaries, with_prefix = [], []
+    binaries, with_prefix, gone = [], [], []
     for name in names:
         path = environment / name
         if path.is_symlink():
             continue
-        is_elf, holds = _scan(path, needle)
+        try:
+            is_elf, holds = _scan(path, needle)
+            binary = elf.read(path, name) if is_elf else None
+        except FileNotFoundError:
+            gone.append(name)
+            continue
         if holds:
             with_prefix.append(name)
-        binary = elf.read(path, name) if is_elf else None
         if binary:
             binaries.append(binary)
     return Survey(
@@ -60,6 +66,7 @@ def survey(environment: Path, names: Sequence[str], build_prefix: Path | None) -
         files=frozenset(names),
         binaries=tuple(binaries),
         with_prefix=tuple(with_prefix),
+        gone=tuple(gone),
     )
 
 
@@ -117,6 +124,15 @@ def check_prefix(found: Survey, build_prefix: Path | None) -> Iterator[Finding]:
         yield Finding(
             text=f"the build directory {build_prefix}, which no node has, is named in {listed(found.with_prefix)}",
             hint="report which package installs these files",
+        )
+
+
+def check_kept(found: Survey) -> Iterator[Finding]:
+    """Yield the files that the environment's own code removed while its modules were imported."""
+    if found.gone:
+        yield Finding(
+            text=f"its modules, when they are imported, remove {listed(found.gone)}",
+            hint="find the package that does it: the Python processes of a node share one environment",
         )
 
 
