@@ -14,17 +14,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import environment, lock_of, variables
-from bench.measure import Rival, compare
-from bench.pack import taken_away
+from bench.environments import environment
+from bench.measure import compare
+from bench.pack import conda_pack, locked, rival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from bench.environments import Environment
+    from bench.measure import Rival
 
 TIMES = 10
+"""How many times as many bytes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,20 +60,9 @@ def _heavier(one: Environment, prefix: Path) -> Environment:
 
 
 def _rivals(one: Environment, work: Path) -> Iterator[Rival]:
-    pieces, out = work / "pieces", work / "out.tar.gz"
-    yield Rival(
-        name="envpack",
-        commands=[[sys.executable, "-m", "bench.pack_locked", one.prefix, lock_of(one), pieces, out, "default"]],
-        variables=variables(),
-        before=partial(places.emptied, pieces),
-        after=partial(taken_away, out),
-    )
-    yield Rival(
-        name="conda-pack",
-        commands=[[places.ENVPACK.with_name("conda-pack"), "--quiet", "--prefix", one.prefix, "--output", out]],
-        variables=variables(),
-        after=partial(taken_away, out),
-    )
+    pieces = work / "pieces"
+    yield rival("envpack", locked(one, pieces, work / "out.tar.gz", "default"), partial(places.emptied, pieces))
+    yield from conda_pack(one, work, "tar.gz", (1,))
 
 
 if __name__ == "__main__":

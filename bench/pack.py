@@ -57,9 +57,9 @@ def measure(size: str, rounds: int, *, everything: bool) -> list[Row]:
 def rivals(one: Environment, work: Path, *, everything: bool) -> Iterator[Rival]:
     """Yield who packs the environment into `work`."""
     yield from _envpack(one, work, ("tar.gz", "zip") if everything else ("tar.gz",))
-    yield from _conda_pack(one, work, "tar.gz", (1, len(os.sched_getaffinity(0))))
+    yield from conda_pack(one, work, "tar.gz", (1, len(os.sched_getaffinity(0))))
     if everything:
-        yield from _conda_pack(one, work, "zip", (1,))  # it writes a zip with one thread always
+        yield from conda_pack(one, work, "zip", (1,))  # it writes a zip with one thread always
         yield from _plain(one, work)
 
 
@@ -69,10 +69,10 @@ def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Riv
         for level in _LEVELS[one.name] if kind == "tar.gz" else ("default",):
             place = work / f"cold-{level}-{kind}"
             name = f"envpack {kind} {level}, nothing packed before"
-            yield _rival(name, _locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))
+            yield rival(name, locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))
         place = work / f"changed-{kind}"
-        command = _locked(one, place, work / f"changed.{kind}", "default")
-        yield _rival(f"envpack {kind}, one package changed", command, partial(_keep, changed, place, kind))
+        command = locked(one, place, work / f"changed.{kind}", "default")
+        yield rival(f"envpack {kind}, one package changed", command, partial(_keep, changed, place, kind))
         out = work / f"again.{kind}"
         yield Rival(
             name=f"envpack {kind}, packed before",
@@ -83,14 +83,16 @@ def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Riv
         )
 
 
-def _rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
+def rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
+    """Return who packs by such a command as `locked` gives."""
     *_, out, _ = map(Path, command)
     return Rival(
         name=name, commands=[command], variables=variables(), before=before, after=partial(taken_away, out)
     )
 
 
-def _locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
+def locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
+    """Return the command that packs an environment as a build does, with kept pieces in a directory."""
     return [sys.executable, "-m", "bench.pack_locked", one.prefix, lock_of(one), pieces, out, level]
 
 
@@ -98,7 +100,7 @@ def _keep(earlier: Environment, place: Path, kind: str) -> None:
     """Lay out the pieces of the environment before the change, made once, and nothing else."""
     kept = place.with_name(f"kept-{kind}")
     if not kept.exists():
-        command = _locked(earlier, kept, kept.with_name(f"earlier.{kind}"), "default")
+        command = locked(earlier, kept, kept.with_name(f"earlier.{kind}"), "default")
         subprocess.run(command, env=variables(), check=True)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(kept, place, copy_function=os.link)
@@ -111,7 +113,8 @@ def _packed_before(one: Environment, cache: Path, out: Path) -> None:
         out.unlink()
 
 
-def _conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int]) -> Iterator[Rival]:
+def conda_pack(one: Environment, work: Path, kind: str, threads: Sequence[int]) -> Iterator[Rival]:
+    """Yield conda-pack with each number of threads."""
     for count in threads:
         out = work / f"conda-pack-{count}.{kind}"
         yield Rival(
