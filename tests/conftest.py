@@ -30,6 +30,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> None:
+    """Ask for a name where bytes would be one: a gzip has the second it was made in, and workers compare names."""
+    if isinstance(val, bytes) and not val.decode("latin-1").isprintable():
+        pytest.fail(
+            f"{argname}: give these parameters ids, bytes like {val[:12]!r} are no name for a test", pytrace=False
+        )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is slow, by name, unless it is asked for."""
     if os.environ.get("ENVPACK_ACCEPTANCE"):

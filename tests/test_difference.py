@@ -138,7 +138,9 @@ def test_files_differ_by_size_and_content(before: list[File], after: list[File],
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"x", gzip.compress(b"[]"), gzip.compress(b'{"owners": [], "files": [[1]]}')]
+    "data",
+    [b"", b"x", gzip.compress(b"[]"), gzip.compress(b'{"owners": [], "files": [[1]]}')],
+    ids=["nothing", "no gzip", "another list", "rows too short"],
 )
 def test_what_is_no_list_of_files_is_said(data: bytes) -> None:
     with pytest.raises(UsageError, match="HERE is not a list of files"):
