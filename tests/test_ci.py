@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import resource
 import signal
@@ -10,13 +11,19 @@ import subprocess
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from envpack.ci.builders import build_all
+from envpack.ci.plan import Item
+from envpack.config import Config
+from envpack.pipeline import Options
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.private import PASSWORD, USER, private_index
@@ -371,6 +378,12 @@ def test_without_files_the_next_step_is_told(team: Team) -> None:
 # --- side by side --------------------------------------------------------------------------------------------
 
 
+def with_cache(team: Team, cache: Path) -> Team:
+    """Return the team with a cache of its own."""
+    environment = {**team.desk.environment, "ENVPACK_CACHE_DIR": str(cache)}
+    return replace(team, desk=replace(team.desk, environment=environment))
+
+
 def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, tmp_path: Path) -> None:
     for name in ("one", "two", "three", "four"):
         write_wheel(team.home / "wheels", name, "1.0")
@@ -379,12 +392,7 @@ def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, t
         for name in ("one", "two", "three", "four"):
             index = f"--index-url http://{USER}:{PASSWORD}@{host}/simple"
             team.write(f"more/{name}.txt", index, name, "shared")
-        fresh = replace(
-            team,
-            desk=replace(
-                team.desk, environment={**team.desk.environment, "ENVPACK_CACHE_DIR": str(tmp_path / "cache")}
-            ),
-        )
+        fresh = with_cache(team, tmp_path / "cache")
         ran = fresh.ci("more/*.txt", "--jobs", "4", "--no-verify")
     assert ran.code == 0, ran.err
     assert set(team.statuses().values()) == {"published"}
@@ -394,6 +402,20 @@ def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, t
     logs = ran.err.split("\n== ")[1:]
     assert sorted(log.split(" ")[0] for log in logs) == ["four", "one", "three", "two"]
     assert all(log.count("link ") == 1 for log in logs)
+
+
+def test_builders_that_have_nothing_left_to_do_end_by_themselves(tmp_path: Path) -> None:
+    """One that is killed as it waits for work holds a lock that others may wait for, then for ever."""
+    item = Item(file=tmp_path / "missing.txt", shown="missing.txt", name="missing", reason="it is new")
+    builders: set[BaseProcess] = set()
+
+    def say(_: str) -> None:
+        builders.update(multiprocessing.active_children())
+
+    outcomes = build_all(12 * [item], Config(), Options(), base=None, jobs=4, say=say)
+    assert [outcome.status for outcome in outcomes] == 12 * ["failed"]
+    assert builders
+    assert {builder.exitcode for builder in builders} == {0}
 
 
 def children_of(pid: int) -> set[int]:
@@ -414,6 +436,14 @@ def command_of(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def within(seconds: float, holds: Callable[[], object]) -> bool:
+    """Wait until something holds; return whether it does."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(holds())
 
 
 def builders_of(process: subprocess.Popen[str]) -> set[int]:
@@ -437,17 +467,20 @@ def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
-def test_an_aborted_run_leaves_no_builder_behind(team: Team) -> None:
-    with team.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_run_that_is_ended_leaves_nothing_behind(
+    team: Team, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    fresh = with_cache(team, tmp_path / "cache")
+    with fresh.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
         builders = builders_of(process)
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
-    assert process.returncode == 143
-    deadline = time.monotonic() + 10
-    while (left := [pid for pid in builders if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not left
-    assert team.ci().code == 0
+        assert within(60, lambda: list(tmp_path.glob("cache/scratch/*/*")))
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == code
+    assert within(10, lambda: not any(Path(f"/proc/{pid}").exists() for pid in builders))
+    assert list(tmp_path.glob("cache/scratch/*")) == []
+    assert fresh.ci().code == 0
 
 
 # --- S3 ------------------------------------------------------------------------------------------------------

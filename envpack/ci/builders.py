@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from envpack.config import Config
     from envpack.pipeline import Options
     from envpack.results import Built
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that tell a builder to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,25 +96,55 @@ def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Ou
 def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
     # A forked process would inherit rattler's threads half alive.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_end_on_signals)
+    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_builder)
     try:
-        running = {pool.submit(_build, task): task for task in tasks}
+        running = {pool.submit(_build_to_end_or_exit, task): task for task in tasks}
         for done in as_completed(running):
             yield running[done], done.result()
-    finally:
+    except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()
+        raise
+    finally:
+        # Builders with nothing left to do end by themselves: one that is killed then may hold the lock that others
+        # wait for.
         pool.shutdown(cancel_futures=True)
 
 
-def _end_on_signals() -> None:
-    """Let a builder that is ended clean up after itself."""
+def _begin_builder() -> None:
+    """Have this process end when it is told to, or when the one that began it is gone."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _build_to_end_or_exit(task: _Task) -> Outcome:
+    """Build one environment; when told to end, clean up and do it at once.
+
+    The pool would take an exception for an answer, and hand out more work.
+    """
 
     def end(_number: int, _frame: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    try:
+        for number in _ENDING:
+            signal.signal(number, end)
+        try:
+            return _build(task)
+        finally:
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        os._exit(1)
 
 
 def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
