@@ -35,7 +35,8 @@ class Installed:
     owner: str
     """What it is called among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
     files: dict[str, str]
-    """SHA-256 in hex by path from the prefix; empty where it is not known."""
+    """By path from the prefix: the SHA-256 as the package's record has it, in hex or as a wheel's `RECORD` does;
+    empty where it is not known."""
     record: str = ""
     """The path of a conda package's record; a wheel's is one of its files."""
 
@@ -88,10 +89,9 @@ def check_nothing_leads_out(prefix: Path, pypi: Sequence[Installed]) -> None:
 
 
 def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+    root = f"{prefix}/"
     for package in conda:
-        gone = sorted(
-            path for path in package.files if not _is_bytecode(path) and not os.path.lexists(prefix / path)
-        )
+        gone = sorted(path for path in package.files if not _is_bytecode(path) and not os.path.lexists(root + path))
         if gone:
             culprit = next((other for other in pypi if other.project == package.project), None)
             blame = f"; {culprit.name} was installed over it" if culprit else ""
@@ -104,7 +104,7 @@ def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Itera
         changed: dict[str, list[str]] = {}
         for path, digest in package.files.items():
             wheel = owners.get(path)
-            if wheel and not _is_bytecode(path) and not (digest and digest == wheel.files[path]):
+            if wheel and not _is_bytecode(path) and not (digest and digest == _in_hex(wheel.files[path])):
                 changed.setdefault(wheel.name, []).append(path)
         for name, paths in changed.items():
             yield f"{_listed(sorted(paths))} of {package.name} was overwritten by {name}"
@@ -141,7 +141,7 @@ def _wheel(record: Path, prefix: Path) -> Installed:
     folder = record.parent.parent.relative_to(prefix).as_posix()
     with record.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if len(row) > 1]
-    files = {posixpath.normpath(posixpath.join(folder, row[0])): _hex_digest(row[1]) for row in rows}
+    files = {posixpath.normpath(posixpath.join(folder, row[0])): row[1] for row in rows}
     return Installed(
         name=f"the wheel {project} {version}",
         project=canonicalize_name(project),
@@ -150,7 +150,8 @@ def _wheel(record: Path, prefix: Path) -> Installed:
     )
 
 
-def _hex_digest(field: str) -> str:
+def _in_hex(field: str) -> str:
+    """Return the SHA-256 in a field of a `RECORD`; empty where it has none."""
     algorithm, _, digest = field.partition("=")
     if algorithm != "sha256":
         return ""
