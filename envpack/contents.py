@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import gzip
 import json
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.utils import canonicalize_name
 
+from envpack import digest
 from envpack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -143,14 +143,8 @@ def _of_wheels(prefix: Path, of_conda: Collection[str]) -> Iterator[tuple[str, s
             continue
         owner = f"pypi/{canonicalize_name(record.parent.name.partition('-')[0])}"
         inside = record.parent.parent.relative_to(prefix).as_posix()
-        for file, digest, *_ in csv.reader(record.read_text("utf-8").splitlines()):
-            yield posixpath.normpath(posixpath.join(inside, file)), owner, _hex(digest)
-
-
-def _hex(digest: str) -> str:
-    """Return the beginning of a digest as RECORD writes it (`sha256=` and URL-safe base64 without padding)."""
-    kind, _, text = digest.partition("=")
-    return base64.urlsafe_b64decode(f"{text}==").hex()[:_DIGITS] if kind == "sha256" else ""
+        for file, field in (row[:2] for row in csv.reader(record.read_text("utf-8").splitlines()) if len(row) > 1):
+            yield posixpath.normpath(posixpath.join(inside, file)), owner, digest.of_record(field)[:_DIGITS]
 
 
 def _source_of(pyc: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -34,3 +35,18 @@ def of_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """Return the SHA-256 of a JSON value in its canonical text: sorted keys, no blanks, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return of_bytes(text.encode())
+
+
+def of_record(field: str) -> str:
+    """Return in hex the SHA-256 that a line of a wheel's `RECORD` has; empty where it has none.
+
+    There it is `sha256=` and URL-safe base64 without padding
+    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
+    """
+    algorithm, _, text = field.partition("=")
+    if algorithm != "sha256":
+        return ""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).hex()
+    except ValueError:
+        return ""

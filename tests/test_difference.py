@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from base64 import urlsafe_b64encode
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,9 @@ from tests.support.schemas import check
 from tests.support.wheels import write_wheel
 
 LIBRARY = "lib/python{}/site-packages"
+
+COUNTED = bytes(range(32))
+"""As long as a SHA-256."""
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,29 @@ def test_files_differ_by_size_and_content(before: list[File], after: list[File],
 def test_what_is_no_list_of_files_is_said(data: bytes) -> None:
     with pytest.raises(UsageError, match="HERE is not a list of files"):
         contents.loads(data, "HERE")
+
+
+@pytest.mark.parametrize(
+    ("row", "owner", "content"),
+    [
+        (f"a.py,sha256={urlsafe_b64encode(COUNTED).decode().rstrip('=')},1", "pypi/a", COUNTED.hex()[:16]),
+        ("a.py,sha256=a,1", "pypi/a", ""),
+        ("a.py,sha256=\u00fc,1", "pypi/a", ""),
+        ("a.py,md5=aaaa,1", "pypi/a", ""),
+        ("a.py,,", "pypi/a", ""),
+        ("a.py", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_a_wheels_record_does_not_say_well_is_not_known(
+    tmp_path: Path, row: str, owner: str, content: str
+) -> None:
+    record = tmp_path / "lib/python3.11/site-packages/a-1.dist-info/RECORD"
+    record.parent.mkdir(parents=True)
+    (tmp_path / "conda-meta").mkdir()
+    record.write_text(f"{row}\n", "utf-8")
+    path = "lib/python3.11/site-packages/a.py"
+    assert contents.list_files([(path, "file", 1, "")], tmp_path) == (File(path, 1, content, owner),)
 
 
 def test_of_two_packages_of_one_name_none_is_lost() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import csv
 import json
 import os
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from envpack import digest
 from envpack.errors import PackingFailed
 from envpack.redact import redact
 
@@ -102,9 +101,9 @@ def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Itera
     owners = {path: wheel for wheel in pypi for path in wheel.files}
     for package in conda:
         changed: dict[str, list[str]] = {}
-        for path, digest in package.files.items():
+        for path, known in package.files.items():
             wheel = owners.get(path)
-            if wheel and not _is_bytecode(path) and not (digest and digest == _in_hex(wheel.files[path])):
+            if wheel and not _is_bytecode(path) and not (known and known == digest.of_record(wheel.files[path])):
                 changed.setdefault(wheel.name, []).append(path)
         for name, paths in changed.items():
             yield f"{_listed(sorted(paths))} of {package.name} was overwritten by {name}"
@@ -146,19 +145,8 @@ def _wheel(record: Path, prefix: Path) -> Installed:
         name=f"the wheel {project} {version}",
         project=canonicalize_name(project),
         owner=f"pypi/{canonicalize_name(project)}",
-        files={path: digest for path, digest in files.items() if not path.startswith("../")},
+        files={path: field for path, field in files.items() if not path.startswith("../")},
     )
-
-
-def _in_hex(field: str) -> str:
-    """Return the SHA-256 in a field of a `RECORD`; empty where it has none."""
-    algorithm, _, digest = field.partition("=")
-    if algorithm != "sha256":
-        return ""
-    try:
-        return base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4)).hex()
-    except binascii.Error:
-        return ""
 
 
 def _files(record: dict[str, Any]) -> dict[str, str]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from envpack import changes, pipeline, releases, tags
 from envpack.ci.outcome import Before, Failure, Outcome
+from envpack.ci.processes import side_by_side
 from envpack.errors import EnvpackError
 from envpack.lock_file import parse
 from envpack.manifest import packages_of
@@ -30,10 +25,6 @@ if TYPE_CHECKING:
     from envpack.config import Config
     from envpack.pipeline import Options
     from envpack.results import Built
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM)
-"""Signals that tell a builder to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +53,7 @@ def build_all(
     """
     tasks = [_Task(item=item, config=config, options=replace(options, name=item.name), base=base) for item in items]
     outcomes = []
-    for task, outcome in _side_by_side(tasks, jobs) if jobs > 1 else _one_by_one(tasks, say):
+    for task, outcome in _by_builders(tasks, jobs) if jobs > 1 else _one_by_one(tasks, say):
         if jobs > 1:
             say(_heading(task))
             for line in outcome.log:
@@ -78,73 +69,9 @@ def _one_by_one(tasks: Sequence[_Task], say: Callable[[str], None]) -> Iterator[
         yield task, _build(task, say)
 
 
-def _side_by_side(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
-    """Build in processes of their own; when one is killed, the rest is built anew, one at a time."""
-    left = list(tasks)
-    try:
-        for task, outcome in _in_processes(left, jobs):
-            left.remove(task)
-            yield task, outcome
-    except BrokenProcessPool:
-        for task in tuple(left):
-            try:
-                yield from _in_processes([task], 1)
-            except BrokenProcessPool:
-                yield task, _killed(task)
-
-
-def _in_processes(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
-    # A forked process would inherit rattler's threads half alive.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_builder)
-    try:
-        running = {pool.submit(_build_to_end_or_exit, task): task for task in tasks}
-        for done in as_completed(running):
-            yield running[done], done.result()
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        # Builders with nothing left to do end by themselves: one that is killed then may hold the lock that others
-        # wait for.
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_builder() -> None:
-    """Have this process end when it is told to, or when the one that began it is gone."""
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _build_to_end_or_exit(task: _Task) -> Outcome:
-    """Build one environment; when told to end, clean up and do it at once.
-
-    The pool would take an exception for an answer, and hand out more work.
-    """
-
-    def end(_number: int, _frame: object) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    try:
-        for number in _ENDING:
-            signal.signal(number, end)
-        try:
-            return _build(task)
-        finally:
-            for number in _ENDING:
-                signal.signal(number, signal.SIG_DFL)
-    except KeyboardInterrupt:
-        os._exit(1)
+def _by_builders(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Outcome]]:
+    for task, outcome in side_by_side(_build, tasks, jobs):
+        yield task, outcome or _killed(task)
 
 
 def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:

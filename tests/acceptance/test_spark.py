@@ -150,7 +150,7 @@ def test_spark_4_plans_with_a_python_that_must_lie_where_one_submits(
     assert "unpack the archive to ./environment where you submit" in note
     command = f"{SUBMIT}{built['settings']['text']}"
     planned = plan(spark, command, tmp_path)
-    executors = f"{spark.home}/work/"
+    executors = str(spark.home / "work")
     assert planned.function.worker.startswith(executors)
     assert NOT_THERE in planned.data_source.error
     assert NOT_THERE in planned.table_function.error

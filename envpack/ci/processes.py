@@ -1,0 +1,98 @@
+"""Do work in processes of its own, which end with their work, when told to, or with the process that began them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that tell a process to end."""
+
+
+def side_by_side(
+    work: Callable[[Task], Answer], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[Task, Answer | None]]:
+    """Yield each task with the answer of `work`, `jobs` at a time, in no certain order.
+
+    When a process is killed, what has no answer yet is done anew, one at a time; the answer is None where it is
+    killed again. `work` is a module's function that raises nothing. When it is to end, KeyboardInterrupt is raised
+    in it once, so that it can clean up.
+    """
+    left = list(tasks)
+    try:
+        for task, answer in _in_processes(work, left, jobs):
+            left.remove(task)
+            yield task, answer
+    except BrokenProcessPool:
+        for task in tuple(left):
+            try:
+                yield from _in_processes(work, [task], 1)
+            except BrokenProcessPool:
+                yield task, None
+
+
+def _in_processes(
+    work: Callable[[Task], Answer], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[Task, Answer]]:
+    # A forked process would inherit rattler's threads half alive.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin)
+    try:
+        running = {pool.submit(_to_end_or_exit, work, task): task for task in tasks}
+        for done in as_completed(running):
+            yield running[done], done.result()
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        # Those with nothing left to do end by themselves: one that is killed then may hold the lock that others
+        # wait for.
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Have this process end when it is told to, or when the one that began it is gone."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _to_end_or_exit(work: Callable[[Task], Answer], task: Task) -> Answer:
+    """Do the work; when told to end, interrupt it and exit.
+
+    The pool would take an exception for an answer, and hand out more work.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    try:
+        for number in _ENDING:
+            signal.signal(number, end)
+        try:
+            return work(task)
+        finally:
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        os._exit(1)
