@@ -1,0 +1,1 @@
+"""Other programs that envpack starts, and what confines them."""
