@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.changes import file_at, head, since
+from envpack.ci.changes import file_at, head, since
 from envpack.errors import UsageError
 from tests.support.repository import Repository, clone_of, new_repository
 

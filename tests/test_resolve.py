@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from envpack.cache import Cache
+from envpack.config.target import Target
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
-from envpack.lock import Lock
+from envpack.files.cache import Cache
+from envpack.lock.lock import Lock
 from envpack.requirements import read
 from envpack.resolve.names import Names
 from envpack.resolve.request import Addition, Limit, Provided, Request
 from envpack.resolve.solve import Resolved, resolve
-from envpack.target import Target
 from tests.support.channel import Channel
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel

@@ -24,8 +24,9 @@ from botocore.exceptions import ClientError
 from envpack import digest
 from envpack.errors import Conflict, EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.progress import Step
-from envpack.s3options import SMALLEST_PART, S3Options
-from envpack.stores import local, open_store, s3_errors
+from envpack.stores import local, open_store
+from envpack.stores.s3 import errors
+from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support.counting import Counting
 from tests.support.s3 import S3Server, Wire
 
@@ -40,7 +41,7 @@ WRITER = """
 import pathlib, sys, time
 from envpack import digest
 from envpack.progress import Step
-from envpack.s3options import S3Options
+from envpack.stores.s3.options import S3Options
 from envpack.stores import open_store
 
 class Slow(Step):
@@ -716,10 +717,10 @@ def test_what_s3_answers_becomes_a_kind_and_a_next_step(
     status: int, code: str, kind: type[EnvpackError], hint: str
 ) -> None:
     answer = {"Error": {"Code": code, "Message": "S3's words."}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    attempt = s3_errors.Attempt(
+    attempt = errors.Attempt(
         uri="s3://bucket/x", permission="s3:PutObject", options=S3Options(), endpoint="https://s3.example.com"
     )
-    error = s3_errors.explained(ClientError(answer, "PutObject"), attempt)
+    error = errors.explained(ClientError(answer, "PutObject"), attempt)
     assert type(error) is kind
     assert hint in (error.hint or "")
     assert "s3://bucket/x" in str(error)

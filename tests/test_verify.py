@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from envpack import elf
+from envpack.archive.unpack import unpack
+from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
+from envpack.files import elf
 from envpack.progress import Progress, Step
-from envpack.target import Target
-from envpack.unpack import unpack
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
