@@ -1,1 +1,1 @@
-"""Other programs that envpack starts, and what confines them."""
+"""Other programs and libraries that envpack runs, and the cage for code that packages bring."""
