@@ -28,6 +28,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools.cage import Confine
 from envpack.units import size_of
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ def _check(config: Config) -> None:
     level_of(config)
     policy.configured(config)
     size_of(config.cache_limit, "cache-limit")
+    Confine.named(config.confine)
     if config.spark:
         versions.line_of(versions.minor(config.spark))
 

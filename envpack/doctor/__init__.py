@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envpack.config.config import Config
-from envpack.doctor import machine, sources, target
+from envpack.doctor import cage, machine, sources, target
 from envpack.doctor.finding import LEVELS, Check, Finding, Level
 from envpack.errors import EnvpackError
 from envpack.redact import redact
@@ -82,6 +82,7 @@ def _checks(config: Config, reference: str | None) -> list[Check]:
         Check(name="python", look=machine.python),
         Check(name="configuration", look=partial(target.configured, config)),
         Check(name="cache", look=partial(machine.cache, config)),
+        Check(name="cage", look=partial(cage.look, config)),
         Check(name="store", look=partial(_store, config)),
         *(Check(name="channel", look=partial(sources.channel, channel)) for channel in config.channels),
         Check(name="index", look=partial(sources.index, config)),

@@ -20,7 +20,7 @@ from rattler.install import InstallerReporter
 from envpack.errors import PackingFailed, Unreachable
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import redact
-from envpack.tools import rattler, uv
+from envpack.tools import rattler, stand_in, uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,8 +93,8 @@ def link_wheels(
 ) -> None:
     """Install wheels into a prefix that holds Python, whose version is `version`.
 
-    `python` is an interpreter of that version which this machine can run: the prefix's own, or another when the
-    prefix is for another platform. Raises Unreachable and PackingFailed.
+    `python` is what the programs of wheels are to be started with; it is not run. Raises Unreachable and
+    PackingFailed.
     """
     if not wheels:
         return
@@ -118,7 +118,7 @@ def link_wheels(
                 "--prefix",
                 str(prefix),
                 "--python",
-                str(python),
+                str(stand_in.write(scratch, python=python, version=version)),
             ),
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import marshal
 import os
-import resource
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,16 +19,32 @@ from pathlib import Path
 from select import select
 from typing import IO, TYPE_CHECKING, Any
 
-from envpack.errors import NotReady
+from envpack.errors import NotReady, UsageError
 from envpack.progress import SILENT
 from envpack.tools import seatbelt
 from envpack.tools.process import how_it_ended, kill_group
 from envpack.tools.walls.landlock import SIGNALS_SINCE
+from envpack.tools.walls.mounts import HOST, USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from envpack.progress import Progress
+
+__all__ = [
+    "HOST",
+    "REPORT",
+    "USER",
+    "Cage",
+    "Caged",
+    "Confine",
+    "Ended",
+    "Limits",
+    "Walls",
+    "examine",
+    "run",
+    "start",
+]
 
 REPORT = 3
 """The descriptor on which the command may write to `Caged.report`."""
@@ -53,6 +67,15 @@ class Confine(str, Enum):
     """Confine it as far as possible, and say what is missing."""
     OFF = "off"
     """Run it as the person who builds, and kill what it leaves."""
+
+    @classmethod
+    def named(cls, word: str) -> Confine:
+        """Return what a configured word means. Raises UsageError."""
+        try:
+            return cls(word)
+        except ValueError:
+            words = ", ".join(each.value for each in cls)
+            raise UsageError(f"confine must be one of {words}, not {word!r}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +112,7 @@ class Cage:
     """The path at which `directory` is seen as well and is worked in, where there are namespaces: it is the same
     on every machine."""
     changes_modes: bool = False
-    """Whether it has to change modes, owners and times of files, as builds do, also where namespaces are missing."""
+    """Whether it has to change modes and times of files, as builds do, also where namespaces are missing."""
     reads_all: bool = True
     """Whether it reads what root may read; without it modes bind it as they bind the user of a node."""
     limits: Limits = field(default_factory=Limits)
@@ -195,7 +218,8 @@ def start(command: Sequence[str | Path], cage: Cage, *, told: bool = False) -> I
     """Start a command in a cage, for as long as the block runs; then it is dead, and all it started.
 
     `told` gives it a standard input to write to. The command is a path and its arguments; nothing is looked up.
-    Raises NotReady where packaged code cannot be confined and has to be, and OSError when the command cannot be run.
+    Raises NotReady where packaged code cannot be confined and has to be, and OSError when the command cannot be
+    run.
     """
     _admit(cage.confine)
     with _launched([os.fspath(word) for word in command], cage, told=told) as caged:
@@ -285,7 +309,10 @@ def _close(caged: Caged, process: subprocess.Popen[bytes]) -> None:
 def _order(command: list[str], cage: Cage, report: int, commands: int) -> dict[str, Any]:
     limits = cage.limits
     return {
-        "command": [*seatbelt.words(cage.readable, cage.writable, confined=cage.confine is not Confine.OFF), *command]
+        "command": [
+            *seatbelt.words(cage.readable, cage.writable, confined=cage.confine is not Confine.OFF),
+            *command,
+        ]
         if command
         else [],
         "environ": dict(cage.environ),

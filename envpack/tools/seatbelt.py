@@ -1,7 +1,7 @@
 """macOS' sandbox, for what of a cage it can do: no network, no home, no writing elsewhere.
 
-Source: sandbox-exec(1) and the profiles below /System/Library/Sandbox/Profiles. Apple calls it deprecated; Bazel and
-Homebrew rest on it as well. It cannot be nested, so whether it works is found out by trying.
+Source: sandbox-exec(1) and the profiles below /System/Library/Sandbox/Profiles. Apple calls it deprecated; Bazel
+and Homebrew rest on it, too. It cannot be nested, so whether it works is found out by trying.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _PROGRAM = "/usr/bin/sandbox-exec"
 _HOMES = ("/Users", "/var/root", "/private/var/root")

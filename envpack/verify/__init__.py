@@ -16,6 +16,7 @@ from envpack.errors import VerificationFailed
 from envpack.files.elf import version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
+from envpack.tools.cage import Confine
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
@@ -54,6 +55,7 @@ def verify(
     variables: Mapping[str, str],
     workdir: Path,
     import_timeout: float = 120,
+    confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
     """Unpack an archive as a node does, read-only and in another place, and use it there.
@@ -81,7 +83,13 @@ def verify(
             reading = pool.submit(survey, environment, files, build_prefix)
             reason = _why_not_run(files, target)
             if not reason:
-                node = Node(directory=room, variables=variables, timeout=import_timeout)
+                node = Node(
+                    directory=room,
+                    variables=variables,
+                    timeout=import_timeout,
+                    confine=confine,
+                    progress=progress,
+                )
                 imported, failures = _run(node, owners, python, target)
             found = reading.result()
         findings += [Finding(text=text) for text in refused]

@@ -45,7 +45,7 @@ def maps() -> tuple[Map, Map]:
 
 
 def user_of_its_own() -> int | None:
-    """Return a number for the command's user and group that nothing else here runs as; None if none is to be had."""
+    """Return a number for the command's user and group that nothing else here runs as; None if there is none."""
     if os.geteuid() != 0:
         return None
     users, groups = maps()

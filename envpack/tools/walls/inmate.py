@@ -7,16 +7,17 @@ import fcntl
 import os
 import resource
 import select
-import _signal as signal
+import signal
 import struct
 import sys
-TYPE_CHECKING = False  # to import typing takes longer than to build a cage
-if TYPE_CHECKING:
-    from typing import Any, NoReturn
 
 # All that is needed later is imported before: in a root directory of its own a process finds none of it.
 from . import identity, landlock, mounts, seccomp, syscalls
 from .syscalls import suppress
+
+TYPE_CHECKING = False  # to import typing takes longer than to build a cage
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 LINUX = sys.platform == "linux"
 REPORT = 3
@@ -40,7 +41,6 @@ class Channel:
 
 def isolated(order: dict[str, Any], channel: Channel) -> NoReturn:
     """Be the first process of new namespaces: make the root directory, start the command, and end after it."""
-
     syscalls.prctl(syscalls.DEATH_SIGNAL, signal.SIGKILL)
     user = order["user"]
     person = user if user is not None else os.getuid()
@@ -56,7 +56,6 @@ def _aliases(order: dict[str, Any]) -> dict[str, str]:
 
 def kept(order: dict[str, Any], channel: Channel, commands: int) -> NoReturn:
     """Be the keeper of a command without namespaces: start it, and kill what it leaves when it ends or as told."""
-
     os.setsid()
     launcher = os.getppid()
     scoped = False
@@ -91,7 +90,6 @@ def _start_and_follow(order: dict[str, Any], channel: Channel, *, own_proc: bool
 
 def _follow_until(process: int, commands: int) -> str:
     """Return how the command ended, or nothing when the launcher closes its end of `commands` first."""
-
     waking, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -179,19 +177,18 @@ def _become_command(order: dict[str, Any], channel: Channel, *, own_proc: bool, 
         if not command:  # it was only to be seen whether the cage can be made
             os._exit(0)
         try:
-            os.execve(command[0], command, order["environ"])
+            os.execve(command[0], command, order["environ"])  # noqa: S606
         except OSError as error:
             channel.tell("exec", error.errno)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a forked process has nobody to raise it to
         channel.tell("failed", getattr(error, "errno", 0) or 0, repr(error).replace("\n", " "))
     os._exit(126)
 
 
 def _walls(order: dict[str, Any], channel: Channel, *, own_proc: bool, isolated: bool) -> None:
 
-    with suppress(OSError):
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
     if own_proc:
         mounts.own_process()
     caged = order["plan"] != "none"
@@ -206,7 +203,7 @@ def _walls(order: dict[str, Any], channel: Channel, *, own_proc: bool, isolated:
             version = landlock.confine(["/"], writable, [], tcp=True)
         else:
             readable = [*mounts.system(), *order["readable"], *(f"/proc/{name}" for name in mounts.FACTS)]
-            version = landlock.confine([*readable, "/proc/self"], order["writable"], ["/dev/shm"], tcp=False)
+            version = landlock.confine([*readable, "/proc/self"], order["writable"], ["/dev/shm"], tcp=False)  # noqa: S108
         channel.tell("wall", f"landlock-{version}")
     except OSError as error:
         channel.tell("without", "landlock", error.errno or 0)
@@ -248,9 +245,9 @@ def _close_all_but(descriptor: int) -> None:
 
 
 def _own_network() -> None:
-    """Let the command find itself as localhost, and nobody else."""
+    """Let the command find itself by its host's name, and nobody else."""
     with suppress(OSError):
-        _socket.sethostname("localhost")
+        _socket.sethostname(mounts.HOST)
         probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
         fcntl.ioctl(probe.fileno(), _SET_FLAGS, _LOOPBACK)
         probe.close()

@@ -13,15 +13,16 @@ from __future__ import annotations
 import marshal
 import os
 import select
-import _signal as signal
+import signal
 import time
+
+from . import identity, syscalls
+from .inmate import LINUX, Channel, below, isolated, kept
+from .syscalls import suppress
+
 TYPE_CHECKING = False  # to import typing takes longer than to build a cage
 if TYPE_CHECKING:
     from typing import Any
-
-from . import identity, syscalls
-from .syscalls import suppress
-from .inmate import LINUX, Channel, below, end_all, isolated, kept
 
 _TICK = 0.05
 _WATCH = 0.25
@@ -81,7 +82,7 @@ class Inmates:
 def main() -> None:
     """Read the order, carry it out, tell what happened."""
     source = os.fdopen(os.dup(0), "rb", buffering=0)
-    order = marshal.load(source)
+    order = marshal.load(source)  # noqa: S302 - envpack wrote it
     for descriptor in (order["report"], order["commands"]):
         if descriptor >= 0:
             os.set_inheritable(descriptor, False)
@@ -191,7 +192,7 @@ def _last(work: Any, telling: int) -> None:
     """Do a forked process' whole work; it never comes back into what the launcher does."""
     try:
         work()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a forked process has nobody to raise it to
         Channel(telling).tell("failed", str(error).replace("\n", " "))
     os._exit(1)
 

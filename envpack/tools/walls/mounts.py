@@ -11,8 +11,8 @@ import stat
 import struct
 
 from . import syscalls
-from .syscalls import suppress
 from .landlock import DEVICES
+from .syscalls import suppress
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
@@ -36,7 +36,11 @@ TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - inside the cage
 TEMPORARY_SIZE = 512 << 20
 """Bytes that each of them may hold, in memory."""
 
-_ACCOUNTS = ("/etc/passwd", "/etc/group")
+HOST = "envpack-cage"
+USER = "envpack-user"
+"""Names that nobody has: what packaged code says of them can be told from what it means for every machine."""
+
+_OWN = ("/etc/passwd", "/etc/group", "/etc/hosts")
 _OLD = "/.outside"
 _OLD_PROC = "/.outside-proc"
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
@@ -59,8 +63,9 @@ def enter(readable: list[str], writable: list[str], user: tuple[int, int], alias
     """Give this process, the first of new mount and PID namespaces, a root directory of its own.
 
     What is `readable` and `writable` lies at the same paths as outside; `aliases` are other paths for some of what
-    is writable. `user` is who the command will be. Returns whether /proc is new; where this is not allowed (a container's is masked) only harmless files of the old one are
-    there, and `own_process` is still to be called by the command. Raises OSError.
+    is writable. `user` is who the command will be. Returns whether /proc is new; where this is not allowed (a
+    container's is masked) only harmless files of the old one are there, and `own_process` is still to be called by
+    the command. Raises OSError.
     """
     sources = {path: os.path.realpath(path) for path in (*system(), *readable, *writable)}
     mount("none", "/", None, _RECURSIVE | _PRIVATE)
@@ -69,14 +74,14 @@ def enter(readable: list[str], writable: list[str], user: tuple[int, int], alias
     os.mkdir(f".{_OLD}")
     syscalls.call("pivot_root", b".", f".{_OLD}".encode())
     os.chdir("/")
-    for path in [each for each in system() if each not in _ACCOUNTS]:
+    for path in [each for each in system() if each not in _OWN]:
         _take(path, sources[path], read_only=True)
     _devices()
     for path in (*TEMPORARY, "/home"):
         os.makedirs(path, exist_ok=True)
     for path in TEMPORARY:
         mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={TEMPORARY_SIZE},nr_inodes=65536")
-    _accounts(user)
+    _names(user)
     for path in readable:
         _take(path, sources[path], read_only=True)
     for path in writable:
@@ -99,7 +104,7 @@ def own_process() -> None:
 
 
 def mount(source: str, place: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Call mount(2); raises OSError with the place."""
+    """Put something in its place, as mount(2) does. Raises OSError."""
     try:
         syscalls.libc(
             "mount", os.fsencode(source), os.fsencode(place), kind and kind.encode(), flags, data and data.encode()
@@ -153,13 +158,17 @@ def _devices() -> None:
     os.symlink("/proc/self/fd", "/dev/fd")
 
 
-def _accounts(user: tuple[int, int]) -> None:
-    """Name the command's user, whose home nobody can write to, as on a node."""
+def _names(user: tuple[int, int]) -> None:
+    """Name the command's user, whose home nobody can write to, as on a node, and the host."""
     uid, gid = user
-    passwd = "root:x:0:0:root:/home:/bin/sh\n" + (f"user:x:{uid}:{gid}:user:/home:/bin/sh\n" if uid else "")
-    group = "root:x:0:\n" + (f"user:x:{gid}:\n" if gid else "")
+    person = f"{USER}:x:{uid}:{gid}:{USER}:/home:/bin/sh\n" if uid else ""
+    texts = (
+        f"root:x:0:0:root:/home:/bin/sh\n{person}",
+        "root:x:0:\n" + (f"{USER}:x:{gid}:\n" if gid else ""),
+        f"127.0.0.1 localhost {HOST}\n::1 localhost {HOST}\n",
+    )
     os.makedirs("/etc", exist_ok=True)
-    for path, text in zip(_ACCOUNTS, (passwd, group)):
+    for path, text in zip(_OWN, texts, strict=True):
         with open(path, "w") as file:
             file.write(text)
 

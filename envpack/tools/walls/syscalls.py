@@ -6,14 +6,10 @@ Sources: the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/as
 from __future__ import annotations
 
 import os
+
 TYPE_CHECKING = False  # to import typing takes longer than to build a cage
 if TYPE_CHECKING:
     from typing import Any
-
-try:
-    import ctypes
-except ImportError:  # a Python that was built without libffi: nothing here can be done
-    ctypes = None  # type: ignore[assignment]
 
 MACHINE = os.uname().machine
 
@@ -68,7 +64,12 @@ SUBREAPER, NO_NEW_PRIVILEGES, SECCOMP, DEATH_SIGNAL, KEEP_CAPABILITIES = 36, 38,
 DROP_FROM_BOUNDING_SET, AMBIENT = 24, 47
 """Of prctl(2)."""
 
-_libc = ctypes.CDLL(None, use_errno=True) if ctypes else None
+try:
+    import ctypes
+
+    _libc: Any = ctypes.CDLL(None, use_errno=True)
+except ImportError:  # a Python that was built without libffi: nothing here can be done
+    _libc = None
 
 
 class suppress:  # noqa: N801 - contextlib's, which takes 3 ms to import
@@ -103,7 +104,7 @@ def libc(name: str, *arguments: object) -> int:
 
 def buffer(content: bytes | int) -> Any:
     """Return memory with this content, or of this many zeros."""
-    if ctypes is None:
+    if _libc is None:
         raise OSError(38, "this Python has no ctypes")
     return ctypes.create_string_buffer(content)
 
@@ -122,5 +123,5 @@ def checked(name: str, result: int) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Call prctl(2); raises OSError."""
+    """Set something about this process, as prctl(2) does. Raises OSError."""
     return libc("prctl", option, *arguments, *[0] * (4 - len(arguments)))
