@@ -156,12 +156,14 @@ class Walls:
             return ("files", "network", "other processes")
         holes = []
         if not self.landlock and "seatbelt" not in self.names:
-            holes.append("files")
-        if "seccomp" not in self.names:
-            holes += ["network other than TCP" if self.landlock >= 4 else "network"]
-            holes += ["modes and times of files"]
-        if self.landlock < SIGNALS_SINCE:
+            holes += ["files", "other processes"]
+        elif self.landlock < SIGNALS_SINCE:
             holes.append("signals to other processes")
+        if "seatbelt" in self.names:
+            holes.append("names of other processes")
+        elif "seccomp" not in self.names:
+            holes.append("network other than TCP" if self.landlock >= 4 else "network")
+            holes.append("modes and times of files")
         return tuple(holes)
 
     @property
@@ -349,7 +351,7 @@ def _plans(confine: Confine) -> list[str]:
     if confine is Confine.OFF or sys.platform != "linux":
         return ["none"]
     plans = [plan for plan in (*_NAMESPACES, "landlock") if plan not in _hopeless]
-    return plans if confine is Confine.REQUIRE else [*plans, "none"]
+    return plans if confine is Confine.REQUIRE else [*plans, "none"]  # the last where there are no walls at all
 
 
 def _read(answer: bytes, cage: Cage, process: subprocess.Popen[bytes]) -> Ended:
@@ -358,12 +360,15 @@ def _read(answer: bytes, cage: Cage, process: subprocess.Popen[bytes]) -> Ended:
         assert process.stderr is not None  # noqa: S101 - see above
         raise RuntimeError(f"the cage's launcher failed:\n{process.stderr.read().decode(errors='replace')}")
     told = marshal.loads(answer)  # noqa: S302 - it comes from our own launcher
-    _hopeless.update(plan for plan, _ in told["failed"])
+    _hopeless.update(plan for plan, _ in told["failed"] if plan in _NAMESPACES)
     names = [*told.get("walls", ()), *seatbelt.names(confined=cage.confine is not Confine.OFF)]
     walls = Walls(plan=told["plan"], names=tuple(names), failed=tuple(told["failed"]))
     _say(cage, walls)
     if told["plan"] is None:
-        return Ended(code=None, problem="was not run", output=b"", walls=walls)
+        raise NotReady(
+            f"packaged code was not run, as it could not be confined: {walls.reason}",
+            hint="`confine: off` runs it all the same; `envpack doctor` says what this machine has",
+        )
     if told["trouble"] and told["trouble"][0] == "exec":
         number = int(told["trouble"][1])
         raise OSError(number, os.strerror(number))

@@ -15,7 +15,12 @@ _VERSION_3 = 0x20080522
 _CAPABILITIES = 64
 _READ_SEARCH = 1 << 2
 """CAP_DAC_READ_SEARCH: what is readable may be read whatever its mode and that of the directories above it."""
+_OVERRIDE = 1 << 1
+"""CAP_DAC_OVERRIDE: the same, and for writing. It is what root of a container has."""
+_TO_BECOME = 1 << 0 | 1 << 6 | 1 << 7
+"""CAP_CHOWN, _SETGID and _SETUID."""
 _RAISE = 2
+_NO_SETUID_FIXUP = 1 << 2
 _FIRST_USER, _USERS = 0x70000000, 0x10000
 """Numbers that no account has; systemd and containers give out smaller ones."""
 _NOBODY = 65534
@@ -46,7 +51,7 @@ def maps() -> tuple[Map, Map]:
 
 def user_of_its_own() -> int | None:
     """Return a number for the command's user and group that nothing else here runs as; None if there is none."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 or _effective() & _TO_BECOME != _TO_BECOME:
         return None
     users, groups = maps()
     for number in (_FIRST_USER + os.getpid() % _USERS, _NOBODY):
@@ -82,14 +87,20 @@ def map_users(process: int, *, everybody: bool) -> bool:
     return False
 
 
-def become(user: int | None, *, reads_all: bool) -> None:
-    """Become a user, if one is named, and give up all capabilities for good. Raises OSError.
+def reading(*, overriding: bool) -> int:
+    """Return the capability by which root reads whatever modes say; with `overriding` a stronger one may serve."""
+    held = _effective()
+    return held & _READ_SEARCH or (held & _OVERRIDE if overriding else 0)
 
-    With `reads_all` the permissions of files do not keep it from reading, as they do not keep root.
-    """
+
+def become(user: int | None, *, kept: int) -> None:
+    """Become a user, if one is named, and give up all capabilities but `kept` for good. Raises OSError."""
     syscalls.prctl(syscalls.NO_NEW_PRIVILEGES, 1)
+    with suppress(OSError):
+        # Else access(2) would count without what is kept, and say that nothing can be reached.
+        syscalls.prctl(syscalls.SECURE_BITS, _NO_SETUID_FIXUP)
     for number in range(_CAPABILITIES):
-        if not (reads_all and 1 << number == _READ_SEARCH):
+        if 1 << number != kept:
             try:
                 syscalls.prctl(syscalls.DROP_FROM_BOUNDING_SET, number)
             except OSError:
@@ -99,13 +110,16 @@ def become(user: int | None, *, reads_all: bool) -> None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
-    held = syscalls.buffer(24)
-    header = struct.pack("Ii", _VERSION_3, 0)
-    syscalls.libc("capget", header, held)
-    kept = struct.unpack("6I", held.raw)[1] & (_READ_SEARCH if reads_all else 0)
-    syscalls.libc("capset", header, struct.pack("6I", kept, kept, kept, 0, 0, 0))
+    syscalls.libc("capset", struct.pack("Ii", _VERSION_3, 0), struct.pack("6I", kept, kept, kept, 0, 0, 0))
     if kept and user is not None:
-        syscalls.prctl(syscalls.AMBIENT, _RAISE, _READ_SEARCH.bit_length() - 1)
+        syscalls.prctl(syscalls.AMBIENT, _RAISE, kept.bit_length() - 1)
+
+
+def _effective() -> int:
+    """Return the capabilities that this process has, as far as they are asked for here."""
+    held = syscalls.buffer(24)
+    syscalls.libc("capget", struct.pack("Ii", _VERSION_3, 0), held)
+    return int(struct.unpack("6I", held.raw)[0])
 
 
 def _read(path: str) -> str:

@@ -23,8 +23,13 @@ LINUX = sys.platform == "linux"
 REPORT = 3
 """The descriptor that the command may write its report to."""
 
+_HIGH = 64
 _LOOPBACK = struct.pack("16sh14x", b"lo", 0x1 | 0x40)
 _SET_FLAGS = 0x8914
+
+
+class Nothing(Exception):
+    """No wall can be built on this system."""
 
 
 class Channel:
@@ -167,7 +172,11 @@ def _become_command(order: dict[str, Any], channel: Channel, *, own_proc: bool, 
         if LINUX:
             _walls(order, channel, own_proc=own_proc, isolated=isolated)
         shown = order["shown_at"]
-        os.chdir(shown if shown and isolated else order["directory"])
+        try:
+            os.chdir(shown if shown and isolated else order["directory"])
+        except OSError as error:
+            channel.tell("exec", error.errno)
+            os._exit(126)
         os.umask(0o022)
         # Python ignores SIGPIPE and SIGXFSZ, and so would what it starts. The second shall stay ignored: it would
         # kill not only who writes past the limit, but also the shell that reports it.
@@ -181,7 +190,8 @@ def _become_command(order: dict[str, Any], channel: Channel, *, own_proc: bool, 
         except OSError as error:
             channel.tell("exec", error.errno)
     except BaseException as error:  # noqa: BLE001 - a forked process has nobody to raise it to
-        channel.tell("failed", getattr(error, "errno", 0) or 0, repr(error).replace("\n", " "))
+        word = "nothing" if isinstance(error, Nothing) else "failed"
+        channel.tell(word, str(error).replace("\n", " "))
     os._exit(126)
 
 
@@ -193,8 +203,10 @@ def _walls(order: dict[str, Any], channel: Channel, *, own_proc: bool, isolated:
         mounts.own_process()
     caged = order["plan"] != "none"
     filtered = caged and seccomp.usable()
-    reads_all = order["reads_all"] and (filtered or not caged)
-    identity.become(order["user"] if caged else None, reads_all=reads_all)
+    kept = 0
+    if order["reads_all"] or not isolated:
+        kept = identity.reading(overriding=order["modes"] and not isolated)
+    identity.become(order["user"], kept=kept if filtered or isolated or not caged else 0)
     if not caged:
         return
     try:
@@ -207,23 +219,33 @@ def _walls(order: dict[str, Any], channel: Channel, *, own_proc: bool, isolated:
         channel.tell("wall", f"landlock-{version}")
     except OSError as error:
         channel.tell("without", "landlock", error.errno or 0)
-        if not isolated and not filtered:
-            raise
+        stands = isolated
+    else:
+        stands = True
     if filtered:
         try:
             seccomp.confine(seccomp.Room(isolated=isolated, modes=order["modes"]))
             channel.tell("wall", "seccomp")
         except OSError as error:
             channel.tell("without", "seccomp", error.errno or 0)
+        else:
+            stands = True
+    if not stands:
+        raise Nothing("this kernel has neither Landlock nor seccomp")
 
 
 def _descriptors(order: dict[str, Any]) -> None:
     """Give the command standard input, one pipe for all it prints, and its report."""
     output, report, commands = order["output"], order["report"], order["commands"]
     sources = [commands if commands >= 0 else os.open(os.devnull, os.O_RDONLY), output, output, report]
-    aside = [os.dup2(source, 20 + number, inheritable=False) for number, source in enumerate(sources)]
+    aside = [away(source) for source in sources]
     for number, source in enumerate(aside):
         os.dup2(source, number, inheritable=True)
+
+
+def away(descriptor: int) -> int:
+    """Return a copy of a descriptor that no number below takes the place of."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
 
 
 def _limits(order: dict[str, Any]) -> None:
@@ -238,7 +260,7 @@ def _limits(order: dict[str, Any]) -> None:
 
 
 def _close_all_but(descriptor: int) -> None:
-    for number in range(64):
+    for number in range(4 * _HIGH):
         if number != descriptor:
             with suppress(OSError):
                 os.close(number)

@@ -17,7 +17,7 @@ import signal
 import time
 
 from . import identity, syscalls
-from .inmate import LINUX, Channel, below, isolated, kept
+from .inmate import LINUX, Channel, away, below, isolated, kept
 from .syscalls import suppress
 
 TYPE_CHECKING = False  # to import typing takes longer than to build a cage
@@ -40,6 +40,11 @@ _NEW_USER = 0x10000000
 
 class NotBuilt(Exception):
     """A cage that could not be made in this way."""
+
+    def __init__(self, reason: str, *, nothing: bool = False) -> None:
+        super().__init__(reason)
+        self.nothing = nothing
+        """Whether this system has no walls at all: only then may a command run without them."""
 
 
 class Inmates:
@@ -97,11 +102,15 @@ def main() -> None:
 
 def _carry_out(order: dict[str, Any]) -> dict[str, Any]:
     failed: list[tuple[str, str]] = []
+    nothing = order["plans"] == ["none"]
     for plan in order["plans"]:
+        if plan == "none" and not nothing:
+            break
         try:
             inmates = _build({**order, "plan": plan})
         except (NotBuilt, OSError) as error:
             failed.append((plan, str(error)))
+            nothing = isinstance(error, NotBuilt) and error.nothing
             _end_all_below()
             continue
         for descriptor in (order["report"], order["commands"]):
@@ -125,12 +134,16 @@ def _carry_out(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(order: dict[str, Any]) -> Inmates:
-    status, telling = os.pipe()
+    status, low = os.pipe()
+    telling = away(low)
+    os.close(low)
     output, printing = os.pipe()
     order["output"] = printing
     order["user"] = None
     if order["plan"] != "none" and LINUX:
         user = identity.user_of_its_own()
+        if order["plan"] == "landlock" and not identity.reading(overriding=order["modes"]):
+            user = None  # it would not find its way through the directories of root
         if user is not None:
             with suppress(OSError):
                 identity.hand_over(order["writable"], user)
@@ -152,10 +165,11 @@ def _build(order: dict[str, Any]) -> Inmates:
         left = end - time.monotonic()
         if left <= 0 or not select.select([status], [], [], left)[0] or not inmates.hear():
             break
-    if not inmates.ready:
+    if not inmates.ready and (inmates.trouble or ("", ""))[0] != "exec":
         _end(inmates)
         os.close(output)
-        raise NotBuilt(inmates.trouble[1] if inmates.trouble else "it did not come up")
+        word, reason = inmates.trouble or ("failed", "it did not come up")
+        raise NotBuilt(reason, nothing=word == "nothing")
     return inmates
 
 
