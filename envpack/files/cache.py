@@ -26,6 +26,11 @@ class Cache:
         return self.root / "pkgs"
 
     @property
+    def checked(self) -> Path:
+        """Which packages were found to be what they say of themselves, by SHA-256."""
+        return self.root / "checked"
+
+    @property
     def repodata(self) -> Path:
         """Channels' indexes."""
         return self.root / "repodata"

@@ -53,7 +53,7 @@ def write_conda(
     `paths` stands in place of the honest `info/paths.json`, `members` are further members of the archive, `index`
     further keys of `info/index.json` and `info` further files of `info/`.
     """
-    contents = {path: content for path, content in (files or {}).items()}
+    contents: dict[str, bytes | str | Named] = {**(files or {})}
     honest = [_described(path, content) for path, content in sorted(contents.items())]
     honest += [{"_path": path, "path_type": "softlink"} for path in sorted(links or {})]
     about: dict[str, bytes] = {
