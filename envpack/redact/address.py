@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -66,13 +67,25 @@ class Address:
     query: str
     fragment: str
 
+    @property
+    def user(self) -> str:
+        """The name, decoded; empty where there is none."""
+        return unquote(self.userinfo.partition(":")[0])
+
+    @property
+    def password(self) -> str:
+        """The password, decoded; empty where there is none."""
+        return unquote(self.userinfo.partition(":")[2])
+
     def secrets(self) -> Iterator[str]:
         """Yield every part that may be secret, as written and decoded: passwords, tokens, values of parameters.
 
         A user's name is one where it has no password, or looks like a token.
         """
         user, colon, password = self.userinfo.partition(":")
-        token_as_user = (not password and not self._names_container()) or password in _NO_PASSWORDS or is_random(user)
+        token_as_user = (
+            (not password and not self._names_container()) or password in _NO_PASSWORDS or is_random(user)
+        )
         found = [user] if token_as_user else []
         found += [self.userinfo, password] if colon and password not in _NO_PASSWORDS else []
         found += [segment for segment, secret in self._segments() if secret]
@@ -131,8 +144,8 @@ _NO_PASSWORDS = ("x-oauth-basic", "x-token-auth")
 def take_apart(url: str) -> Address:
     """Return the parts of a URL, or of what was meant to be one; every text has parts.
 
-    Names and passwords reach to the last `@` of the authority (RFC 3986, section 3.2). One that holds a bare `/`, `?`
-    or `#`, which ends the authority too early, is found by what is left: a name and no port before it, a host
+    Names and passwords reach to the last `@` of the authority (RFC 3986, section 3.2). One that holds a bare `/`,
+    `?` or `#`, which ends the authority too early, is found by what is left: a name and no port before it, a host
     behind a later `@`.
     """
     prefix = match[0] if (match := _PREFIX.match(url)) else ""
@@ -158,7 +171,7 @@ def is_random(text: str) -> bool:
     if not _WORD.fullmatch(text) or _HEX.fullmatch(text):
         return False
     kinds = [next((n for n, belongs in enumerate(_ALPHABETS) if belongs(letter)), 3) for letter in text]
-    changes = sum(one != other for one, other in zip(kinds, kinds[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(kinds))
     return changes >= 0.4 * len(text) and len({*kinds} - {3}) > 1
 
 
@@ -201,7 +214,7 @@ def _without_markers(segments: list[tuple[str, bool]]) -> Iterator[tuple[str, bo
 
 
 def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield each pair of a query as written, its name with the sign behind it, its value, whether it is harmless."""
+    """Yield each pair of a query as written, its name with the `=`, its value, whether it is harmless."""
     for pair in re.split(r"[&;]", query) if query else ():
         name, sign, value = pair.partition("=")
         if not sign:

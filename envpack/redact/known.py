@@ -19,18 +19,19 @@ _SHORTEST = 4
 _ALONE = 8
 """Shorter secrets are found only where no letter or digit touches them."""
 
-_WORDS = frozenset(
+_COMMON = (
     "true false none null main master latest release stable prod production staging develop public private "
-    "user username password passwd secret token apikey admin root guest anonymous default test example "
-    "python python3 conda pypi pip spark pyspark environment environments envpack archive linux noarch "
-    "wheel package packages channel channels simple index files bearer basic digest sha256 version "
-    "localhost https http aws us-east-1 arn:aws".split()
+    "user username password passwd secret token apikey admin root guest anonymous default test example python "
+    "python3 conda pypi pip spark pyspark environment environments envpack archive linux noarch wheel package "
+    "packages channel channels simple index files bearer basic digest sha256 version localhost https http aws "
+    "us-east-1 requirements settings manifest"
 )
 """What stands in many outputs and is nobody's secret, whatever it was given as."""
 
 _VERSION = re.compile(r"v?\d+(?:\.\w+)+")
 _PLACE = re.compile(r"(?:\.{0,2}|~)/\S*")
 
+_words = frozenset(_COMMON.split())
 _lock = threading.Lock()
 _secrets: dict[str, None] = {}
 _forms: dict[str, re.Pattern[str] | None] = {}
@@ -51,6 +52,8 @@ def know(*secrets: str | None) -> None:
 def know_login(user: str, password: str) -> None:
     """Keep a password, and a name with it as HTTP sends them (RFC 7617)."""
     know(password)
+    if not password:
+        return
     with _lock:
         for pair in {f"{user}:{password}", f"{quote(user, safe='')}:{quote(password, safe='')}"}:
             both = base64.b64encode(pair.encode()).decode()
@@ -66,7 +69,7 @@ def hide(text: str) -> str:
 
 
 def _is_distinct(secret: str) -> bool:
-    if len(secret) < _SHORTEST or secret.lower() in _WORDS or _VERSION.fullmatch(secret):
+    if len(secret) < _SHORTEST or secret.lower() in _words or _VERSION.fullmatch(secret):
         return False
     if _PLACE.fullmatch(secret) and not is_random(secret.strip("/")):
         return False
@@ -90,7 +93,11 @@ def _written(secret: str) -> Iterator[str]:
     for percent in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
         yield from (percent, re.sub("%..", lambda found: found[0].lower(), percent), quote(percent, safe=""))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    yield from (html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&#x27;", "&#39;"))
+    yield from (
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+    )
     yield from (repr(secret)[1:-1], repr(f"{secret}'\"")[1:-4], secret.replace("'", "''"))
     yield from (secret.replace("'", "'\"'\"'"), secret.replace("'", r"'\''"), secret.replace("\\", "\\\\"))
 

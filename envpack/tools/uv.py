@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import subprocess
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING
 from uv import find_uv_bin
 
 from envpack.errors import Unreachable
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _NETWORK = re.compile(
     r"error sending request|Failed to fetch|Request failed|Could not connect|dns error|tcp connect error"
