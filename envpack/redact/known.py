@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from envpack.redact.address import MASK, is_random
+from envpack.redact.address import MASK, VARIABLE, is_random
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ _forms: dict[str, re.Pattern[str] | None] = {}
 def know(*secrets: str | None) -> None:
     """Keep secrets, so that `hide` finds them; words too common to be one are passed over."""
     for secret in secrets:
-        if secret and secret not in _secrets and _is_distinct(secret):
+        if secret and secret not in _secrets and not VARIABLE.search(secret) and _is_distinct(secret):
             with _lock:
                 _secrets[secret] = None
                 alone = len(secret) < _ALONE or secret.isdigit() or (secret.isalpha() and secret.islower())
@@ -52,7 +52,7 @@ def know(*secrets: str | None) -> None:
 def know_login(user: str, password: str) -> None:
     """Keep a password, and a name with it as HTTP sends them (RFC 7617)."""
     know(password)
-    if not password:
+    if not password or VARIABLE.search(password):
         return
     with _lock:
         for pair in {f"{user}:{password}", f"{quote(user, safe='')}:{quote(password, safe='')}"}:
