@@ -18,7 +18,7 @@ from rattler.exceptions import (
 from rattler.install import InstallerReporter
 
 from envpack import loop, uv
-from envpack.errors import PackingFailed, Unreachable
+from envpack.errors import PackingFailed, Unreachable, Unsatisfiable
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import redact
 
@@ -124,13 +124,7 @@ def link_wheels(
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
             *login.index_arguments,
         ]
-        try:
-            _from_cache_or_network(arguments, cache=cache, scratch=scratch, tell=tell)
-        except uv.Failure as failure:
-            raise PackingFailed(
-                f"the wheels cannot be installed: {failure.text}",
-                hint="if a file was replaced where it lies, solve anew with --upgrade",
-            ) from failure
+        _from_cache_or_network(arguments, cache=cache, scratch=scratch, tell=tell)
         _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
 
@@ -144,7 +138,7 @@ def _from_cache_or_network(
     """
     try:
         uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch)
-    except (uv.Failure, Unreachable):
+    except (Unsatisfiable, Unreachable, PackingFailed):
         with cache.fetching():
             uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
 

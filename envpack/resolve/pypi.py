@@ -65,7 +65,7 @@ class Answer:
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     """Return the wheels that fulfil the requirements beside what conda provides.
 
-    Raises Unsatisfiable with uv's explanation, and Unreachable when an index does not answer.
+    Raises Unsatisfiable with uv's explanation, and what else `tools.uv_failures` has for a failure.
     """
     if not question.requirements:
         return Answer()
@@ -79,8 +79,8 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     answer = scratch / "pylock.toml"
     try:
         uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch, on_line=listen)
-    except uv.Failure as failure:
-        raise Unsatisfiable(_explained(failure.text)) from failure
+    except Unsatisfiable as error:
+        raise Unsatisfiable(_explained(error.message), hint=error.hint) from error
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
     found = {str(canonicalize_name(package["name"])): package for package in packages}
     given = {project.name for project in question.provided}
