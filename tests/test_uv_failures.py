@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from envpack import uv
 from envpack.errors import BrokenPackage, EnvpackError, NotReady, PackingFailed, Unreachable, Unsatisfiable
-from envpack.tools import uv_failures
+from envpack.tools import uv, uv_failures
 from tests.support.wheels import write_wheel
 
 NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Because "
@@ -131,7 +130,7 @@ def test_a_cache_of_somebody_else_is_no_unsatisfiable_request(tmp_path: Path) ->
     cache.mkdir()
     cache.chmod(stat.S_IRUSR | stat.S_IXUSR)
     program = (
-        "import sys; from pathlib import Path; from envpack import uv\n"
+        "import sys; from pathlib import Path; from envpack.tools import uv\n"
         "uv.run(['pip', 'list'], cache=Path(sys.argv[1], 'uv'), workdir=Path('/'))"
     )
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []

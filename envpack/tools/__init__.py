@@ -1,1 +1,1 @@
-"""What envpack runs or loads that is not its own: uv, rattler, git, the processors."""
+"""Other programs and libraries that envpack runs."""
