@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from envpack.redact import redact
 
@@ -23,6 +23,14 @@ class EnvpackError(Exception):
         """One or two lines that name the thing that failed and why."""
         self.hint = hint and redact(hint)
         """The next step for the person, if there is one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take other arguments than the message, so their constructors cannot be called with it.
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[EnvpackError], args: tuple[object, ...]) -> EnvpackError:
+    return kind.__new__(kind, *args)
 
 
 class UsageError(EnvpackError):
@@ -75,6 +83,10 @@ class PackingFailed(EnvpackError):
     exit_code = 6
 
 
+class BrokenPackage(PackingFailed):
+    """A package that is damaged, or not what its name, its index or the lock says."""
+
+
 class VerificationFailed(EnvpackError):
     """An archive that does not work as a node would use it."""
 
@@ -106,7 +118,10 @@ class PolicyViolated(EnvpackError):
 
 
 class NotReady(EnvpackError):
-    """A machine or a configuration with which a build would not work, as `envpack doctor` found."""
+    """A machine or a configuration with which no build works.
+
+    A full disk, a cache that cannot be written, too few file descriptors, and what `envpack doctor` finds.
+    """
 
     exit_code = 12
 

@@ -7,7 +7,7 @@ puts it before standard output, standard error and the log.
 
 from __future__ import annotations
 
-from envpack.redact.address import is_random, take_apart
+from envpack.redact.address import VARIABLE, is_random, take_apart
 from envpack.redact.errors import clean
 from envpack.redact.known import hide, know, know_login
 from envpack.redact.meeting import meet, meet_environment, meet_files, meet_variables, without_secrets
@@ -15,6 +15,7 @@ from envpack.redact.streams import filtered_logger, guard_output
 from envpack.redact.urls import redact
 
 __all__ = [
+    "VARIABLE",
     "clean",
     "filtered_logger",
     "guard_output",
