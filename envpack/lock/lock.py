@@ -59,7 +59,7 @@ class Wheel:
     direct: bool = False
     """Whether the requirement named this URL itself."""
     by_index: bool = False
-    """Whether the index signs its addresses: then `url` alone does not fetch it, and the index has to be asked again."""
+    """Whether the index signs its addresses: `url` alone does not fetch it, and the index has to be asked again."""
 
     @property
     def source(self) -> Source:

@@ -81,7 +81,7 @@ def link_conda(
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
         reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
         try:
-            rattler.run(_install(records, prefix, platform, client, cache, reporter))
+            rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise _explained(error, prefix) from error
         linking.note(f"{len(packages)} conda packages")
@@ -181,8 +181,9 @@ async def _install(
     records: list[RepoDataRecord],
     prefix: Path,
     platform: str,
-    client: Client | None,
+    *,
     cache: Cache,
+    client: Client | None,
     reporter: InstallerReporter,
 ) -> None:
     await install(

@@ -44,8 +44,8 @@ PROVIDED = "cluster"
 def channel_address(channel: str, base: Path, locked: Callable[[str], str] = public) -> ChannelAddress:
     """Return the address of a channel given by name, URL or directory; directories are relative to `base`.
 
-    `locked` gives the form of a URL that a lock holds. Raises UsageError for a directory that does not exist, and for
-    a URL that is none.
+    `locked` gives the form of a URL that a lock holds. Raises UsageError for a directory that does not exist, and
+    for a URL that is none.
     """
     if "://" not in channel:
         url = _channel_url(channel, base)
@@ -201,12 +201,13 @@ def _virtual_packages(packages: Iterable[tuple[str, str, str]]) -> list[Any]:
 def _locked_url(url: str) -> str:
     """Return a package's address for a lock; rattler encodes the braces of variables."""
     plain = re.sub(r"\$%7B(\w+)%7D", r"${\1}", url)
-    if take_apart(plain).lost():
+    parts = take_apart(plain)
+    if parts.lost():
         raise Unsatisfiable(
-            f"the channel gives addresses with secrets in them ({take_apart(plain).shown()}), which a lock cannot hold",
+            f"the channel gives addresses with secrets in them ({parts.shown()}), which a lock cannot hold",
             hint="ask whoever runs the channel for a `base_url` without them, or use a mirror",
         )
-    return public(plain)
+    return parts.public()
 
 
 def _locked(record: RepoDataRecord) -> CondaPackage:

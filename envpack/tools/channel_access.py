@@ -1,4 +1,4 @@
-"""How rattler reaches channels that want credentials: by headers and by mirrors, never by a channel's own address."""
+"""How rattler reaches channels that want credentials: by headers and mirrors, never by a channel's address."""
 
 from __future__ import annotations
 

@@ -31,8 +31,9 @@ def run(
 ) -> None:
     """Run uv with its cache in `cache`, in `workdir` so that no project's uv configuration is picked up.
 
-    `access` says which indexes to ask and with which credentials; they are in no argument. Each line that uv writes about its progress goes to `on_line`. Raises the error that `uv_failures` has for what
-    went wrong: Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
+    `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
+    about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
+    Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
     command += access.arguments

@@ -1,8 +1,10 @@
-"""How uv is told which indexes to ask, and with which credentials: by its environment, which only its owner can read."""
+"""How uv is told which indexes to ask, and with which credentials.
+
+By its environment, which only its owner can read.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -51,7 +53,7 @@ def access(
     no_index: bool = False,
     environ: Mapping[str, str],
 ) -> Access:
-    """Return how uv reaches these indexes and pages; URLs may hold credentials. `environ` are the person's variables.
+    """Return how uv reaches these indexes and pages; URLs may hold credentials. `environ` is the person's.
 
     Names and passwords go into `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD` (uv's documentation, "Package
     indexes", "Providing credentials directly"); a token that is part of an address has to stay in it.
@@ -78,12 +80,12 @@ def access(
 
 def write_requirements(path: Path, lines: Iterable[str]) -> None:
     """Write a new requirements file for uv, which no one but its owner can read: its lines may hold secrets."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
 def environment(environ: Mapping[str, str], given: Access) -> dict[str, str]:
-    """Return what uv's process gets of the person's variables: none that holds a secret, but for those meant for uv.
+    """Return what uv's process gets of the person's variables: of those with secrets only what is meant for uv.
 
     All of them where uv asks the `keyring` program, whose plugins have variables of their own, or signs requests.
     """
