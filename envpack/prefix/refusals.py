@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import TYPE_CHECKING
 
-from envpack.errors import PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, NotReady, PackingFailed, Unreachable
 from envpack.prefix.arrivals import damage
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from envpack.errors import EnvpackError
     from envpack.prefix.arrivals import Arrivals
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _FETCHED = re.compile(r"failed to fetch (\S+)")
 
@@ -27,7 +27,7 @@ _MEND_CHANNEL = (
     "mend the channel and its index, or solve anew with --upgrade if the package was replaced on purpose"
 )
 
-_MEANINGS: tuple[tuple[str, type[PackingFailed | Unreachable], str, str], ...] = (
+_MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
     (
         r"HTTP status [a-z ]*error \((404|410)\b",
         Unreachable,
@@ -41,26 +41,26 @@ _MEANINGS: tuple[tuple[str, type[PackingFailed | Unreachable], str, str], ...] =
         "check the network and the channel's address",
     ),
     (
-        "No space left",
-        PackingFailed,
+        "No space left|Disk quota exceeded",
+        NotReady,
         "the disk is full: {said}",
         "make room, or name another cache with ENVPACK_CACHE_DIR",
     ),
     (
         "hash mismatch",
-        PackingFailed,
+        BrokenPackage,
         "{file} is not the file that its channel's index names: its SHA-256 is another",
         _MEND_CHANNEL,
     ),
     (
         "File too large",
-        PackingFailed,
+        BrokenPackage,
         "{file} would be extracted to a file of a size that no honest package has",
         _MEND_CHANNEL,
     ),
     (
         "(?s)failed to fetch .*package cache",
-        PackingFailed,
+        BrokenPackage,
         "{file} is damaged or truncated: it cannot be extracted",
         _MEND_CHANNEL,
     ),
@@ -77,7 +77,7 @@ _MEANINGS: tuple[tuple[str, type[PackingFailed | Unreachable], str, str], ...] =
 def check_local(arrivals: Arrivals) -> None:
     """See that the packages of directory channels are those that were locked: rattler compares no digests there.
 
-    Raises Unreachable when one is not there, PackingFailed when one is another file or only a part of it.
+    Raises Unreachable when one is not there, BrokenPackage when one is another file or only a part of it.
     """
     absent, damaged = [], []
     for package, path in arrivals.local_and_new():
@@ -92,21 +92,21 @@ def check_local(arrivals: Arrivals) -> None:
     if absent:
         raise Unreachable("\n".join([*absent, *damaged]), hint=_MEND_CHANNEL)
     if damaged:
-        raise PackingFailed("\n".join(damaged), hint=_MEND_CHANNEL)
+        raise BrokenPackage("\n".join(damaged), hint=_MEND_CHANNEL)
 
 
-def refused(problems: Sequence[str]) -> PackingFailed | None:
+def refused(problems: Sequence[str]) -> BrokenPackage | None:
     """Return the error for packages that were found unfit before they were linked; None if there are none."""
     if not problems:
         return None
     text = "\n".join(sorted(problems))
-    return PackingFailed(
+    return BrokenPackage(
         f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
         hint="take another build or version of it, and tell its maintainers",
     )
 
 
-def explained(error: Exception, prefix: Path) -> PackingFailed | Unreachable:
+def explained(error: Exception, prefix: Path) -> EnvpackError:
     """Return our error for one of rattler's: which package, what is wrong with it, and what to do."""
     text = redact(str(error)).replace(str(prefix), "PREFIX")
     logger.info("rattler: %s", ascii(text))

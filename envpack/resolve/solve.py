@@ -15,10 +15,10 @@ from packaging.utils import canonicalize_name
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
-from envpack.redact import redact
+from envpack.redact import public
 from envpack.requirements import Origin, pep508
 from envpack.resolve import match_spec, pypi
-from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
+from envpack.resolve.conda import Channels, Machine, channel_address, is_python_distribution
 from envpack.resolve.explain import with_hints
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
@@ -58,8 +58,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    urls = [channel_url(channel, base) for channel in request.channels]
-    channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
+    addresses = [channel_address(channel, base, request.requirements.place) for channel in request.channels]
+    channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
             answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
@@ -69,8 +69,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     python = _python_of(answer.packages)
     lock = Lock(
         target=request.target,
-        channels=tuple(redact(url) for url in urls),
-        indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
+        channels=tuple(address.locked for address in addresses),
+        indexes=tuple(request.requirements.place(url) for url in _index_urls(request.requirements)),
         packages=answer.packages,
         wheels=answer.wheels,
         requested=_requested(request, python),
@@ -137,7 +137,7 @@ def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[Co
 
 
 def _solve(request: Request, channels: Channels, shares: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
-    own = [spec.text for spec in request.requirements.conda]
+    own = [_without_secrets(spec.text) for spec in request.requirements.conda]
     constraints = [
         match_spec.from_pep440(conda_name, specifier)
         for name, specifier in request.bounds().items()
@@ -213,6 +213,12 @@ def _python_of(packages: tuple[CondaPackage, ...]) -> str:
 def _index_urls(requirements: Requirements) -> tuple[str, ...]:
     indexes = requirements.indexes
     return (*((indexes.index_url,) if indexes.index_url else ()), *indexes.extra_index_urls)
+
+
+def _without_secrets(spec: str) -> str:
+    """Return a match spec with its channel as rattler knows it."""
+    channel, separator, rest = spec.rpartition("::")
+    return f"{public(channel)}{separator}{rest}" if "://" in channel else spec
 
 
 def _suggestion(name: str, known: frozenset[str]) -> str:
