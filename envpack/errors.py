@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from envpack.redact import redact
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,10 +17,11 @@ class EnvpackError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = redact(message)
         super().__init__(message)
         self.message = message
         """One or two lines that name the thing that failed and why."""
-        self.hint = hint
+        self.hint = hint and redact(hint)
         """The next step for the person, if there is one."""
 
     def __reduce__(self) -> tuple[Any, ...]:

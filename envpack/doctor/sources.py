@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
-from envpack.resolve.conda import channel_url
+from envpack.resolve.conda import channel_address
 from envpack.tools import uv
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ _ASKED_FOR = "pip"
 def channel(name: str) -> Iterator[Finding]:
     """Ask one channel for its index."""
     try:
-        url = channel_url(name, Path.cwd())
+        address = channel_address(name, Path.cwd())
     except EnvpackError as error:
         yield Finding(check="channel", level="problem", text=error.message, hint=error.hint)
         return
-    shown, scheme = redact(url), urlsplit(url).scheme
+    url, shown = address.url, address.locked
+    scheme = urlsplit(url).scheme
     if scheme == "file":
         yield from _directory(Path(unquote(urlsplit(url).path)), shown)
     elif scheme in ("http", "https"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpack.errors import Unsatisfiable
+from envpack.redact import public
 from envpack.requirements import markers
 from envpack.requirements.markers import Situation
 from envpack.resolve import match_spec, pep440
@@ -70,7 +71,7 @@ def python_of(packages: Iterable[CondaPackage]) -> str:
 
 def _solve(request: Request, channels: Channels, situation: Situation, python: str) -> CondaPart:
     shares = share_out(situation, request, channels)
-    own = [spec.text for spec in request.requirements.conda]
+    own = [_without_secrets(spec.text) for spec in request.requirements.conda]
     provided = {given.name: given.versions for given in request.provided}
     packages = channels.solve([python, *own, *shares.specs], shares.constraints, provided)
     return CondaPart(situation=situation, shares=shares, packages=packages)
@@ -113,3 +114,9 @@ def _one_of(pythons: Sequence[str], known: Sequence[Situation]) -> str:
 
 def _minor(python: str) -> str:
     return ".".join(python.split(".")[:2])
+
+
+def _without_secrets(spec: str) -> str:
+    """Return a match spec with its channel as rattler knows it."""
+    channel, separator, rest = spec.rpartition("::")
+    return f"{public(channel)}{separator}{rest}" if "://" in channel else spec

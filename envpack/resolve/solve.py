@@ -13,10 +13,9 @@ from packaging.utils import canonicalize_name
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
-from envpack.redact import redact
 from envpack.requirements import Origin, markers, pep508
 from envpack.resolve import pypi
-from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
+from envpack.resolve.conda import Channels, Machine, channel_address, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import with_hints
 from envpack.resolve.limits import within_limits
@@ -55,8 +54,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    urls = [channel_url(channel, base) for channel in request.channels]
-    channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
+    addresses = [channel_address(channel, base, request.requirements.place) for channel in request.channels]
+    channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
             answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
@@ -65,8 +64,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
         step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
     lock = Lock(
         target=request.target,
-        channels=tuple(redact(url) for url in urls),
-        indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
+        channels=tuple(address.locked for address in addresses),
+        indexes=tuple(request.requirements.place(url) for url in _index_urls(request.requirements)),
         packages=answer.packages,
         wheels=answer.wheels,
         requested=answer.requested,
