@@ -7,24 +7,27 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envpack import changes, pipeline, releases, tags
+from envpack.build import pipeline
+from envpack.ci import changes
 from envpack.ci.outcome import Before, Failure, Outcome
 from envpack.ci.processes import side_by_side
 from envpack.errors import EnvpackError
-from envpack.lock_file import parse
-from envpack.manifest import packages_of
+from envpack.lock.file import parse
+from envpack.packages.package import packages_of
 from envpack.progress import Lines
+from envpack.redact import redact
+from envpack.releases import lookup, tags
+from envpack.releases.last_use import note_use
 from envpack.stores import store_of
-from envpack.usage import note_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from envpack.build.pipeline import Options
+    from envpack.build.results import Built
     from envpack.ci.outcome import Status
     from envpack.ci.plan import Item
-    from envpack.config import Config
-    from envpack.pipeline import Options
-    from envpack.results import Built
+    from envpack.config.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     log: list[str] = []
 
     def write(line: str) -> None:
+        line = redact(line)
         log.append(line)
         if say:
             say(line)
@@ -104,7 +108,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     except EnvpackError as error:
         outcome = replace(outcome, failure=Failure(message=error.message, hint=error.hint, code=error.exit_code))
     except Exception:  # noqa: BLE001 - the others are built all the same, and the report has the traceback
-        outcome = replace(outcome, failure=Failure(message=traceback.format_exc(), hint=None, code=1))
+        outcome = replace(outcome, failure=Failure(message=redact(traceback.format_exc()), hint=None, code=1))
     return replace(outcome, log=tuple(log), seconds=time.monotonic() - start)
 
 
@@ -117,7 +121,7 @@ def _status(built: Built) -> Status:
 def _before(task: _Task) -> Before | None:
     """Return what the environment was until now: the tag's release, else its lock at the base."""
     tag = task.options.tag or tags.LATEST
-    if task.config.store and (release := releases.tagged(store_of(task.config), task.item.name, tag)):
+    if task.config.store and (release := lookup.tagged(store_of(task.config), task.item.name, tag)):
         manifest = release.manifest
         label = f"{task.item.name}:{tag}"
         return Before(label=label, packages=manifest.packages, archive_size=manifest.archive.size)

@@ -1,0 +1,124 @@
+"""The caches that builds share, and the scratch directories that a killed build cannot leave behind for good."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envpack.errors import PackingFailed, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Directories below one root; deleting any of them loses nothing but time."""
+
+    root: Path
+
+    @property
+    def packages(self) -> Path:
+        """Conda packages, extracted, for hard links into prefixes."""
+        return self.root / "pkgs"
+
+    @property
+    def checked(self) -> Path:
+        """Which packages were found to be what they say of themselves, by SHA-256."""
+        return self.root / "checked"
+
+    @property
+    def pieces(self) -> Path:
+        """Pieces of archives, compressed."""
+        return self.root / "pieces"
+
+    @property
+    def repodata(self) -> Path:
+        """Channels' indexes."""
+        return self._own("repodata")
+
+    @property
+    def uv(self) -> Path:
+        """Wheels and package indexes, uv's own layout."""
+        return self._own("uv")
+
+    @property
+    def recipes(self) -> Path:
+        """Which pieces make which archive."""
+        return self._own("recipes")
+
+    @property
+    def indexes(self) -> Path:
+        """Copies of what stores hold."""
+        return self._own("indexes")
+
+    @property
+    def environments(self) -> Path:
+        """Releases, unpacked to run commands in."""
+        return self._own("environments")
+
+    @property
+    def published(self) -> Path:
+        """What this machine has published, store by store."""
+        return self._own("published")
+
+    @property
+    def unchanged(self) -> Path:
+        """What builds came to, store by store."""
+        return self._own("unchanged")
+
+    @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """Let one build at a time fetch wheels, so that the next finds them in the cache."""
+        from filelock import FileLock  # noqa: PLC0415 - 40 ms, which most commands need not spend
+
+        with FileLock(self.uv / ".fetching"):
+            yield
+
+    def _own(self, name: str) -> Path:
+        """Return a directory that only its owner can enter: what is in it tells of addresses, or is run.
+
+        Where another user's has that name, as in a cache that several people share, it is one beside it.
+        """
+        path = self.root / name
+        # What cannot be made here is told by who writes into it.
+        with suppress(OSError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_uid != os.geteuid():
+                path = self.root / f"{name}-{os.geteuid()}"
+                path.mkdir(mode=0o700, exist_ok=True)
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o700)
+        return path
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
+
+        It is removed when the block ends, and those of builds that were killed by the next build. Raises UsageError
+        when there cannot be one, and PackingFailed when the disk gets full.
+        """
+        from envpack.files.workspace import room  # noqa: PLC0415 - imports filelock, see above
+
+        home = self.root / "scratch"
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the cache directory {self.root} cannot be used: {error.strerror}",
+                hint="name another with ENVPACK_CACHE_DIR or --cache-dir",
+            ) from error
+        try:
+            with room(home) as directory:
+                yield directory
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise PackingFailed(
+                f"the disk that holds {self.root} is full",
+                hint="make room there, or name another cache with ENVPACK_CACHE_DIR or --cache-dir",
+            ) from error

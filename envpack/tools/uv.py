@@ -1,0 +1,65 @@
+"""Run uv, the PyPI engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from uv import find_uv_bin
+
+from envpack.redact import filtered_logger, meet_files, redact
+from envpack.tools import uv_failures
+from envpack.tools.uv_access import NO_ACCESS, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from envpack.tools.uv_access import Access
+
+logger = filtered_logger(__name__)
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    cache: Path,
+    workdir: Path,
+    access: Access = NO_ACCESS,
+    on_line: Callable[[str], None] | None = None,
+) -> None:
+    """Run uv with its cache in `cache`, in `workdir` so that no project's uv configuration is picked up.
+
+    `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
+    about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
+    Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
+    """
+    command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
+    command += access.arguments
+    logger.debug("run %s", " ".join(command))
+    meet_files(os.environ)
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        cwd=workdir,
+        env={**environment(os.environ, access), **access.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stderr is not None  # noqa: S101 - a pipe was asked for
+        try:
+            for line in process.stderr:
+                lines.append(line)
+                logger.debug("uv: %s", line.rstrip())
+                if on_line:
+                    on_line(line)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise uv_failures.of(redact("".join(lines)), process.returncode)
