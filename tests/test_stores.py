@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -405,7 +406,7 @@ class TestLocalStore(AnyStore):
         if not full.exists():
             pytest.skip("only Linux has /dev/full")
         with (
-            pytest.raises(StoreRefused, match="No space left") as refused,
+            pytest.raises(StoreRefused, match=os.strerror(errno.ENOSPC)) as refused,
             local._refusals(full),
             full.open("wb") as file,
         ):
@@ -418,7 +419,7 @@ class TestLocalStore(AnyStore):
         if user == 0:  # who may write anywhere
             os.seteuid(65534)
         try:
-            with pytest.raises(StoreRefused, match="Permission denied") as refused:
+            with pytest.raises(StoreRefused, match=os.strerror(errno.EACCES)) as refused:
                 place.open().create("a/b", b"")
         finally:
             os.seteuid(user)
@@ -676,7 +677,7 @@ def test_a_local_store_does_without_boto3() -> None:
 
 
 def test_an_endpoint_that_is_no_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="Invalid endpoint"):
+    with pytest.raises(UsageError, match="minio:9000x"):
         open_store("s3://bucket", S3Options(endpoint="minio:9000x", region="us-east-1")).read("x")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,11 +23,14 @@ from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
-from envpack.redact import redact
+from envpack.redact import public, redact, take_apart
+from envpack.requirements.addresses import checked_login
+from envpack.requirements.text import Refused, quoted
 from envpack.tools import rattler
+from envpack.tools.channel_access import ChannelAddress, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from envpack.config.target import Target
@@ -37,13 +41,27 @@ PROVIDED = "cluster"
 """The build string of packages that the target has already."""
 
 
-def channel_url(channel: str, base: Path) -> str:
-    """Return the URL of a channel given by name, URL or directory; directories are relative to `base`.
+def channel_address(channel: str, base: Path, locked: Callable[[str], str] = public) -> ChannelAddress:
+    """Return the address of a channel given by name, URL or directory; directories are relative to `base`.
 
-    Raises UsageError for a directory that does not exist.
+    `locked` gives the form of a URL that a lock holds. Raises UsageError for a directory that does not exist, and
+    for a URL that is none.
     """
-    if "://" in channel:
-        return channel.rstrip("/")
+    if "://" not in channel:
+        url = _channel_url(channel, base)
+        return ChannelAddress(url, url)
+    try:
+        url = checked_login(channel).rstrip("/")
+        if "?" in url or "#" in url:
+            raise Refused(f"{quoted(public(url))}: a channel's address has no `?` and no `#`")
+    except (Refused, ValueError) as error:
+        raise UsageError(
+            f"the channel cannot be used: {getattr(error, 'reason', error)}", hint="correct the channel's address"
+        ) from error
+    return ChannelAddress(url, locked(url))
+
+
+def _channel_url(channel: str, base: Path) -> str:
     path = base / Path(channel).expanduser()
     if (path / "noarch").is_dir():
         return path.resolve().as_uri()
@@ -94,14 +112,13 @@ class Machine:
 class Channels:
     """The channels of one solve, most wanted first, seen from one machine."""
 
-    def __init__(self, urls: Sequence[str], machine: Machine, repodata: Path) -> None:
-        """Take channel URLs (credentials included) and the directory that caches their indexes."""
-        repodata.mkdir(parents=True, exist_ok=True)
-        self.urls = tuple(urls)
+    def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
+        """Take the channels and the directory that caches their indexes."""
+        self.addresses = tuple(addresses)
         self._machine = machine
         self._platforms = (Subdir(machine.platform), Subdir("noarch"))
-        self._sources = [Channel(url) for url in urls]
-        self._gateway = Gateway(cache_dir=repodata)
+        self._sources = [Channel(address.plain) for address in addresses]
+        self._gateway = Gateway(cache_dir=repodata, client=client_of(addresses))
 
     def carried(self, names: Iterable[str]) -> dict[str, Carried]:
         """Return what the channels hold of each name; names that no channel holds are missing."""
@@ -160,7 +177,7 @@ class Channels:
         try:
             return rattler.run(question)
         except (GatewayError, FetchRepoDataError) as error:
-            where = ", ".join(redact(url) for url in self.urls)
+            where = ", ".join(address.plain for address in self.addresses)
             reason = redact(str(error)).replace("\nCaused by: ", ": ")
             raise Unreachable(
                 f"a channel cannot be read ({where}): {reason}",
@@ -181,6 +198,18 @@ def _virtual_packages(packages: Iterable[tuple[str, str, str]]) -> list[Any]:
     ]
 
 
+def _locked_url(url: str) -> str:
+    """Return a package's address for a lock; rattler encodes the braces of variables."""
+    plain = re.sub(r"\$%7B(\w+)%7D", r"${\1}", url)
+    parts = take_apart(plain)
+    if parts.lost():
+        raise Unsatisfiable(
+            f"the channel gives addresses with secrets in them ({parts.shown()}), which a lock cannot hold",
+            hint="ask whoever runs the channel for a `base_url` without them, or use a mirror",
+        )
+    return parts.public()
+
+
 def _locked(record: RepoDataRecord) -> CondaPackage:
     noarch = record.noarch
     if record.sha256 is None:
@@ -193,7 +222,7 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
         build=str(record.build),
         build_number=record.build_number,
         subdir=record.subdir,
-        url=redact(record.url),
+        url=_locked_url(record.url),
         sha256=record.sha256.hex(),
         size=record.size,
         md5=record.md5.hex() if record.md5 else None,

@@ -1,44 +1,15 @@
-"""Say in conda's match specs what PEP 440 specifiers say."""
+"""The match spec of a Python, and what a match spec allows."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.version import Version
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MINOR = re.compile(r"\d+\.\d+")
 _FULL = re.compile(r"\d+\.\d+\.\d+\w*")
-
-
-def from_pep440(name: str, specifier: str) -> str:
-    """Return the match spec of a conda package that fulfils a PEP 440 specifier such as `>=1.2,<2`.
-
-    Sources: PEP 440, "Version specifiers"; conda's "Package match specifications".
-    """
-    clauses = ",".join(sorted(_clause(clause) for clause in SpecifierSet(specifier)))
-    return f"{name} {clauses}" if clauses else name
-
-
-def _clause(clause: Specifier) -> str:
-    version = clause.version
-    match clause.operator:
-        case "==" if version.endswith(".*"):
-            return version
-        case "===":
-            return f"=={version}"
-        case "~=":
-            series = ".".join(version.split(".")[:-1])
-            return f">={version},{series}.*"
-        case "<" if not Version(version).is_prerelease:
-            # PEP 440's `<2` leaves 2.0rc1 out; to conda 2.0rc1 is less than 2.
-            return f"<{version}a0"
-        case operator:
-            return f"{operator}{version}"
 
 
 def of_python(wanted: str | None) -> str:
