@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
-from envpack.progress import human_size
 from envpack.stores.base import (
     PROBE,
     Entry,
@@ -27,6 +26,7 @@ from envpack.stores.base import (
     missing,
     writing,
 )
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
