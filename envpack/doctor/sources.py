@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.redact import redact
-from envpack.resolve.conda import channel_url
+from envpack.resolve.conda import channel_urls
 from envpack.tools import uv
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ _ASKED_FOR = "pip"
 def channel(name: str) -> Iterator[Finding]:
     """Ask one channel for its index."""
     try:
-        url = channel_url(name, Path.cwd())
+        urls = channel_urls([name], Path.cwd())
     except EnvpackError as error:
         yield Finding(check="channel", level="problem", text=error.message, hint=error.hint)
         return
+    for url in urls:
+        yield from _channel_at(url)
+
+
+def _channel_at(url: str) -> Iterator[Finding]:
     shown, scheme = redact(url), urlsplit(url).scheme
     if scheme == "file":
         yield from _directory(Path(unquote(urlsplit(url).path)), shown)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_url
+from envpack.resolve.conda import Channels, Machine, channel_urls
 from envpack.resolve.pypi import index_arguments
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def login_of(request: Request) -> Login:
     """Return the addresses of a request's channels and indexes with their credentials."""
     base = request.requirements.path.parent
     return Login(
-        channels=tuple(channel_url(channel, base) for channel in request.channels),
+        channels=channel_urls(request.channels, base),
         index_arguments=tuple(index_arguments(request.requirements.indexes)),
     )
 

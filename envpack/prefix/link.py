@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
 from rattler.exceptions import (
     ExtractError,
@@ -20,6 +19,7 @@ from rattler.install import InstallerReporter
 from envpack.errors import PackingFailed, Unreachable
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import redact
+from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, uv
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def link_conda(
         progress.step("download", total=size, unit="bytes") as download,
         progress.step("link", total=len(packages)) as linking,
     ):
-        sizes = {package.name: package.size or 0 for package in packages}
+        sizes = {str(package.name): package.size or 0 for package in packages}
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
         reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
         try:
@@ -100,7 +100,7 @@ def link_wheels(
         return
     requirements = scratch / "wheels.txt"
     requirements.write_text("".join(f"{w.name} @ {w.url} --hash=sha256:{w.sha256}\n" for w in wheels), "utf-8")
-    sizes = {wheel.name: wheel.size or 0 for wheel in wheels}
+    sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
         def tell(line: str) -> None:
@@ -154,7 +154,7 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
     chosen = {wheel.name for wheel in wheels if not wheel.direct}
     for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         folder = noted.parent
-        if canonicalize_name(folder.name.partition("-")[0]) not in chosen:
+        if ProjectName(folder.name.partition("-")[0]) not in chosen:
             continue
         record = folder / "RECORD"
         own = f"{folder.name}/{noted.name},"

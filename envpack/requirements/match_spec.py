@@ -2,8 +2,8 @@
 
     channel/subdir:namespace:name version build[key=value,...]
 
-The name alone is required. Sources: CEP 29, conda's "Package match specifications". Where those two or the parsers of
-conda and rattler differ, conda's own reading is taken: `n=V=B` and `n =V B` ask for exactly that version.
+The name alone is required. Sources: CEP 29, conda's "Package match specifications". Where these, conda and rattler
+differ, conda's own reading is taken: `n=V=B` and `n =V B` ask for exactly that version.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from envpack.channel_names import without_subdir
 from envpack.requirements import version_spec
 from envpack.requirements.names import CondaName, problem_of
-from envpack.requirements.text import Refused, did_you_mean, quoted
+from envpack.requirements.text import Refused, did_you_mean, first_line, quoted
 from envpack.requirements.version_spec import Clause, Either, NotAVersionSpec, VersionSpec
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ _OF_RECORDS = ("subdir", "fn", "license", "license_family", "track_features", "f
 """Keys that no solver compares: the records that fit have to be looked up."""
 _PASSED_ON = ("build_number", "url", "md5", "sha256", "extras", "flags", "when")
 _NAME = re.compile(r"[^\s=<>!~,|\[\]()]+")
+_REGEX = re.compile(r"\^[^$\s]*\$")
 _KEY = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*")
-_BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^\S*\$")
+_BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^[^\s\"]*\$")
 _BUILD_NUMBER = re.compile(r"\s*(?P<operator>==|!=|<=|>=|<|>|=)?\s*(?P<number>\d+)\s*")
 _LEGACY = re.compile(r"\s*\((?:\s*(?:optional|target=[^(),\s]*)\s*,?)+\)$")
 _URL_OF_PACKAGE = re.compile(r"(?P<url>\S+(?:\.conda|\.tar\.bz2))(?:#(?P<digest>[\w:]*))?")
@@ -78,7 +80,7 @@ class MatchSpec:
         return hash(str(self))
 
     def __str__(self) -> str:
-        """Return the one text of all specs that ask for the same, all in brackets, as the parsers of others take it."""
+        """Return one text for all specs that ask for the same: the name, and the rest in brackets."""
         parts = [f'{key}="{value}"' for key, value in self._parts()]
         return f"{self.name}[{', '.join(parts)}]" if parts else self.name
 
@@ -120,7 +122,7 @@ def parse(text: str) -> MatchSpec:
     try:
         if package := _URL_OF_PACKAGE.fullmatch(text.strip()):
             return of_package(package["url"], package["digest"] or "")
-        return _parsed(text)
+        return _tried(_parsed(text))
     except NotAVersionSpec as error:
         raise Refused(f"{quoted(text)} is not a match spec: {error.reason}") from error
     except _NotASpec as error:
@@ -151,7 +153,7 @@ def of_package(url: str, digest: str = "") -> MatchSpec:
 
 
 def digest_key(digest: str) -> dict[str, str]:
-    """Return what stands behind `#` in a package's URL as a key and its value. Raises Refused when it is no digest."""
+    """Return what stands behind `#` in a package's URL as a key with its value. Raises Refused for no digest."""
     if not digest:
         return {}
     digits = digest.removeprefix("sha256:").removeprefix("md5:").lower()
@@ -182,7 +184,7 @@ def _parsed(text: str) -> MatchSpec:
         version = _version(keys.pop("version"), exact=build is not None)
     if within := keys.pop("channel", None):
         channel = within
-    channel, subdir = _without_subdir(channel)
+    channel, subdir = without_subdir(channel)
     if subdir:
         keys.setdefault("subdir", subdir)
     _check(build, keys)
@@ -193,6 +195,19 @@ def _parsed(text: str) -> MatchSpec:
         channel=None if channel in ("", "*") else channel,
         keys={key: value for key, value in sorted(keys.items()) if value != "*"},
     )
+
+
+def _tried(spec: MatchSpec) -> MatchSpec:
+    """Return a spec that py-rattler takes; it alone knows the grammar of conditions and flags."""
+    if any(key in spec.keys for key in ("when", "flags", "extras", "url")):
+        from rattler import MatchSpec as Tried  # noqa: PLC0415 - takes 0.2 s, which few files need
+        from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415 - as above
+
+        try:
+            Tried(spec.for_solver())
+        except InvalidMatchSpecError as error:
+            raise _NotASpec(first_line(error)) from error
+    return spec
 
 
 def _without_comment(text: str) -> str:
@@ -207,9 +222,10 @@ def _without_comment(text: str) -> str:
 
 def _without_brackets(text: str) -> tuple[str, str | None]:
     """Return a spec without its brackets, and what stands in them."""
-    start = text.find("[")
-    if start < 0:
-        if "]" in text:
+    within_regex = {at for found in _REGEX.finditer(text) for at in range(*found.span())}
+    start = next((at for at, sign in enumerate(text) if sign == "[" and at not in within_regex), None)
+    if start is None:
+        if "]" in text and not within_regex:
             raise _NotASpec("a bracket is closed that was not opened")
         return text, None
     depth, quote = 0, ""
@@ -284,19 +300,6 @@ def _channel(text: str) -> tuple[str, str]:
     if not channel:
         raise _NotASpec("no channel stands before '::'")
     return channel.strip(), rest.strip()
-
-
-def _without_subdir(channel: str) -> tuple[str, str]:
-    """Return a channel and the subdir that it ends with, if any."""
-    head, _, last = channel.rstrip("/").rpartition("/")
-    return (head, last) if head and is_subdir(last) else (channel.rstrip("/"), "")
-
-
-def is_subdir(word: str) -> bool:
-    """Return whether a word is the name of a channel's subdirectory: `noarch` or SYSTEM-PROCESSOR (CEP 26)."""
-    return word == "noarch" or bool(
-        re.fullmatch(r"(?:linux|osx|win|freebsd|netbsd|openbsd|zos|emscripten|wasi|aix|android|ios)-\w+", word)
-    )
 
 
 def _name(text: str) -> CondaName:

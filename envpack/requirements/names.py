@@ -1,7 +1,7 @@
 """The two kinds of package names: conda's, compared as they are, and projects' of a package index, by PEP 503.
 
-Both are texts, so they print, sort and serialise as such. mypy tells them apart (a comparison of the two is an error)
-and their constructors normalise, so a name of one kind cannot pass for one of the other.
+Both are texts, so they print, sort and serialise as such. Their constructors normalise, and mypy tells them apart:
+to compare one with the other, or to look one up among the others, is an error.
 """
 
 from __future__ import annotations

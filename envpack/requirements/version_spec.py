@@ -1,4 +1,4 @@
-"""The version part of a match spec as a tree: `>=1,<2|1.9`, `1.4*`, `(>=1,<2)|>3`, `1.*.3`, `^1\\.[02]$`."""
+"""The version part of a match spec as a tree: `>=1,<2|1.9`, `1.4*`, `(>=1,<2)|>3`, `1.*.3`, `^1.*[02]$`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def replaced(spec: VersionSpec, replace: Callable[[Clause], VersionSpec]) -> Ver
 
 
 def admits_text(clause: Clause, version: str) -> bool:
-    """Return whether a clause that compares texts admits a version as it is written. Source: conda's VersionSpec."""
+    """Return whether a clause that compares texts admits a version as written. Source: conda's VersionSpec."""
     if clause.operator == "regex":
         return re.match(clause.value, version) is not None
     pattern = ".*".join(re.escape(part) for part in clause.value.split("*"))
@@ -177,18 +177,25 @@ class _Parser:
 
 def _clause(regex: str | None, operator: str, value: str) -> Clause:
     if regex:
-        try:
-            re.compile(regex)
-        except re.error as error:
-            raise NotAVersionSpec(f"{regex!r} is no regular expression: {error}") from error
-        return Clause("regex", regex)
+        return _regex(regex)
     if operator and operator not in _OPERATORS:
         near = f"; write {_REMEDIES[operator]!r}" if operator in _REMEDIES else ""
         raise NotAVersionSpec(f"there is no operator {operator!r}{near}")
     if not _VALUE.fullmatch(value):
         raise NotAVersionSpec(f"{value!r} is no version")
-    if "*" not in value:
-        return _compared(operator or "==", value)
+    return _patterned(operator, value) if "*" in value else _compared(operator or "==", value)
+
+
+def _regex(pattern: str) -> Clause:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise NotAVersionSpec(f"{pattern!r} is no regular expression: {error}") from error
+    return Clause("regex", pattern)
+
+
+def _patterned(operator: str, value: str) -> Clause:
+    """Return the clause of an operator and a value with `*`; at the end it means all that begin so."""
     stem = value.rstrip("*")
     if "*" in stem or not stem.rstrip("."):
         if operator in ("", "=", "=="):

@@ -18,15 +18,17 @@ from rattler import (
     VirtualPackage,
     solve,
 )
-from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.exceptions import FetchRepoDataError, GatewayError, InvalidChannelError, SolverError
 
+from envpack.channel_names import expanded, is_directory, name_of, without_subdir
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
 from envpack.redact import redact
+from envpack.requirements.names import CondaName
 from envpack.tools import rattler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from envpack.config.target import Target
@@ -37,21 +39,32 @@ PROVIDED = "cluster"
 """The build string of packages that the target has already."""
 
 
-def channel_url(channel: str, base: Path) -> str:
-    """Return the URL of a channel given by name, URL or directory; directories are relative to `base`.
+def channel_urls(channels: Iterable[str], base: Path) -> tuple[str, ...]:
+    """Return the URLs of channels given by name, URL or directory, in their order; `defaults` are two.
 
-    Raises UsageError for a directory that does not exist.
+    Directories are relative to `base`. Raises UsageError for one that holds no channel, and for what is no name.
     """
-    if "://" in channel:
-        return channel.rstrip("/")
-    path = base / Path(channel).expanduser()
-    if (path / "noarch").is_dir():
-        return path.resolve().as_uri()
-    if "/" in channel or channel.startswith((".", "~")):
+    return tuple(dict.fromkeys(url for channel in channels for url in _urls(channel, base)))
+
+
+def _urls(channel: str, base: Path) -> Iterator[str]:
+    if is_directory(channel, base):
+        path = base / Path(channel).expanduser()
+        if not (path / "noarch").is_dir():
+            raise UsageError(
+                f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
+            )
+        yield path.resolve().as_uri()
+        return
+    if channel == "local":
         raise UsageError(
-            f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
+            "the channel `local` is a directory of conda's own", hint="name the directory: ~/conda-bld"
         )
-    return Channel(channel).base_url.rstrip("/")
+    for name in expanded(without_subdir(channel)[0]):
+        try:
+            yield (name if "://" in name else Channel(name).base_url).rstrip("/")
+        except InvalidChannelError as error:
+            raise UsageError(f"{redact(channel)!r} is no channel: {redact(str(error))}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +131,27 @@ class Channels:
             )
             for name, found in records.items()
         }
+
+    def records(self, name: str) -> list[tuple[str, RepoDataRecord]]:
+        """Return every record of a package on the target with the URL of its channel, most wanted channel first."""
+        found = []
+        for url, source in zip(self.urls, self._sources, strict=True):
+            answer = self._ask(self._gateway.query([source], self._platforms, [name], recursive=False))
+            found += [(url, record) for records in answer for record in records]
+        return found
+
+    def listed(self, channel: str) -> tuple[str, ...]:
+        """Return the URLs of the listed channels that a spec's `channel::` means, most wanted first.
+
+        A name means its own channel, or else a listed one at another place that bears the name, as a mirror does
+        (conda's `ChannelMatch`). A URL means itself, credentials aside.
+        """
+        meant = (
+            {redact(url).rstrip("/") for url in channel_urls([channel], Path())} if channel != "local" else set()
+        )
+        own = tuple(url for url in self.urls if redact(url) in meant)
+        by_name = (url for url in self.urls if name_of(url) == channel)
+        return own or (() if "://" in channel else tuple(by_name))
 
     def names(self) -> frozenset[str]:
         """Return every package name that the channels hold."""
@@ -188,7 +222,7 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
             f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel anew, or use another"
         )
     return CondaPackage(
-        name=record.name.normalized,
+        name=CondaName(record.name.normalized),
         version=str(record.version),
         build=str(record.build),
         build_number=record.build_number,

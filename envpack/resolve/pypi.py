@@ -11,12 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 from packaging import tags
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
 from envpack.redact import redact
+from envpack.requirements.names import ProjectName
 from envpack.tools import uv
 
 if sys.version_info >= (3, 11):
@@ -40,7 +41,7 @@ class Question:
     constraints: tuple[PyRequirement, ...]
     bounds: Mapping[str, str]
     """Further constraints: normalised names to PEP 440 specifiers."""
-    linked: Mapping[str, str]
+    linked: Mapping[ProjectName, str]
     """Distributions that conda packages bring, with their versions: fixed points."""
     provided: tuple[Provided, ...]
     """Distributions that the cluster brings."""
@@ -82,7 +83,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     except uv.Failure as failure:
         raise Unsatisfiable(_explained(failure.text)) from failure
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    found = {str(canonicalize_name(package["name"])): package for package in packages}
+    found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
@@ -139,7 +140,7 @@ def index_arguments(indexes: Indexes) -> Iterator[str]:
         yield "--no-index"
 
 
-def _stand_ins(linked: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
     uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
@@ -206,9 +207,9 @@ def _platform_tags(target: Target) -> Iterator[str]:
 
 
 def _wheel(
-    package: dict[str, Any], ranks: dict[tags.Tag, int], wanted_hashes: Mapping[str, frozenset[str]]
+    package: dict[str, Any], ranks: dict[tags.Tag, int], wanted_hashes: Mapping[ProjectName, frozenset[str]]
 ) -> Wheel:
-    name = canonicalize_name(package["name"])
+    name = ProjectName(package["name"])
     direct = "archive" in package
     files = [package["archive"]] if direct else package.get("wheels", [])
     if allowed := wanted_hashes.get(name):

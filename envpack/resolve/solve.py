@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
 from envpack.redact import redact
 from envpack.requirements import Origin, pep508
-from envpack.resolve import match_spec, pypi
-from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
+from envpack.requirements.names import ProjectName
+from envpack.resolve import match_spec, pypi, specs
+from envpack.resolve.conda import Channels, Machine, channel_urls, is_python_distribution
 from envpack.resolve.explain import with_hints
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from envpack.config.target import Target
     from envpack.files.cache import Cache
     from envpack.requirements import PyRequirement, Requirements
+    from envpack.requirements.match_spec import MatchSpec
+    from envpack.requirements.names import CondaName
     from envpack.resolve.request import Addition, Request
 
 _ABOUT_PYTHON = re.compile(r"\b(python_version|python_full_version|implementation_version)\b")
@@ -58,7 +60,7 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    urls = [channel_url(channel, base) for channel in request.channels]
+    urls = channel_urls(request.channels, base)
     channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
@@ -137,11 +139,11 @@ def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[Co
 
 
 def _solve(request: Request, channels: Channels, shares: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
-    own = [spec.text for spec in request.requirements.conda]
+    own = specs.for_solver(request.requirements.conda, channels)
     constraints = [
         match_spec.from_pep440(conda_name, specifier)
         for name, specifier in request.bounds().items()
-        for conda_name in request.names.conda_carriers(name)
+        for conda_name in request.names.conda_candidates(ProjectName(name))
     ]
     if request.requirements.conda_first:
         constraints += share_out(request.requirements.constraints, request, channels).specs
@@ -176,9 +178,9 @@ def _solve_pypi(
 
 def _check_known(request: Request, channels: Channels) -> None:
     """Report every name of an environment file's `dependencies` that no channel carries, at once."""
-    specs = [spec for spec in request.requirements.conda if "::" not in spec.text]
-    carried = channels.carried(spec.name for spec in specs) if specs else {}
-    unknown = [spec for spec in specs if spec.name not in carried]
+    asked = [each for each in request.requirements.conda if _is_looked_up(each.spec, channels)]
+    carried = channels.carried(each.name for each in asked) if asked else {}
+    unknown = [each for each in asked if each.name not in carried]
     if unknown:
         known = channels.names()
         raise Unsatisfiable(
@@ -191,6 +193,12 @@ def _check_known(request: Request, channels: Channels) -> None:
         )
 
 
+def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
+    """Return whether a listed channel has to carry a spec's package."""
+    virtual = spec.name.startswith("__")
+    return not virtual and "url" not in spec.keys and not (spec.channel and not channels.listed(spec.channel))
+
+
 def _waits_for_python(line: PyRequirement) -> bool:
     return bool(line.marker and _ABOUT_PYTHON.search(line.marker))
 
@@ -200,10 +208,10 @@ def _applies(line: PyRequirement, target: Target, python: str) -> bool:
     return line.marker is None or Marker(line.marker).evaluate(environment)
 
 
-def _requested(request: Request, python: str) -> tuple[str, ...]:
+def _requested(request: Request, python: str) -> tuple[CondaName | ProjectName, ...]:
     lines = [line.name for line in request.requirements.pypi if _applies(line, request.target, python)]
-    specs = [str(canonicalize_name(spec.name)) for spec in request.requirements.conda]
-    return tuple(sorted({*lines, *specs} - {"python"}))
+    packages = [each.name for each in request.requirements.conda if each.name != "python"]
+    return tuple(sorted({*lines, *packages}))
 
 
 def _python_of(packages: tuple[CondaPackage, ...]) -> str:

@@ -67,12 +67,15 @@ def _may_be_conda(line: PyRequirement, request: Request) -> bool:
 
 
 def _conda_name(line: PyRequirement, request: Request, carried: Mapping[str, Carried]) -> str | None:
-    sure = request.names.is_certain(line.name) or line.name in request.from_conda
-    for name in request.names.conda_candidates(line.name):
+    forced = line.name in request.from_conda
+    names = [
+        name
+        for name in request.names.conda_candidates(line.name)
         # A channel's `graphviz` or `zlib` is not PyPI's project of that name but a C program or library.
-        if name in carried and (sure or carried[name].is_python):
-            return name
-    return None
+        if name in carried and (forced or request.names.is_certain(line.name, name) or carried[name].is_python)
+    ]
+    wanted = SpecifierSet(line.specifier)
+    return next((name for name in names if _some_version_fits(wanted, carried[name])), next(iter(names), None))
 
 
 def _some_version_fits(specifier: SpecifierSet, carried: Carried) -> bool:
