@@ -13,7 +13,7 @@ from envpack.channel_names import expanded, is_directory, name_of
 from envpack.errors import UsageError
 from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
-from envpack.resolve.conda import channel_urls
+from envpack.resolve.conda import channel_addresses
 from envpack.resolve.names import Names
 from tests.support import conda_forge
 
@@ -107,18 +107,20 @@ def test_a_name_of_either_kind_means_the_project() -> None:
     ],
 )
 def test_a_channel_is_what_conda_means_by_it(channel: str, urls: tuple[str, ...], tmp_path: Path) -> None:
-    assert channel_urls([channel, channel], tmp_path) == urls
+    assert tuple(each.plain for each in channel_addresses([channel, channel], tmp_path)) == urls
 
 
 def test_a_directory_is_a_channel_where_it_is_written_as_one_or_holds_one(tmp_path: Path) -> None:
     (tmp_path / "mine/noarch").mkdir(parents=True)
-    assert channel_urls(["mine", "./mine"], tmp_path) == ((tmp_path / "mine").as_uri(),)
+    assert [each.plain for each in channel_addresses(["mine", "./mine"], tmp_path)] == [
+        (tmp_path / "mine").as_uri()
+    ]
     assert not is_directory("pkgs/main", tmp_path)
     for nowhere in ("./none", "/none", "~/none"):
         with pytest.raises(UsageError, match="no channel in the directory"):
-            channel_urls([nowhere], tmp_path)
+            channel_addresses([nowhere], tmp_path)
     with pytest.raises(UsageError, match="local"):
-        channel_urls(["local"], tmp_path)
+        channel_addresses(["local"], tmp_path)
 
 
 def test_a_channel_is_known_by_its_path_without_a_token() -> None:

@@ -27,7 +27,7 @@ from envpack.files.cache import Cache
 from envpack.lock.file import parse
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.progress import Lines
-from envpack.resolve.pypi import index_arguments
+from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,7 +163,7 @@ def _link(file: Path) -> None:
         python=prefix / "bin" / "python",
         version=lock.python,
         target=lock.target,
-        login=Login(index_arguments=tuple(index_arguments(requirements.read(file).indexes))),
+        login=Login(indexes=access_of(requirements.read(file).indexes)),
         cache=packages(),
         scratch=scratch,
         progress=progress,

@@ -11,9 +11,10 @@ import platformdirs
 from envpack.channel_names import is_directory
 from envpack.config.target import DEFAULT_GLIBC, Target
 from envpack.errors import UsageError
+from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _BOOLEANS = {
     "true": True,
@@ -141,7 +142,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
             values[name], origins[name] = written[name], str(path)
         else:
             origins[name] = "default"
+    _meet(values.values())
     return Config(**values, origins=origins)
+
+
+def _meet(values: Iterable[Any]) -> None:
+    """Let the filter of secrets know what addresses hold: those of channels, stores and endpoints."""
+    for value in values:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
+                meet(text)
 
 
 def find(directory: Path) -> Path | None:

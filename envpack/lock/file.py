@@ -30,7 +30,7 @@ def dump(lock: Lock) -> str:
     environment["packages"] = {
         lock.target.platform: [{"conda": p.url} for p in lock.packages] + [{"pypi": w.url} for w in lock.wheels]
     }
-    document = {
+    document: dict[str, Any] = {
         "version": FORMAT,
         "platforms": [_platform(lock.target)],
         "environments": {"default": environment},
@@ -46,6 +46,8 @@ def dump(lock: Lock) -> str:
             "direct": [w.name for w in lock.wheels if w.direct],
         },
     }
+    if asked := [w.name for w in lock.wheels if w.by_index]:
+        document["envpack"]["by-index"] = asked
     head = "# Written by `envpack lock`. Do not edit: change the requirements and lock again.\n"
     return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
 
@@ -71,14 +73,14 @@ def parse(text: str, file: str) -> Lock:
 def _from_yaml(document: dict[str, Any]) -> Lock:
     own = document["envpack"]
     environment = document["environments"]["default"]
-    direct = set(own.get("direct", ()))
+    direct, asked = set(own.get("direct", ())), set(own.get("by-index", ()))
     entries = document["packages"]
     return Lock(
         target=Target.from_json(own["target"]),
         channels=tuple(channel["url"] for channel in environment["channels"]),
         indexes=tuple(environment.get("indexes", ())),
         packages=tuple(_conda_from_yaml(entry) for entry in entries if "conda" in entry),
-        wheels=tuple(_wheel_from_yaml(entry, direct) for entry in entries if "pypi" in entry),
+        wheels=tuple(_wheel_from_yaml(entry, direct, asked) for entry in entries if "pypi" in entry),
         requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
@@ -148,7 +150,7 @@ def _wheel_to_yaml(wheel: Wheel) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _wheel_from_yaml(entry: dict[str, Any], direct: set[str]) -> Wheel:
+def _wheel_from_yaml(entry: dict[str, Any], direct: set[str], asked: set[str]) -> Wheel:
     return Wheel(
         name=ProjectName(entry["name"]),
         version=str(entry["version"]),
@@ -156,6 +158,7 @@ def _wheel_from_yaml(entry: dict[str, Any], direct: set[str]) -> Wheel:
         sha256=entry["sha256"],
         size=entry.get("size"),
         direct=entry["name"] in direct,
+        by_index=entry["name"] in asked,
     )
 
 

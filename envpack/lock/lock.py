@@ -58,6 +58,8 @@ class Wheel:
     """Bytes to download."""
     direct: bool = False
     """Whether the requirement named this URL itself."""
+    by_index: bool = False
+    """Whether the index signs its addresses: `url` alone does not fetch it, and the index has to be asked again."""
 
     @property
     def source(self) -> Source:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_urls
-from envpack.resolve.pypi import index_arguments
+from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
     from envpack.files.cache import Cache
@@ -62,11 +62,13 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
 
 
 def login_of(request: Request) -> Login:
-    """Return the addresses of a request's channels and indexes with their credentials."""
-    base = request.requirements.path.parent
+    """Return the credentials that a request names for its channels, indexes and wheels."""
+    asked = request.requirements
+    base = asked.path.parent
     return Login(
-        channels=channel_urls(request.channels, base),
-        index_arguments=tuple(index_arguments(request.requirements.indexes)),
+        channels=channel_addresses(request.channels, base, asked.place),
+        indexes=access_of(asked.indexes),
+        wheels={line.name: line.url for line in asked.pypi if line.url},
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
@@ -16,15 +17,19 @@ from rattler.exceptions import (
 )
 from rattler.install import InstallerReporter
 
-from envpack.errors import PackingFailed, Unreachable
+from envpack.errors import PackingFailed, Unreachable, Unsatisfiable
 from envpack.progress import SILENT, Progress, Step
-from envpack.redact import redact
+from envpack.redact import VARIABLE, know, redact
 from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, uv
+from envpack.tools.channel_access import ChannelAddress, client_of
+from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from rattler.networking import Client
 
     from envpack.config.target import Target
     from envpack.files.cache import Cache
@@ -33,19 +38,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Login:
-    """Addresses with their credentials, which a lock does not hold."""
+    """The credentials that a lock does not hold."""
 
-    channels: tuple[str, ...] = ()
-    index_arguments: tuple[str, ...] = ()
-    """uv's options that name the indexes."""
+    channels: tuple[ChannelAddress, ...] = ()
+    indexes: Access = NO_ACCESS
+    wheels: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Project name to the address of a wheel that the requirements name, credentials included."""
 
-    def address(self, url: str) -> str:
-        """Return a locked package's URL with the credentials of the channel that it lies in."""
-        for channel in self.channels:
-            plain = redact(channel).rstrip("/") + "/"
-            if url.startswith(plain):
-                return channel.rstrip("/") + "/" + url.removeprefix(plain)
-        return url
+    def requirement(self, wheel: Wheel) -> str:
+        """Return what uv is to install for a locked wheel.
+
+        Raises PackingFailed when its address needs a variable that is not set.
+        """
+        if wheel.by_index:
+            return f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}"
+        address = self.wheels.get(wheel.name) if wheel.direct else None
+        return f"{wheel.name} @ {address or _filled(wheel)} --hash=sha256:{wheel.sha256}"
 
 
 def link_conda(
@@ -63,7 +71,8 @@ def link_conda(
     package cannot be fetched, PackingFailed when it cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
-    records = [_record(package, login) for package in packages]
+    records = [_record(package) for package in packages]
+    client = client_of(login.channels)
     with (
         progress.step("download", total=size, unit="bytes") as download,
         progress.step("link", total=len(packages)) as linking,
@@ -72,7 +81,7 @@ def link_conda(
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
         reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
         try:
-            rattler.run(_install(records, prefix, platform, cache, reporter))
+            rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise _explained(error, prefix) from error
         linking.note(f"{len(packages)} conda packages")
@@ -99,7 +108,7 @@ def link_wheels(
     if not wheels:
         return
     requirements = scratch / "wheels.txt"
-    requirements.write_text("".join(f"{w.name} @ {w.url} --hash=sha256:{w.sha256}\n" for w in wheels), "utf-8")
+    write_requirements(requirements, [*login.indexes.lines, *map(login.requirement, wheels)])
     sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
@@ -122,31 +131,36 @@ def link_wheels(
             ),
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
-            *login.index_arguments,
         ]
-        try:
-            _from_cache_or_network(arguments, cache=cache, scratch=scratch, tell=tell)
-        except uv.Failure as failure:
-            raise PackingFailed(
-                f"the wheels cannot be installed: {failure.text}",
-                hint="if a file was replaced where it lies, solve anew with --upgrade",
-            ) from failure
+        _from_cache_or_network(arguments, access=login.indexes, cache=cache, scratch=scratch, tell=tell)
         _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
 
 
+def _filled(wheel: Wheel) -> str:
+    """Return the address of a locked wheel with the environment's variables filled in."""
+    names = [name[2:-1] for name in VARIABLE.findall(wheel.url)]
+    if missing := [name for name in names if not os.environ.get(name)]:
+        raise PackingFailed(
+            f"the wheel of {wheel.name} cannot be fetched: {' and '.join(missing)} is not set",
+            hint=f"its address is {wheel.url}: set the variable to what that server gave you",
+        )
+    know(*(os.environ[name] for name in names))
+    return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], wheel.url)
+
+
 def _from_cache_or_network(
-    arguments: Sequence[str], *, cache: Cache, scratch: Path, tell: Callable[[str], None]
+    arguments: Sequence[str], *, access: Access, cache: Cache, scratch: Path, tell: Callable[[str], None]
 ) -> None:
     """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh.
 
     Builds that need the network take turns: uv's cache stays whole when two fill it, but both would fetch the same.
     """
     try:
-        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch)
-    except (uv.Failure, Unreachable):
+        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch, access=access)
+    except (Unsatisfiable, Unreachable, PackingFailed):
         with cache.fetching():
-            uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
+            uv.run(arguments, cache=cache.uv, workdir=scratch, access=access, on_line=tell)
 
 
 def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
@@ -164,7 +178,13 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
 
 
 async def _install(
-    records: list[RepoDataRecord], prefix: Path, platform: str, cache: Cache, reporter: InstallerReporter
+    records: list[RepoDataRecord],
+    prefix: Path,
+    platform: str,
+    *,
+    cache: Cache,
+    client: Client | None,
+    reporter: InstallerReporter,
 ) -> None:
     await install(
         records,
@@ -172,6 +192,7 @@ async def _install(
         cache_dir=cache.packages,
         platform=Subdir(platform),
         execute_link_scripts=False,
+        client=client,
         reporter=reporter,
     )
 
@@ -206,8 +227,7 @@ class _Reporter(InstallerReporter):
         self._linking.advance(1)
 
 
-def _record(package: CondaPackage, login: Login) -> RepoDataRecord:
-    url = login.address(package.url)
+def _record(package: CondaPackage) -> RepoDataRecord:
     file = package.url.rsplit("/", 1)[-1]
     record = PackageRecord(
         name=package.name,
@@ -224,7 +244,7 @@ def _record(package: CondaPackage, login: Login) -> RepoDataRecord:
         license=package.license,
         python_site_packages_path=package.python_site_packages_path,
     )
-    return RepoDataRecord(record, file, url, package.url.rsplit("/", 2)[0])
+    return RepoDataRecord(record, file, package.url, package.url.rsplit("/", 2)[0])
 
 
 def _post_link(prefix: Path, package: CondaPackage) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 import re
 import zlib
@@ -26,6 +25,7 @@ from envpack.config.target import Target
 from envpack.errors import EnvpackError, UsageError
 from envpack.packages.package import Contained
 from envpack.progress import SILENT, Progress
+from envpack.redact import filtered_logger
 from envpack.releases import keys, lookup, tags
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 SCHEMA = 1
 """Version of the index's JSON; one of another version is made anew."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from envpack.requirements import match_spec
+from envpack.requirements import addresses, match_spec
 from envpack.requirements.text import (
     LONGEST_LINE,
     Refused,
@@ -157,6 +157,10 @@ class _Walk:
             values: dict[str, str] = {}
             try:
                 channel, values = expand(written, variable=_CHANNEL_VARIABLE)
+                addresses.notice(channel, written, values)
+                if "://" in channel:
+                    channel = addresses.checked_login(channel).rstrip("/")
+                self.reading.note_place(channel, written, values)
                 if channel.startswith((".", "/", "~", "file:")):
                     channel = self.reading.directory_or_url(channel, self.source)
             except Refused as refused:

@@ -11,11 +11,10 @@ from packaging.specifiers import SpecifierSet
 from envpack import digest
 from envpack.channel_names import is_directory
 from envpack.lock.lock import public
-from envpack.redact import redact
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from envpack.config.target import Target
     from envpack.requirements import Requirements
@@ -100,7 +99,7 @@ class Request:
             {
                 "requirements": self.requirements.canonical(),
                 "target": self.target.to_json(),
-                "channels": [_identity(channel) for channel in self.channels],
+                "channels": [_identity(channel, self.requirements.place) for channel in self.channels],
                 "python": self.python,
                 "from_pypi": sorted(self.from_pypi),
                 "from_conda": sorted(self.from_conda),
@@ -113,8 +112,8 @@ class Request:
         )
 
 
-def _identity(channel: str) -> str:
+def _identity(channel: str, place: Callable[[str], str]) -> str:
     """Return what a channel is known by: a name or URL without credentials; a directory without where it lies."""
     if "://" in channel:
-        return public(redact(channel))
+        return public(place(channel))
     return public(Path(channel).absolute().as_uri()) if is_directory(channel, Path()) else channel

@@ -14,11 +14,10 @@ from packaging.specifiers import SpecifierSet
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
-from envpack.redact import redact
 from envpack.requirements import Origin, pep508
 from envpack.requirements.names import ProjectName
 from envpack.resolve import match_spec, pypi, specs
-from envpack.resolve.conda import Channels, Machine, channel_urls, is_python_distribution
+from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.explain import with_hints
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
@@ -60,8 +59,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    urls = channel_urls(request.channels, base)
-    channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
+    addresses = channel_addresses(request.channels, base, request.requirements.place)
+    channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
             answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
@@ -71,8 +70,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     python = _python_of(answer.packages)
     lock = Lock(
         target=request.target,
-        channels=tuple(redact(url) for url in urls),
-        indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
+        channels=tuple(address.locked for address in addresses),
+        indexes=tuple(request.requirements.place(url) for url in _index_urls(request.requirements)),
         packages=answer.packages,
         wheels=answer.wheels,
         requested=_requested(request, python),

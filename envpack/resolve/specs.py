@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rattler import VersionSpec
 
 from envpack.errors import BadRequirements, Problem, Unsatisfiable
+from envpack.redact import public
 from envpack.requirements import version_spec
 from envpack.requirements.match_spec import MatchSpec, any_of
 from envpack.requirements.version_spec import Both, Clause
@@ -33,9 +34,13 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
     """
     unlisted, unfulfilled, found = [], [], []
     for each in specs:
-        spec, urls = each.spec, channels.listed(each.spec.channel) if each.spec.channel else ()
+        spec = _with_digest(each.spec, channels)
+        urls: tuple[str, ...] = ()
+        if spec.channel:
+            urls = channels.listed(spec.channel)
         if spec.channel and not urls:
-            reason = f"{spec.name} is asked of the channel {spec.channel}, which is not listed"
+            channel = public(spec.channel) if "://" in spec.channel else spec.channel
+            reason = f"{spec.name} is asked of the channel {channel}, which is not listed"
             unlisted.append(Problem(each.origin.file, each.origin.line, reason))
             continue
         if not spec.needs_records and len(urls) < 2:
@@ -55,6 +60,13 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
     if unfulfilled:
         raise Unsatisfiable("\n".join(unfulfilled))
     return found
+
+
+def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
+    """Return a spec of one package's address with its SHA-256, which a lock needs."""
+    url = spec.keys.get("url")
+    sha256 = channels.sha256_at(url) if url and "sha256" not in spec.keys else None
+    return replace(spec, keys={**spec.keys, "sha256": sha256}) if sha256 else spec
 
 
 def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import select
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact
 from envpack.verify.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
