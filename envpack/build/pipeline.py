@@ -20,6 +20,7 @@ from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
+from envpack.redact import hide
 from envpack.releases import index, keys, lookup, publish, sbom, tags
 from envpack.releases.provenance import who
 from envpack.resolve import match_spec
@@ -280,7 +281,7 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(dump(lock), "utf-8")
+        part.write_text(hide(dump(lock)), "utf-8")
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
     """Link what a lock names into a new prefix in `scratch`. Raises Unreachable, PackingFailed, Unsatisfiable."""
     prefix = _room(scratch, "prefix")
     login = login_of(request)
-    with_scripts = link_conda(
+    of_conda = link_conda(
         lock.packages,
         prefix,
         platform=lock.target.platform,
@@ -57,8 +57,7 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
         scratch=_room(scratch, "wheels"),
         progress=progress,
     )
-    warnings = tuple(f"{name} has a post-link script, which was not run" for name in with_scripts)
-    return Installed(prefix=prefix, python=python, warnings=warnings)
+    return Installed(prefix=prefix, python=python, warnings=of_conda)
 
 
 def login_of(request: Request) -> Login:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 import re
 import threading
+import zlib
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -28,6 +30,7 @@ _COMMON = (
 )
 """What stands in many outputs and is nobody's secret, whatever it was given as."""
 
+_GZIP = b"\x1f\x8b"
 _VERSION = re.compile(r"v?\d+(?:\.\w+)+")
 _PLACE = re.compile(r"(?:\.{0,2}|~)/\S*")
 
@@ -66,6 +69,22 @@ def hide(text: str) -> str:
         if form in text:
             text = pattern.sub(MASK, text) if pattern else text.replace(form, MASK)
     return text
+
+
+def stored(data: bytes) -> bytes:
+    """Return what is written for others to read, with every secret that is known masked; gzip is looked into."""
+    if not _forms:
+        return data
+    try:
+        text = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error):
+        return data
+    plain = text.decode("utf-8", "surrogateescape")
+    hidden = hide(plain)
+    if hidden == plain:
+        return data
+    masked = hidden.encode("utf-8", "surrogateescape")
+    return gzip.compress(masked, mtime=0) if data.startswith(_GZIP) else masked
 
 
 def _is_distinct(secret: str) -> bool:

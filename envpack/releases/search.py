@@ -69,7 +69,7 @@ def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -
 def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool]:
     """Return what says of a version and where it is from whether it was asked for.
 
-    PyPI's rules hold for wheels and conda's for conda packages. What only conda can express holds for both.
+    PyPI's rules hold where PEP 440 knows both; conda's where only conda can express the spec or the version.
     """
     if not versions:
         return lambda _version, _source: True
@@ -80,20 +80,24 @@ def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool
 
     @cache
     def conda() -> Callable[[str], bool]:
-        text = match_spec.from_pep440(name, versions) if pypi is not None else f"{name} {versions}"
         try:
-            return match_spec.admitting(text)
+            return match_spec.admitting(f"{name} {versions}")
         except ValueError as error:
             raise UsageError(f"{spec!r} asks for no versions: {error}", hint=_FORMS) from error
 
     @cache
     def admits(version: str, source: str) -> bool:
-        if source == "conda" or pypi is None:
+        if pypi is None:
             return conda()(version)
         try:
             return pypi.contains(version)
         except InvalidVersion:
-            return False
+            if source != "conda":
+                return False
+        # It imports rattler, which takes 0.2 s.
+        from envpack.resolve import pep440  # noqa: PLC0415
+
+        return bool(pep440.admitted(pypi, [version]))
 
     if pypi is None:
         conda()

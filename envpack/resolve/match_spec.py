@@ -1,12 +1,9 @@
-"""Say in conda's match specs what PEP 440 specifiers say."""
+"""The match spec of a Python, and what a match spec allows."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.version import Version
 
 from envpack.errors import UsageError
 from envpack.requirements import version_spec
@@ -17,32 +14,6 @@ if TYPE_CHECKING:
 
 _SERIES = re.compile(r"\d+(?:\.\d+)?")
 _OF_PYTHON = re.compile(r"\d+(?:\.\d+){0,2}(?:a|b|rc|a\d+|b\d+|rc\d+)?")
-
-
-def from_pep440(name: str, specifier: str) -> str:
-    """Return the match spec of a conda package that fulfils a PEP 440 specifier such as `>=1.2,<2`.
-
-    Sources: PEP 440, "Version specifiers"; conda's "Package match specifications".
-    """
-    clauses = ",".join(sorted(_clause(clause) for clause in SpecifierSet(specifier)))
-    return f"{name} {clauses}" if clauses else name
-
-
-def _clause(clause: Specifier) -> str:
-    version = clause.version
-    match clause.operator:
-        case "==" if version.endswith(".*"):
-            return version
-        case "===":
-            return f"=={version}"
-        case "~=":
-            series = ".".join(version.split(".")[:-1])
-            return f">={version},{series}.*"
-        case "<" if not Version(version).is_prerelease:
-            # PEP 440's `<2` leaves 2.0rc1 out; to conda 2.0rc1 is less than 2.
-            return f"<{version}a0"
-        case operator:
-            return f"{operator}{version}"
 
 
 def of_python(wanted: str | None, said_by: str = "python") -> str:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rattler import VersionSpec
+from rattler import Version, VersionSpec
 
 from envpack.errors import BadRequirements, Problem, Unsatisfiable
 from envpack.redact import public
@@ -79,7 +79,7 @@ def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
     }
     features = {"track_features": set(record.track_features), "features": set((record.features or "").split())}
     return (
-        (spec.version is None or _admits(spec.version, record))
+        (spec.version is None or admits(spec.version, str(record.version)))
         and (spec.build is None or _fits(str(record.build), spec.build))
         and all(_fits(text.lower(), spec.keys[key].lower()) for key, text in texts.items() if key in spec.keys)
         and all(
@@ -99,13 +99,14 @@ def _narrowed(spec: MatchSpec, fitting: Sequence[tuple[str, RepoDataRecord]], *,
     return replace(spec, version=versions, build=build).for_solver(url if bound else None)
 
 
-def _admits(spec: version_spec.VersionSpec, record: RepoDataRecord) -> bool:
+def admits(spec: version_spec.VersionSpec, version: str) -> bool:
+    """Return whether a version spec admits a version."""
     if not isinstance(spec, Clause):
-        parts = (_admits(part, record) for part in spec.parts)
+        parts = (admits(part, version) for part in spec.parts)
         return all(parts) if isinstance(spec, Both) else any(parts)
     if spec.is_textual:
-        return version_spec.admits_text(spec, str(record.version))
-    return VersionSpec(str(spec)).matches(record.version)
+        return version_spec.admits_text(spec, version)
+    return VersionSpec(str(spec)).matches(Version(version))
 
 
 def _fits(text: str, wanted: str) -> bool:

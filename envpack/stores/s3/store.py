@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from envpack import digest
 from envpack.errors import EnvpackError, UsageError
-from envpack.redact import filtered_logger, redact
+from envpack.redact import filtered_logger, redact, stored
 from envpack.stores.base import Entry, Held, Object, Observation, Unfinished, another_content, damaged, writing
 from envpack.stores.s3.assembly import Assembly, Source, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
@@ -302,7 +302,7 @@ class S3Store:
                     self._client.put_object,
                     **self._address(key),
                     **condition,
-                    Body=data,
+                    Body=stored(data),
                     ContentType=_content_type(key),
                     CacheControl="no-cache",  # what may be replaced is asked for again; it costs 304 and no bytes
                     ChecksumAlgorithm="SHA256",
