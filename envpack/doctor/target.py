@@ -9,6 +9,7 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.gc import rules
 from envpack.releases import references
+from envpack.resolve import match_spec
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
@@ -27,6 +28,7 @@ def configured(config: Config) -> Iterator[Finding]:
         config.target,
         lambda: rules.configured(config),
         lambda: policy.configured(config),
+        lambda: match_spec.of_python(config.python, config.origins.get("python", "python")),
     )
     for value in values:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_address
+from envpack.resolve.conda import Channels, Machine, channel_addresses
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def login_of(request: Request) -> Login:
     asked = request.requirements
     base = asked.path.parent
     return Login(
-        channels=tuple(channel_address(channel, base, asked.place) for channel in request.channels),
+        channels=channel_addresses(request.channels, base, asked.place),
         indexes=access_of(asked.indexes),
         wheels={line.name: line.url for line in asked.pypi if line.url},
     )
