@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
-from envpack.redact import public, redact, take_apart
+from envpack.redact import meet_files, public, redact, take_apart
 from envpack.requirements.addresses import checked_login
 from envpack.requirements.text import Refused, quoted
 from envpack.tools import rattler
@@ -114,6 +115,7 @@ class Channels:
 
     def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
         """Take the channels and the directory that caches their indexes."""
+        meet_files(os.environ)
         self.addresses = tuple(addresses)
         self._machine = machine
         self._platforms = (Subdir(machine.platform), Subdir("noarch"))
