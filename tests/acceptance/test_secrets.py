@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.guarded import SECRETS, SECRETS_DIRECTORY, USER, found_in, guarded, leaks, watched
-from tests.support.repository import Repository
+from tests.support.repository import new_repository
 from tests.support.wheels import write_wheel
 
 pytestmark = pytest.mark.acceptance
@@ -40,12 +38,10 @@ class Site:
 
     desk: Desk
     port: int
-    said: list[Ran] = field(default_factory=list)
     processes: dict[str, set[str]] = field(default_factory=dict)
 
-    def run(self, *arguments: str, code: int | None = 0, **variables: str) -> Ran:
-        ran = self.desk.run(*arguments, **variables)
-        self.said.append(ran)
+    def run(self, *arguments: str, code: int | None = 0, variables: dict[str, str] | None = None) -> Ran:
+        ran = self.desk.run(*arguments, **(variables or {}))
         assert found_in(f"{ran.out}{ran.err}".encode()) == set(), (arguments, ran.out, ran.err)
         if code is not None:
             assert ran.code == code, (arguments, ran.out, ran.err)
@@ -65,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Iterator
         (shelf / kind).mkdir(parents=True)
         write_wheel(shelf / kind, name, "1.0")
     with guarded(channel.path, shelf) as port:
-        repository = Repository.at(root / "desk")
+        repository = new_repository(root / "desk")
         desk = desk_at(repository.path, channel, root / "cache")
         (home / ".netrc").write_text(
             f"machine 127.0.0.3 login {USER} password {SECRETS['password of a netrc file']}\n"
@@ -73,8 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Iterator
         (home / ".netrc").chmod(0o600)
         desk = dataclasses.replace(desk, environment={**desk.environment, **_variables(port, home)})
         _write_inputs(desk, port)
-        repository.git("add", ".")
-        repository.git("commit", "-qm", "environments")
+        repository.commit()
         remote = f"https://{USER}:{SECRETS['password of a git remote']}@git.example.org/team/envs.git"
         repository.git("remote", "add", "origin", remote)
         found = Site(desk=desk, port=port)
@@ -171,12 +166,18 @@ def test_from_the_lock_alone_whoever_has_the_credentials_builds_the_same(site: S
     first = site.run("build", "envs/all.txt", "--output", "json").json()
     cold = {"ENVPACK_CACHE_DIR": str(tmp_path / "cold")}
     again = site.run(
-        "build", "envs/all.txt", "--locked", "--store", str(tmp_path / "elsewhere"), "--output", "json", **cold
+        "build",
+        "envs/all.txt",
+        "--locked",
+        "--store",
+        str(tmp_path / "elsewhere"),
+        "--output",
+        "json",
+        variables=cold,
     )
     assert again.json()["digest"] == first["digest"]
-    without = site.run(
-        "build", "envs/all.txt", "--locked", "--store", str(tmp_path / "third"), code=3, SIG="", **cold
-    )
+    third = ("--store", str(tmp_path / "third"))
+    without = site.run("build", "envs/all.txt", "--locked", *third, code=3, variables={**cold, "SIG": ""})
     assert "SIG" in without.err
 
 
@@ -251,7 +252,9 @@ def test_no_secret_is_in_what_fails(site: Site, case: str) -> None:
 def test_no_secret_of_an_endpoint_is_told(site: Site, endpoint: str, command: tuple[str, ...]) -> None:
     url = endpoint.format(user=USER, key=SECRETS["index password"], odd=SECRETS["channel password"])
     for option in (("--s3-endpoint-url", url), ()):
-        ran = site.run(*command, "--store", "s3://bucket/x", *option, code=None, AWS_ENDPOINT_URL_S3=url)
+        ran = site.run(
+            *command, "--store", "s3://bucket/x", *option, code=None, variables={"AWS_ENDPOINT_URL_S3": url}
+        )
         assert ran.code not in (0, 1), ran.err
         assert "Traceback" not in ran.out + ran.err
 
@@ -273,4 +276,3 @@ def _search(site: Site, tmp_path: Path) -> None:
     assert leaks(tmp_path, but=lambda path: "cold" in path.parts) == {}
     for place in private:
         assert place.stat().st_mode & 0o077 == 0
-    subprocess.run(["git", "-C", str(desk.home), "status", "--short"], check=True, env=os.environ)

@@ -78,10 +78,10 @@ def _contents(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     elif data.startswith(b"\x1f\x8b"):
         yield from _contents(name.removesuffix(".gz"), gzip.decompress(data))
     elif tarfile.is_tarfile(io.BytesIO(data)):
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isfile() else None
-                yield member.name, content.read() if content else b""
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            for entry in tar:
+                content = tar.extractfile(entry) if entry.isfile() else None
+                yield entry.name, content.read() if content else b""
 
 
 @contextmanager
@@ -126,8 +126,8 @@ SECRETS_DIRECTORY = "SEARCHED_FOR_SECRETS"
 
 
 @contextmanager
-def guarded(channel: Path, shelf: Path) -> Iterator[str]:
-    """Serve a channel and a folder of wheels behind each kind of secret, and yield `host:port`.
+def guarded(channel: Path, shelf: Path) -> Iterator[int]:
+    """Serve a channel and a folder of wheels behind each kind of secret, on all of 127.*, and yield the port.
 
     Channels: `/basic/channel`, `/t/TOKEN/channel`, `/api/conda/t/TOKEN/channel`. Indexes below: `/basic`,
     `/pypi/TOKEN`, `/query` (`?auth=`), `/signed` (its links have `?sig=`), `/netrc`, `/uv`. A page of links:
@@ -135,10 +135,10 @@ def guarded(channel: Path, shelf: Path) -> Iterator[str]:
     signed address that is denied.
     """
     handler = functools.partial(_Guarded, channel=channel, shelf=shelf)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"127.0.0.1:{server.server_port}"
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
@@ -177,6 +177,7 @@ class _Guarded(BaseHTTPRequestHandler):
         def having(name: str, kind: str) -> Callable[[dict[str, str]], bool]:
             return lambda query: query.get(name) == secret[kind]
 
+        in_simple = functools.partial(index, in_simple=True)
         signed = functools.partial(self._index, query=f"?sig={secret['signature of an index']}")
         return [
             ("/basic/channel/", by("channel password"), self._of_channel),
@@ -187,7 +188,7 @@ class _Guarded(BaseHTTPRequestHandler):
             (
                 "/query/simple/",
                 having("auth", "index token under a name"),
-                functools.partial(index, in_simple=True),
+                in_simple,
             ),
             ("/query/", free, index),
             ("/signed/files/", having("sig", "signature of an index"), file),
