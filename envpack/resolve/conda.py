@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from envpack import digest
 from envpack.channel_names import expanded, is_directory, name_of, without_subdir
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
-from envpack.redact import public, redact, take_apart
+from envpack.redact import meet_files, public, redact, take_apart
 from envpack.requirements.addresses import checked_login
 from envpack.requirements.match_spec import file_parts
 from envpack.requirements.names import CondaName
@@ -146,6 +147,7 @@ class Channels:
 
     def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
         """Take the channels and the directory that caches their indexes."""
+        meet_files(os.environ)
         self.addresses = tuple(addresses)
         self._machine = machine
         self._platforms = (Subdir(machine.platform), Subdir("noarch"))

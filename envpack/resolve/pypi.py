@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
-from envpack.redact import public, redact, take_apart
+from envpack.redact import hide, public, redact, take_apart
 from envpack.requirements.names import ProjectName
 from envpack.tools import uv
 from envpack.tools.uv_access import access, write_requirements
@@ -233,11 +233,11 @@ def _wheel(
     return Wheel(
         name=name,
         version=str(package.get("version") or _parsed(address)[1]),
-        url=named if direct and named else public(address),
+        url=named if direct and named else hide(public(address)),
         sha256=best["hashes"]["sha256"],
         size=best.get("size"),
         direct=direct,
-        by_index=not direct and bool(take_apart(address).lost()),
+        by_index=not direct and (bool(take_apart(address).lost()) or hide(address) != address),
     )
 
 
