@@ -27,6 +27,11 @@ class Cache:
         return self.root / "pkgs"
 
     @property
+    def checked(self) -> Path:
+        """Which packages were found to be what they say of themselves, by SHA-256."""
+        return self.root / "checked"
+
+    @property
     def pieces(self) -> Path:
         """Pieces of archives, compressed."""
         return self.root / "pieces"

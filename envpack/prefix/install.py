@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_address
+from envpack.resolve.conda import Channels, Machine, channel_addresses
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
     """Link what a lock names into a new prefix in `scratch`. Raises Unreachable, PackingFailed, Unsatisfiable."""
     prefix = _room(scratch, "prefix")
     login = login_of(request)
-    with_scripts = link_conda(
+    of_conda = link_conda(
         lock.packages,
         prefix,
         platform=lock.target.platform,
@@ -57,8 +57,7 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
         scratch=_room(scratch, "wheels"),
         progress=progress,
     )
-    warnings = tuple(f"{name} has a post-link script, which was not run" for name in with_scripts)
-    return Installed(prefix=prefix, python=python, warnings=warnings)
+    return Installed(prefix=prefix, python=python, warnings=of_conda)
 
 
 def login_of(request: Request) -> Login:
@@ -66,7 +65,7 @@ def login_of(request: Request) -> Login:
     asked = request.requirements
     base = asked.path.parent
     return Login(
-        channels=tuple(channel_address(channel, base, asked.place) for channel in request.channels),
+        channels=channel_addresses(request.channels, base, asked.place),
         indexes=access_of(asked.indexes),
         wheels={line.name: line.url for line in asked.pypi if line.url},
     )

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
 from rattler.exceptions import (
     ExtractError,
@@ -18,9 +17,13 @@ from rattler.exceptions import (
 )
 from rattler.install import InstallerReporter
 
-from envpack.errors import PackingFailed, Unreachable, Unsatisfiable
+from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
+from envpack.files.wheel import Machine, problems_of
+from envpack.prefix.arrivals import Arrivals, local_path
+from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
-from envpack.redact import VARIABLE, know, redact
+from envpack.redact import VARIABLE, know
+from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, uv
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
@@ -65,27 +68,33 @@ def link_conda(
     cache: Cache,
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
-    """Link conda packages into an empty prefix and return the names of those with a post-link script.
+    """Link conda packages into an empty prefix and return what a person should know about them.
 
-    The scripts are not run: they may do anything, and what they do is not in the lock. Raises Unreachable when a
-    package cannot be fetched, PackingFailed when it cannot be linked.
+    Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
+    not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
     records = [_record(package) for package in packages]
+    arrivals = Arrivals(packages, cache.packages, cache.checked)
     client = client_of(login.channels)
     with (
         progress.step("download", total=size, unit="bytes") as download,
         progress.step("link", total=len(packages)) as linking,
     ):
-        sizes = {package.name: package.size or 0 for package in packages}
+        check_local(arrivals)
+        sizes = {str(package.name): package.size or 0 for package in packages}
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
-        reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
+        reporter = _Reporter(download, linking, sizes, arrivals)  # type: ignore[abstract]
         try:
-            rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
+            with arrivals.bounded():
+                rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
-            raise _explained(error, prefix) from error
+            raise refused(arrivals.problems) or explained(error, prefix) from error
+        if refusal := refused(arrivals.problems):
+            raise refusal
         linking.note(f"{len(packages)} conda packages")
-    return tuple(sorted(package.name for package in packages if _post_link(prefix, package).exists()))
+    scripts = sorted(package.name for package in packages if _post_link(prefix, package).exists())
+    return (*sorted(arrivals.warnings), *(f"{name} has a post-link script, which was not run" for name in scripts))
 
 
 def link_wheels(
@@ -107,9 +116,10 @@ def link_wheels(
     """
     if not wheels:
         return
+    _check_files(wheels, Machine(python=version, machine=target.machine, glibc=target.glibc), cache)
     requirements = scratch / "wheels.txt"
     write_requirements(requirements, [*login.indexes.lines, *map(login.requirement, wheels)])
-    sizes = {wheel.name: wheel.size or 0 for wheel in wheels}
+    sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
         def tell(line: str) -> None:
@@ -135,6 +145,29 @@ def link_wheels(
         _from_cache_or_network(arguments, access=login.indexes, cache=cache, scratch=scratch, tell=tell)
         _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
+
+
+def _check_files(wheels: Sequence[Wheel], machine: Machine, cache: Cache) -> None:
+    """See that the wheels in local folders may be installed. Raises BrokenPackage with all that is wrong."""
+    found: list[str] = []
+    for wheel in wheels:
+        path = local_path(wheel.url)
+        mark = cache.checked / f"{wheel.sha256}-{machine.python}-{machine.machine}"
+        if path is None or mark.exists():
+            continue
+        try:
+            problems = problems_of(path, machine, name=wheel.name, version=wheel.version)
+        except OSError as error:
+            problems = [f"cannot be read: {error.strerror}"]
+        found += [f"{path.name} {problem}" for problem in problems]
+        if not problems:
+            cache.checked.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    if found:
+        raise BrokenPackage(
+            "\n".join(found) if len(found) == 1 else "wheels must not be installed:\n" + "\n".join(found),
+            hint="build the wheel anew, or take another version of it",
+        )
 
 
 def _filled(wheel: Wheel) -> str:
@@ -168,7 +201,7 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
     chosen = {wheel.name for wheel in wheels if not wheel.direct}
     for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         folder = noted.parent
-        if canonicalize_name(folder.name.partition("-")[0]) not in chosen:
+        if ProjectName(folder.name.partition("-")[0]) not in chosen:
             continue
         record = folder / "RECORD"
         own = f"{folder.name}/{noted.name},"
@@ -200,10 +233,11 @@ async def _install(
 class _Reporter(InstallerReporter):
     """Turns rattler's callbacks into the advance of two steps."""
 
-    def __init__(self, download: Step, linking: Step, sizes: dict[str, int]) -> None:
+    def __init__(self, download: Step, linking: Step, sizes: dict[str, int], arrivals: Arrivals) -> None:
         self._download = download
         self._linking = linking
         self._sizes = sizes
+        self._arrivals = arrivals
         self._names: list[str] = []
         self._arrived: dict[int, int] = {}
 
@@ -220,6 +254,7 @@ class _Reporter(InstallerReporter):
         self._arrived[download_idx] = progress
 
     def on_populate_cache_complete(self, cache_entry: int) -> None:
+        self._arrivals.arrived(self._names[cache_entry])
         size = self._sizes.get(self._names[cache_entry], 0)
         self._download.advance(max(0, size - self._arrived.get(cache_entry, 0)))
 
@@ -249,19 +284,3 @@ def _record(package: CondaPackage) -> RepoDataRecord:
 
 def _post_link(prefix: Path, package: CondaPackage) -> Path:
     return prefix / "bin" / f".{package.name}-post-link.sh"
-
-
-def _explained(error: Exception, prefix: Path) -> PackingFailed | Unreachable:
-    text = redact(str(error)).replace("\nCaused by: ", ": ").replace(str(prefix), "PREFIX")
-    if "error sending request" in text or "error decoding response" in text:
-        return Unreachable(
-            f"a package cannot be fetched: {text}", hint="check the network and the channel's address"
-        )
-    if "No space left" in text:
-        return PackingFailed(
-            f"the disk is full: {text}", hint="make room, or name another cache with ENVPACK_CACHE_DIR"
-        )
-    return PackingFailed(
-        f"the conda packages cannot be linked: {text}",
-        hint="if a package was replaced in its channel, solve anew with --upgrade",
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from envpack.errors import Unsatisfiable
 from envpack.requirements import CondaSpec, PyRequirement
+from envpack.requirements.match_spec import MatchSpec
 from envpack.resolve import solver_text
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ class Asked:
         """Return what solvers may call its package."""
         if isinstance(self.line, CondaSpec):
             return {self.line.name}
-        return {self.line.name, *request.names.conda_carriers(self.line.name)}
+        return {self.line.name, *request.names.conda_candidates(self.line.name)}
 
     def loose(self) -> Asked | None:
         """Return the line for any version, or None when it names none."""
         line = self.line
         if isinstance(line, CondaSpec):
-            loose = replace(line, text=line.name)
-            return replace(self, line=loose) if loose.text != line.text else None
+            spec = MatchSpec(name=line.name, channel=line.spec.channel)
+            return replace(self, line=replace(line, spec=spec, text=line.name)) if spec != line.spec else None
         if not line.specifier:
             return None
         extras = f"[{','.join(line.extras)}]" if line.extras else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import NoSolution, Unsatisfiable
 from envpack.requirements import CondaSpec, PyRequirement
-from envpack.resolve import conflict, match_spec, offers, pep440, pypi, solver_text
+from envpack.resolve import conflict, offers, pep440, pypi, solver_text, specs
 from envpack.resolve.conda_part import solve_conda
 from envpack.resolve.names import did_you_mean
 from envpack.resolve.sources import newest
@@ -94,14 +94,24 @@ def _of_single_line(asked: Asked, request: Request, asking: Asking) -> _Findings
     return _of_requirement(asked.line, request, asking)
 
 
-def _of_spec(spec: CondaSpec, channels: Channels) -> _Findings:
-    carried = channels.carried([spec.name]).get(spec.name)
-    if carried is None or "::" in spec.text:
+def _of_spec(asked: CondaSpec, channels: Channels) -> _Findings:
+    carried = channels.carried([asked.name]).get(asked.name)
+    if carried is None or asked.spec.channel:
         return _Findings()
     versions = pep440.in_order(carried.versions)
-    if any(map(match_spec.admitting(spec.text), versions)):
-        return _Findings()
-    return _Findings(reasons=[f"{spec.origin}: no version fits {spec.text}: the channels carry {newest(versions)}"])
+    fitting = [v for v in versions if asked.spec.version is None or specs.admits(asked.spec.version, v)]
+    if not fitting:
+        return _Findings(
+            reasons=[f"{asked.origin}: no version fits {asked.text}: the channels carry {newest(versions)}"]
+        )
+    builds = [str(record.build) for _, record in channels.records(asked.name) if str(record.version) in fitting]
+    if asked.spec.build and not any(specs.fits(build, asked.spec.build) for build in builds):
+        return _Findings(
+            reasons=[
+                f"{asked.origin}: no build fits {asked.text}: the channels carry {newest(sorted(set(builds)))}"
+            ]
+        )
+    return _Findings()
 
 
 def _of_requirement(line: PyRequirement, request: Request, asking: Asking) -> _Findings:
