@@ -1,17 +1,26 @@
 # Needs make, Python 3.10 or newer and a PyPI index; everything else is installed into .venv.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+# The version of everything that is installed, for every Python; `make pins` renews it. Empty: the newest.
+PINS := constraints.txt
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+	$(PINS:%=--constraint %) $(PINS:%=--build-constraint %)
 DEMO := .demo
 NAME := pandas-udf
 ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
+# A Spark that was made for the Python that is there.
+SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
+	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: demo test fetch acceptance yarn bench lint clean
+.PHONY: demo test newest pins fetch acceptance yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
-demo: .venv/envpack
-	rm -rf $(DEMO) && mkdir -p $(DEMO)/node/environment && cp requirements-templates/$(NAME).txt $(DEMO)/
+demo: $(VENV)/envpack
+	rm -rf $(DEMO) && mkdir -p $(DEMO)/node/environment
+	cat requirements-templates/$(NAME).txt > $(DEMO)/$(NAME).txt && echo '$(PINS:%=-c ../%)' >> $(DEMO)/$(NAME).txt
 	$(BIN)/envpack channel init $(DEMO)/channel
-	$(BIN)/envpack build $(DEMO)/$(NAME).txt --channel $(DEMO)/channel --store $(DEMO)/store --spark 3.5 \
+	$(BIN)/envpack build $(DEMO)/$(NAME).txt --channel $(DEMO)/channel --store $(DEMO)/store --spark $(SPARK) \
 		--python $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
 		--glibc $$($(BIN)/python -c 'import os; print(os.confstr("CS_GNU_LIBC_VERSION").split()[1])')
 	tar -xzf $(ARCHIVE) -C $(DEMO)/node/environment
@@ -19,48 +28,59 @@ demo: .venv/envpack
 		'import sys, pandas, pyarrow; print(sys.executable, "runs pandas", pandas.__version__, "and pyarrow", pyarrow.__version__)'
 
 # The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped.
-test: .venv/dev
+test: $(VENV)/dev
 	$(BIN)/pytest -n auto
 
+# The quick tests with the newest of everything that pyproject.toml admits, in an environment of its own.
+newest:
+	rm -rf .newest
+	$(MAKE) test VENV=.newest PINS=
+
+# Look up the newest of everything that pyproject.toml admits, for every Python; the index stays out of the file.
+pins: $(VENV)/bin/uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 pyproject.toml \
+		$(patsubst %,--group %,dev bench build demo) --no-annotate --no-emit-index-url \
+		--custom-compile-command 'make pins' --output-file $(PINS)
+
 # What the slow ones download, which is kept for later runs.
-fetch: .venv/dev
+fetch: $(VENV)/dev
 	$(BIN)/python -m tests.support.fetch
 
 # The slow ones: real Sparks, a Jenkinsfile that runs, a second S3 server. They need Java, Maven, npm and Go.
-acceptance: .venv/dev
+acceptance: $(VENV)/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m acceptance
 
 # A real YARN runs what envpack prints. It needs Java and Maven.
-yarn: .venv/dev
+yarn: $(VENV)/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m yarn
 
 # One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
 BENCH ?= pack
-bench: .venv/bench
+bench: $(VENV)/bench
 	$(BIN)/python -m bench.$(BENCH)
 
-lint: .venv/dev
+lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv $(DEMO)
+	rm -rf $(VENV) .newest $(DEMO)
 
-.venv/bin/uv:
+$(VENV)/bin/uv:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "envpack needs Python 3.10 or newer; name one: make PYTHON=..."'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS:%=--constraint %) uv
 
-.venv/envpack: .venv/bin/uv pyproject.toml
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable .
+$(VENV)/envpack: $(VENV)/bin/uv pyproject.toml $(PINS)
+	$(INSTALL) --editable .
 	touch $@
 
-.venv/dev: .venv/envpack
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev
+$(VENV)/dev: $(VENV)/envpack
+	$(INSTALL) --group dev
 	touch $@
 
-.venv/bench: .venv/dev
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group bench
+$(VENV)/bench: $(VENV)/dev
+	$(INSTALL) --group bench
 	touch $@

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rattler import LockFile, install
 
-from envpack.cache import Cache
-from envpack.lock_file import parse
-from envpack.prefix import Login, link_conda
+from envpack.files.cache import Cache
+from envpack.lock.file import parse
+from envpack.prefix.link import Login, link_conda
 
 
 def main(way: str, lock: Path, prefix: Path, cache: Cache) -> None:

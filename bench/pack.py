@@ -18,7 +18,7 @@ from bench import places, results
 from bench.environments import CHANGED, SIZES, Environment, environment, lock_of, variables
 from bench.measure import Rival, compare
 from bench.places import emptied
-from envpack.archive import LEVELS
+from envpack.archive.formats import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.archive import LEVELS, Kept, Pieces, pack
-from envpack.lock_file import parse
+from envpack.archive import Kept, Pieces, pack
+from envpack.archive.formats import LEVELS
+from envpack.lock.file import parse
 
 if TYPE_CHECKING:
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
 
 
 def main(prefix: Path, lock: Path, pieces: Path, out: Path, *manner: str) -> None:

@@ -26,9 +26,9 @@ from botocore.config import Config
 
 from bench import places, results
 from bench.measure import Rival, compare
-from envpack import index
-from envpack.s3options import S3Options
+from envpack.releases import index
 from envpack.stores import open_store
+from envpack.stores.s3.options import S3Options
 from tests.support import s3
 from tests.support.many_releases import fill_bucket, fill_directory, names
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from envpack import build as _build  # noqa: F401 - a folder; loaded first, it never hides the function below
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from envpack.build.results import Built
     from envpack.progress import Progress
-    from envpack.results import Built
 
 __version__ = VERSION
 
@@ -46,8 +47,8 @@ def build(
     import os
     from pathlib import Path
 
-    from envpack import pipeline
-    from envpack.config import load
+    from envpack.build import pipeline
+    from envpack.config.config import load
     from envpack.progress import SILENT
 
     options = pipeline.Options(

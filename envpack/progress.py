@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from envpack.units import human_size
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -46,15 +48,6 @@ class Progress:
 
 SILENT = Progress()
 """The default of every step."""
-
-
-def human_size(amount: float) -> str:
-    """Return bytes as people read them: `12.3 MB`."""
-    for unit in ("B", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.2f} GB"
 
 
 class Counted(Step):

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from envpack.activation import Activation, activate, confine, keep, reading, shell
-from envpack.activation.script import Place
+from envpack.config.target import PLATFORMS, Target
+from envpack.prefix.activation import Activation, activate, confine, keep, reading, shell
+from envpack.prefix.activation.script import Place
 from envpack.progress import SILENT, Progress
-from envpack.target import PLATFORMS, Target
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
 from tests.support.missing import missing
@@ -521,8 +521,8 @@ libc = ctypes.CDLL(None)
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, filter) == 0
 
-from envpack.activation import activate
-from envpack.target import Target
+from envpack.prefix.activation import activate
+from envpack.config.target import Target
 
 prefix, workdir, platform = sys.argv[1:]
 found = activate(Path(prefix), {}, target=Target(platform=platform), workdir=Path(workdir))

@@ -40,7 +40,7 @@ from tests.support.wheels import write_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from tests.support.channel import Channel
 
 SITE_PACKAGES = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"

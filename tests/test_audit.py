@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from envpack import contents
+from envpack.releases import file_list
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
 from tests.support.schemas import check
@@ -69,9 +69,9 @@ def flip(folder: Path) -> None:
 
 
 def fewer_files(folder: Path) -> None:
-    path = folder / contents.FILE
+    path = folder / file_list.FILE
     path.write_bytes(
-        contents.dumps([f for f in contents.loads(path.read_bytes(), "") if f.owner != "pypi/wheel-a"])
+        file_list.dumps([f for f in file_list.loads(path.read_bytes(), "") if f.owner != "pypi/wheel-a"])
     )
 
 

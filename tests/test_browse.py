@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from envpack.cli.table import age
 from envpack.errors import UsageError
-from envpack.index import Contained
+from envpack.packages.package import Contained
+from envpack.releases.search import matcher
 from envpack.resolve.names import Names
-from envpack.search import matcher
+from envpack.units import age
 from tests.support.command import Desk
 from tests.support.many_releases import fill_directory, names
 from tests.support.schemas import check

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from envpack.cache import Cache
 from envpack.errors import UsageError
-from envpack.removal import remove
+from envpack.files.cache import Cache
+from envpack.files.remove import remove
 
 HOLD = """
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from envpack.cache import Cache
+from envpack.files.cache import Cache
 with Cache(Path(sys.argv[1])).scratch() as directory:
     (directory / "big").write_text("x")
     print(directory, flush=True)

@@ -17,11 +17,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markupsafe import escape
 
-from envpack import catalog, index, inventory
+from envpack import catalog
 from envpack.catalog.contents import Environment, read
 from envpack.catalog.plot import plot
 from envpack.cli import run
 from envpack.errors import Conflict, UsageError
+from envpack.releases import index, inventory
 from envpack.spark.launchers import LAUNCHERS
 from envpack.stores import open_store
 from envpack.stores.base import Store

@@ -20,10 +20,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from envpack.build.pipeline import Options
 from envpack.ci.builders import build_all
 from envpack.ci.plan import Item
-from envpack.config import Config
-from envpack.pipeline import Options
+from envpack.config.config import Config
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.private import PASSWORD, USER, private_index

@@ -13,13 +13,13 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import envpack
+from envpack.config.target import Target
 from envpack.errors import BadRequirements, UsageError
 from envpack.requirements import read
 from envpack.spark import compatibility
 from envpack.spark.cluster import EXTRAS, Understood, understand
 from envpack.spark.compatibility import ROWS, rows_of
 from envpack.spark.versions import LINES, Minor, minor
-from envpack.target import Target
 from tests.support.command import Desk, Ran
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
@@ -642,7 +642,8 @@ def test_a_good_lock_is_found_without_the_solver(conda_desk: Desk) -> None:
     conda_desk.write("r.txt", "pyspark[sql] ==3.5.6")
     locked(conda_desk, "r.txt")
     program = (
-        "import sys; from pathlib import Path; from envpack import pipeline; from envpack.config import load\n"
+        "import sys; from pathlib import Path; from envpack.build import pipeline\n"
+        "from envpack.config.config import load\n"
         "found = pipeline.lock(Path('r.txt'), config=load({}, __import__('os').environ, Path.cwd()))\n"
         "assert not found.solved; assert found.notes; print('rattler' in sys.modules)"
     )

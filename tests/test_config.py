@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.config import load
+from envpack.config.config import load
 from envpack.errors import BadRequirements, UsageError
 
 

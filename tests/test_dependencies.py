@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from envpack.dependencies import chains
-from envpack.manifest import PackedPackage
+from envpack.packages.dependencies import chains
+from envpack.packages.package import PackedPackage
 
 
 def packages(**needs: str) -> list[PackedPackage]:

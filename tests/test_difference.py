@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from envpack import contents
-from envpack.comparison import compare
-from envpack.contents import File
 from envpack.errors import UsageError
-from envpack.manifest import PackedPackage
-from envpack.markdown import code, text
+from envpack.inspect.markdown import code, text
+from envpack.packages.compare import compare
+from envpack.packages.package import PackedPackage
+from envpack.releases import file_list
+from envpack.releases.file_list import File
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
 from tests.support.schemas import check
@@ -108,9 +108,9 @@ def test_a_file_that_is_not_built_is_solved_and_compared(two: tuple[Desk, str, s
 def test_a_release_says_how_large_each_package_is_and_what_its_files_are(two: tuple[Desk, str, str]) -> None:
     desk, one, _ = two
     name, _, short = one.partition("@")
-    data = (desk.store / name / short / contents.FILE).read_bytes()
+    data = (desk.store / name / short / file_list.FILE).read_bytes()
     check(json.loads(gzip.decompress(data)), "files")
-    files = contents.loads(data, "here")
+    files = file_list.loads(data, "here")
     manifest = desk.run("show", one, "--output", "json").json()["manifest"]
     sizes = {package["name"]: package["unpacked_size"] for package in manifest["packages"]}
     assert sizes["python"] > 10_000_000
@@ -138,7 +138,7 @@ def file(path: str, content: str = "c", size: int = 1) -> File:
     ],
 )
 def test_files_differ_by_size_and_content(before: list[File], after: list[File], expected: list[str]) -> None:
-    assert [change.path for change in contents.differences(before, after)] == expected
+    assert [change.path for change in file_list.differences(before, after)] == expected
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_files_differ_by_size_and_content(before: list[File], after: list[File],
 )
 def test_what_is_no_list_of_files_is_said(data: bytes) -> None:
     with pytest.raises(UsageError, match="HERE is not a list of files"):
-        contents.loads(data, "HERE")
+        file_list.loads(data, "HERE")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_a_wheels_record_does_not_say_well_is_not_known(
     (tmp_path / "conda-meta").mkdir()
     record.write_text(f"{row}\n", "utf-8")
     path = "lib/python3.11/site-packages/a.py"
-    assert contents.list_files([(path, "file", 1, "")], tmp_path) == (File(path, 1, content, owner),)
+    assert file_list.list_files([(path, "file", 1, "")], tmp_path) == (File(path, 1, content, owner),)
 
 
 def test_of_two_packages_of_one_name_none_is_lost() -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from envpack import gc, notice, references, releases, tags, usage
+import envpack.gc.collect as collecting
 from envpack.errors import Conflict, Gone, UsageError
-from envpack.retention import Rules
+from envpack.gc.rules import Rules
+from envpack.releases import last_use, lookup, references, removal_notice, tags
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.command import Desk
@@ -32,8 +33,8 @@ NOW_OR_NEVER = Rules(last=0, history=0, grace=0)
 
 DYING = """
 import os, signal, sys, threading
-from envpack import gc
-from envpack.retention import Rules
+import envpack.gc.collect as collecting
+from envpack.gc.rules import Rules
 from envpack.stores import open_store
 
 class Dying:
@@ -68,7 +69,7 @@ gc.apply(store, gc.plan(store, rules))
 PUBLISHER = """
 import sys
 from envpack.errors import Gone
-from envpack.s3options import S3Options
+from envpack.stores.s3.options import S3Options
 from envpack.stores import open_store
 from tests.support.releases import publish
 
@@ -80,13 +81,13 @@ except Gone:
 """
 
 
-def collect(store: Store, rules: Rules = NOW_OR_NEVER) -> gc.Freed:
-    return gc.apply(store, gc.plan(store, rules))
+def collect(store: Store, rules: Rules = NOW_OR_NEVER) -> collecting.Freed:
+    return collecting.apply(store, collecting.plan(store, rules))
 
 
 def removed(store: Store, rules: Rules) -> set[str]:
     """Return the references of what would go."""
-    return {f"{v.folder.name}@{v.folder.digest}" for v in gc.plan(store, rules).going}
+    return {f"{v.folder.name}@{v.folder.digest}" for v in collecting.plan(store, rules).going}
 
 
 @pytest.fixture
@@ -110,7 +111,8 @@ class TestThePlan:
         assert removed(store, Rules(last=0, history=0)) == {first.reference, second.reference}
         assert removed(store, Rules(last=0, history=1)) == {first.reference}
         assert removed(store, Rules(last=0, history=2)) == set()
-        (kept,) = (v for v in gc.plan(store, Rules(last=0)).verdicts if v.folder.digest == third.short_digest)
+        verdicts = collecting.plan(store, Rules(last=0)).verdicts
+        (kept,) = (v for v in verdicts if v.folder.digest == third.short_digest)
         assert kept.kept_by == ("tagged prod",)
 
     def test_what_was_published_or_used_lately_stays(self, store: Store) -> None:
@@ -118,7 +120,7 @@ class TestThePlan:
             publish(store, content, days=days) for content, days in zip("abcd", (60, 60, 60, 20), strict=True)
         )
         for manifest in (used, long_used):
-            usage.note_use(store, manifest)
+            last_use.note_use(store, manifest)
         age(store, f"udf/used/{long_used.short_digest}", 50)
         rules = Rules(newer=30 * DAY, used=40 * DAY)
         assert removed(store, rules) == {old.reference, long_used.reference}
@@ -132,13 +134,13 @@ class TestThePlan:
     def test_one_name_can_be_looked_at_alone(self, store: Store) -> None:
         publish(store, "one", "one", days=30)
         other = publish(store, "other", "other", days=30)
-        plan = gc.plan(store, Rules(last=0), "other")
+        plan = collecting.plan(store, Rules(last=0), "other")
         assert [v.folder.digest for v in plan.verdicts] == [other.short_digest]
 
     def test_nothing_is_changed_by_planning(self, store: Store) -> None:
         publish(store, "one", days=30)
         before = {(entry.key, entry.modified) for entry in store.list()}
-        gc.plan(store, NOW_OR_NEVER)
+        collecting.plan(store, NOW_OR_NEVER)
         assert {(entry.key, entry.modified) for entry in store.list()} == before
 
     def test_what_killed_builds_left_is_found_once_it_is_old(self, store: Store) -> None:
@@ -148,22 +150,22 @@ class TestThePlan:
         store.create("udf/builds/1234.json", json.dumps({"digest": "f" * 64}).encode())
         draft = Path(store.url, "udf", ".envpack-draft-0123")
         draft.write_text("half a file")
-        assert gc.plan(store, Rules()).leftovers == ()
+        assert collecting.plan(store, Rules()).leftovers == ()
         age(store, "udf/", 2)
-        found = {(left.kind, left.key) for left in gc.plan(store, Rules()).leftovers}
+        found = {(left.kind, left.key) for left in collecting.plan(store, Rules()).leftovers}
         assert found == {
             ("orphan", f"udf/{manifest.short_digest}"),
             ("record", "udf/builds/1234.json"),
             ("upload", "udf/.envpack-draft-0123"),
         }
         collect(store, Rules())
-        assert [entry.key for entry in store.list()] == [notice.KEY]
+        assert [entry.key for entry in store.list()] == [removal_notice.KEY]
         assert not draft.exists()
 
     def test_a_tag_that_points_at_nothing_and_a_rule_without_records_are_warned_of(self, store: Store) -> None:
         publish(store, "one")
         tags.advance(store, "udf", "lost", "e" * 64, by="jane")
-        told = "\n".join(gc.plan(store, Rules(used=DAY)).warnings)
+        told = "\n".join(collecting.plan(store, Rules(used=DAY)).warnings)
         assert "udf:lost points at eeeeeeeeeeeeeeee" in told
         assert "record-use" in told
 
@@ -171,13 +173,13 @@ class TestThePlan:
         publish(store, "one", days=30)
         store.create("udf/tags/prod.json", b"{}")
         with pytest.raises(UsageError, match=r"tags/prod\.json"):
-            gc.plan(store, NOW_OR_NEVER)
+            collecting.plan(store, NOW_OR_NEVER)
 
 
 class TestRemoval:
     def test_a_release_goes_with_all_that_belongs_to_it_and_nothing_else_does(self, store: Store) -> None:
         gone, kept = publish(store, "gone"), publish(store, "kept", tag="prod")
-        usage.note_use(store, gone)
+        last_use.note_use(store, gone)
         strangers = [
             "README.txt",
             "udf/notes.txt",
@@ -199,22 +201,22 @@ class TestRemoval:
 
     def test_the_record_of_its_use_is_an_orphan_then_and_goes_as_such(self, store: Store) -> None:
         gone = publish(store, "gone")
-        usage.note_use(store, gone)
+        last_use.note_use(store, gone)
         collect(store)
         assert collect(store).removed == [f"udf/used/{gone.short_digest}.json"]
 
     def test_the_same_inputs_are_built_anew_after_it(self, store: Store) -> None:
         gone = publish(store, "gone")
         collect(store)
-        assert releases.find_build(store, "udf", gone.input_digest) is None
+        assert lookup.find_build(store, "udf", gone.input_digest) is None
         assert publish(store, "gone").digest == gone.digest
-        assert releases.find_build(store, "udf", gone.input_digest) is not None
+        assert lookup.find_build(store, "udf", gone.input_digest) is not None
 
     def test_a_tag_that_was_moved_after_the_plan_keeps_its_release(self, store: Store) -> None:
         one, two = publish(store, "one"), publish(store, "two")
-        plan = gc.plan(store, NOW_OR_NEVER)
+        plan = collecting.plan(store, NOW_OR_NEVER)
         tags.advance(store, "udf", "prod", one.digest, by="jane")
-        freed = gc.apply(store, plan)
+        freed = collecting.apply(store, plan)
         assert freed.spared == [f"udf/{one.short_digest}"]
         assert freed.removed == [f"udf/{two.short_digest}"]
         assert faults(store) == []
@@ -222,10 +224,10 @@ class TestRemoval:
     def test_an_orphan_that_has_become_a_release_after_the_plan_stays(self, store: Store) -> None:
         manifest = manifest_of("one")
         store.create(f"udf/{manifest.short_digest}/{manifest.archive.file}", b"one")
-        plan = gc.plan(store, NOW_OR_NEVER)
+        plan = collecting.plan(store, NOW_OR_NEVER)
         assert [left.kind for left in plan.leftovers] == ["orphan"]
         publish(store, "one", tag="prod")
-        gc.apply(store, plan)
+        collecting.apply(store, plan)
         assert names_of(store) == {manifest.reference}
         assert faults(store) == []
 
@@ -241,7 +243,7 @@ class TestRemoval:
 class TestTwoAtOnce:
     def test_a_second_gc_is_refused_while_one_gets_on(self, store: Store) -> None:
         publish(store, "one")
-        with notice.collecting(store) as first:
+        with removal_notice.collecting(store) as first:
             second: list[BaseException] = []
 
             def begin() -> None:
@@ -260,28 +262,28 @@ class TestTwoAtOnce:
     def test_one_that_was_taken_over_deletes_nothing_more(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with notice.collecting(store) as first:
-            post(store, notice.Notice(collector="other"))
-            monkeypatch.setattr(notice, "WINDOW", -1.0)
+        with removal_notice.collecting(store) as first:
+            post(store, removal_notice.Notice(collector="other"))
+            monkeypatch.setattr(removal_notice, "WINDOW", -1.0)
             with pytest.raises(Conflict, match="taken over"):
                 first.may_delete()
 
     def test_a_notice_of_another_machine_is_waited_for_and_then_taken_for_dead(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(notice, "PATIENCE", 1.0)
+        monkeypatch.setattr(removal_notice, "PATIENCE", 1.0)
         manifest = manifest_of("one")
-        post(store, notice.Notice(collector="c", host="far", folders=(f"udf/{manifest.short_digest}",)))
+        post(store, removal_notice.Notice(collector="c", host="far", folders=(f"udf/{manifest.short_digest}",)))
         start = time.monotonic()
         publish(store, "one", tag="prod")
         assert time.monotonic() - start > 1
-        post(store, notice.Notice(collector="c", host="far"))
+        post(store, removal_notice.Notice(collector="c", host="far"))
         assert collect(store).removed == []
 
 
-def post(store: Store, value: notice.Notice) -> None:
-    found = store.read(notice.KEY)
-    assert store.replace(notice.KEY, value.dumps(), found.version if found else None)
+def post(store: Store, value: removal_notice.Notice) -> None:
+    found = store.read(removal_notice.KEY)
+    assert store.replace(removal_notice.KEY, value.dumps(), found.version if found else None)
 
 
 class AnyStore:
@@ -396,7 +398,7 @@ class TestOnMoto(AnyStore):
         # moto says of every upload that it was begun in 2010
         upload_id, parts = begin_upload(url, moto_s3)
         store = open_store(url)
-        (left,) = gc.plan(store, Rules()).leftovers
+        (left,) = collecting.plan(store, Rules()).leftovers
         assert (left.kind, left.key, left.size) == ("upload", "udf/0123456789abcdef/udf.tar.gz", len(parts))
         assert left.upload is not None
         assert left.upload.token == upload_id
@@ -530,7 +532,7 @@ class TestTheCommand:
         (noted,) = store.list("udf/used/")
         assert noted.key == f"udf/used/{manifest.short_digest}.json"
         assert removed(store, Rules(used=DAY)) == set()
-        assert not usage.note_use(store, manifest), "once in a while is enough"
+        assert not last_use.note_use(store, manifest), "once in a while is enough"
 
     def test_a_store_that_takes_no_record_of_use_is_no_reason_to_fail(self, desk: Desk) -> None:
         publish(open_store(str(desk.store)), "one", tag="latest")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from envpack import index, releases, tags
 from envpack.errors import StoreRefused
 from envpack.progress import Progress
+from envpack.releases import index, lookup, tags
 from envpack.stores import open_store
 from envpack.stores.base import Object, Store
 from envpack.stores.local import LocalStore
 from tests.support.many_releases import fill, fill_directory, names
+from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 
 COUNT = 45
@@ -34,7 +35,7 @@ def digests(found: tuple[index.NameIndex, ...]) -> set[str]:
 
 
 def truth(store: Store) -> set[str]:
-    return {release.manifest.digest for release in releases.releases(store)}
+    return {release.manifest.digest for release in all_releases(store)}
 
 
 def test_the_index_says_what_the_manifests_and_the_tags_say(store: Store, tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_the_index_says_what_the_manifests_and_the_tags_say(store: Store, tmp_pa
             tag: one.digest for tag, one in tags.of_name(store, each.name).items()
         }
     listed = found[0].newest_first()[0]
-    release = releases.at(store, found[0].name, listed.digest)
+    release = lookup.at(store, found[0].name, listed.digest)
     assert release is not None
     manifest = release.manifest
     assert manifest.provenance is not None
@@ -93,7 +94,7 @@ def test_a_new_release_and_a_moved_tag_are_seen_though_no_index_knows_them(store
     found = index.read(store, tmp_path / "copies")
     name = found[0].name
     oldest = found[0].newest_first()[-1]
-    release = releases.at(store, name, oldest.digest)
+    release = lookup.at(store, name, oldest.digest)
     assert release is not None
     value = release.manifest.to_json()
     value["archive"]["sha256"] = "f" * 64
@@ -117,7 +118,7 @@ def test_a_manifest_that_was_written_anew_is_read_anew(store: Store, tmp_path: P
     index.rebuild(store)
     listed = index.read(store, tmp_path / "copies")[0].newest_first()[0]
     key = f"{listed.name}/{listed.digest[:16]}/manifest.json"
-    release = releases.at(store, listed.name, listed.digest)
+    release = lookup.at(store, listed.name, listed.digest)
     assert release is not None
     store.delete(key)
     store.create(key, json.dumps({**release.manifest.to_json(), "created": "2020-01-01T00:00:00Z"}).encode())

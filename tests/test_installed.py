@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.installed import versions
+from envpack.tools.versions import versions
 
 
 def test_the_versions_are_those_of_the_packages_metadata() -> None:
@@ -42,6 +42,6 @@ def test_a_package_that_is_not_installed_is_named() -> None:
 
 
 def test_the_command_line_does_not_import_the_metadata_library() -> None:
-    code = "import sys, envpack.archive, envpack.existing; print('importlib.metadata' in sys.modules)"
+    code = "import sys, envpack.archive, envpack.build.pack_prefix; print('importlib.metadata' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -14,13 +14,13 @@ from jinja2 import Template
 
 from envpack.errors import UsageError
 from envpack.spark.launchers import DEFAULT, LAUNCHERS
+from envpack.spark.render import render
 from envpack.spark.settings import settings_for
-from envpack.spark.text import render
 from envpack.spark.versions import minor
 from tests.support.manifests import S3, made, manifest
 
 if TYPE_CHECKING:
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
 
 S3A = S3.replace("s3://", "s3a://")
 

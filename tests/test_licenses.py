@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from envpack.licenses import UNKNOWN, denied, expression, of_metadata, with_licenses
-from envpack.manifest import PackedPackage
+from envpack.packages.licenses import UNKNOWN, denied, expression, of_metadata, with_licenses
+from envpack.packages.package import PackedPackage
 
 
 def metadata(*lines: str) -> Any:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rattler import LockFile
 
+from envpack.config.target import Target
 from envpack.errors import BadRequirements
-from envpack.lock import CondaPackage, Lock, Wheel
-from envpack.lock_file import dump, parse
-from envpack.target import Target
+from envpack.lock.file import dump, parse
+from envpack.lock.lock import CondaPackage, Lock, Wheel
 
 PYTHON = CondaPackage(
     name="python",

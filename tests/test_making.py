@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from envpack import digest, reuse
+from envpack import digest
 from envpack.archive import Pieces, assemble
-from envpack.recipes import Recipes
-from envpack.s3options import SMALLEST_PART
+from envpack.build import shared_pieces
+from envpack.build.recipes import Recipes
 from envpack.stores import open_store
+from envpack.stores.s3.options import SMALLEST_PART
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.s3 import Gate, S3Server
@@ -136,17 +137,17 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
     pieces = Pieces(fresh.cache / "pieces", limit=1 << 30)
     packed = assemble(recipe.pieces, pieces, tmp_path / "new.tar.gz")
     assert packed
-    unknown = reuse.Published(path=tmp_path / "nothing.json", releases={})
-    held = reuse.held_by(store, "r", packed.pieces, unknown)
+    unknown = shared_pieces.Published(path=tmp_path / "nothing.json", releases={})
+    held = shared_pieces.held_by(store, "r", packed.pieces, unknown)
     assert sum(part.size for part in held) > 0.95 * packed.size
     new = packed.path.read_bytes()
     for part in held:
         old = (fresh.store / part.key).read_bytes()
         assert old[part.start : part.start + part.size] == new[part.offset : part.offset + part.size]
     # Under a name that has no release yet, what this machine has published is asked.
-    known = reuse.Published.load(fresh.cache / "published", store)
-    assert reuse.held_by(store, "new-name", packed.pieces, known) == held
-    assert reuse.held_by(store, "new-name", packed.pieces, unknown) == ()
+    known = shared_pieces.Published.load(fresh.cache / "published", store)
+    assert shared_pieces.held_by(store, "new-name", packed.pieces, known) == held
+    assert shared_pieces.held_by(store, "new-name", packed.pieces, unknown) == ()
 
 
 def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Server) -> None:

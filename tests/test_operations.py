@@ -18,13 +18,13 @@ import yaml
 
 from envpack import digest
 from envpack.cli import cli
-from envpack.config import load
+from envpack.config.config import load
 from envpack.errors import Conflict
 from envpack.progress import Step
-from envpack.s3options import MIB, S3Options
 from envpack.stores import open_store
 from envpack.stores.base import Held
-from envpack.stores.s3 import S3Store
+from envpack.stores.s3.options import MIB, S3Options
+from envpack.stores.s3.store import S3Store
 from tests.support.command import Desk
 from tests.support.releases import publish
 from tests.support.repository import new_repository

@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 
 from envpack import digest
 from envpack.archive import Compiler, Kept, Pieces, assemble, fingerprint, pack
+from envpack.archive.formats import FORMATS
 from envpack.errors import PackingFailed
-from envpack.manifest import FORMATS
 from tests.support.archives import first_difference, members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from envpack.archive import Packed
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from tests.support.channel import Channel
     from tests.support.command import Desk
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from envpack.manifest import Provenance
-from envpack.provenance import provenance_of
+from envpack.releases.manifest import Provenance
+from envpack.releases.provenance import provenance_of
 from tests.support.command import Desk
 from tests.support.repository import Repository, clone_of, new_repository
 from tests.support.wheels import write_wheel

@@ -17,15 +17,18 @@ from typing import Any
 
 import pytest
 
-from envpack import digest, environments, pulling, releases, tags
-from envpack.cache import Cache
+from envpack import digest, units
+from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
-from envpack.manifest import ArchiveFacts, Manifest
-from envpack.releases import Release, archive_file
+from envpack.files.cache import Cache
+from envpack.pull import pull, shared
+from envpack.releases import keys, publish
+from envpack.releases.keys import archive_file
+from envpack.releases.lookup import Release
+from envpack.releases.manifest import ArchiveFacts, Manifest
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from envpack.stores.local import LocalStore
-from envpack.target import Target
 from tests.support.archives import Entry, hard_link, link, write_archive
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
@@ -116,10 +119,10 @@ def published(store: Store, archive: Path, **facts: Any) -> Release:
         python="3.11.7",
         target=Target(),
         packages=(),
-        created=tags.now(),
+        created=units.now(),
         **facts,
     )
-    release, _ = releases.publish(store, manifest, archive, {})
+    release, _ = publish.publish(store, manifest, archive, {})
     return release
 
 
@@ -153,7 +156,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     release = published(store, archive)
     room = tmp_path / "room"
     with pytest.raises(VerificationFailed):
-        pulling.pull(store, release, room / "deep" / "there", cache=Cache(tmp_path / "cache"))
+        pull.pull(store, release, room / "deep" / "there", cache=Cache(tmp_path / "cache"))
     assert [path for path in room.rglob("*") if path.name != "deep"] == []
     assert not (tmp_path / "outside").exists()
     assert not OUTSIDE.exists()
@@ -163,22 +166,22 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
 def test_an_archive_that_is_not_the_manifests_is_refused_before_it_is_unpacked(tmp_path: Path, harm: str) -> None:
     store = LocalStore(tmp_path / "store")
     release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a", data=b"x" * 100)]))
-    path = tmp_path / "store" / releases.archive_key(release.manifest)
+    path = tmp_path / "store" / keys.archive_key(release.manifest)
     data = path.read_bytes()
     path.write_bytes(data + b"x" if harm == "a byte more" else data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(
         VerificationFailed, match="not " + ("[0-9]+$" if harm == "a byte more" else "[0-9a-f]{64}$")
     ):
-        pulling.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
     assert not (tmp_path / "there").exists()
 
 
 def test_an_archive_that_is_gone_is_said(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a")]))
-    store.delete(releases.archive_key(release.manifest))
+    store.delete(keys.archive_key(release.manifest))
     with pytest.raises(UsageError, match="does not exist"):
-        pulling.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
@@ -282,17 +285,18 @@ def some_releases(store: Store, tmp_path: Path, count: int) -> list[Release]:
 def test_the_environments_that_were_not_used_for_longest_make_room_unless_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environments, "KEPT", 2)
+    monkeypatch.setattr(shared, "KEPT", 2)
     store, cache = LocalStore(tmp_path / "store"), Cache(tmp_path / "cache")
     first, second, third, fourth = some_releases(store, tmp_path, 4)
 
     def prepare(release: Release, used: float) -> Path:
         """Prepare in another process, which lets go of it, and say when it was last used."""
         script = (
-            "import sys; from pathlib import Path; from envpack import environments, references; "
-            "from envpack.cache import Cache; from envpack.stores import open_store; "
-            "environments.KEPT = 2; store = open_store(sys.argv[1]); cache = Cache(Path(sys.argv[3])); "
-            "print(environments.prepare(store, references.resolve(store, sys.argv[2]), cache=cache))"
+            "import sys; from pathlib import Path; from envpack.pull import shared; "
+            "from envpack.releases import references; "
+            "from envpack.files.cache import Cache; from envpack.stores import open_store; "
+            "shared.KEPT = 2; store = open_store(sys.argv[1]); cache = Cache(Path(sys.argv[3])); "
+            "print(shared.prepare(store, references.resolve(store, sys.argv[2]), cache=cache))"
         )
         words = [sys.executable, "-c", script, store.url, release.manifest.reference, str(cache.root)]
         path = Path(subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip())
@@ -309,7 +313,7 @@ def test_the_environments_that_were_not_used_for_longest_make_room_unless_in_use
     os.close(holder)
     four = prepare(fourth, 4)
     assert (one.exists(), two.exists(), three.exists(), four.exists()) == (False, False, True, True)
-    assert not list(cache.environments.glob(".removed-*"))
+    assert not list(cache.shared.glob(".removed-*"))
 
 
 def test_pulling_from_s3_is_pulling(built: Desk, moto_s3: S3Server, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from envpack import errors
 from envpack.cli import cli
-from envpack.config import SECTIONS, load
+from envpack.config.config import SECTIONS, load
 from envpack.spark.launchers import LAUNCHERS
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")

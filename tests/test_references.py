@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from envpack import references, releases
-from envpack.config import Config
+from envpack.config.config import Config
 from envpack.errors import UsageError
-from envpack.references import Reference
+from envpack.releases import lookup, references
+from envpack.releases.references import Reference
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.many_releases import fill, fill_directory
+from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 
 SHORT = "0123456789abcdef"
@@ -62,8 +63,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return open_store(str(root))
 
 
-def some_release(store: Store) -> releases.Release:
-    return next(releases.releases(store, "fraud-features"))
+def some_release(store: Store) -> lookup.Release:
+    return next(all_releases(store, "fraud-features"))
 
 
 def test_a_release_is_found_by_tag_digest_and_address(store: Store) -> None:
@@ -98,7 +99,7 @@ def test_an_address_names_its_own_store(store: Store, tmp_path: Path, monkeypatc
 def test_an_address_on_s3_is_found_as_hadoop_spells_it(s3_store_url: str, moto_s3: S3Server) -> None:
     store = open_store(s3_store_url)
     fill(store, 2)
-    release = next(releases.releases(store))
+    release = next(all_releases(store))
     address = release.archive_uri.replace("s3://", "s3a://") + "#environment"
     assert references.find(address, Config()).release == release
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from envpack import digest, references, releases, tags
+from envpack import digest, units
+from envpack.config.target import Target
 from envpack.errors import Conflict, UsageError
-from envpack.manifest import ArchiveFacts, Manifest
 from envpack.progress import Step
+from envpack.releases import keys, lookup, publish, references, tags
+from envpack.releases.manifest import ArchiveFacts, Manifest
 from envpack.stores import open_store
 from envpack.stores.base import Store
-from envpack.target import Target
+from tests.support.releases import all_releases
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def manifest_of(archive: Path, name: str = "udf", inputs: str = "i" * 64) -> Man
     return Manifest(
         name=name,
         archive=ArchiveFacts(
-            file=releases.archive_file(name, sha256, "tar.gz"),
+            file=keys.archive_file(name, sha256, "tar.gz"),
             format="tar.gz",
             size=archive.stat().st_size,
             sha256=sha256,
@@ -37,7 +39,7 @@ def manifest_of(archive: Path, name: str = "udf", inputs: str = "i" * 64) -> Man
         target=Target(),
         packages=(),
         input_digest=inputs,
-        created=tags.now(),
+        created=units.now(),
         envpack="0",
         verified="run",
     )
@@ -51,11 +53,11 @@ def archive_with(tmp_path: Path, content: str) -> Path:
 
 def test_a_published_release_is_found_by_its_inputs_its_digest_and_its_tag(store: Store, tmp_path: Path) -> None:
     manifest = manifest_of(archive_with(tmp_path, "one"))
-    release, written = releases.publish(store, manifest, tmp_path / "one.tar.gz", {"udf.lock": b"lock"})
+    release, written = publish.publish(store, manifest, tmp_path / "one.tar.gz", {"udf.lock": b"lock"})
     tags.advance(store, "udf", "prod", manifest.digest, by="jane")
     assert written
     assert release.manifest == manifest
-    assert releases.find_build(store, "udf", "i" * 64) == release
+    assert lookup.find_build(store, "udf", "i" * 64) == release
     assert references.resolve(store, manifest.reference) == release
     assert references.resolve(store, f"udf@{manifest.digest[:6]}") == release
     assert references.resolve(store, "udf:prod") == release
@@ -66,14 +68,14 @@ def test_a_release_exists_only_when_its_manifest_does(store: Store, tmp_path: Pa
     archive = archive_with(tmp_path, "one")
     manifest = manifest_of(archive)
     store.upload(f"udf/{manifest.short_digest}/{manifest.archive.file}", archive, manifest.digest, Step())
-    assert list(releases.releases(store)) == []
-    assert releases.find_build(store, "udf", "i" * 64) is None
+    assert list(all_releases(store)) == []
+    assert lookup.find_build(store, "udf", "i" * 64) is None
 
 
 def test_publishing_the_same_archive_twice_keeps_the_first_release(store: Store, tmp_path: Path) -> None:
     archive = archive_with(tmp_path, "one")
-    first, _ = releases.publish(store, manifest_of(archive), archive, {})
-    second, written = releases.publish(store, replace(manifest_of(archive), created="later"), archive, {})
+    first, _ = publish.publish(store, manifest_of(archive), archive, {})
+    second, written = publish.publish(store, replace(manifest_of(archive), created="later"), archive, {})
     assert (second, written) == (first, False)
 
 
@@ -82,7 +84,7 @@ def test_an_archive_is_never_overwritten_by_another(store: Store, tmp_path: Path
     manifest = manifest_of(archive)
     store.create(f"udf/{manifest.short_digest}/{manifest.archive.file}", b"something else of another size")
     with pytest.raises(Conflict):
-        releases.publish(store, manifest, archive, {})
+        publish.publish(store, manifest, archive, {})
 
 
 def test_of_many_who_publish_at_once_one_writes_and_all_have_the_release(store: Store, tmp_path: Path) -> None:
@@ -90,13 +92,13 @@ def test_of_many_who_publish_at_once_one_writes_and_all_have_the_release(store: 
     manifest = manifest_of(archive)
     start = threading.Barrier(8)
 
-    def publish(number: int) -> tuple[str, bool]:
+    def publish_it(number: int) -> tuple[str, bool]:
         start.wait()
-        release, written = releases.publish(store, replace(manifest, created=str(number)), archive, {})
+        release, written = publish.publish(store, replace(manifest, created=str(number)), archive, {})
         return release.manifest.created, written
 
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(publish, range(8)))
+        results = list(pool.map(publish_it, range(8)))
     assert sum(written for _, written in results) == 1
     assert len({created for created, _ in results}) == 1
 
@@ -104,14 +106,14 @@ def test_of_many_who_publish_at_once_one_writes_and_all_have_the_release(store: 
 @pytest.mark.parametrize("name", ["", "UPPER", "a b", "-x", "a/b", "a:b", "ä", ".x"])
 def test_a_name_that_would_break_keys_or_submissions_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
-        releases.check_name(name)
+        keys.check_name(name)
 
 
 def test_listing_yields_every_release_and_no_other_object(store: Store, tmp_path: Path) -> None:
     for name, content in (("a", "one"), ("a", "two"), ("b", "one")):
         archive = archive_with(tmp_path, content)
         manifest = manifest_of(archive, name=name, inputs=content)
-        releases.publish(store, manifest, archive, {"x.lock": b""})
+        publish.publish(store, manifest, archive, {"x.lock": b""})
         tags.advance(store, name, "latest", manifest.digest, by="jane")
-    assert [release.manifest.name for release in releases.releases(store)] == ["a", "a", "b"]
-    assert len(list(releases.releases(store, "a"))) == 2
+    assert [release.manifest.name for release in all_releases(store)] == ["a", "a", "b"]
+    assert len(list(all_releases(store, "a"))) == 2

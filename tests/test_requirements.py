@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +146,7 @@ def test_a_line_that_is_too_long_and_a_file_that_is_too_large_are_refused() -> N
 
 
 def test_brackets_nested_deeply_do_no_harm() -> None:
-    assert "nested too deeply" in problem("a;" + "(" * 3900)
+    assert re.fullmatch("env.txt:1: .{1,200}", problem("a;" + "(" * 3900))
     assert "nested too deeply" in problem("[" * 100_000, "env.yml")
     assert "is longer than any package needs" in problem(
         "dependencies:\n- 'a[when=" + "(" * 50_000 + "'", "env.yml"
@@ -266,7 +268,7 @@ def test_an_include_that_cannot_be_read_is_a_problem_of_the_line_that_names_it()
         "env.txt:2: 'folder.txt': is a directory, not a file",
         "env.txt:3: 'other.yml' cannot be included: only a file of requirement lines can",
         "env.txt:4: 'https://example.com/r.txt' is not on this machine; download it and write its path",
-        "env.txt:5: a text of 304 characters: cannot be read: File name too long",
+        f"env.txt:5: a text of 304 characters: cannot be read: {os.strerror(errno.ENAMETOOLONG)}",
     ]
 
 

@@ -19,9 +19,9 @@ import pytest
 from envpack import digest
 from envpack.errors import StoreRefused
 from envpack.progress import Step
-from envpack.s3options import MIB, SMALLEST_PART, S3Options
 from envpack.stores import open_store
 from envpack.stores.base import Held
+from envpack.stores.s3.options import MIB, SMALLEST_PART, S3Options
 from tests.support.counting import Counting
 from tests.support.s3 import Answer, Asked, Gate, S3Server, Wire
 
@@ -40,7 +40,7 @@ WRITER = """
 import json, pathlib, sys, time
 from envpack import digest
 from envpack.progress import Step
-from envpack.s3options import S3Options
+from envpack.stores.s3.options import S3Options
 from envpack.stores import open_store
 from envpack.stores.base import Held
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from envpack.s3options import MIB, SMALLEST_PART
 from envpack.stores.base import Held
-from envpack.stores.s3_parts import COPIED_PART, Part, Rules, Sent, plan
+from envpack.stores.s3.options import MIB, SMALLEST_PART
+from envpack.stores.s3.parts import COPIED_PART, Part, Rules, Sent, plan
 
 RULES = Rules(smallest=5, largest=12, most=10_000)
 """S3's rules in small, so that every edge is met often."""

@@ -8,8 +8,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from envpack import sbom
-from envpack.manifest import PackedPackage
+from envpack.packages.package import PackedPackage
+from envpack.releases import sbom
 from tests.support.command import Desk
 from tests.support.manifests import manifest
 from tests.support.wheels import write_wheel

@@ -19,8 +19,8 @@ import pytest
 from envpack.errors import UsageError
 from envpack.spark.driver import choose_driver_python, find_driver_python
 from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.render import render
 from envpack.spark.settings import PYTHON, settings_for
-from envpack.spark.text import render
 from envpack.spark.versions import LINES, dotted
 from tests.support.manifests import S3, made, manifest
 

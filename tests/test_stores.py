@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -24,9 +25,10 @@ from botocore.exceptions import ClientError
 from envpack import digest
 from envpack.errors import Conflict, EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.progress import Step
-from envpack.s3options import SMALLEST_PART, S3Options
-from envpack.stores import local, open_store, s3_errors
+from envpack.stores import local, open_store
 from envpack.stores.base import AnotherContent
+from envpack.stores.s3 import errors
+from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support.counting import Counting
 from tests.support.s3 import S3Server, Wire
 
@@ -41,7 +43,7 @@ WRITER = """
 import pathlib, sys, time
 from envpack import digest
 from envpack.progress import Step
-from envpack.s3options import S3Options
+from envpack.stores.s3.options import S3Options
 from envpack.stores import open_store
 
 class Slow(Step):
@@ -236,7 +238,7 @@ class AnyStore:
 
     def test_a_small_object_that_is_large_is_refused(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         store.create(KEY, b"12345")
-        for module in ("local", "s3"):
+        for module in ("local", "s3.store"):
             monkeypatch.setattr(f"envpack.stores.{module}.SMALL", 4)
         with pytest.raises(UsageError, match="larger than"):
             store.read(KEY)
@@ -451,7 +453,7 @@ class TestLocalStore(AnyStore):
         if not full.exists():
             pytest.skip("only Linux has /dev/full")
         with (
-            pytest.raises(StoreRefused, match="No space left") as refused,
+            pytest.raises(StoreRefused, match=os.strerror(errno.ENOSPC)) as refused,
             local._refusals(full),
             full.open("wb") as file,
         ):
@@ -464,7 +466,7 @@ class TestLocalStore(AnyStore):
         if user == 0:  # who may write anywhere
             os.seteuid(65534)
         try:
-            with pytest.raises(StoreRefused, match="Permission denied") as refused:
+            with pytest.raises(StoreRefused, match=os.strerror(errno.EACCES)) as refused:
                 place.open().create("a/b", b"")
         finally:
             os.seteuid(user)
@@ -750,7 +752,7 @@ def test_a_local_store_does_without_boto3() -> None:
 
 
 def test_an_endpoint_that_is_no_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="Invalid endpoint"):
+    with pytest.raises(UsageError, match="minio:9000x"):
         open_store("s3://bucket", S3Options(endpoint="minio:9000x", region="us-east-1")).read("x")
 
 
@@ -790,10 +792,10 @@ def test_what_s3_answers_becomes_a_kind_and_a_next_step(
     status: int, code: str, kind: type[EnvpackError], hint: str
 ) -> None:
     answer = {"Error": {"Code": code, "Message": "S3's words."}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    attempt = s3_errors.Attempt(
+    attempt = errors.Attempt(
         uri="s3://bucket/x", permission="s3:PutObject", options=S3Options(), endpoint="https://s3.example.com"
     )
-    error = s3_errors.explained(ClientError(answer, "PutObject"), attempt)
+    error = errors.explained(ClientError(answer, "PutObject"), attempt)
     assert type(error) is kind
     assert hint in (error.hint or "")
     assert "s3://bucket/x" in str(error)

@@ -9,13 +9,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from envpack import releases, tags
 from envpack.errors import Conflict, UsageError
+from envpack.releases import tags
 from envpack.stores import open_store
 from envpack.stores.base import Object, Store
 from envpack.stores.local import LocalStore
 from tests.support.command import Desk, Ran
 from tests.support.many_releases import fill
+from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs/tag.schema.json").read_text("utf-8"))
@@ -136,7 +137,7 @@ def shelf(desk: Desk) -> tuple[str, list[str]]:
     store = open_store(str(desk.store))
     fill(store, 20)
     (name,) = store.folders()
-    return name, [release.manifest.digest for release in releases.releases(store, name)]
+    return name, [release.manifest.digest for release in all_releases(store, name)]
 
 
 def told(ran: Ran) -> object:
@@ -203,7 +204,7 @@ def test_of_people_who_move_a_tag_at_once_from_the_same_release_one_wins(
     store = open_store(url)
     fill(store, 20)
     (name,) = store.folders()
-    start, *others = [release.manifest.digest for release in releases.releases(store, name)]
+    start, *others = [release.manifest.digest for release in all_releases(store, name)]
     tags.move(store, name, "prod", start, by="jane", again=True)
     variables = {**moto_s3.variables(), "ENVPACK_STORE": url}
     racers = {

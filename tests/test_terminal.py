@@ -63,7 +63,7 @@ def test_verbose_tells_what_is_run(desk: Desk) -> None:
     write_wheel(desk.home, "party", "1")
     desk.write("r.txt", "--no-index", "--find-links .", "party")
     ran = desk.run("lock", "r.txt", "--verbose")
-    assert "envpack.uv: run " in ran.err
+    assert "envpack.tools.uv: run " in ran.err
 
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

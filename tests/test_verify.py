@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from envpack import elf
+from envpack.archive.unpack import unpack
+from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
+from envpack.files import elf
 from envpack.progress import Progress, Step
-from envpack.target import Target
-from envpack.unpack import unpack
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
@@ -240,7 +240,7 @@ def test_a_missing_system_library_is_named_with_a_hint(
     archive = pack(*distribution(channel, "needy", {"needy.so": library.read_bytes()}))
     assert elf.read(library, "needy.so").needed[0] == "libnowhere.so.1"  # type: ignore[union-attr]  # it is ELF
     error = failure(try_it, archive, "needy")
-    assert "needy cannot be imported: ImportError: libnowhere.so.1: cannot open shared object" in error.message
+    assert "needy cannot be imported: ImportError: libnowhere.so.1" in error.message
     assert error.hint == "add a conda package that carries libnowhere.so.1"
     assert "libnowhere.so.1 is not in the archive" in " ".join(try_it(archive).notes)
 

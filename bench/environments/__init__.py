@@ -22,17 +22,17 @@ from bench import places
 from bench.environments import absent
 from envpack import digest, requirements
 from envpack.archive import compile_prefix
-from envpack.cache import Cache
 from envpack.channel import conda_file
-from envpack.lock_file import parse
-from envpack.prefix import Login, link_conda, link_wheels
+from envpack.files.cache import Cache
+from envpack.lock.file import parse
+from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.progress import Lines
 from envpack.resolve.pypi import index_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.lock import Lock
+    from envpack.lock.lock import Lock
 
 SIZES = ("small", "middle", "large")
 

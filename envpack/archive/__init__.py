@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from envpack.archive.bytecode import Compiler, compile_prefix
 from envpack.archive.composing import Laid
-from envpack.archive.deflate import LEVELS
 from envpack.archive.fingerprint import Fingerprint, fingerprint
+from envpack.archive.formats import LEVELS
 from envpack.archive.packer import PACKER
 from envpack.archive.packing import Packed, assemble, pack
 from envpack.archive.pieces import Kept, Pieces

@@ -12,9 +12,9 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from envpack.archive.cores import cores
 from envpack.errors import PackingFailed
 from envpack.progress import SILENT
+from envpack.tools.cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from itertools import tee
 from typing import TYPE_CHECKING
 
-from envpack.archive import targz, zip  # noqa: A004 - the format's name
+from envpack.archive import (
+    targz,
+    zip,  # noqa: A004 - the format's name
+)
 from envpack.archive.deflate import deflated
 from envpack.archive.pieces import Piece
 
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.archive.deflate import Block, Deflated
+    from envpack.archive.formats import Format
     from envpack.archive.members import Sink
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Facts, Pieces
-    from envpack.manifest import Format
     from envpack.progress import Step
 
 

@@ -26,12 +26,6 @@ BLOCK = 1 << 20
 WINDOW = 1 << 15
 """How far back deflate can refer."""
 
-LEVEL = 5
-"""The fastest level of zlib-ng whose archives are smaller than those of zlib's level 4, conda-pack's default."""
-
-LEVELS = {"fast": 2, "default": LEVEL, "best": 9}
-"""Words for levels."""
-
 VERSION = str(zlib_ng.ZLIBNG_RUNTIME_VERSION)
 """The version of zlib-ng: another one may give other bytes."""
 

@@ -11,7 +11,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from envpack.lock import public
+from envpack.lock.lock import public
 from envpack.redact import redact
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envpack.archive.deflate import VERSION as DEFLATE_VERSION
-from envpack.installed import versions
+from envpack.tools.versions import versions
 
 _CONDA_PACK, _UV, _RATTLER = versions("conda-pack", "uv", "py-rattler")
 

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING
 
 from envpack.archive.ahead import ahead
 from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
-from envpack.archive.cores import cores
-from envpack.archive.deflate import LEVEL
+from envpack.archive.formats import LEVEL
 from envpack.archive.pieces import Gone, Piece
 from envpack.archive.slim import total
 from envpack.errors import PackingFailed
-from envpack.progress import SILENT, human_size
+from envpack.progress import SILENT
+from envpack.tools.cores import cores
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
+    from envpack.archive.formats import Format, Saving
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
-    from envpack.manifest import Format, Saving
     from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16

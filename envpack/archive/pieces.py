@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from zlib_ng import zlib_ng
 
+from envpack.archive.formats import Saving
 from envpack.archive.members import CHUNK, Entry
-from envpack.manifest import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,17 +8,18 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from envpack import digest, index, releases
+from envpack import digest
 from envpack.errors import UsageError
-from envpack.tags import LATEST
+from envpack.releases import index, lookup
+from envpack.releases.tags import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from envpack.index import Listed, NameIndex
-    from envpack.manifest import Manifest
-    from envpack.releases import Release
+    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.lookup import Release
+    from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -131,7 +132,7 @@ def manifest_flaw(manifest: Manifest) -> str | None:
 def load(store: Store, listed: Listed) -> Release | None:
     """Return a release with its manifest, or None where it has gone meanwhile or cannot be shown."""
     try:
-        release = releases.at(store, listed.name, listed.digest)
+        release = lookup.at(store, listed.name, listed.digest)
     except UsageError:
         return None
     return release if release and not manifest_flaw(release.manifest) else None

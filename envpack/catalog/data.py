@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from envpack.catalog.contents import Contents
-    from envpack.manifest import Manifest
+    from envpack.releases.manifest import Manifest
 
 
 def packages(contents: Contents) -> bytes:

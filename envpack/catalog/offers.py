@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
 from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.render import Output, render
 from envpack.spark.settings import settings_for
-from envpack.spark.text import Output, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.releases import Release
+    from envpack.releases.lookup import Release
     from envpack.spark.launcher import Launcher
     from envpack.spark.settings import Settings
 

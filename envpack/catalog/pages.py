@@ -15,8 +15,8 @@ from envpack.catalog import data
 from envpack.catalog.contents import load
 from envpack.catalog.offers import offers
 from envpack.catalog.plot import plot, sparkline
-from envpack.comparison import compare
-from envpack.progress import human_size
+from envpack.packages.compare import compare
+from envpack.units import human_size
 from envpack.version import VERSION
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
-from envpack.progress import human_size
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

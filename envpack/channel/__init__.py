@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from rattler.index import index_fs
 
-from envpack import elf, loop
 from envpack.channel import conda_file, interpreter, tree
 from envpack.errors import UsageError
+from envpack.files import elf
 from envpack.progress import SILENT, Progress
+from envpack.tools import rattler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +65,7 @@ def init(directory: Path, *, python: Path | None = None, progress: Progress = SI
             place.parent.mkdir(exist_ok=True)
             made.replace(place)
             (directory / "noarch").mkdir(exist_ok=True)
-            loop.run(index_fs(directory, force=True))
+            rattler.run(index_fs(directory, force=True))
     return StarterChannel(
         directory=directory, packages=(made.name,), python=asked.version, platform=asked.subdir, glibc=glibc
     )

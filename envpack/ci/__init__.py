@@ -7,23 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import catalog, changes, tags
-from envpack.cache import Cache
-from envpack.changes import Base
+from envpack import catalog, units
+from envpack.build.pipeline import DEFAULTS
+from envpack.ci import changes
 from envpack.ci.builders import build_all
+from envpack.ci.changes import Base
 from envpack.ci.outcome import Report, unaffected
 from envpack.ci.plan import make_plan
 from envpack.errors import EnvpackError
-from envpack.pipeline import DEFAULTS
+from envpack.files.cache import Cache
 from envpack.progress import Lines
 from envpack.stores import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from envpack.build.pipeline import Options
     from envpack.ci.outcome import Outcome
-    from envpack.config import Config
-    from envpack.pipeline import Options
+    from envpack.config.config import Config
 
 __all__ = ["Report", "Wanted", "run"]
 
@@ -58,7 +59,7 @@ def run(
     `environ` has the CI system's variables. `say` gets the log, a line at a time. Raises UsageError when the files
     cannot be found, or two of them would publish under one name.
     """
-    start, started = time.monotonic(), tags.now()
+    start, started = time.monotonic(), units.now()
     here = Path.cwd()
     found = changes.since(wanted.since, environ, here)
     before = found.base.commit

@@ -7,24 +7,26 @@ import traceback
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from envpack import changes, pipeline, releases, tags
+from envpack.build import pipeline
+from envpack.ci import changes
 from envpack.ci.outcome import Before, Failure, Outcome
 from envpack.ci.processes import side_by_side
 from envpack.errors import EnvpackError
-from envpack.lock_file import parse
-from envpack.manifest import packages_of
+from envpack.lock.file import parse
+from envpack.packages.package import packages_of
 from envpack.progress import Lines
+from envpack.releases import lookup, tags
+from envpack.releases.last_use import note_use
 from envpack.stores import store_of
-from envpack.usage import note_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from envpack.build.pipeline import Options
+    from envpack.build.results import Built
     from envpack.ci.outcome import Status
     from envpack.ci.plan import Item
-    from envpack.config import Config
-    from envpack.pipeline import Options
-    from envpack.results import Built
+    from envpack.config.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ def _status(built: Built) -> Status:
 def _before(task: _Task) -> Before | None:
     """Return what the environment was until now: the tag's release, else its lock at the base."""
     tag = task.options.tag or tags.LATEST
-    if task.config.store and (release := releases.tagged(store_of(task.config), task.item.name, tag)):
+    if task.config.store and (release := lookup.tagged(store_of(task.config), task.item.name, tag)):
         manifest = release.manifest
         label = f"{task.item.name}:{tag}"
         return Before(label=label, packages=manifest.packages, archive_size=manifest.archive.size)

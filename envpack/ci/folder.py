@@ -6,21 +6,21 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from envpack import pipeline
+from envpack.build import pipeline
 from envpack.ci.junit import junit
 from envpack.ci.markdown import markdown
 from envpack.errors import UsageError
 from envpack.spark.launchers import DEFAULT, LAUNCHERS
-from envpack.spark.text import render
+from envpack.spark.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from envpack.ci.outcome import Outcome, Report
-    from envpack.config import Config
-    from envpack.releases import Release
-    from envpack.spark.text import Output
+    from envpack.config.config import Config
+    from envpack.releases.lookup import Release
+    from envpack.spark.render import Output
 
 REPORT = "report.json"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from envpack.comparison import download_size
-from envpack.markdown import code, package_table, text
-from envpack.progress import human_size
+from envpack.inspect.markdown import code, package_table, text
+from envpack.packages.compare import download_size
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

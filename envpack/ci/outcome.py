@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from envpack.comparison import Comparison, compare, download_size
-from envpack.results import describe
+from envpack.build.results import describe
+from envpack.packages.compare import Comparison, compare, download_size
 
 if TYPE_CHECKING:
-    from envpack.changes import Base
+    from envpack.build.results import Built
+    from envpack.ci.changes import Base
     from envpack.ci.plan import Item
-    from envpack.manifest import PackedPackage
-    from envpack.results import Built
+    from envpack.packages.package import PackedPackage
 
 SCHEMA = 1
 """Version of report.json."""

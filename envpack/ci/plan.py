@@ -11,16 +11,16 @@ from urllib.parse import unquote, urlsplit
 from wcmatch import glob
 
 from envpack import requirements
-from envpack.config import find
+from envpack.build.pipeline import default_name
+from envpack.config.config import find
 from envpack.errors import BadRequirements, UsageError
-from envpack.pipeline import default_name
-from envpack.releases import check_name
+from envpack.releases.keys import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.changes import Changes
-    from envpack.config import Config
+    from envpack.ci.changes import Changes
+    from envpack.config.config import Config
     from envpack.requirements import Requirements
 
 _FLAGS = glob.GLOBSTAR | glob.BRACE

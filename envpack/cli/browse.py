@@ -10,16 +10,16 @@ import click
 
 from envpack.cli import options
 from envpack.cli.screen import screen
-from envpack.cli.table import age, table
-from envpack.progress import human_size
+from envpack.cli.table import table
+from envpack.units import age, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.config import Config
-    from envpack.index import Listed, NameIndex
+    from envpack.config.config import Config
     from envpack.progress import Progress
-    from envpack.search import Hit
+    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.search import Hit
     from envpack.stores.base import Store
 
 SCHEMA = 1
@@ -53,7 +53,7 @@ def list_command(
     **given: Any,
 ) -> None:
     """List the releases of a store, or those of one NAME, newest first within each name."""
-    from envpack import index
+    from envpack.releases import index
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -92,8 +92,8 @@ def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose
     SPEC is what pip takes (<2, ==1.26.*) or conda does (1.1.1*). PyPI's rules of versions hold for wheels, conda's
     for conda packages. Names are compared as PyPI's projects: torch also finds conda's pytorch.
     """
+    from envpack.releases.search import matcher, search
     from envpack.resolve.names import Names
-    from envpack.search import matcher, search
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -116,8 +116,8 @@ _HEAD = ("REFERENCE", "TAGS", "AGE", "SIZE", "PYTHON", "SPARK", "PLATFORM", "BY"
 
 
 def _indexes(store: Store, config: Config, name: str | None, progress: Progress) -> Sequence[NameIndex]:
-    from envpack import index
-    from envpack.cache import Cache
+    from envpack.files.cache import Cache
+    from envpack.releases import index
 
     return index.read(store, Cache(Path(config.cache_dir)).indexes, name, progress=progress)
 
@@ -158,7 +158,7 @@ def _found(hit: Hit) -> list[dict[str, str]]:
 
 def _to_json(store: Store, listed: Listed, tags: Sequence[str]) -> dict[str, Any]:
     """Return a release as JSON values (schema: docs/list.schema.json)."""
-    from envpack import releases
+    from envpack.releases import keys
 
     return {
         "reference": listed.reference,
@@ -167,12 +167,12 @@ def _to_json(store: Store, listed: Listed, tags: Sequence[str]) -> dict[str, Any
         "tags": list(tags),
         "created": listed.created,
         "archive": {
-            "uri": releases.archive_uri(store, listed.name, listed.digest, listed.format),
+            "uri": keys.archive_uri(store, listed.name, listed.digest, listed.format),
             "size": listed.size,
             "sha256": listed.digest,
             "unpacked_size": listed.unpacked_size,
         },
-        "manifest_uri": releases.manifest_uri(store, listed.name, listed.digest),
+        "manifest_uri": keys.manifest_uri(store, listed.name, listed.digest),
         "python": listed.python,
         "target": listed.target.to_json(),
         "verified": listed.verified,

@@ -11,13 +11,13 @@ import click
 
 from envpack.cli import options
 from envpack.cli.screen import screen
-from envpack.progress import human_size
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.manifest import PackedPackage
-    from envpack.results import Built
+    from envpack.build.results import Built
+    from envpack.packages.package import PackedPackage
 
 
 @click.command(
@@ -43,8 +43,8 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
 
     FILE is a requirements file as pip reads it (*.txt) or a conda environment file (*.yml, *.yaml).
     """
+    from envpack.build.pipeline import Options, build
     from envpack.cli.settings import echo_settings
-    from envpack.pipeline import Options, build
 
     progress = screen(quiet=quiet, verbose=verbose)
     chosen = Options(
@@ -81,8 +81,8 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
 @options.TALK
 def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
-    from envpack.manifest import packages_of
-    from envpack.pipeline import Options, lock
+    from envpack.build.pipeline import Options, lock
+    from envpack.packages.package import packages_of
 
     progress = screen(quiet=quiet, verbose=verbose)
     chosen = Options(locked=given["locked"], upgrade=given["upgrade"])

@@ -36,7 +36,7 @@ def catalog_command(
     brought up to date. The answer is where the site begins.
     """
     from envpack import catalog
-    from envpack.cache import Cache
+    from envpack.files.cache import Cache
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)

@@ -50,9 +50,9 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     changed is told by git: since --since, else since where a pull request left its branch or since the last
     successful build, as the CI system's variables say. A failure does not stop the others.
     """
+    from envpack.build.pipeline import Options
     from envpack.ci import Wanted, run
     from envpack.ci.folder import write_folder
-    from envpack.pipeline import Options
 
     screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)

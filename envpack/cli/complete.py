@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def reference(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names, and behind a name its tags or digests, that begin as what is typed."""
-    from envpack import index
-    from envpack.cache import Cache
     from envpack.cli import options
+    from envpack.files.cache import Cache
+    from envpack.releases import index
 
     try:
         config = options.configuration(dict(ctx.params))

@@ -10,14 +10,14 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.screen import screen
-from envpack.progress import human_size
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.config import Config
-    from envpack.difference import Change, Difference, Side
-    from envpack.pipeline import Options
+    from envpack.build.pipeline import Options
+    from envpack.config.config import Config
+    from envpack.inspect.diff import Change, Difference, Side
     from envpack.progress import Progress
 
 _SUFFIXES = (".txt", ".yml", ".yaml")
@@ -51,8 +51,8 @@ def diff_command(
 
     A and B are references of releases, or requirements files; what a file would become is solved, not built.
     """
-    from envpack.difference import difference
-    from envpack.pipeline import Options
+    from envpack.build.pipeline import Options
+    from envpack.inspect.diff import difference
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
@@ -68,8 +68,8 @@ def diff_command(
 
 
 def _side(text: str, config: Config, chosen: Options, progress: Progress) -> Side:
-    from envpack import pipeline
-    from envpack.difference import side_of_lock, side_of_release
+    from envpack.build import pipeline
+    from envpack.inspect.diff import side_of_lock, side_of_release
 
     path = Path(text)
     if path.suffix not in _SUFFIXES or not path.is_file():
@@ -149,7 +149,7 @@ def _sizes(old: int | None, new: int | None) -> str:
 
 
 def _markdown(found: Difference, *, every: bool) -> Iterator[str]:
-    from envpack.markdown import code, package_table, text
+    from envpack.inspect.markdown import code, package_table, text
 
     yield f"## {code(found.before.label)} → {code(found.after.label)}"
     yield ""

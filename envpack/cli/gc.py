@@ -11,12 +11,12 @@ import click
 
 from envpack.cli import options
 from envpack.cli.screen import screen
-from envpack.progress import human_size
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.gc import Freed, Leftover, Plan, Verdict
+    from envpack.gc.collect import Freed, Leftover, Plan, Verdict
     from envpack.stores.base import Store
 
 SCHEMA = 1
@@ -53,18 +53,19 @@ def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, ver
     A release goes only if there is a rule (--keep-last, --keep-newer, --keep-used) and none keeps it. What a tag
     points at always stays. TIME is 12h, 30d or 8w. Killed builds' objects, uploads and records go without a rule.
     """
-    from envpack import gc, releases
-    from envpack.retention import configured
+    from envpack.gc import collect
+    from envpack.gc.rules import configured
+    from envpack.releases import keys
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     rules = configured(config)
     store = store_of(config)
-    planned = gc.plan(store, rules, releases.check_name(name) if name else None, progress)
+    planned = collect.plan(store, rules, keys.check_name(name) if name else None, progress)
     for warning in planned.warnings:
         progress.warn(warning)
-    freed = gc.apply(store, planned, progress) if applied else None
+    freed = collect.apply(store, planned, progress) if applied else None
     if output == "json":
         click.echo(json.dumps(_to_json(store, planned, freed), indent=2))
         return

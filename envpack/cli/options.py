@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from envpack.archive import LEVELS
+from envpack.archive.formats import FORMATS, LEVELS
 from envpack.cli import complete
-from envpack.config import Config, load
-from envpack.manifest import FORMATS
+from envpack.config.config import Config, load
+from envpack.config.target import PLATFORMS
 from envpack.spark.launchers import LAUNCHERS
-from envpack.spark.text import OUTPUTS
-from envpack.target import PLATFORMS
+from envpack.spark.render import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from envpack.archive.formats import FORMATS, Format
 from envpack.cli import options
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
-from envpack.manifest import FORMATS, Format
-from envpack.progress import human_size
+from envpack.units import human_size
 
 
 @click.command("pack", epilog="Example: envpack pack ~/miniconda3/envs/analysis analysis.tar.gz")
@@ -31,7 +31,7 @@ def pack_command(
 
     PREFIX is not changed, and no store is involved.
     """
-    from envpack.existing import pack_prefix
+    from envpack.build.pack_prefix import pack_prefix
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists", hint="name another file, or overwrite it with --force")

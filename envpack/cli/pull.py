@@ -16,7 +16,7 @@ from envpack.cli.screen import screen
 from envpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from envpack.config import Config
+    from envpack.config.config import Config
 
 SCHEMA = 1
 """Version of the JSON that `pull` prints."""
@@ -41,12 +41,12 @@ def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, v
     DIR must be empty or not there; it appears whole or not at all. The answer is lines for a shell that put its
     Python first on PATH and set its variables.
     """
-    from envpack import references
-    from envpack.cache import Cache
-    from envpack.pulling import pull
-    from envpack.spark.here import variables_in
-    from envpack.spark.natural import shell_word
-    from envpack.unpack import check_empty
+    from envpack.archive.unpack import check_empty
+    from envpack.files.cache import Cache
+    from envpack.pull.pull import pull
+    from envpack.releases import references
+    from envpack.spark.local_process import variables_in
+    from envpack.spark.paste import shell_word
 
     check_empty(directory)
     progress = screen(quiet=quiet, verbose=verbose)
@@ -94,10 +94,10 @@ def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbos
     in its Python, and so do its workers: on this machine, or on the cluster with a --launcher that has the driver
     here, such as yarn-client. COMMAND takes the place of envpack, so that signals and exit codes are its own.
     """
-    from envpack import references
-    from envpack.cache import Cache
-    from envpack.environments import prepare
-    from envpack.spark.here import environ_in, variables_in
+    from envpack.files.cache import Cache
+    from envpack.pull.shared import prepare
+    from envpack.releases import references
+    from envpack.spark.local_process import environ_in, variables_in
 
     command = command[1:] if command[:1] == ("--",) else command
     if not command:
@@ -115,7 +115,7 @@ def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbos
 
 def _launcher(config: Config) -> str:
     """Return the launcher that was asked for; one that is merely configured only if it has the driver here."""
-    from envpack.spark.here import LOCAL, has_driver_here
+    from envpack.spark.local_process import LOCAL, has_driver_here
 
     asked = config.origins.get("launcher", "").startswith("--")
     return config.launcher if asked or has_driver_here(config.launcher) else LOCAL

@@ -10,7 +10,8 @@ import click
 
 from envpack.cli import colours
 from envpack.cli.options import log_to_stderr
-from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit, human_size
+from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from envpack.cli.screen import screen
 
 if TYPE_CHECKING:
     from envpack.progress import Progress
+    from envpack.spark.render import Output
     from envpack.spark.settings import Settings
-    from envpack.spark.text import Output
 
 
 @click.command(
@@ -36,10 +36,11 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     REF is NAME (its latest release), NAME:TAG, NAME@DIGEST (the digest's first digits will do) or the archive's
     own address.
     """
-    from envpack import pipeline, references
-    from envpack.results import SCHEMA, describe
-    from envpack.spark.text import describe as describe_settings
-    from envpack.usage import note_use
+    from envpack.build import pipeline
+    from envpack.build.results import SCHEMA, describe
+    from envpack.releases import references
+    from envpack.releases.last_use import note_use
+    from envpack.spark.render import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
@@ -62,7 +63,7 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
 
 def echo_settings(settings: Settings, output: str, progress: Progress) -> None:
     """Print settings to stdout, and what to know about them to stderr."""
-    from envpack.spark.text import render
+    from envpack.spark.render import render
 
     for note in settings.notes:
         progress.info(f"note: {note}")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
-from envpack.cli.table import age, table
+from envpack.cli.table import table
 from envpack.errors import UsageError
-from envpack.progress import human_size
+from envpack.units import age, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.manifest import Manifest, Provenance
-    from envpack.releases import Release
+    from envpack.releases.lookup import Release
+    from envpack.releases.manifest import Manifest, Provenance
 
 SCHEMA = 1
 """Version of the JSON that `show` prints."""
@@ -41,7 +41,7 @@ Examples:
 )
 def show_command(reference: str, output: str, why: str | None, **given: Any) -> None:
     """Show everything that is known of the release that REF names, each package with source, sizes and licence."""
-    from envpack import references, sbom, tags
+    from envpack.releases import references, sbom, tags
 
     found = references.find(reference, options.configuration(given))
     if output == "sbom":
@@ -82,7 +82,7 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
 
     from packaging.utils import canonicalize_name
 
-    from envpack.dependencies import chains
+    from envpack.packages.dependencies import chains
 
     names = {str(canonicalize_name(each.name)): each.name for each in manifest.packages}
     wanted = str(canonicalize_name(package))

@@ -12,7 +12,7 @@ from envpack.cli import options
 from envpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from envpack.tags import Tag
+    from envpack.releases.tags import Tag
 
 
 @click.command(
@@ -47,7 +47,7 @@ def tag_command(
     A tag that points elsewhere is left alone unless --move says otherwise; what it pointed at stays in its history.
     When two people move a tag at the same time, one of them is told that the other has.
     """
-    from envpack import index, provenance, references, releases, tags
+    from envpack.releases import index, provenance, publish, references, tags
     from envpack.stores import store_of
 
     if history and rollback:
@@ -67,7 +67,7 @@ def tag_command(
         if asked.digest:
             raise UsageError(f"{reference} names no tag", hint="write NAME:TAG")
         store, name, tag = store_of(config, asked.store), asked.name, asked.tag or tags.LATEST
-        before = releases.roll_back(store, name, tag, by=by) if rollback else None
+        before = publish.roll_back(store, name, tag, by=by) if rollback else None
     now = tags.read(store, name, tag)
     if now is None:
         known = ", ".join(sorted(tags.of_name(store, name))) or "none"

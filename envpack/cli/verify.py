@@ -15,7 +15,7 @@ from envpack.errors import UsageError, VerificationFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.audit import Audit
+    from envpack.inspect.audit import Audit
 
 SCHEMA = 1
 """Version of the JSON that `verify` prints."""
@@ -51,8 +51,9 @@ def verify_command(
     Python imports what was requested. With --all a failure does not stop the others. The exit code is 7 if anything
     is wrong.
     """
-    from envpack import audit, references
-    from envpack.cache import Cache
+    from envpack.files.cache import Cache
+    from envpack.inspect import audit
+    from envpack.releases import references
     from envpack.stores import store_of
 
     if (reference is None) != everything and not everything:

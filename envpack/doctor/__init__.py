@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envpack.config import Config
+from envpack.config.config import Config
 from envpack.doctor import machine, sources, target
 from envpack.doctor.finding import LEVELS, Check, Finding, Level
 from envpack.errors import EnvpackError

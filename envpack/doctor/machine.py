@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.doctor.finding import Finding
-from envpack.progress import human_size
+from envpack.units import human_size
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.config import Config
+    from envpack.config.config import Config
 
 LIBRARIES = ("py-rattler", "uv", "conda-pack", "zlib-ng", "boto3", "cyclonedx-python-lib")
 

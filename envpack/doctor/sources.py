@@ -12,16 +12,16 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
-from envpack import uv
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.redact import redact
 from envpack.resolve.conda import channel_url
+from envpack.tools import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.config import Config
+    from envpack.config.config import Config
 
 _TIMEOUT = 10.0
 """Seconds for one answer."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from envpack import policy, references, retention
+from envpack.build import policy
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
+from envpack.gc import rules
+from envpack.releases import references
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
@@ -15,15 +17,15 @@ from envpack.spark.settings import settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from envpack.config import Config
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
+    from envpack.config.config import Config
 
 
 def configured(config: Config) -> Iterator[Finding]:
     """Look at what is configured of the cluster, of clean-up and policy."""
     values: tuple[Callable[[], object], ...] = (
         config.target,
-        lambda: retention.configured(config),
+        lambda: rules.configured(config),
         lambda: policy.configured(config),
     )
     for value in values:

@@ -20,16 +20,16 @@ from rattler import (
 )
 from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 
-from envpack import loop
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
-from envpack.lock import CondaPackage
+from envpack.lock.lock import CondaPackage
 from envpack.redact import redact
+from envpack.tools import rattler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from typing import Any
 
-    from envpack.target import Target
+    from envpack.config.target import Target
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class Channels:
 
     def _ask(self, question: Awaitable[T]) -> T:
         try:
-            return loop.run(question)
+            return rattler.run(question)
         except (GatewayError, FetchRepoDataError) as error:
             where = ", ".join(redact(url) for url in self.urls)
             reason = redact(str(error)).replace("\nCaused by: ", ": ")

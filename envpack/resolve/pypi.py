@@ -14,10 +14,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from envpack import uv
 from envpack.errors import Unsatisfiable
-from envpack.lock import Wheel
+from envpack.lock.lock import Wheel
 from envpack.redact import redact
+from envpack.tools import uv
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,9 +27,9 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from envpack.config.target import Target
     from envpack.requirements import Indexes, PyRequirement
     from envpack.resolve.request import Provided
-    from envpack.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)

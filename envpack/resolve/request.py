@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpack import digest
-from envpack.lock import public
+from envpack.lock.lock import public
 from envpack.redact import redact
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpack.config.target import Target
     from envpack.requirements import Requirements
-    from envpack.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)

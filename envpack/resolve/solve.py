@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from envpack.errors import Unsatisfiable
-from envpack.lock import CondaPackage, Lock, Wheel
+from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
 from envpack.redact import redact
 from envpack.requirements import Origin, pep508
@@ -25,10 +25,10 @@ from envpack.resolve.names import did_you_mean
 from envpack.resolve.sources import Shares, share_out
 
 if TYPE_CHECKING:
-    from envpack.cache import Cache
+    from envpack.config.target import Target
+    from envpack.files.cache import Cache
     from envpack.requirements import PyRequirement, Requirements
     from envpack.resolve.request import Addition, Request
-    from envpack.target import Target
 
 _ABOUT_PYTHON = re.compile(r"\b(python_version|python_full_version|implementation_version)\b")
 

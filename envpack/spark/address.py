@@ -12,7 +12,7 @@ from envpack.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from envpack.spark.launcher import Launcher
 
 _NOT_IN_A_URI = re.compile(r"[\s#]")

@@ -21,9 +21,9 @@ from envpack.spark.versions import LINES, dotted, minor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from envpack.config.target import Target
     from envpack.requirements import CondaSpec, Origin, PyRequirement, Requirements
     from envpack.spark.versions import Minor
-    from envpack.target import Target
 
 PROJECTS: Mapping[str, frozenset[str]] = {
     "pyspark": frozenset(),

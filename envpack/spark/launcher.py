@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from envpack.archive.formats import ALIAS
 from envpack.errors import UsageError
-from envpack.manifest import ALIAS
 from envpack.spark.versions import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from envpack.spark.versions import Minor
 
 HERE = f"./{ALIAS}"
@@ -27,7 +27,7 @@ Natural = Literal[
     "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "airflow", "airflow-livy",
     "parameters", "gcloud",
 ]  # fmt: skip
-"""The text that people paste; envpack/spark/natural.py writes each."""
+"""The text that people paste; envpack/spark/paste.py writes each."""
 
 
 @dataclass(frozen=True, kw_only=True)

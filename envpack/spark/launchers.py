@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from envpack.archive.formats import ALIAS
 from envpack.errors import UsageError
-from envpack.manifest import ALIAS
 from envpack.spark.launcher import Launcher
 
 _YARN_ARCHIVES = "spark.yarn.dist.archives"

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envpack.manifest import ALIAS
-from envpack.spark import address, remarks, variables, versions
+from envpack.archive.formats import ALIAS
+from envpack.spark import address, advice, variables, versions
 from envpack.spark.launcher import HERE, refuse_archive
 from envpack.spark.launchers import DEFAULT, launcher_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpack.manifest import Manifest
+    from envpack.releases.manifest import Manifest
     from envpack.spark.launcher import Launcher
     from envpack.spark.versions import Minor
 
@@ -174,7 +174,7 @@ def _settings(
         prepare=prepare,
         alternatives=alternatives,
         notes=(launcher.submit, *notes, *launcher.notes),
-        warnings=tuple(remarks.warnings(launcher, job.manifest, job.uri, job.spark)),
+        warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark)),
     )
 
 
@@ -222,7 +222,7 @@ def _beside_the_cluster(job: _Job, driver: str) -> Settings:
         env={"PYSPARK_PYTHON": PYTHON, "PYSPARK_DRIVER_PYTHON": driver, **own},
     )
     which = f"the driver runs in {driver} of the submitting machine: it {_must_match(job)}"
-    notes = (which, *remarks.beside_the_cluster(job.spark, driver, own))
+    notes = (which, *advice.beside_the_cluster(job.spark, driver, own))
     return _settings(job, by_conf, alternatives=(by_variables,), notes=notes)
 
 
@@ -234,7 +234,7 @@ def _on_one_machine(job: _Job) -> Settings:
     unpack = address.unpack(job.uri, job.manifest.archive.format, job.directory)
     notes = [f"driver and workers both run {job.interpreter}; run the commands that unpack it first"]
     if own:
-        notes.append(remarks.where_you_start("the driver", own))
+        notes.append(advice.where_you_start("the driver", own))
     return _settings(job, by_conf, prepare=unpack, alternatives=(by_variables,), notes=tuple(notes))
 
 

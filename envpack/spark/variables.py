@@ -10,7 +10,7 @@ from envpack.spark.launcher import HERE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpack.manifest import Manifest
+    from envpack.releases.manifest import Manifest
 
 CHOOSERS = frozenset({"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"})
 """Variables that choose the Python: the settings say them, and an environment's own would send Spark elsewhere."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from envpack.errors import UsageError
 from envpack.redact import redact
-from envpack.s3options import S3Options
+from envpack.stores.s3.options import S3Options
 
 if TYPE_CHECKING:
-    from envpack.config import Config
-    from envpack.s3options import Addressing, Encryption
+    from envpack.config.config import Config
     from envpack.stores.base import Store
+    from envpack.stores.s3.options import Addressing, Encryption
 
 S3_SCHEMES = ("s3://", "s3a://")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -27,7 +27,7 @@ def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
     """
     if url.lower().startswith(S3_SCHEMES):
         # boto3 takes 0.4 s to import and a local store does without.
-        from envpack.stores.s3 import S3Store
+        from envpack.stores.s3.store import S3Store
 
         return S3Store(url, options)
     if not url or (_SCHEME.match(url) and not url.lower().startswith("file:/")):

@@ -18,7 +18,6 @@ from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.files.inside import inside
 from envpack.files.regular import read_regular
-from envpack.progress import human_size
 from envpack.stores.base import (
     PROBE,
     SMALL,
@@ -32,6 +31,7 @@ from envpack.stores.base import (
     too_large,
     writing,
 )
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

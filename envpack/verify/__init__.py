@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from envpack.elf import version_text
+from envpack.archive.unpack import SUFFIXES, extract
 from envpack.errors import VerificationFailed
+from envpack.files.elf import version_text
+from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
-from envpack.removal import remove
-from envpack.unpack import SUFFIXES, extract
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
 from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
@@ -25,7 +25,7 @@ from envpack.verify.trial import Node, hint_for, missing_library, missing_of_clu
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from envpack.target import Target
+    from envpack.config.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)

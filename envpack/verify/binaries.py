@@ -6,14 +6,14 @@ import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from envpack.elf import version_text
+from envpack.files.elf import version_text
 from envpack.verify.finding import Finding, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from envpack.elf import Binary
-    from envpack.target import Target
+    from envpack.config.target import Target
+    from envpack.files.elf import Binary
     from envpack.verify.survey import Survey
 
 # Part of glibc, and what the manylinux policy (PEP 600) lets every wheel expect, as far as a node without a screen

@@ -7,7 +7,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envpack import elf
+from envpack.files import elf
 from envpack.verify.finding import Finding, listed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from envpack.archive import pack
 from tests.support.archives import peak_memory
 
 if TYPE_CHECKING:
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
 
 pytestmark = pytest.mark.acceptance
 

@@ -8,14 +8,16 @@ from threading import Barrier
 
 import pytest
 
-from envpack import index, pulling, references, releases, tags
-from envpack.cache import Cache
-from envpack.config import Config
+from envpack.config.config import Config
 from envpack.errors import Conflict, VerificationFailed
+from envpack.files.cache import Cache
+from envpack.pull import pull
+from envpack.releases import index, references, tags
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.archives import Entry, link, write_archive
 from tests.support.many_releases import fill, names
+from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 from tests.test_index import digests, truth
 from tests.test_pull import published
@@ -74,16 +76,16 @@ def test_a_release_is_pulled_and_a_hostile_one_is_not(store: Store, tmp_path: Pa
     cache = Cache(tmp_path / "cache")
     python = Entry(name="bin/python", data=b"#!/bin/sh\n", mode=0o755)
     good = published(store, write_archive(tmp_path / "good.tar.gz", [python, link("bin/python3", "python")]))
-    pulling.pull(store, good, tmp_path / "good", cache=cache)
+    pull.pull(store, good, tmp_path / "good", cache=cache)
     assert (tmp_path / "good/bin/python3").read_bytes() == b"#!/bin/sh\n"
     evil = published(store, write_archive(tmp_path / "evil.tar.gz", [python, link("out", "../../etc")]))
     with pytest.raises(VerificationFailed, match="leads out"):
-        pulling.pull(store, evil, tmp_path / "evil", cache=cache)
+        pull.pull(store, evil, tmp_path / "evil", cache=cache)
     assert not (tmp_path / "evil").exists()
 
 
 def test_an_address_as_hadoop_spells_it_names_the_release(store: Store) -> None:
     fill(store, 2)
-    release = next(releases.releases(store, names(2)[0]))
+    release = next(all_releases(store, names(2)[0]))
     address = release.archive_uri.replace("s3://", "s3a://") + "#environment"
     assert references.find(address, Config()).release == release

@@ -14,14 +14,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from playwright.sync_api import Browser
 
-from envpack import catalog, releases
+from envpack import catalog
 from envpack.catalog.offers import offers
-from envpack.comparison import compare
-from envpack.progress import human_size
+from envpack.packages.compare import compare
 from envpack.spark.launchers import LAUNCHERS
 from envpack.stores import open_store
+from envpack.units import human_size
 from tests.support.browser import PLAIN, Scheme, Visit, served, visit
 from tests.support.many_releases import fill, fill_directory
+from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 from tests.support.site import HOSTILE, hostile_store, manifests
 
@@ -111,7 +112,7 @@ def address(manifest: Any) -> str:
 
 def runnable(store: Path) -> Any:
     """Return the manifest of a release that its Spark can load."""
-    able = next(release for release in releases.releases(open_store(str(store))) if not offers(release)[0].refusal)
+    able = next(release for release in all_releases(open_store(str(store))) if not offers(release)[0].refusal)
     return able.manifest.to_json()
 
 
@@ -238,7 +239,7 @@ def test_versions_are_ordered_as_python_orders_them(here: Visit) -> None:
 
 def test_two_releases_are_compared(there: Visit, store: Path) -> None:
     name = manifests(store)[0]["name"]
-    found = [release.manifest for release in releases.releases(open_store(str(store)), name)]
+    found = [release.manifest for release in all_releases(open_store(str(store)), name)]
     before, after = sorted(found, key=lambda manifest: manifest.created)[::10]
     there.open(f"{name}/index.html")
     there.page.get_by_role("radio", name=f"A: {before.short_digest}").check()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpack.archive import pack
-from envpack.manifest import FORMATS
+from envpack.archive.formats import FORMATS
 from tests.support.job import SPARK_3, SPARK_4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from tests.support.yarn import Localizer
 
 pytestmark = pytest.mark.acceptance

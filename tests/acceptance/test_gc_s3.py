@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpack import gc
-from envpack.retention import Rules
+import envpack.gc.collect as collecting
+from envpack.gc.rules import Rules
 from envpack.stores import open_store
 from tests.support.s3 import begin_upload
 from tests.test_gc import AnyStore, collect
@@ -33,9 +33,9 @@ class TestOnRealS3(AnyStore):
     ) -> None:
         upload_id, part = begin_upload(url, real_s3)
         store = open_store(url)
-        assert gc.plan(store, Rules(grace=0)).leftovers == ()
-        monkeypatch.setattr(gc, "SLOWEST_UPLOAD", 0.0)
-        (left,) = gc.plan(store, Rules(grace=0)).leftovers
+        assert collecting.plan(store, Rules(grace=0)).leftovers == ()
+        monkeypatch.setattr(collecting, "SLOWEST_UPLOAD", 0.0)
+        (left,) = collecting.plan(store, Rules(grace=0)).leftovers
         assert (left.kind, left.size) == ("upload", len(part))
         assert left.upload is not None
         assert left.upload.token == upload_id

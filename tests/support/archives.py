@@ -20,7 +20,7 @@ from rattler.package_streaming import extract
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.manifest import Format
+    from envpack.archive.formats import Format
     from tests.support.channel import Channel
 
 

@@ -20,8 +20,9 @@ from rattler.package_streaming import extract
 from rattler_build import Stage0Recipe, ToolConfiguration
 
 import envpack.channel
-from envpack import digest, elf
+from envpack import digest
 from envpack.channel import conda_file, interpreter
+from envpack.files import elf
 from tests.support.cache import kept
 
 if TYPE_CHECKING:

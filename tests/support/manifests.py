@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envpack.manifest import ArchiveFacts, Format, Manifest, PackedPackage
+from envpack.archive.formats import Format
+from envpack.config.target import Target
+from envpack.packages.package import PackedPackage
+from envpack.releases.manifest import ArchiveFacts, Manifest
 from envpack.spark.settings import Settings, settings_for
-from envpack.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,12 +6,16 @@ import hashlib
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import digest, releases, tags
-from envpack.manifest import ArchiveFacts, Manifest
-from envpack.target import Target
+from envpack import digest, units
+from envpack.config.target import Target
+from envpack.releases import keys, lookup, tags
+from envpack.releases.lookup import Release
+from envpack.releases.manifest import ArchiveFacts, Manifest
+from envpack.releases.publish import publish as publish_archive
 
 if TYPE_CHECKING:
     from envpack.stores.base import Store
@@ -25,7 +29,7 @@ def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> M
     return Manifest(
         name=name,
         archive=ArchiveFacts(
-            file=releases.archive_file(name, sha256, "tar.gz"),
+            file=keys.archive_file(name, sha256, "tar.gz"),
             format="tar.gz",
             size=len(content.encode()),
             sha256=sha256,
@@ -36,7 +40,7 @@ def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> M
         target=Target(),
         packages=(),
         input_digest=inputs or hashlib.sha256(f"inputs of {content}".encode()).hexdigest(),
-        created=tags.now(),
+        created=units.now(),
         envpack="0",
         verified="run",
     )
@@ -50,7 +54,7 @@ def publish(
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "archive")
         archive.write_text(content)
-        releases.publish(store, manifest, archive, {f"{name}.lock": b"lock"})
+        publish_archive(store, manifest, archive, {f"{name}.lock": b"lock"})
     if tag:
         tags.advance(store, name, tag, manifest.digest, by="jane")
     if days:
@@ -67,16 +71,25 @@ def age(store: Store, prefix: str, days: float) -> None:
             os.utime(path, (then, then))
 
 
+def all_releases(store: Store, name: str | None = None) -> Iterator[Release]:
+    """Yield the releases of one name, or of all, sorted by name."""
+    for entry in store.list(f"{name}/" if name else ""):
+        if short := keys.digest_of_key(entry.key):
+            release = lookup.at(store, entry.key.split("/")[0], short)
+            assert release is not None
+            yield release
+
+
 def names_of(store: Store) -> set[str]:
     """Return the references of all releases."""
-    return {release.manifest.reference for release in releases.releases(store)}
+    return {release.manifest.reference for release in all_releases(store)}
 
 
 def faults(store: Store) -> list[str]:
     """Return what a reader could stumble over: a tag that points at nothing, a release without its archive."""
     sizes = {entry.key: entry.size for entry in store.list()}
     found = []
-    for release in releases.releases(store):
+    for release in all_releases(store):
         manifest = release.manifest
         key = f"{manifest.name}/{manifest.short_digest}/{manifest.archive.file}"
         if sizes.get(key) != manifest.archive.size:

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from envpack.removal import remove
+from envpack.files.remove import remove
 from tests.support.maven import jars
 from tests.support.missing import missing
 from tests.support.s3 import ACCESS_KEY, REGION, SECRET_KEY

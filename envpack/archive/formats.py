@@ -1,0 +1,29 @@
+"""Formats of archives and their words; it imports nothing heavy, because every command's options need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Format = Literal["tar.gz", "zip"]
+FORMATS: tuple[Format, ...] = ("tar.gz", "zip")
+
+ALIAS = "environment"
+"""The directory, below a Spark process' working directory, that an archive is unpacked to."""
+
+LEVEL = 5
+"""The fastest level of zlib-ng whose archives are smaller than those of zlib's level 4, conda-pack's default."""
+
+LEVELS = {"fast": 2, "default": LEVEL, "best": 9}
+"""Words for levels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """What one rule of `--slim` left out of an archive; bytecode that was never made for it does not count."""
+
+    rule: str
+    files: int
+    """Files and links."""
+    size: int
+    """Their bytes, unpacked."""

@@ -1,0 +1,309 @@
+"""Unpack an archive without letting any of its members out of the directory it goes to."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Literal, cast
+
+from isal import igzip_threaded
+from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exception as zlib does
+
+from envpack.errors import UsageError, VerificationFailed
+from envpack.files.workspace import room
+from envpack.progress import SILENT, Progress, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SUFFIXES = (".tar.gz", ".tgz", ".zip")
+"""What Spark and YARN recognise an archive by, among the formats that envpack writes."""
+
+_CHUNK = 1 << 18
+_BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+
+
+def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
+    """Unpack a `.tar.gz` or `.zip` archive into `directory`, which appears whole or not at all.
+
+    Files become 0644, or 0755 when they can be run; with `read_only` nobody may write. What a killed process has
+    left beside the directory is removed. Raises UsageError when `directory` holds something already or cannot be
+    written, and VerificationFailed when the archive is damaged or names every member that leads out of the
+    directory.
+    """
+    check_empty(directory)
+    directory = directory.absolute()
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with room(directory.parent, f".{directory.name}.part-") as part:
+            tree = part / "tree"
+            tree.mkdir()
+            with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
+                refused = extract(archive, tree, read_only=read_only, step=step)
+            if refused:
+                raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
+            tree.chmod(0o755)  # who may not write to a directory may not move it
+            tree.replace(directory)
+            if read_only:
+                directory.chmod(0o555)
+    except OSError as error:
+        raise UsageError(
+            f"cannot unpack into {directory}: {error.strerror or error}",
+            hint="name a directory where you may write and that has room",
+        ) from error
+
+
+def check_empty(directory: Path) -> None:
+    """Raise UsageError unless a directory is empty or not there."""
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UsageError(f"{directory} is not empty", hint="name a directory that is empty or not there yet")
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file", hint="name a directory that is empty or not there yet")
+
+
+def list_members(archive: Path, step: Step | None = None) -> Iterator[tuple[str, str, int, str]]:
+    """Yield path, kind, size in bytes and link target of each member, reading the archive to its end.
+
+    Raises VerificationFailed when it is damaged.
+    """
+    members = _zip_members if archive.name.endswith(".zip") else _tar_members
+    try:
+        for member in members(archive, step or Step()):
+            yield posixpath.normpath(member.name), member.kind, member.size, member.target
+    except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
+        raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
+
+
+def extract(archive: Path, directory: Path, *, read_only: bool = False, step: Step | None = None) -> list[str]:
+    """Write what is safe of an archive into an empty directory, and return why each other member was refused.
+
+    With `read_only`, files and directories end without write permission, as in a node's cache. The archive's own
+    checksums are compared, which nodes never do. `step` advances by the bytes of the archive. Raises
+    VerificationFailed when the archive is damaged or is not what its suffix says.
+    """
+    members = _zip_members if archive.name.endswith(".zip") else _tar_members
+    tree = _Tree(root=directory, read_only=read_only)
+    try:
+        for member in members(archive, step or Step()):
+            tree.add(member)
+    except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
+        raise VerificationFailed(
+            f"{archive.name} is damaged or not what its suffix says: {error}",
+            hint="build or download it again",
+        ) from error
+    tree.finish()
+    return tree.refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """One entry of an archive, whichever the format."""
+
+    name: str
+    kind: Literal["file", "directory", "link", "hard link", "device or pipe"]
+    mode: int
+    """Permission bits."""
+    size: int = 0
+    """Bytes of a file."""
+    target: str = ""
+    """Where a link leads: as written for a link, a member's name for a hard link."""
+    mtime: float | None = None
+    """Seconds since the epoch, where the archive knows them in UTC."""
+    open: Callable[[], IO[bytes]] | None = None
+    """Opens the content of a file."""
+    reason: str = ""
+    """Why the node's own unpacker would not do this entry justice."""
+
+
+@dataclass(kw_only=True)
+class _Tree:
+    """A directory that is being filled. Links are made last, so that no file can be written through one."""
+
+    root: Path
+    read_only: bool
+    refused: list[str] = field(default_factory=list)
+    _files: set[str] = field(default_factory=set)
+    _links: dict[str, str] = field(default_factory=dict)
+    _directories: set[str] = field(default_factory=lambda: {"."})
+
+    def add(self, member: _Member) -> None:
+        """Write a member, unless it leads out of the tree."""
+        name = posixpath.normpath(member.name)
+        reason = self._danger(name, member)
+        if reason:
+            self.refused.append(f"{member.name}: {reason}")
+            return
+        if member.kind != "link":
+            self.refused += [f"{member.name}: {reason}" for reason in _bad_modes(member)]
+        if member.kind == "directory":
+            self._directory(name)
+            return
+        self._directory(posixpath.dirname(name) or ".")
+        if member.kind == "link":
+            self._links[name] = member.target
+        elif member.kind == "hard link":
+            os.link(self.root / posixpath.normpath(member.target), self.root / name, follow_symlinks=False)
+            self._files.add(name)
+        else:
+            self._write(name, member)
+            self._files.add(name)
+
+    def finish(self) -> None:
+        """Make the links, refuse those that lead out by way of another, and take write permission away."""
+        for name, target in self._links.items():
+            (self.root / name).symlink_to(target)
+        top = os.path.realpath(self.root)
+        for name, target in self._links.items():
+            path = self.root / name
+            if os.path.commonpath([top, os.path.realpath(path)]) != top:
+                path.unlink()
+                self.refused.append(f"{name}: its link to {target} leads out of the archive")
+        if self.read_only:
+            for name in self._directories:
+                (self.root / name).chmod(0o555)
+
+    def _danger(self, name: str, member: _Member) -> str | None:
+        """Say why a member must not be written, if so."""
+        above = None
+        if posixpath.dirname(name) not in self._directories:
+            above = next((part for part in _parents(name) if part in self._links or part in self._files), None)
+        reason = member.reason or None
+        if member.name.startswith("/") or ".." in member.name.split("/"):
+            reason = "its name leads out of the archive"
+        elif member.kind == "device or pipe":
+            reason = "it is a device or a pipe"
+        elif (
+            name in self._files or name in self._links or (name in self._directories and member.kind != "directory")
+        ):
+            reason = "it is there twice"
+        elif above is not None:
+            reason = f"it lies behind {above}, which is not a directory"
+        elif member.kind == "link" and _leaves(posixpath.join(posixpath.dirname(name), member.target)):
+            reason = f"its link to {member.target} leads out of the archive"
+        elif member.kind == "hard link" and posixpath.normpath(member.target) not in self._files:
+            reason = f"it is a hard link to {member.target}, which is no file before it in the archive"
+        return reason
+
+    def _directory(self, name: str) -> None:
+        if name not in self._directories:
+            self._directory(posixpath.dirname(name) or ".")
+            (self.root / name).mkdir()
+            self._directories.add(name)
+
+    def _write(self, name: str, member: _Member) -> None:
+        mode = 0o755 if member.mode & 0o111 else 0o644
+        descriptor = os.open(self.root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            if member.open:
+                with member.open() as content:
+                    shutil.copyfileobj(content, file, _CHUNK)
+            os.fchmod(descriptor, mode & 0o555 if self.read_only else mode)
+            if member.mtime is not None:
+                os.utime(descriptor, (member.mtime, member.mtime))
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name := posixpath.dirname(name).rstrip("/"):
+        yield name
+
+
+def _leaves(path: str) -> bool:
+    path = posixpath.normpath(path)
+    return path.startswith("/") or path.split("/", 1)[0] == ".."
+
+
+def _bad_modes(member: _Member) -> Iterator[str]:
+    """Say what is wrong with a mode: whoever unpacks it, all must be able to read and none to write."""
+    needed = 0o555 if member.kind == "directory" else 0o444
+    if member.mode & 0o7000:
+        yield f"mode {member.mode:o} is setuid, setgid or sticky"
+    if member.mode & 0o002:
+        yield f"mode {member.mode:o} lets every user write"
+    if member.mode & needed != needed:
+        yield f"mode {member.mode:o} keeps other users from reading it"
+
+
+def _tar_members(archive: Path, step: Step) -> Iterator[_Member]:
+    with (
+        archive.open("rb") as raw,
+        igzip_threaded.open(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
+        tarfile.open(fileobj=data, mode="r|") as tar,
+    ):
+        done = 0
+        for info in tar:
+            yield _tar_member(tar, info)
+            tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every member it has read
+            step.advance(raw.tell() - done)
+            done = raw.tell()
+        # Reading to the end compares the checksum; tarfile stops at a broken header as if it were the end.
+        while rest := tar.fileobj.read(_CHUNK):
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError("there is data behind its end")
+        step.advance(raw.tell() - done)
+
+
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    def content() -> IO[bytes]:
+        file = tar.extractfile(info)
+        if file is None:
+            raise tarfile.ReadError(f"{info.name} has no content")
+        return file
+
+    kind: Literal["file", "directory", "link", "hard link", "device or pipe"]
+    if info.isreg():
+        kind = "file"
+    elif info.isdir():
+        kind = "directory"
+    elif info.issym():
+        kind = "link"
+    else:
+        kind = "hard link" if info.islnk() else "device or pipe"
+    return _Member(
+        name=info.name,
+        kind=kind,
+        mode=info.mode,
+        size=info.size if kind == "file" else 0,
+        target=info.linkname,
+        mtime=float(info.mtime),
+        open=content,
+    )
+
+
+def _zip_members(archive: Path, step: Step) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as file:
+        entries = sorted(file.infolist(), key=lambda info: info.header_offset)
+        if entries and entries[0].header_offset != 0:
+            raise zipfile.BadZipFile("it does not begin with its first entry, which YARN expects")
+        for info in entries:
+            yield _zip_member(file, info)
+            step.advance(info.compress_size)
+
+
+def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    """Describe a zip entry, and refuse what Hadoop's unpacker (`FileUtil.unZip`) loses or rejects."""
+    mode = info.external_attr >> 16
+    reason = ""
+    if stat.S_ISLNK(mode):
+        reason = "it is a link, and Hadoop unpacks a link in a .zip as a text file"
+    elif info.flag_bits & 0x1:
+        reason = "it is encrypted"
+    elif info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        reason = f"YARN cannot read compression method {info.compress_type}"
+    elif info.compress_type == zipfile.ZIP_STORED and info.flag_bits & 0x8:
+        reason = "YARN cannot read a stored entry with a data descriptor"
+    return _Member(
+        name=info.filename,
+        kind="directory" if info.is_dir() else "file",
+        size=info.file_size,
+        mode=stat.S_IMODE(mode),
+        open=lambda: file.open(info),
+        reason=reason,
+    )

@@ -1,0 +1,28 @@
+"""What the configuration says of packing: how small archives are made, and how many of their pieces are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack.archive import Pieces
+from envpack.archive.formats import LEVELS
+from envpack.errors import UsageError
+from envpack.units import size_of
+
+if TYPE_CHECKING:
+    from envpack.config.config import Config
+    from envpack.files.cache import Cache
+
+
+def level_of(config: Config) -> int:
+    """Return the level of compression that the configuration asks for. Raises UsageError."""
+    if config.compression not in LEVELS:
+        raise UsageError(
+            f"there is no compression {config.compression!r}", hint=f"choose one of {', '.join(LEVELS)}"
+        )
+    return LEVELS[config.compression]
+
+
+def pieces_of(config: Config, cache: Cache) -> Pieces:
+    """Return the pieces of archives that are kept. Raises UsageError when the limit is no size."""
+    return Pieces(cache.pieces, limit=size_of(config.cache_limit, "cache-limit"))

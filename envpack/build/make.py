@@ -1,0 +1,282 @@
+"""From a lock to a tried archive: link, pack, verify; or put it together from pieces that were tried before."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
+
+from envpack import digest, units
+from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, pack
+from envpack.build import policy
+from envpack.build.archive_options import level_of, pieces_of
+from envpack.build.recipes import Recipe, Recipes, recipe_of
+from envpack.packages.dependencies import with_requires
+from envpack.packages.licenses import with_licenses
+from envpack.packages.package import packages_of
+from envpack.releases.file_list import FILE, dumps, list_files, with_sizes
+from envpack.releases.keys import archive_file
+from envpack.releases.manifest import ArchiveFacts, Manifest
+from envpack.releases.provenance import provenance_of
+from envpack.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from envpack.archive import Packed, Pieces
+    from envpack.archive.formats import Format
+    from envpack.config.config import Config
+    from envpack.files.cache import Cache
+    from envpack.lock.lock import Lock
+    from envpack.packages.package import PackedPackage
+    from envpack.prefix.install import Installed
+    from envpack.progress import Progress
+    from envpack.resolve.request import Request
+    from envpack.verify import Verified
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is to be made."""
+
+    name: str
+    lock: Lock
+    request: Request
+    config: Config
+    verify: bool
+    """Whether the archive is tried before it is published."""
+
+    @property
+    def format(self) -> Format:
+        """The archive's format."""
+        return cast("Format", self.config.format)
+
+    @property
+    def level(self) -> int:
+        """How much is done to make the archive small. Raises UsageError for a word that means none."""
+        return level_of(self.config)
+
+    @cached_property
+    def inputs(self) -> str:
+        """The digest of all that decides the archive's bytes."""
+        return digest.of_json(
+            {
+                "lock": self.lock.identity(),
+                "format": self.format,
+                "level": self.level,
+                "slim": SLIM if self.config.slim else None,
+                "packer": PACKER,
+            }
+        )
+
+    def sketch(self) -> Manifest:
+        """Return the manifest as far as it is known before there is an archive."""
+        unknown = "0" * 64
+        return Manifest(
+            name=self.name,
+            archive=ArchiveFacts(
+                file=archive_file(self.name, unknown, self.format),
+                format=self.format,
+                size=0,
+                sha256=unknown,
+                unpacked_size=0,
+                members=0,
+            ),
+            python=self.lock.python,
+            target=self.lock.target,
+            packages=packages_of(self.lock),
+            requested=self.lock.requested,
+            input_digest=self.inputs,
+            envpack=VERSION,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where a build works: its caches and its own empty directory."""
+
+    cache: Cache
+    scratch: Path
+    progress: Progress
+
+    def room(self, name: str) -> Path:
+        """Return a new empty directory."""
+        path = self.scratch / name
+        path.mkdir()
+        return path
+
+
+class Watch:
+    """Takes the time of the named parts of a build."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._taken: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to a part's."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._taken[name] = self._taken.get(name, 0.0) + time.monotonic() - start
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of each part, and `total`, those since the start."""
+        return {**self._taken, "total": time.monotonic() - self._start}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """An archive that is ready to be published."""
+
+    packed: Packed
+    manifest: Manifest
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    """Small files that belong to the release."""
+
+
+def make(job: Job, site: Site, watch: Watch) -> Made:
+    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError."""
+    recipes = Recipes(site.cache.recipes)
+    pieces = pieces_of(job.config, site.cache)
+    recipe = recipes.load(job.inputs)
+    manifest = recipe.manifest if recipe else None
+    if recipe and manifest and (manifest.verified != "no" or not job.verify):
+        with watch.time("pack"):
+            packed = _assemble(recipe, pieces, job, site)
+        if packed:
+            allow(manifest.packages, job.lock, job.request, job.config)
+            return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
+    made = _make(job, site, watch, pieces)
+    if recipe := recipe_of(made.packed, made.manifest, made.beside):
+        recipes.keep(job.inputs, recipe)
+    return made
+
+
+def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Site) -> Packed | None:
+    out = site.room("assembled") / f"{job.name}.{job.format}"
+    packed = assemble(recipe.pieces, pieces, out, format=job.format, progress=site.progress)
+    return packed if packed and packed.sha256 == recipe.sha256 else None
+
+
+def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
+    from envpack.prefix import activation
+    from envpack.prefix.install import install
+
+    with watch.time("install"):
+        installed = install(job.lock, job.request, cache=site.cache, scratch=site.scratch, progress=site.progress)
+        activation.keep(installed.prefix, job.lock.variables)
+        packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
+    allow(packages, job.lock, job.request, job.config)
+    with watch.time("pack"):
+        packed = _pack(installed, job, site, pieces)
+    with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
+        activated = activation.activate(
+            installed.prefix,
+            job.lock.variables,
+            target=job.lock.target,
+            workdir=site.room("activation"),
+            progress=site.progress,
+        )
+    verified = None
+    if job.verify:
+        with watch.time("verify"):
+            verified = _verify(packed, job.lock, installed.prefix, activated.variables, site)
+    entries = (entry for piece in packed.pieces for entry in piece.facts.entries)
+    files = list_files(((entry.path, entry.kind, entry.size, entry.link) for entry in entries), installed.prefix)
+    sketch = job.sketch()
+    manifest = replace(
+        sketch,
+        variables=dict(activated.variables),
+        verified=verified.how if verified else "no",
+        warnings=(*installed.warnings, *activated.warnings, *(verified.notes if verified else ())),
+        slim=packed.saved if job.config.slim else None,
+        packages=with_sizes(packages, files),
+    )
+    return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside={FILE: dumps(files)})
+
+
+def allow(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, config: Config, *, installed: bool = True
+) -> None:
+    """Raise PolicyViolated with every package that the configured policy does not allow.
+
+    Before they are `installed`, the licences of wheels are not known, nor which package brought them in.
+    """
+    chosen = policy.configured(config)
+    if not chosen:
+        return
+    hashed = {line.name for line in request.requirements.pypi if line.hashes}
+    policy.enforce(
+        chosen,
+        packages if installed else _with_requires(packages, lock, request, None),
+        requested=lock.requested,
+        unhashed={wheel.name for wheel in lock.wheels if wheel.direct and wheel.name not in hashed},
+        installed=installed,
+    )
+
+
+def _described(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path
+) -> tuple[PackedPackage, ...]:
+    """Return packages with what only a prefix tells: what they need, and their licences."""
+    return with_licenses(_with_requires(packages, lock, request, prefix), prefix)
+
+
+def _with_requires(
+    packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path | None
+) -> tuple[PackedPackage, ...]:
+    extras = {line.name: line.extras for line in request.requirements.pypi}
+    return with_requires(packages, lock, prefix, extras=extras, project=request.names.project)
+
+
+def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
+    """Return the manifest of an archive that was made just now, for this job's name, by whoever this is."""
+    return replace(
+        manifest,
+        name=job.name,
+        archive=ArchiveFacts(
+            file=archive_file(job.name, packed.sha256, packed.format),
+            format=packed.format,
+            size=packed.size,
+            sha256=packed.sha256,
+            unpacked_size=packed.unpacked_size,
+            members=packed.members,
+        ),
+        created=units.now(),
+        provenance=provenance_of(job.request.requirements.path, os.environ),
+    )
+
+
+def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
+    return pack(
+        installed.prefix,
+        site.room("archive") / f"{job.name}.{job.format}",
+        format=job.format,
+        level=job.level,
+        compiler=Compiler(python=installed.python, into=installed.prefix),
+        kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
+        slim=job.config.slim,
+        progress=site.progress,
+    )
+
+
+def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: Site) -> Verified:
+    from envpack.verify import verify
+
+    return verify(
+        packed.path,
+        target=lock.target,
+        python=lock.python,
+        requested=lock.requested,
+        build_prefix=prefix,
+        variables=variables,
+        workdir=site.room("node"),
+        progress=site.progress,
+    )

@@ -1,0 +1,61 @@
+"""Pack an environment that is there already, made by whatever tool."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, fingerprint, pack
+from envpack.build.archive_options import level_of, pieces_of
+from envpack.build.recipes import Recipes, recipe_of
+from envpack.files.cache import Cache
+from envpack.progress import SILENT
+
+if TYPE_CHECKING:
+    from envpack.archive import Packed
+    from envpack.archive.formats import Format
+    from envpack.config.config import Config
+    from envpack.progress import Progress
+
+
+def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, progress: Progress = SILENT) -> Packed:
+    """Pack an existing prefix, which is not changed, into a file.
+
+    Bytecode that a node could use is compiled aside when the prefix's Python runs here; what lies in the prefix
+    holds times and paths, and is left out. What has not changed since it was packed before is not compressed again.
+    Raises PackingFailed.
+    """
+    prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - not resolve(): the files name the prefix as it was called
+    cache = Cache(Path(config.cache_dir))
+    level = level_of(config)
+    pieces = pieces_of(config, cache)
+    recipes = Recipes(cache.recipes)
+    look = fingerprint(prefix) if (prefix / "conda-meta").is_dir() else None
+    key = (
+        digest.of_json(["prefix", look.whole, format, level, PACKER, SLIM if config.slim else None]) if look else ""
+    )
+    recipe = recipes.load(key) if look else None
+    if recipe:
+        packed = assemble(recipe.pieces, pieces, file, format=format, progress=progress)
+        if packed and packed.sha256 == recipe.sha256:
+            return packed
+    with cache.scratch() as scratch:
+        python = prefix / "bin" / "python"
+        bytecode = scratch / "bytecode"
+        bytecode.mkdir()
+        packed = pack(
+            prefix,
+            file,
+            format=format,
+            level=level,
+            bytecode=bytecode,
+            compiler=Compiler(python=python, into=bytecode) if python.exists() else None,
+            kept=Kept(pieces=pieces, identify=look.identities) if look else None,
+            slim=config.slim,
+            progress=progress,
+        )
+    if look and (recipe := recipe_of(packed)):
+        recipes.keep(key, recipe)
+    return packed

@@ -1,0 +1,313 @@
+"""The order of the steps: requirements, lock, prefix, archive, verify, publish, settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import requirements
+from envpack.build import policy, shared_pieces
+from envpack.build.archive_options import level_of
+from envpack.build.last_build import Memory
+from envpack.build.make import Job, Site, Watch, allow, make
+from envpack.build.results import Built, Locked
+from envpack.errors import BadRequirements, Gone, Problem
+from envpack.files.cache import Cache
+from envpack.lock.file import dump, parse
+from envpack.packages.package import packages_of
+from envpack.progress import SILENT, Progress
+from envpack.releases import index, keys, lookup, publish, sbom, tags
+from envpack.releases.provenance import who
+from envpack.resolve.names import Names
+from envpack.resolve.request import Request
+from envpack.spark import cluster, compatibility, versions
+from envpack.spark.driver import choose_driver_python
+from envpack.spark.settings import Settings, settings_for
+from envpack.stores import store_of
+from envpack.units import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envpack.config.config import Config
+    from envpack.lock.lock import Lock
+    from envpack.releases.lookup import Release
+    from envpack.releases.manifest import Manifest
+    from envpack.requirements import Requirements
+    from envpack.stores.base import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How one build differs from another of the same configuration."""
+
+    name: str | None = None
+    """The release's name; by default the requirements file's stem."""
+    tag: str | None = None
+    """A tag to move to the release, beside `latest`."""
+    latest: bool = True
+    """Whether `latest` moves to the release."""
+    locked: bool = False
+    """Fail when the lock is missing or stale."""
+    upgrade: bool = False
+    """Solve anew though the lock is good."""
+    verify: bool = True
+    """Try the archive before it is published."""
+    dry_run: bool = False
+    """Solve, and change nothing."""
+    driver_python: str | None = None
+    """The Python of the driver in client modes; `auto` finds one."""
+
+
+DEFAULTS = Options()
+
+
+def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
+    """Build what a requirements file asks for, publish it, and say how Spark runs in it.
+
+    An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
+    """
+    watch = Watch()
+    _check(config)
+    asked = requirements.read(file)
+    request = request_of(asked, config)
+    name = keys.check_name(options.name or default_name(asked))
+    store = store_of(config) if config.store or not options.dry_run else None
+    with watch.time("solve"):
+        locked = _lock(request, config, options, progress)
+    job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
+    where = store.uri(name) if store else f"s3://{name}"
+    _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
+    release: Release | None
+    if store and not options.dry_run:
+        release, reused = _released(job, store, options, progress, watch)
+    else:
+        release, reused = _published(job, store) if store else None, True
+    return Built(
+        name=name,
+        lock=locked.lock,
+        release=release,
+        reused=release is not None and reused,
+        settings=settings(release, config, options.driver_python) if release else None,
+        notes=(
+            *locked.notes,
+            *(_unfit(locked.lock) if options.dry_run else ()),
+            *(release.manifest.warnings if release else ()),
+            *(policy.remarks(policy.configured(config), release.manifest.packages) if release else ()),
+        ),
+        seconds=watch.seconds(),
+    )
+
+
+def _released(job: Job, store: Store, options: Options, progress: Progress, watch: Watch) -> tuple[Release, bool]:
+    """Return the release of a job with its tags in place, and whether it was there already."""
+    wanted = tuple(dict.fromkeys(tag for tag in (tags.LATEST if options.latest else None, options.tag) if tag))
+    memory = Memory.of(Cache(Path(job.config.cache_dir)).unchanged, store, job.name, job.inputs)
+    with watch.time("publish"):
+        known = memory.recall(store, wanted)
+    if known and not (job.verify and known.manifest.verified == "no"):
+        allow(known.manifest.packages, job.lock, job.request, job.config)
+        return known, True
+    provide = partial(_provide, job=job, store=store, wanted=wanted, progress=progress, watch=watch)
+    try:
+        release, reused = provide(_published(job, store))
+    except Gone:  # a gc was at it: then it has to be made again
+        release, reused = provide(None)
+    memory.keep(store, release, wanted)
+    return release, reused
+
+
+def _provide(
+    release: Release | None, *, job: Job, store: Store, wanted: Sequence[str], progress: Progress, watch: Watch
+) -> tuple[Release, bool]:
+    """Make the release unless it is there, and move its tags; return it and whether it was there already."""
+    reused = True
+    if release is None:
+        cache = Cache(Path(job.config.cache_dir))
+        with cache.scratch() as scratch:
+            site = Site(cache=cache, scratch=scratch, progress=progress)
+            release, reused = _make(job, store, site, watch)
+    with watch.time("publish"):
+        _tag(store, release, wanted, reused=reused)
+    return release, reused
+
+
+def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
+    """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    _check(config)
+    request = request_of(requirements.read(file), config)
+    locked = _lock(request, config, options, progress)
+    return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
+
+
+def settings(
+    release: Release, config: Config, driver_python: str | None = None, directory: Path | None = None
+) -> Settings:
+    """Return what the configured launcher needs to run in a release.
+
+    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
+    launcher, Spark and archive cannot work together.
+    """
+    return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
+
+
+def request_of(asked: Requirements, config: Config) -> Request:
+    """Return what is asked of the resolver: the file and the configuration together.
+
+    Channels named by a flag or a variable come before an environment file's own, and those before `envpack.yaml`'s.
+    A pyspark in the file is left to the cluster, and says which Spark it has where nothing else does.
+    """
+    chosen = config.origins.get("channels", "").startswith(("--", "ENVPACK_"))
+    channels = config.channels if chosen or not asked.channels else asked.channels
+    understood = cluster.understand(
+        asked,
+        spark=config.spark,
+        said_by=config.origins.get("spark", "the configuration"),
+        target=config.target(),
+        python=config.python,
+        with_pyspark=config.with_pyspark,
+    )
+    spark = understood.spark
+    return Request(
+        requirements=understood.requirements,
+        target=replace(config.target(), spark=spark),
+        channels=channels,
+        python=config.python,
+        from_pypi=frozenset(config.from_pypi),
+        from_conda=frozenset(config.from_conda),
+        names=Names(config.names),
+        conda_first=understood.conda_first,
+        limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
+        additions=compatibility.additions(spark) if spark else (),
+        provided=understood.provided,
+        notes=understood.notes,
+    )
+
+
+def default_name(asked: Requirements) -> str:
+    """Return the release name that a requirements file suggests: its stem in small letters, blanks as `-`."""
+    return re.sub(r"[^a-z0-9._-]+", "-", asked.stem.lower()).strip("-._")
+
+
+def _settings(
+    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+) -> Settings:
+    return settings_for(
+        manifest,
+        archive_uri,
+        launcher=config.launcher,
+        spark=config.spark,
+        driver_python=choose_driver_python(driver_python, manifest.python_minor),
+        directory=directory,
+    )
+
+
+def _published(job: Job, store: Store) -> Release | None:
+    """Return the release of the same inputs, unless it was never verified and now should be.
+
+    Raises PolicyViolated when it holds what a newer policy does not allow.
+    """
+    release = lookup.find_build(store, job.name, job.inputs)
+    if release:
+        allow(release.manifest.packages, job.lock, job.request, job.config)
+    if release and job.verify and not lookup.is_verified(store, release):
+        return None
+    return release
+
+
+def _check(config: Config) -> None:
+    """Refuse values that cannot be used before any file is read. Raises UsageError."""
+    config.target()
+    level_of(config)
+    policy.configured(config)
+    size_of(config.cache_limit, "cache-limit")
+    if config.spark:
+        versions.line_of(versions.minor(config.spark))
+
+
+def _unfit(lock: Lock) -> tuple[str, ...]:
+    """Return what will not work with the cluster's Spark in a locked environment; settings say it of a release."""
+    if lock.target.spark is None:
+        return ()
+    packages = {package.name: package.version for package in packages_of(lock)}
+    python = versions.minor(lock.python_minor)
+    return tuple(compatibility.warnings(versions.minor(lock.target.spark), python, packages))
+
+
+def _lock(request: Request, config: Config, options: Options, progress: Progress) -> Locked:
+    path = request.requirements.path
+    path = path.with_name(f"{path.name}.lock")
+    old = _read_lock(path) if path.exists() and not options.upgrade else None
+    if old and old.request == request.digest():
+        allow(packages_of(old), old, request, config, installed=False)
+        return Locked(lock=old, path=path, solved=False, notes=request.notes)
+    if options.locked:
+        state = "does not match its requirements and configuration" if path.exists() else "is missing"
+        raise BadRequirements(
+            [Problem(str(path), 0, f"the lock {state}")], hint=f"run `envpack lock {request.requirements.path}`"
+        )
+    from envpack.resolve.solve import resolve
+
+    cache = Cache(Path(config.cache_dir))
+    with cache.scratch() as scratch:
+        resolved = resolve(request, cache=cache, scratch=scratch, progress=progress)
+    allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
+    notes = (*request.notes, *resolved.notes)
+    if not options.dry_run:
+        notes = (*notes, *_write_lock(path, resolved.lock))
+    return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
+
+
+def _read_lock(path: Path) -> Lock:
+    return parse(path.read_text("utf-8"), str(path))
+
+
+def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
+    """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(dump(lock), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        return (f"the lock was not kept: {path}: {error.strerror}",)
+    return ()
+
+
+def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bool]:
+    """Make an archive and publish it; return the release and whether someone else had published it."""
+    made = make(job, site, watch)
+    with watch.time("publish"):
+        manifest, pieces = made.manifest, made.packed.pieces
+        published = shared_pieces.Published.load(site.cache.published, store)
+        beside = {
+            **made.beside,
+            f"{job.name}.lock": dump(job.lock).encode(),
+            sbom.FILE: sbom.of(manifest),
+            shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
+        }
+        release, written = publish.publish(
+            store,
+            manifest,
+            made.packed.path,
+            beside,
+            held=shared_pieces.held_by(store, job.name, pieces, published),
+            progress=site.progress,
+        )
+        published.remember(manifest.folder, pieces)
+        verified = manifest.verified
+        if verified != "no" and not written and release.manifest.verified == "no":
+            publish.mark_verified(store, release, verified)
+    return release, not written
+
+
+def _tag(store: Store, release: Release, wanted: Sequence[str], *, reused: bool) -> None:
+    by, _ = who(os.environ)
+    name, sha256 = release.manifest.name, release.manifest.digest
+    before = [tags.advance(store, name, tag, sha256, by=by) for tag in wanted]
+    if not reused or any(tag is None or tag.digest != sha256 for tag in before):
+        index.refresh(store, name)

@@ -1,0 +1,122 @@
+"""Which bytes of an archive a store already holds in others, so that they need not be sent again.
+
+Every release has a `pieces.json` that says where each piece lies in its archive. Asked are the newest release of
+the same name, and those that this machine has published to the store and that have most in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from envpack import digest
+from envpack.releases import tags
+from envpack.stores.base import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from envpack.archive import Laid
+    from envpack.stores.base import Store
+
+FILE = "pieces.json"
+"""Its name beside the manifest."""
+
+SCHEMA = 1
+
+_WORTH = 5 << 20
+"""Bytes; S3 copies no part that is smaller."""
+
+_MOST_SOURCES = 3
+"""How many releases are asked for what they have."""
+
+_REMEMBERED = 30
+"""How many of the releases that this machine published are remembered for each store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The releases that this machine has published to one store: folder to its pieces' digests and sizes."""
+
+    path: Path
+    releases: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def load(cls, directory: Path, store: Store) -> Published:
+        """Read what is remembered of a store; what cannot be read is forgotten."""
+        path = directory / f"{digest.of_bytes(store.url.encode())}.json"
+        try:
+            return cls(path=path, releases=json.loads(path.read_bytes()))
+        except (OSError, ValueError):
+            return cls(path=path, releases={})
+
+    def remember(self, folder: str, pieces: Sequence[Laid]) -> None:
+        """Add a release, and forget the oldest; that it cannot be written is no reason to fail."""
+        sizes = {piece.facts.sha256: piece.facts.length for piece in pieces}
+        others = {name: held for name, held in self.releases.items() if name != folder}
+        newest = dict(list({**others, folder: sizes}.items())[-_REMEMBERED:])
+        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(newest), "utf-8")
+            part.replace(self.path)
+
+    def likely(self, wanted: Mapping[str, int]) -> Iterator[str]:
+        """Yield the folders of releases that have enough of the wanted pieces, the one with most first."""
+        common = {
+            folder: sum(size for sha256, size in held.items() if sha256 in wanted)
+            for folder, held in self.releases.items()
+        }
+        yield from (folder for folder in sorted(common, key=lambda f: -common[f]) if common[folder] >= _WORTH)
+
+
+def dump(file: str, pieces: Iterable[Laid]) -> bytes:
+    """Return the `pieces.json` of an archive whose file name is `file`."""
+    rows = [
+        {"sha256": piece.facts.sha256, "start": piece.start, "size": piece.facts.length, "of": piece.facts.owner}
+        for piece in pieces
+    ]
+    return json.dumps({"schema": SCHEMA, "archive": file, "pieces": rows}, indent=1).encode()
+
+
+def held_by(store: Store, name: str, pieces: Sequence[Laid], published: Published) -> tuple[Held, ...]:
+    """Return which pieces of an archive that is to be published as `name` the store has already."""
+    missing = {piece.facts.sha256: piece.facts.length for piece in pieces}
+    found: dict[str, tuple[str, int]] = {}
+    asked: set[str] = set()
+    for folder in _sources(store, name, missing, published):
+        if sum(missing.values()) < _WORTH or len(asked) == _MOST_SOURCES:
+            break
+        if folder in asked:
+            continue
+        asked.add(folder)
+        there = _pieces_in(store, folder)
+        found |= {sha256: there[sha256] for sha256 in there.keys() & missing.keys()}
+        missing = {sha256: size for sha256, size in missing.items() if sha256 not in there}
+    return tuple(
+        Held(key=key, start=start, offset=piece.start, size=piece.facts.length)
+        for piece in pieces
+        if piece.facts.sha256 in found
+        for key, start in (found[piece.facts.sha256],)
+    )
+
+
+def _sources(store: Store, name: str, wanted: Mapping[str, int], published: Published) -> Iterator[str]:
+    latest = tags.read(store, name, tags.LATEST)
+    if latest:
+        yield f"{name}/{latest.digest[: digest.SHORT]}"
+    yield from published.likely(wanted)
+
+
+def _pieces_in(store: Store, folder: str) -> dict[str, tuple[str, int]]:
+    """Return where a release has its pieces: digest to key and start; nothing if it does not say so."""
+    there = store.read(f"{folder}/{FILE}")
+    try:
+        value: dict[str, Any] = json.loads(there.data) if there else {"pieces": []}
+        return {row["sha256"]: (f"{folder}/{value['archive']}", int(row["start"])) for row in value["pieces"]}
+    except (ValueError, KeyError, TypeError):
+        return {}

@@ -1,0 +1,1 @@
+"""What a person has chosen, and the cluster that it is chosen for."""

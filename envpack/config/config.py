@@ -1,0 +1,203 @@
+"""What a person has chosen, and where: flags, `ENVPACK_*` variables, `envpack.yaml`, defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from envpack.config.target import DEFAULT_GLIBC, Target
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BOOLEANS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+SECTIONS = ("ci", "gc", "policy")
+"""Keys of the file that hold others: `requirements:` under `ci:` is the field `ci_requirements`."""
+
+FILE = "envpack.yaml"
+"""Looked for in the working directory and upward."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every choice that outlives one command.
+
+    A field such as `s3_region` is `--s3-region`, `ENVPACK_S3_REGION` and `s3-region:`.
+    """
+
+    store: str | None = None
+    """Where releases are kept: `s3://bucket/prefix` or a directory."""
+    channels: tuple[str, ...] = ("conda-forge",)
+    """Conda channels, most wanted first: names, URLs or directories."""
+    python: str | None = None
+    """The Python to build with, such as `3.11`."""
+    platform: str = "linux-64"
+    """The cluster's platform."""
+    glibc: str = DEFAULT_GLIBC
+    """The oldest glibc among the cluster's nodes."""
+    cuda: str | None = None
+    """The CUDA version that the nodes' driver supports."""
+    spark: str | None = None
+    """The cluster's Spark version."""
+    with_pyspark: bool = False
+    """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
+    format: str = "tar.gz"
+    """The archive's format: `tar.gz` or `zip`."""
+    compression: str = "default"
+    """How much is done to make archives small: `fast`, `default` or `best`."""
+    slim: bool = False
+    """Whether archives leave out what a node never needs."""
+    launcher: str = "yarn-cluster"
+    """What starts the Spark application."""
+    from_pypi: tuple[str, ...] = ()
+    """Projects that must come from PyPI."""
+    from_conda: tuple[str, ...] = ()
+    """Projects that must come from a conda channel."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """PyPI project name to conda package name, where they differ."""
+    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
+    """Where packages, wheels and indexes are cached."""
+    cache_limit: str = "20 GB"
+    """How much packed content the cache keeps; what was not used for longest goes first."""
+    s3_endpoint_url: str | None = None
+    """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
+    s3_region: str | None = None
+    s3_profile: str | None = None
+    """A profile of the AWS configuration."""
+    s3_sse: str | None = None
+    """Encryption on the server: `AES256` or `aws:kms`."""
+    s3_kms_key: str | None = None
+    """The key for `aws:kms`."""
+    s3_bucket_owner: str | None = None
+    """The account that must own the bucket."""
+    s3_addressing: str = "auto"
+    """`path` for servers that do not know buckets as host names."""
+    ci_requirements: tuple[str, ...] = ()
+    """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
+    ci_names: Mapping[str, str] = field(default_factory=dict)
+    """Requirements file to the name of its releases, where that is not the file's stem; `names:` under `ci:`."""
+    ci_catalog: bool = False
+    """Whether `envpack ci` brings the catalog beside the releases up to date; `catalog:` under `ci:`."""
+    record_use: bool = False
+    """Whether `settings` and `ci` note in the store when they used a release; for `gc_keep_used`."""
+    gc_keep_last: str | None = None
+    """How many releases of each name `envpack gc` keeps; in the file `keep-last:` under `gc:`."""
+    gc_keep_newer: str | None = None
+    """How young a release must be to be kept, such as `30d`."""
+    gc_keep_used: str | None = None
+    """How lately a release must have been used to be kept."""
+    gc_keep_history: str = "1"
+    """How many of a tag's earlier releases are kept."""
+    gc_grace: str = "1d"
+    """What is younger is never removed."""
+    policy_deny_licenses: tuple[str, ...] = ()
+    """Licences that no package may have: SPDX identifiers, patterns such as `GPL-*`, `unknown`; under `policy:`."""
+    policy_deny_packages: tuple[str, ...] = ()
+    """Packages that must not be brought in: names with version specifiers, such as `pyyaml<5.4`."""
+    policy_require_hashes: bool = False
+    """Whether a wheel that the requirements name by URL needs its hash there."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Field name to where its value came from: a flag, a variable, a file, or `default`."""
+
+    def target(self) -> Target:
+        """Return the cluster that is built for."""
+        return Target(platform=self.platform, glibc=self.glibc, cuda=self.cuda, spark=self.spark)
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> Config:
+    """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
+
+    `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
+    file is relative to the file, others to `directory`. Raises BadRequirements with every mistake of the file at
+    once.
+    """
+    path = find(directory)
+    written = _written(path) if path else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, kind in _kinds().items():
+        variable = f"ENVPACK_{name.upper()}"
+        if flags.get(name) not in (None, ()):
+            values[name], origins[name] = _placed(name, flags[name], directory), _flag(name)
+        elif environ.get(variable):
+            given = _from_variable(variable, environ[variable], kind)
+            values[name], origins[name] = _placed(name, given, directory), variable
+        elif name in written:
+            values[name], origins[name] = written[name], str(path)
+        else:
+            origins[name] = "default"
+    return Config(**values, origins=origins)
+
+
+def find(directory: Path) -> Path | None:
+    """Return the nearest `envpack.yaml` at or above a directory."""
+    here = directory.absolute()
+    return next((path for place in (here, *here.parents) if (path := place / FILE).is_file()), None)
+
+
+def _flag(name: str) -> str:
+    """Return a field's flag; a command's own section of the file is no part of it."""
+    return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
+
+
+def _kinds() -> dict[str, str]:
+    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping", "bool": "boolean"}
+    return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
+
+
+def _from_variable(variable: str, text: str, kind: str) -> Any:  # noqa: ANN401 - the field's type
+    if kind == "text":
+        return text
+    if kind == "boolean":
+        if text.lower() not in _BOOLEANS:
+            raise UsageError(f"{variable} must be true or false, not {text!r}")
+        return _BOOLEANS[text.lower()]
+    items = tuple(item for item in text.replace(",", " ").split() if item)
+    if kind == "list":
+        return items
+    pairs = [item.partition("=") for item in items]
+    if not all(sign and value for _, sign, value in pairs):
+        raise UsageError(
+            f"{variable} must hold NAME=VALUE pairs", hint=f"{variable}='torch=pytorch tables=pytables'"
+        )
+    return {name: value for name, _, value in pairs}
+
+
+def _written(path: Path) -> dict[str, Any]:
+    # PyYAML takes longer to import than many commands take, and often there is no file.
+    from envpack.config.file import read  # noqa: PLC0415
+
+    values = read(path, _kinds(), SECTIONS, _BOOLEANS)
+    return {name: _placed(name, value, path.parent) for name, value in values.items()}
+
+
+def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
+    """Make the directories among a field's values absolute."""
+    if name in ("store", "cache_dir"):
+        return value if "://" in value else str(base / Path(value).expanduser())
+    if name == "channels":
+        return tuple(str(base / Path(c).expanduser()) if _is_directory(c, base) else c for c in value)
+    return value
+
+
+def _is_directory(channel: str, base: Path) -> bool:
+    """Return whether a channel is a directory and no name: it looks like a path, or there is a channel in it."""
+    if "://" in channel:
+        return False
+    return (
+        "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()
+    )

@@ -1,0 +1,1 @@
+"""Which releases of a store may go, and how they go."""

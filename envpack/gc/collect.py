@@ -1,0 +1,282 @@
+"""Plan what may be removed from a store, and remove it beside builds that publish there.
+
+What is removed is looked at again once the notice is posted (releases/removal_notice.py), so nothing goes that a
+tag or a rule keeps by then. Of each release, what leads to it goes first, then its manifest, and its archive last:
+readers never see a release without its archive, and the next run finds what an interrupted removal left, as an
+orphan.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from envpack.digest import SHORT
+from envpack.errors import EnvpackError, StoreRefused, UsageError
+from envpack.progress import SILENT, Progress, Step
+from envpack.releases import inventory, removal_notice
+from envpack.units import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from envpack.gc.rules import Rules
+    from envpack.releases.inventory import Folder, Shelf
+    from envpack.releases.removal_notice import Collector
+    from envpack.stores.base import Entry, Store, Unfinished
+
+BATCH = 100
+"""How many releases one notice names."""
+
+SKEW = 300.0
+"""Seconds by which this machine's clock may differ from the store's."""
+
+SLOWEST_UPLOAD = 3600.0
+"""Seconds for which an upload is taken for one in progress, however short the grace period."""
+
+_REMOVERS = 8
+"""Releases that are removed at a time; S3 connections are as many."""
+
+Kind = Literal["orphan", "record", "upload"]
+"""What is left over of builds and removals that were killed: objects without a manifest, a record that points at
+nothing, an upload that has not ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What becomes of one release."""
+
+    folder: Folder
+    kept_by: tuple[str, ...]
+    """Why it stays; empty when it goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """Something that no reader sees; it goes."""
+
+    kind: Kind
+    key: str
+    size: int
+    modified: float
+    """When it was last written, in seconds since 1970."""
+    folder: Folder | None = None
+    """An orphan's objects."""
+    points_at: str = ""
+    """The folder that a record names."""
+    upload: Unfinished | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What there is, and what goes."""
+
+    name: str | None
+    """The only name that was looked at."""
+    rules: Rules
+    verdicts: tuple[Verdict, ...]
+    """Sorted by name, the newest release first."""
+    leftovers: tuple[Leftover, ...]
+    """What is older than the grace period."""
+    warnings: tuple[str, ...] = ()
+    pointers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The build records that were read, each with the digest's first digits that it points at."""
+
+    @property
+    def going(self) -> tuple[Verdict, ...]:
+        """The releases that go."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.kept_by)
+
+    @property
+    def size(self) -> int:
+        """Bytes that go."""
+        return sum(verdict.folder.size for verdict in self.going) + sum(left.size for left in self.leftovers)
+
+
+@dataclass(kw_only=True)
+class Freed:
+    """What has been removed."""
+
+    removed: list[str] = field(default_factory=list)
+    """The folders of releases and orphans, and the keys of what else was left over."""
+    spared: list[str] = field(default_factory=list)
+    """The folders that had come to be kept when they were looked at again."""
+    objects: int = 0
+    size: int = 0
+    """Bytes."""
+    hidden: int = 0
+    """Bytes of these that a versioned bucket still holds."""
+
+
+def plan(store: Store, rules: Rules, name: str | None = None, progress: Progress = SILENT) -> Plan:
+    """Return what may be removed from a store, or of one name only. Nothing is changed."""
+    now = time.time()
+    with progress.step("look") as step:
+        shelves = inventory.take(store, name, step=step)
+        step.note(f"{sum(len(shelf.folders) for shelf in shelves.values())} releases")
+    uploads, refusals = _unfinished(store, name)
+    ordered = [shelf for _, shelf in sorted(shelves.items())]
+    leftovers = [left for shelf in ordered for left in _leftovers(shelf) if left.modified < now - rules.grace]
+    leftovers += [
+        Leftover(kind="upload", key=upload.key, size=upload.size, modified=upload.begun, upload=upload)
+        for upload in uploads
+        if upload.begun < now - max(rules.grace, SLOWEST_UPLOAD)
+    ]
+    return Plan(
+        name=name,
+        rules=rules,
+        verdicts=tuple(verdict for shelf in ordered for verdict in _verdicts(shelf, rules, now)),
+        leftovers=tuple(leftovers),
+        warnings=(*_warnings(ordered, rules), *refusals),
+        pointers={key: pointer for shelf in ordered for key, pointer in shelf.pointers.items()},
+    )
+
+
+def apply(store: Store, planned: Plan, progress: Progress = SILENT) -> Freed:
+    """Remove what a plan says, less what has come to be kept meanwhile, and return what was freed.
+
+    It can be interrupted at any time; planning and applying again does the rest. Raises Conflict when another gc is
+    at it, UsageError when this machine's clock is wrong, and StoreRefused when the store does.
+    """
+    freed = Freed()
+    folders = [
+        *(verdict.folder for verdict in planned.going),
+        *(left.folder for left in planned.leftovers if left.folder),
+    ]
+    if not planned.going and not planned.leftovers:
+        return freed
+    with removal_notice.collecting(store, progress) as collector:
+        _check_clock(store)
+        try:
+            with progress.step("remove", total=planned.size, unit="bytes") as step:
+                removal = _Removal(store=store, collector=collector, freed=freed, step=step)
+                for batch in _batches(folders):
+                    collector.post(folder.key for folder in batch)
+                    removal.of_folders(_still_going(store, batch, planned, freed))
+                for left in planned.leftovers:
+                    removal.of_leftover(left)
+                step.note(f"{freed.objects} objects")
+        except EnvpackError:
+            if freed.objects:
+                progress.warn(f"{freed.objects} objects, {human_size(freed.size)}, were removed before it failed")
+            raise
+    return freed
+
+
+def _verdicts(shelf: Shelf, rules: Rules, now: float) -> list[Verdict]:
+    kept = [Verdict(folder=shelf.folders[key], kept_by=why) for key, why in rules.reasons(shelf, now).items()]
+    return sorted(kept, key=lambda verdict: -(verdict.folder.published or 0))
+
+
+def _leftovers(shelf: Shelf) -> Iterator[Leftover]:
+    for folder in shelf.folders.values():
+        if folder.published is None:
+            yield Leftover(kind="orphan", key=folder.key, size=folder.size, modified=folder.modified, folder=folder)
+    for entry, points_at in shelf.dangling:
+        yield Leftover(kind="record", key=entry.key, size=entry.size, modified=entry.modified, points_at=points_at)
+
+
+def _unfinished(store: Store, name: str | None) -> tuple[list[Unfinished], list[str]]:
+    """Return the uploads that have not ended; who may not list them is told so, and the rest is planned."""
+    try:
+        return [upload for upload in store.unfinished() if upload.key.startswith(f"{name}/" if name else "")], []
+    except StoreRefused as error:
+        return [], [f"unfinished uploads were not looked for: {error.message}"]
+
+
+def _warnings(shelves: Sequence[Shelf], rules: Rules) -> Iterator[str]:
+    for shelf in shelves:
+        for name, tag in sorted(shelf.tags.items()):
+            if tag.digest[:SHORT] not in shelf.folders:
+                yield f"{shelf.name}:{name} points at {tag.digest[:SHORT]}, which is not there: move it"
+    if rules.used is not None and not any(shelf.used for shelf in shelves):
+        yield "no use of a release was ever noted here, so keep-used keeps nothing: set `record-use: true` first"
+
+
+def _check_clock(store: Store) -> None:
+    """Refuse to work by a wrong clock: what is old would be misjudged. The notice was written just now."""
+    written = next(
+        (entry.modified for entry in store.list(removal_notice.KEY) if entry.key == removal_notice.KEY), None
+    )
+    skew = time.time() - written if written else 0.0
+    if abs(skew) > SKEW:
+        raise UsageError(
+            f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the store's",
+            hint="set the clock; ages of releases are taken by it",
+        )
+
+
+def _batches(folders: Sequence[Folder]) -> Iterator[list[Folder]]:
+    waiting = iter(folders)
+    while batch := list(itertools.islice(waiting, BATCH)):
+        yield batch
+
+
+def _still_going(store: Store, batch: Collection[Folder], planned: Plan, freed: Freed) -> list[Folder]:
+    """Return the folders of a batch as they are now, without those that have come to be kept."""
+    now = time.time()
+    wanted = {folder.key for folder in batch}
+    going: list[Folder] = []
+    for name in sorted({folder.name for folder in batch}):
+        shelf = inventory.take(store, name, known=planned.pointers).get(name)
+        if shelf:
+            going += [folder for folder in _doomed(shelf, planned.rules, now) if folder.key in wanted]
+            freed.spared += sorted(wanted & {f.key for f in shelf.folders.values()} - {f.key for f in going})
+    return going
+
+
+def _doomed(shelf: Shelf, rules: Rules, now: float) -> Iterator[Folder]:
+    yield from (verdict.folder for verdict in _verdicts(shelf, rules, now) if not verdict.kept_by)
+    for left in _leftovers(shelf):
+        if left.folder and left.modified < now - rules.grace:
+            yield left.folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Removal:
+    """Removes, as long as the notice holds, and keeps count."""
+
+    store: Store
+    collector: Collector
+    freed: Freed
+    step: Step
+
+    def of_folders(self, folders: Iterable[Folder]) -> None:
+        """Remove all objects of folders, several at a time."""
+        removers = ThreadPoolExecutor(_REMOVERS)
+        try:
+            for folder, gone in removers.map(self._of_folder, folders):
+                self.freed.removed.append(folder.key)
+                for entry, freed in gone:
+                    self._count(entry.size, freed=freed)
+        finally:
+            removers.shutdown(cancel_futures=True)
+
+    def of_leftover(self, left: Leftover) -> None:
+        """Remove a record that still points at nothing, or an upload."""
+        self.collector.may_delete()
+        if left.upload:
+            self.store.abort(left.upload)
+            freed = True
+        elif left.kind == "record" and self.store.read(f"{left.points_at}/manifest.json") is None:
+            freed = self.store.delete(left.key)
+        else:
+            return
+        self.freed.removed.append(left.key)
+        self._count(left.size, freed=freed)
+
+    def _of_folder(self, folder: Folder) -> tuple[Folder, list[tuple[Entry, bool]]]:
+        gone = []
+        for entry in folder.in_order():
+            self.collector.may_delete()
+            gone.append((entry, self.store.delete(entry.key)))
+        return folder, gone
+
+    def _count(self, size: int, *, freed: bool) -> None:
+        self.freed.objects += 1
+        self.freed.size += size
+        self.freed.hidden += 0 if freed else size
+        self.step.advance(size)

@@ -1,0 +1,1 @@
+"""Look at releases: check what is stored, compare two."""

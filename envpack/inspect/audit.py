@@ -1,0 +1,249 @@
+"""Find out whether a release in a store is sound: its bytes, its manifest, its lock, its files, its imports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from packaging.utils import canonicalize_name
+
+from envpack import digest
+from envpack.archive.unpack import list_members
+from envpack.errors import EnvpackError, UsageError
+from envpack.lock.file import parse
+from envpack.packages.package import packages_of
+from envpack.progress import SILENT, Progress
+from envpack.pull.pull import download, mismatch
+from envpack.releases import file_list, keys, lookup, tags
+from envpack.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from envpack.files.cache import Cache
+    from envpack.releases.lookup import Release
+    from envpack.releases.manifest import Manifest
+    from envpack.stores.base import Store
+
+_FEW = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: Literal["manifest", "bytes", "lock", "content", "imports", "tag"]
+    problem: str | None
+    """What is wrong; None when it is sound."""
+    fact: str = ""
+    """What was found, or why it was not looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What became of the checks of one release."""
+
+    reference: str
+    checks: tuple[Check, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong."""
+        return tuple(check.problem for check in self.checks if check.problem)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values (schema: docs/verify.schema.json)."""
+        return {
+            "reference": self.reference,
+            "sound": not self.problems,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, progress: Progress = SILENT) -> Audit:
+    """Check a release; what is wrong with it is part of the answer. With `run` its Python is started."""
+    manifest = release.manifest
+    checks = [_manifest(release), _lock(store, release)]
+    with cache.scratch() as scratch:
+        archive = scratch / manifest.archive.file
+        checks.append(_bytes(store, release, archive, progress))
+        if checks[-1].problem is None:
+            checks.append(_content(store, release, archive))
+            if run:
+                checks.append(_imports(manifest, archive, scratch, progress))
+    return Audit(reference=manifest.reference, checks=tuple(checks))
+
+
+def audit_all(
+    store: Store, name: str | None = None, *, cache: Cache, run: bool = True, progress: Progress = SILENT
+) -> Iterator[Audit]:
+    """Check every release and every tag of a store, or those of one name; what fails does not stop the others."""
+    for each in (keys.check_name(name),) if name else filter(keys.is_name, store.folders()):
+        held = lookup.digests(store, each)
+        for short in held:
+            try:
+                release = lookup.at(store, each, short)
+                if release:
+                    yield audit(store, release, cache=cache, run=run, progress=progress)
+            except EnvpackError as error:
+                yield _failed(f"{each}@{short}", "manifest", error.message)
+        if held:
+            yield from _tags(store, each, held)
+
+
+def _tags(store: Store, name: str, held: Iterable[str]) -> Iterator[Audit]:
+    for entry in store.list(f"{name}/tags/"):
+        parts = tags.of_key(entry.key)
+        if parts is None:
+            continue
+        reference = f"{name}:{parts[1]}"
+        try:
+            tag = tags.read(store, *parts)
+        except UsageError as error:
+            yield _failed(reference, "tag", error.message)
+            continue
+        if tag and tag.digest[: digest.SHORT] not in held:
+            gone = f"it points at {name}@{tag.digest[: digest.SHORT]}, which is not there"
+            yield _failed(reference, "tag", gone)
+
+
+def _failed(reference: str, what: Literal["manifest", "tag"], problem: str) -> Audit:
+    return Audit(reference=reference, checks=(Check(name=what, problem=problem),))
+
+
+def _manifest(release: Release) -> Check:
+    """Check that a manifest contradicts neither itself nor its place."""
+    manifest, problems = release.manifest, []
+    place = "/".join(release.manifest_uri.split("/")[-3:-1])
+    if place != f"{manifest.name}/{manifest.short_digest}":
+        problems.append(f"it is that of {manifest.reference} and lies under {place}")
+    if manifest.archive.file != keys.archive_file(manifest.name, manifest.digest, manifest.archive.format):
+        problems.append(f"its archive is called {manifest.archive.file}")
+    pythons = [
+        package.version for package in manifest.packages if (package.name, package.source) == ("python", "conda")
+    ]
+    if pythons != [manifest.python]:
+        problems.append(f"it says Python {manifest.python} and contains {', '.join(pythons) or 'none'}")
+    known = {package.name for package in manifest.packages}
+    stray = {need for package in manifest.packages for need in package.requires or () if need not in known}
+    if stray:
+        problems.append(f"packages need {_some(stray)}, which it does not contain")
+    return Check(
+        name="manifest",
+        problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
+        fact=f"{len(manifest.packages)} packages",
+    )
+
+
+def _lock(store: Store, release: Release) -> Check:
+    """Check that the lock beside a release gives the packages of its manifest."""
+    manifest = release.manifest
+    file = f"{manifest.name}.lock"
+    data = lookup.read_beside(store, release, file)
+    if data is None:
+        return Check(name="lock", problem=f"{file} is not there")
+    try:
+        locked = {(p.name, p.version, p.source, p.sha256) for p in packages_of(parse(data.decode(), file))}
+    except (EnvpackError, UnicodeDecodeError) as error:
+        return Check(name="lock", problem=str(error))
+    told = {(p.name, p.version, p.source, p.sha256) for p in manifest.packages}
+    return Check(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
+
+
+def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> Check:
+    try:
+        download(store, release, archive, progress=progress)
+    except EnvpackError as error:
+        return Check(name="bytes", problem=error.message)
+    wrong = mismatch(archive, release.manifest)
+    return Check(
+        name="bytes",
+        problem=f"{release.archive_uri}: {wrong}" if wrong else None,
+        fact=f"SHA-256 {release.manifest.digest}",
+    )
+
+
+def _content(store: Store, release: Release, archive: Path) -> Check:
+    """Check that an archive holds what its manifest and its list of files say."""
+    manifest = release.manifest
+    try:
+        members = list(list_members(archive))
+        listed = lookup.read_beside(store, release, file_list.FILE)
+        files = file_list.loads(listed, file_list.FILE) if listed is not None else None
+    except EnvpackError as error:
+        return Check(name="content", problem=error.message)
+    problems = []
+    size = sum(size for _, _, size, _ in members)
+    # A tar may name a directory more than once.
+    directories = {path for path, kind, _, _ in members if kind == "directory"}
+    count = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
+    if (count, size) != (manifest.archive.members, manifest.archive.unpacked_size):
+        problems.append(
+            f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
+            f"of {manifest.archive.unpacked_size}"
+        )
+    inside = set(_installed(path for path, *_ in members))
+    told = {(_name(p.name, p.source), p.version, p.source) for p in manifest.packages}
+    # A conda package may bring a distribution, which is no wheel of the manifest.
+    wheels = {(name, version, source) for name, version, source in told if source == "pypi"}
+    conda = {row for row in inside if row[2] == "conda"}
+    problems.append(_difference(conda | (inside & wheels), told, "the archive", "the manifest") or "")
+    if files is not None:
+        there = {(path, size) for path, kind, size, _ in members if kind != "directory"}
+        known = {(file.path, file.size) for file in files}
+        problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
+    wrong = "; ".join(problem for problem in problems if problem)
+    return Check(name="content", problem=wrong or None, fact=f"{count} members")
+
+
+def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> Check:
+    node = scratch / "node"
+    node.mkdir()
+    try:
+        verified = verify(
+            archive,
+            target=manifest.target,
+            python=manifest.python,
+            requested=manifest.requested,
+            build_prefix=None,
+            variables=manifest.variables,
+            workdir=node,
+            progress=progress,
+        )
+    except EnvpackError as error:
+        return Check(name="imports", problem=error.message)
+    ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
+    inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
+    return Check(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
+
+
+def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the packages that left a record among the paths: name, version, source."""
+    for path in paths:
+        folder, _, file = path.rpartition("/")
+        if folder == "conda-meta" and file.endswith(".json") and file.count("-") >= 2:
+            name, version, _ = file.removesuffix(".json").rsplit("-", 2)
+            yield name, version, "conda"
+        elif file == "METADATA" and folder.endswith(".dist-info"):
+            name, _, version = folder.rpartition("/")[2].removesuffix(".dist-info").partition("-")
+            yield _name(name, "pypi"), version, "pypi"
+
+
+def _name(name: str, source: str) -> str:
+    return str(canonicalize_name(name)) if source == "pypi" else name
+
+
+def _difference(one: set[Any], other: set[Any], first: str, second: str) -> str | None:
+    """Say in a few words how two sets differ whose rows begin with a name."""
+    if one == other:
+        return None
+    names = Counter(row[0] for row in one ^ other)
+    return f"{first} and {second} differ in {_some(names)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - _FEW} more" if len(ordered) > _FEW else ""
+    return ", ".join(ordered[:_FEW]) + more

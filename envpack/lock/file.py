@@ -1,0 +1,159 @@
+"""A lock as text.
+
+The text is pixi's lock format, version 6 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
+envpack needs beside it stands under the key `envpack`, which they pass over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import yaml
+
+from envpack.config.target import Target
+from envpack.errors import BadRequirements, Problem
+from envpack.lock.lock import CondaPackage, Lock, Wheel
+
+FORMAT = 6
+"""pixi's version of the lock format."""
+
+
+def dump(lock: Lock) -> str:
+    """Return the lock as text; the same lock gives the same text."""
+    environment: dict[str, Any] = {"channels": [{"url": url} for url in lock.channels]}
+    if lock.indexes:
+        environment["indexes"] = list(lock.indexes)
+    environment["packages"] = {
+        lock.target.platform: [{"conda": p.url} for p in lock.packages] + [{"pypi": w.url} for w in lock.wheels]
+    }
+    document = {
+        "version": FORMAT,
+        "environments": {"default": environment},
+        "packages": [_conda_to_yaml(p) for p in lock.packages] + [_wheel_to_yaml(w) for w in lock.wheels],
+        "envpack": {
+            "request": lock.request,
+            "target": lock.target.to_json(),
+            "requested": list(lock.requested),
+            "variables": dict(sorted(lock.variables.items())),
+            "direct": [w.name for w in lock.wheels if w.direct],
+        },
+    }
+    head = "# Written by `envpack lock`. Do not edit: change the requirements and lock again.\n"
+    return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def parse(text: str, file: str) -> Lock:
+    """Read a lock from its text; `file` is its name in errors.
+
+    Raises BadRequirements when the text is not a lock that envpack wrote.
+    """
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
+        if document["version"] != FORMAT:
+            raise ValueError(f"its format is version {document['version']}, envpack reads {FORMAT}")
+        return _from_yaml(document)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadRequirements(
+            [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
+            hint="delete it, or solve anew with --upgrade",
+        ) from error
+
+
+def _from_yaml(document: dict[str, Any]) -> Lock:
+    own = document["envpack"]
+    environment = document["environments"]["default"]
+    direct = set(own.get("direct", ()))
+    entries = document["packages"]
+    return Lock(
+        target=Target.from_json(own["target"]),
+        channels=tuple(channel["url"] for channel in environment["channels"]),
+        indexes=tuple(environment.get("indexes", ())),
+        packages=tuple(_conda_from_yaml(entry) for entry in entries if "conda" in entry),
+        wheels=tuple(_wheel_from_yaml(entry, direct) for entry in entries if "pypi" in entry),
+        requested=tuple(own["requested"]),
+        variables=dict(own.get("variables", {})),
+        request=own["request"],
+    )
+
+
+def _conda_to_yaml(package: CondaPackage) -> dict[str, Any]:
+    entry = {
+        "conda": package.url,
+        "name": package.name,
+        "version": package.version,
+        "build": package.build,
+        "build_number": package.build_number,
+        "subdir": package.subdir,
+        "noarch": package.noarch,
+        "sha256": package.sha256,
+        "md5": package.md5,
+        "depends": list(package.depends) or None,
+        "constrains": list(package.constrains) or None,
+        "license": package.license,
+        "size": package.size,
+        "timestamp": package.timestamp,
+        "python_site_packages_path": package.python_site_packages_path,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _conda_from_yaml(entry: dict[str, Any]) -> CondaPackage:
+    return CondaPackage(
+        name=entry["name"],
+        version=str(entry["version"]),
+        build=str(entry["build"]),
+        build_number=entry["build_number"],
+        subdir=entry["subdir"],
+        url=entry["conda"],
+        sha256=entry["sha256"],
+        size=entry.get("size"),
+        md5=entry.get("md5"),
+        noarch=cast("Literal['python', 'generic'] | None", entry.get("noarch")),
+        depends=tuple(entry.get("depends", ())),
+        constrains=tuple(entry.get("constrains", ())),
+        license=entry.get("license"),
+        timestamp=entry.get("timestamp"),
+        python_site_packages_path=entry.get("python_site_packages_path"),
+    )
+
+
+def _wheel_to_yaml(wheel: Wheel) -> dict[str, Any]:
+    entry = {
+        "pypi": wheel.url,
+        "name": wheel.name,
+        "version": wheel.version,
+        "sha256": wheel.sha256,
+        "size": wheel.size,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _wheel_from_yaml(entry: dict[str, Any], direct: set[str]) -> Wheel:
+    return Wheel(
+        name=entry["name"],
+        version=str(entry["version"]),
+        url=entry["pypi"],
+        sha256=entry["sha256"],
+        size=entry.get("size"),
+        direct=entry["name"] in direct,
+    )
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_BaseDumper):  # type: ignore[misc] # chosen at run time
+    """Writes equal lists in full instead of naming them once and referring to them."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        return True
+
+
+def _quoted_if_number_like(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML has no types
+    # `12e3` is text to PyYAML (YAML 1.1) and a number to rattler (YAML 1.2).
+    style = "'" if text[:1] in "0123456789+-." else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quoted_if_number_like)

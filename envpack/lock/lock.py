@@ -1,0 +1,136 @@
+"""The exact answer to a request: every conda package and every wheel by URL and SHA-256."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from envpack import digest
+
+if TYPE_CHECKING:
+    from envpack.config.target import Target
+
+Source = Literal["conda", "pypi"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CondaPackage:
+    """One locked conda package."""
+
+    name: str
+    version: str
+    build: str
+    build_number: int
+    subdir: str
+    """`noarch` or the target's platform."""
+    url: str
+    """Where the package is, without credentials."""
+    sha256: str
+    size: int | None = None
+    """Bytes to download."""
+    md5: str | None = None
+    noarch: Literal["python", "generic"] | None = None
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    license: str | None = None
+    timestamp: int | None = None
+    """When it was built, in milliseconds since 1970."""
+    python_site_packages_path: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where the package came from."""
+        return "conda"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """One locked wheel."""
+
+    name: str
+    """The normalised project name."""
+    version: str
+    url: str
+    """Where the wheel is, without credentials."""
+    sha256: str
+    size: int | None = None
+    """Bytes to download."""
+    direct: bool = False
+    """Whether the requirement named this URL itself."""
+
+    @property
+    def source(self) -> Source:
+        """Where the package came from."""
+        return "pypi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The solved environment for one target."""
+
+    target: Target
+    channels: tuple[str, ...]
+    """Channel URLs without credentials, most wanted first."""
+    indexes: tuple[str, ...] = ()
+    """Package index URLs without credentials."""
+    packages: tuple[CondaPackage, ...] = ()
+    """Sorted by name."""
+    wheels: tuple[Wheel, ...] = ()
+    """Sorted by name."""
+    requested: tuple[str, ...] = ()
+    """The distributions a person asked for, by normalised project name: what verification imports."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """An environment file's `variables:`."""
+    request: str = ""
+    """Digest of what was asked for; a lock is stale when the requirements give another one."""
+
+    @property
+    def python(self) -> str:
+        """The version of the environment's Python, such as `3.11.7`."""
+        return next(package.version for package in self.packages if package.name == "python")
+
+    @property
+    def python_minor(self) -> str:
+        """The environment's Python as `3.11`: what driver and workers must share."""
+        return ".".join(self.python.split(".")[:2])
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the archive's bytes, as JSON values.
+
+        A package is known by its content and its public address. A local path is no part of it: the same channel
+        in another directory makes the same environment.
+        """
+        return {
+            "packages": [[p.name, p.version, p.build, p.subdir, p.sha256, public(p.url)] for p in self.packages],
+            "wheels": [[w.name, w.version, w.sha256, public(w.url)] for w in self.wheels],
+            "requested": list(self.requested),
+            "variables": self.variables,
+            "target": self.target.to_json(),
+        }
+
+    def package_identities(self) -> dict[str, str]:
+        """Return by owner (`conda/NAME`, `pypi/NAME`) what decides the content of a package's files in an archive.
+
+        That is the package itself, what the lock says of it (a channel may have corrected that, and it is in the
+        package's record), and the Python, for where modules go and for their bytecode.
+        """
+        python = next((package.sha256 for package in self.packages if package.name == "python"), "")
+        conda = {f"conda/{p.name}": {**asdict(p), "url": public(p.url)} for p in self.packages}
+        wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
+        return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
+
+    def digest(self) -> str:
+        """Return the SHA-256 of `identity`."""
+        return digest.of_json(self.identity())
+
+
+def public(url: str) -> str:
+    """Return a URL as it may be known outside this machine: for a local file only its last two parts.
+
+    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "s3", "oci", "gs"):
+        return url
+    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])

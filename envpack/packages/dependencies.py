@@ -1,0 +1,134 @@
+"""Tell which packages of an environment need which, and by which chain one came into it."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import replace
+from importlib.metadata import PathDistribution
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from envpack.lock.lock import Lock
+    from envpack.packages.package import PackedPackage
+
+_SPEC_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def with_requires(
+    packages: Iterable[PackedPackage],
+    lock: Lock,
+    prefix: Path | None,
+    *,
+    extras: Mapping[str, Collection[str]],
+    project: Callable[[str], str],
+) -> tuple[PackedPackage, ...]:
+    """Return the packages of a lock, each with the names of those beside it that it needs.
+
+    A conda package's needs stand in the lock, a wheel's in the metadata that it left in `prefix`; without one they
+    are not known. Markers are evaluated for the target. `extras` are those asked for, by project name. `project`
+    gives the project name of a conda package.
+    """
+    conda = _of_conda(lock)
+    requirements = _requirements_in(prefix) if prefix else {}
+    wheels = _of_wheels(lock, requirements, extras, {project(name): name for name in conda})
+    return tuple(
+        replace(package, requires=tuple(sorted((conda if package.source == "conda" else wheels)[package.name])))
+        for package in packages
+    )
+
+
+def chains(packages: Sequence[PackedPackage], requested: Iterable[str], name: str) -> list[tuple[str, ...]]:
+    """Return the shortest chain from each requested package to the named one, shortest first.
+
+    A chain begins with a requested package and ends with the named one. Names are compared in their normalised
+    form. Empty when there is no such package or nothing that was requested needs it.
+    """
+    needs = {p.name: p.requires or () for p in packages}
+    by_project = {str(canonicalize_name(p.name)): p.name for p in packages}
+    goal = by_project.get(str(canonicalize_name(name)))
+    roots = dict.fromkeys(
+        by_project[root] for root in map(str, map(canonicalize_name, requested)) if root in by_project
+    )
+    found = [chain for root in roots if goal and (chain := _shortest(needs, root, goal))]
+    return sorted(found, key=lambda chain: (len(chain), chain))
+
+
+def _shortest(needs: Mapping[str, Iterable[str]], root: str, goal: str) -> tuple[str, ...] | None:
+    came_from: dict[str, str | None] = {root: None}
+    waiting = deque([root])
+    while waiting:
+        here = waiting.popleft()
+        if here == goal:
+            return tuple(reversed(list(_back(came_from, here))))
+        for need in needs.get(here, ()):
+            if need not in came_from:
+                came_from[need] = here
+                waiting.append(need)
+    return None
+
+
+def _back(came_from: Mapping[str, str | None], name: str | None) -> Iterable[str]:
+    while name is not None:
+        yield name
+        name = came_from[name]
+
+
+def _of_conda(lock: Lock) -> dict[str, set[str]]:
+    names = {package.name for package in lock.packages}
+    return {
+        package.name: names & {match[0] for spec in package.depends if (match := _SPEC_NAME.match(spec))}
+        for package in lock.packages
+    }
+
+
+def _of_wheels(
+    lock: Lock,
+    requirements: Mapping[str, Sequence[Requirement]],
+    extras: Mapping[str, Collection[str]],
+    linked: Mapping[str, str],
+) -> dict[str, set[str]]:
+    """Return what each wheel needs; an extra that one wheel asks of another brings in more, until nothing does."""
+    target: dict[str, Any] = {**lock.target.marker_environment(lock.python)}
+    there = {**linked, **{wheel.name: wheel.name for wheel in lock.wheels}}
+    wanted = {wheel.name: {"", *extras.get(wheel.name, ())} for wheel in lock.wheels}
+    needs: dict[str, set[str]] = {wheel.name: set() for wheel in lock.wheels}
+    waiting = deque(needs)
+    while waiting:
+        name = waiting.popleft()
+        for requirement in requirements.get(name, ()):
+            needed = str(canonicalize_name(requirement.name))
+            if needed not in there or not _applies(requirement, wanted[name], target):
+                continue
+            needs[name].add(there[needed])
+            if needed in wanted and not requirement.extras <= wanted[needed]:
+                wanted[needed] |= requirement.extras
+                waiting.append(needed)
+    return needs
+
+
+def _applies(requirement: Requirement, extras: Iterable[str], target: Mapping[str, Any]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({**target, "extra": extra}) for extra in extras)
+
+
+def _requirements_in(prefix: Path) -> dict[str, list[Requirement]]:
+    """Return what the distributions in a prefix say they require, by project name."""
+    found = {}
+    for folder in prefix.glob("lib/python*/site-packages/*.dist-info"):
+        name = str(canonicalize_name(folder.name.partition("-")[0]))
+        found[name] = [parsed for text in PathDistribution(folder).requires or () if (parsed := _parsed(text))]
+    return found
+
+
+def _parsed(text: str) -> Requirement | None:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:  # written before PEP 508; uv was content without it or knew better
+        return None

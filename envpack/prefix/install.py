@@ -1,0 +1,97 @@
+"""From a lock to a linked prefix, with a Python of this machine that can compile for it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.errors import Unsatisfiable
+from envpack.prefix.link import Login, link_conda, link_wheels
+from envpack.resolve.conda import Channels, Machine, channel_url
+from envpack.resolve.pypi import index_arguments
+
+if TYPE_CHECKING:
+    from envpack.files.cache import Cache
+    from envpack.lock.lock import Lock
+    from envpack.progress import Progress
+    from envpack.resolve.request import Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A linked prefix."""
+
+    prefix: Path
+    python: Path
+    """A Python of the very version inside that this machine can run: its own, or another platform's."""
+    warnings: tuple[str, ...]
+
+
+def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progress: Progress) -> Installed:
+    """Link what a lock names into a new prefix in `scratch`. Raises Unreachable, PackingFailed, Unsatisfiable."""
+    prefix = _room(scratch, "prefix")
+    login = login_of(request)
+    with_scripts = link_conda(
+        lock.packages,
+        prefix,
+        platform=lock.target.platform,
+        login=login,
+        cache=cache,
+        progress=progress,
+    )
+    python = (
+        prefix / "bin" / "python"
+        if lock.target.is_this_machine
+        else _other_python(lock, login, cache, scratch, progress)
+    )
+    link_wheels(
+        lock.wheels,
+        prefix,
+        python=python,
+        version=lock.python,
+        target=lock.target,
+        login=login,
+        cache=cache,
+        scratch=_room(scratch, "wheels"),
+        progress=progress,
+    )
+    warnings = tuple(f"{name} has a post-link script, which was not run" for name in with_scripts)
+    return Installed(prefix=prefix, python=python, warnings=warnings)
+
+
+def login_of(request: Request) -> Login:
+    """Return the addresses of a request's channels and indexes with their credentials."""
+    base = request.requirements.path.parent
+    return Login(
+        channels=tuple(channel_url(channel, base) for channel in request.channels),
+        index_arguments=tuple(index_arguments(request.requirements.indexes)),
+    )
+
+
+def _other_python(lock: Lock, login: Login, cache: Cache, scratch: Path, progress: Progress) -> Path:
+    """Return an interpreter for this machine of the very version that is packed for another platform.
+
+    Bytecode differs between versions, so no other version will do. The channels are asked first.
+    """
+    here = Machine.here()
+    try:
+        packages = Channels(login.channels, here, cache.repodata).solve([f"python =={lock.python}"])
+    except Unsatisfiable as error:
+        if ".".join(map(str, sys.version_info[:3])) == lock.python:
+            return Path(sys.executable)
+        raise Unsatisfiable(
+            f"to build for {lock.target.platform}, Python {lock.python} is needed on this machine as well, and the "
+            f"channels have none for {here.platform}",
+            hint=f"run envpack with Python {lock.python}, or add that Python to a channel",
+        ) from error
+    prefix = _room(scratch, "other-python")
+    link_conda(packages, prefix, platform=here.platform, login=login, cache=cache, progress=progress)
+    return prefix / "bin" / "python"
+
+
+def _room(scratch: Path, name: str) -> Path:
+    path = scratch / name
+    path.mkdir()
+    return path

@@ -1,0 +1,1 @@
+"""Bring a release to this machine and run commands in it."""

@@ -1,0 +1,60 @@
+"""Bring a release here: download its archive, check it, unpack it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.archive.unpack import check_empty, unpack
+from envpack.errors import VerificationFailed
+from envpack.progress import SILENT, Progress
+from envpack.releases import keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.files.cache import Cache
+    from envpack.releases.lookup import Release
+    from envpack.releases.manifest import Manifest
+    from envpack.stores.base import Store
+
+
+def pull(
+    store: Store,
+    release: Release,
+    directory: Path,
+    *,
+    cache: Cache,
+    read_only: bool = False,
+    progress: Progress = SILENT,
+) -> None:
+    """Unpack a release into a directory, which appears whole or not at all and then works as it is.
+
+    Raises UsageError when something is in the directory already, and VerificationFailed when the archive is not
+    the one that its manifest names, or a member of it would leave the directory.
+    """
+    check_empty(directory)
+    with cache.scratch() as scratch:
+        archive = scratch / release.manifest.archive.file
+        download(store, release, archive, progress=progress)
+        if problem := mismatch(archive, release.manifest):
+            raise VerificationFailed(
+                f"{release.archive_uri}: {problem}", hint="nothing was unpacked; find out who wrote to the store"
+            )
+        unpack(archive, directory, read_only=read_only, progress=progress)
+
+
+def download(store: Store, release: Release, file: Path, *, progress: Progress = SILENT) -> None:
+    """Copy a release's archive to a file."""
+    manifest = release.manifest
+    with progress.step("download", total=manifest.archive.size, unit="bytes") as step:
+        store.download(keys.archive_key(manifest), file, step)
+
+
+def mismatch(archive: Path, manifest: Manifest) -> str | None:
+    """Say how an archive differs from the one that a manifest names, if it does."""
+    size = archive.stat().st_size
+    if size != manifest.archive.size:
+        return f"it has {size} bytes, not {manifest.archive.size}"
+    found = digest.of_file(archive)
+    return None if found == manifest.digest else f"its SHA-256 is {found}, not {manifest.digest}"

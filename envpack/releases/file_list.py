@@ -1,0 +1,153 @@
+"""The files of a release, told without its archive: a list beside the manifest.
+
+<store>/<name>/<digest 16>/files.json.gz
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import posixpath
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from packaging.utils import canonicalize_name
+
+from envpack import digest
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from envpack.packages.package import PackedPackage
+
+FILE = "files.json.gz"
+
+SCHEMA = 1
+
+_DIGITS = 16
+"""How much of a file's SHA-256 is kept: enough to tell two versions of a file apart."""
+
+
+class File(NamedTuple):
+    """A file or a link inside a release."""
+
+    path: str
+    size: int
+    """Bytes; 0 for a link."""
+    content: str
+    """The beginning of its SHA-256 as its package gives it, `-> TARGET` for a link, else empty."""
+    owner: str
+    """`conda/NAME` or `pypi/NAME`; empty for what belongs to no package alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """A file that one release has and another has not, or has otherwise."""
+
+    path: str
+    before: int | None
+    """Bytes; None where it is not there."""
+    after: int | None
+
+
+def list_files(members: Iterable[tuple[str, str, int, str]], prefix: Path) -> tuple[File, ...]:
+    """Return the files among an archive's members, sorted, with what the packages in the prefix say of them.
+
+    A member is its path, its kind (`file`, `link` or `directory`), its bytes and what a link says. Neither the
+    archive nor the files are read: conda's records and wheels' RECORDs hold the digests. Files that were rewritten
+    for the archive are known by what they were in the package.
+    """
+    known = _known(prefix)
+    files = []
+    for path, kind, size, link in members:
+        if kind == "directory":
+            continue
+        owner, content = known.get(path, ("", ""))
+        if not owner and path.endswith(".pyc"):
+            owner = known.get(_source_of(path), ("", ""))[0]
+        files.append(File(path, size, f"-> {link}" if link else content, owner))
+    return tuple(sorted(files))
+
+
+def with_sizes(packages: Iterable[PackedPackage], files: Iterable[File]) -> tuple[PackedPackage, ...]:
+    """Return the packages with the bytes of their files."""
+    sizes: Counter[str] = Counter()
+    for file in files:
+        sizes[file.owner] += file.size
+    return tuple(replace(package, unpacked_size=sizes[f"{package.source}/{package.name}"]) for package in packages)
+
+
+def dumps(files: Sequence[File]) -> bytes:
+    """Return a list of files as the bytes that are stored (schema: docs/files.schema.json)."""
+    owners = sorted({file.owner for file in files})
+    number = {owner: index for index, owner in enumerate(owners)}
+    rows = [[file.path, file.size, file.content, number[file.owner]] for file in files]
+    value = {"schema": SCHEMA, "owners": owners, "files": rows}
+    return gzip.compress(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), 9, mtime=0)
+
+
+def loads(data: bytes, where: str) -> tuple[File, ...]:
+    """Read a list of files; `where` names it in errors."""
+    try:
+        value: dict[str, Any] = json.loads(gzip.decompress(data))
+        owners = value["owners"]
+        return tuple(File(path, size, content, owners[owner]) for path, size, content, owner in value["files"])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UsageError(f"{where} is not a list of files: {error!r}", hint="was it edited by hand?") from error
+
+
+def differences(before: Iterable[File], after: Iterable[File]) -> tuple[FileChange, ...]:
+    """Return the files that differ, sorted; bytecode, which follows from its source, is passed over."""
+    old = {file.path: file for file in before if not file.path.endswith(".pyc")}
+    new = {file.path: file for file in after if not file.path.endswith(".pyc")}
+    return tuple(
+        FileChange(path=path, before=_size(old.get(path)), after=_size(new.get(path)))
+        for path in sorted(old.keys() | new.keys())
+        if (path not in old or path not in new)
+        or (old[path].size, old[path].content) != (new[path].size, new[path].content)
+    )
+
+
+def _size(file: File | None) -> int | None:
+    return file.size if file else None
+
+
+def _known(prefix: Path) -> dict[str, tuple[str, str]]:
+    """Return owner and digest by path; a file that two packages brought is nobody's."""
+    known: dict[str, tuple[str, str]] = {}
+    conda = list(_of_conda(prefix))
+    for path, owner, content in (*conda, *_of_wheels(prefix, {path for path, _, _ in conda})):
+        known[path] = ("", "") if path in known and known[path][0] != owner else (owner, content)
+    return known
+
+
+def _of_conda(prefix: Path) -> Iterator[tuple[str, str, str]]:
+    for path in (prefix / "conda-meta").glob("*.json"):
+        record = json.loads(path.read_text("utf-8"))
+        if "name" not in record:
+            continue
+        owner = f"conda/{record['name']}"
+        digests = {one["_path"]: one.get("sha256") or "" for one in record.get("paths_data", {}).get("paths", ())}
+        yield from ((file, owner, digests.get(file, "")[:_DIGITS]) for file in record.get("files", ()))
+        yield f"conda-meta/{path.name}", owner, ""
+
+
+def _of_wheels(prefix: Path, of_conda: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    for record in prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        if record.relative_to(prefix).as_posix() in of_conda:
+            continue
+        owner = f"pypi/{canonicalize_name(record.parent.name.partition('-')[0])}"
+        inside = record.parent.parent.relative_to(prefix).as_posix()
+        for file, field in (row[:2] for row in csv.reader(record.read_text("utf-8").splitlines()) if len(row) > 1):
+            yield posixpath.normpath(posixpath.join(inside, file)), owner, digest.of_record(field)[:_DIGITS]
+
+
+def _source_of(pyc: str) -> str:
+    """Return the module that bytecode was made of: `a/__pycache__/b.cpython-311.pyc` of `a/b.py`."""
+    folder, name = posixpath.split(pyc)
+    return posixpath.join(posixpath.dirname(folder), f"{name.split('.', 1)[0]}.py")

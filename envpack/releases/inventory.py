@@ -1,0 +1,178 @@
+"""Take stock of a store from one listing: releases and what is left of unfinished ones, records, tags."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.errors import UsageError
+from envpack.progress import Step
+from envpack.releases import keys, tags
+from envpack.releases.last_use import USED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpack.releases.tags import Tag
+    from envpack.stores.base import Entry, Store
+
+_FOLDER = re.compile(rf"[0-9a-f]{{{digest.SHORT}}}")
+_READERS = 8
+"""Small objects that are read at a time; S3 connections are as many."""
+
+
+@dataclass(kw_only=True)
+class Folder:
+    """The objects of one release, or of what was to become one: those under `NAME/DIGEST`."""
+
+    name: str
+    digest: str
+    """The first digits, as in the key."""
+    objects: list[Entry] = field(default_factory=list)
+    records: list[Entry] = field(default_factory=list)
+    """The build records that point at it."""
+
+    @property
+    def key(self) -> str:
+        """Where it lies in the store."""
+        return f"{self.name}/{self.digest}"
+
+    @property
+    def published(self) -> float | None:
+        """When its manifest was written, in seconds since 1970; None when there is none: then it is no release."""
+        return next((entry.modified for entry in self.objects if self._is_manifest(entry)), None)
+
+    @property
+    def modified(self) -> float:
+        """When the newest of its objects was written."""
+        return max(entry.modified for entry in self.objects)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its objects."""
+        return sum(entry.size for entry in self.objects)
+
+    def in_order(self) -> list[Entry]:
+        """Return all objects in the order in which they have to go.
+
+        First what leads to the release, then what makes it one, the archive last: whatever is left when a removal
+        ends early is found again, and nobody takes it for whole.
+        """
+        archive = f"{self.key}/{self.name}-{self.digest}."
+        rest = sorted(self.objects, key=lambda entry: (not self._is_manifest(entry), entry.key.startswith(archive)))
+        return [*self.records, *rest]
+
+    def _is_manifest(self, entry: Entry) -> bool:
+        return entry.key == f"{self.key}/manifest.json"
+
+
+@dataclass(kw_only=True)
+class Shelf:
+    """All that a store holds under one name."""
+
+    name: str
+    folders: dict[str, Folder] = field(default_factory=dict)
+    """By the digest's first digits."""
+    tags: dict[str, Tag] = field(default_factory=dict)
+    used: dict[str, Entry] = field(default_factory=dict)
+    """The records of last use, by the digest's first digits."""
+    dangling: list[tuple[Entry, str]] = field(default_factory=list)
+    """Build records and records of use that point at no folder, each with that folder's key."""
+    pointers: dict[str, str] = field(default_factory=dict)
+    """The keys of build records, each with the first digits that it points at."""
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """One listing, sorted by what its objects are."""
+
+    shelves: dict[str, Shelf] = field(default_factory=dict)
+    tags: list[tuple[str, str]] = field(default_factory=list)
+    records: list[tuple[str, Entry]] = field(default_factory=list)
+
+    def add(self, entry: Entry) -> None:
+        name, _, rest = entry.key.partition("/")
+        part, _, file = rest.partition("/")
+        known = _FOLDER.fullmatch(part) or part in ("builds", "tags", USED)
+        if not (file and known and keys.is_name(name)):
+            return  # not a release's: indexes, pages, other people's objects
+        shelf = self.shelves.setdefault(name, Shelf(name=name))
+        stem = file.removesuffix(".json")
+        match part:
+            case "builds":
+                self.records.append((name, entry))
+            case "tags":
+                self.tags += [parts] if (parts := tags.of_key(entry.key)) else []
+            case "used":
+                shelf.used[stem] = entry
+            case _:
+                shelf.folders.setdefault(part, Folder(name=name, digest=part)).objects.append(entry)
+
+
+def take(
+    store: Store, name: str | None = None, *, known: Mapping[str, str] | None = None, step: Step | None = None
+) -> dict[str, Shelf]:
+    """Return what lies in a store, or under one name of it, by name; what is not of envpack is passed over.
+
+    `known` are the pointers of build records that were read before: they never change. `step` counts what is read.
+    """
+    found = _Found()
+    for entry in store.list(f"{name}/" if name else ""):
+        found.add(entry)
+    known, step = known or {}, step or Step()
+    unread = [entry.key for _, entry in found.records if entry.key not in known]
+    step.total(len(unread) + len(found.tags))
+    with ThreadPoolExecutor(_READERS) as readers:
+        values = readers.map(partial(_tag, store, step), found.tags)
+        read = readers.map(partial(_pointer, store, step), unread)
+        pointers: dict[str, str | None] = {**known, **dict(zip(unread, read, strict=True))}
+        for (owner, tag), value in zip(found.tags, values, strict=True):
+            if value:
+                found.shelves[owner].tags[tag] = value
+    for owner, entry in found.records:
+        _assign(found.shelves[owner], entry, pointers[entry.key])
+    for shelf in found.shelves.values():
+        for owner, entry in shelf.used.items():
+            if owner not in shelf.folders:
+                shelf.dangling.append((entry, f"{shelf.name}/{owner}"))
+    return found.shelves
+
+
+def _assign(shelf: Shelf, record: Entry, pointer: str | None) -> None:
+    if pointer is None:
+        return
+    shelf.pointers[record.key] = pointer
+    if pointer in shelf.folders:
+        shelf.folders[pointer].records.append(record)
+    else:
+        shelf.dangling.append((record, f"{shelf.name}/{pointer}"))
+
+
+def _tag(store: Store, step: Step, owner_and_tag: tuple[str, str]) -> Tag | None:
+    step.advance(1)
+    owner, tag = owner_and_tag
+    return tags.read(store, owner, tag)
+
+
+def _pointer(store: Store, step: Step, key: str) -> str | None:
+    """Return the first digits that a build record points at; None when it is gone."""
+    step.advance(1)
+    found = store.read(key)
+    with _legible(store, key):
+        return str(json.loads(found.data)["digest"])[: digest.SHORT] if found else None
+
+
+@contextmanager
+def _legible(store: Store, key: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{store.uri(key)} is not what envpack writes: {error!r}", hint="was it edited by hand? see what it was"
+        ) from error

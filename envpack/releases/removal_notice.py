@@ -1,0 +1,244 @@
+"""Say in the store which releases are being removed, so that nobody publishes into them or points a tag at them.
+
+S3 has no transactions, so both sides write first and look afterwards. Who removes posts what is going as the
+object `.gc.json`, then reads the tags once more, and only then deletes. Who publishes or moves a tag reads that
+object before and after; if it has changed, all is done again, which is quick and finds what was removed. So a
+removal that begins before the second look is seen by the writer, and one that begins later sees what was
+written. It takes a store that shows every reader what was written last, as S3 and a local disk do.
+
+Times are taken by each process's own clock alone. No deletion begins later than WINDOW after the notice was
+posted. A notice that has not changed for PATIENCE, which is longer than that and the longest request, is a dead
+process's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from envpack.errors import Conflict
+from envpack.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from envpack.progress import Progress
+    from envpack.stores.base import Object, Store
+
+T = TypeVar("T")
+
+KEY = ".gc.json"
+"""The notice's object; no release can have this name."""
+
+WINDOW = 30.0
+"""Seconds after a notice was posted in which a deletion may begin."""
+
+PATIENCE = 120.0
+"""Seconds without a change after which a notice is taken for a dead process's. A deletion takes no longer than
+three attempts of 25 s (envpack/stores/s3/store.py)."""
+
+PAUSE = 0.5
+"""Seconds between two looks at a notice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Who removes releases, and which."""
+
+    collector: str = ""
+    """A name of the process's own; empty when nobody is at it."""
+    host: str = ""
+    """Its machine, for people."""
+    process: str = ""
+    """What tells on the same machine whether it lives; empty where the system does not say."""
+    beat: int = 0
+    """Counts its notices: two of one process differ, so that others see that it gets on."""
+    folders: tuple[str, ...] = ()
+    """The releases' folders: `NAME/DIGEST`."""
+    ended: str = ""
+    """When nobody is at it, what tells this notice from earlier ones."""
+
+    def dumps(self) -> bytes:
+        """Return the notice as it is stored."""
+        return json.dumps({"schema": 1, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def of(cls, found: Object | None) -> Notice:
+        """Read a notice; what is not there says that nobody is at it."""
+        if found is None:
+            return cls()
+        value = json.loads(found.data)
+        return cls(**{**{name: value[name] for name in asdict(cls())}, "folders": tuple(value["folders"])})
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether its process is known to have ended: it ran on this machine."""
+        system, _, number = self.process.rpartition(" ")
+        own_system, _, _ = _this_process().rpartition(" ")
+        if not system or system != own_system:
+            return False
+        pid, _, started = number.partition("/")
+        return _started(pid) != started
+
+
+def beside_removals(store: Store, folder: str, write: Callable[[bool], T]) -> T:
+    """Write to a release's folder, or a tag that points at it, so that no removal misses it; return the result.
+
+    `write` can be called several times and then does what is missing. It gets whether anything was ever removed
+    from this store: if so, the release may be gone.
+    """
+    while True:
+        before = _when_free(store, folder)
+        result = write(before is not None)
+        after = store.read(KEY)
+        if (after.version if after else None) == before:
+            return result
+
+
+def _when_free(store: Store, folder: str) -> str | None:
+    """Wait until nobody is removing a folder; return the notice's version, None when there never was one."""
+    sight = _Sight()
+    while (found := store.read(KEY)) is not None:
+        notice = Notice.of(found)
+        if folder not in notice.folders:
+            return found.version
+        if notice.is_dead or sight.unchanged(found.version) > PATIENCE:
+            store.replace(KEY, _nobody().dumps(), found.version)
+        else:
+            time.sleep(PAUSE)
+    return None
+
+
+def _nobody() -> Notice:
+    return Notice(ended=uuid.uuid4().hex)
+
+
+@contextmanager
+def collecting(store: Store, progress: Progress = SILENT) -> Iterator[Collector]:
+    """Be the only one who removes releases from a store.
+
+    Another one's notice that does not change for PATIENCE is taken over. Raises Conflict when another one is at it.
+    """
+    collector = Collector(store)
+    collector.begin(progress)
+    try:
+        yield collector
+    finally:
+        collector.end()
+
+
+class Collector:
+    """The one who removes. `may_delete` may be called from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._own = Notice(collector=uuid.uuid4().hex, host=socket.gethostname(), process=_this_process())
+        self._version: str | None = None
+        self._posted = _now()
+        self._holds = False
+        self._lock = threading.Lock()
+
+    def begin(self, progress: Progress) -> None:
+        """Take the notice when nobody else has it. Raises Conflict."""
+        sight = _Sight()
+        while not self._holds:
+            found = self._store.read(KEY)
+            other = Notice.of(found)
+            stands = sight.unchanged(found.version) if found else 0.0
+            if not other.collector or other.is_dead or stands > PATIENCE:
+                self._version = found.version if found else None
+                self._holds = self._write(())
+            elif sight.changes:
+                raise Conflict(
+                    f"another gc is removing releases from {self._store.url}, on {other.host}",
+                    hint="wait until it has ended",
+                )
+            else:
+                if not sight.told:
+                    progress.info(f"a gc on {other.host} runs, or was killed: {PATIENCE:.0f} s will show which")
+                    sight.told = True
+                time.sleep(PAUSE)
+
+    def post(self, folders: Iterable[str]) -> None:
+        """Say what will be removed next. Raises Conflict when another one has taken over."""
+        if not self._write(tuple(sorted(folders))):
+            self._holds = False
+            raise Conflict(
+                f"another gc has taken over at {self._store.url}: this one did not get on for {PATIENCE:.0f} s",
+                hint="nothing is lost: run `envpack gc` again",
+            )
+
+    def may_delete(self) -> None:
+        """Return while the notice holds, and renew it in time. Raises Conflict when another one has taken over."""
+        with self._lock:
+            if _since(self._posted) > WINDOW:
+                self.post(self._own.folders)
+
+    def end(self) -> None:
+        """Take the notice back, if it still is this one's."""
+        if self._holds:
+            self._store.replace(KEY, _nobody().dumps(), self._version)
+
+    def _write(self, folders: tuple[str, ...]) -> bool:
+        posted = _now()
+        notice = replace(self._own, beat=self._own.beat + 1, folders=folders)
+        if not self._store.replace(KEY, notice.dumps(), self._version):
+            return False
+        found = self._store.read(KEY)
+        if found is None or Notice.of(found) != notice:
+            return False
+        self._own, self._version, self._posted = notice, found.version, posted
+        return True
+
+
+class _Sight:
+    """Watches an object that changes as long as its writer lives."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.told = False
+        self._seen: str | None = None
+        self._since = time.monotonic()
+
+    def unchanged(self, version: str) -> float:
+        """Return the seconds since this version was first seen."""
+        if version != self._seen:
+            self.changes += self._seen is not None
+            self._seen, self._since = version, time.monotonic()
+        return time.monotonic() - self._since
+
+
+def _now() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
+def _since(then: tuple[float, float]) -> float:
+    """Return the seconds gone by, those of a machine that slept included, for which one clock stands still."""
+    now = _now()
+    return max(now[0] - then[0], now[1] - then[1])
+
+
+def _this_process() -> str:
+    """Return `SYSTEM PID/START`; empty where there is no /proc. The system is a boot and a namespace of numbers."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        namespace = Path("/proc/self/ns/pid").readlink()
+        return f"{boot}/{namespace} {os.getpid()}/{_started(str(os.getpid()))}"
+    return ""
+
+
+def _started(pid: str) -> str:
+    """Return when a process was started, in ticks since boot; empty when it has ended. Source: proc(5), `stat`."""
+    try:
+        fields = Path("/proc", pid, "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,95 @@
+"""Find the releases that contain a package: the question on the day a vulnerability is announced."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion
+
+from envpack.errors import UsageError
+from envpack.resolve import match_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from envpack.packages.package import Contained
+    from envpack.releases.index import Listed, NameIndex
+    from envpack.resolve.names import Names
+
+_SPEC = re.compile(
+    r"(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?)(?:(?:\s+|(?=[=<>!~]))(?P<versions>.+))?"
+)
+_FORMS = "write NAME, 'NAME<2', 'NAME==1.26.*' or 'NAME 1.1.1*'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A release that contains what was looked for."""
+
+    release: Listed
+    tags: tuple[str, ...]
+    """Those that point at it."""
+    packages: tuple[Contained, ...]
+    """What was found in it."""
+
+
+def matcher(spec: str, names: Names) -> Callable[[Contained], bool]:
+    """Return what says of a package inside a release whether it was asked for.
+
+    `spec` is `NAME`, or a name with versions as pip writes them (`numpy<2`, `numpy==1.26.*`) or as conda does
+    (`openssl 1.1.1*`). Names are compared as projects of PyPI, so that `torch` also finds conda's pytorch. Raises
+    UsageError when it is none.
+    """
+    match = _SPEC.fullmatch(spec.strip())
+    if match is None:
+        raise UsageError(f"{spec!r} is not a package", hint=_FORMS)
+    project = cache(names.project)
+    wanted = project(match["name"])
+    admits = _admitting(match["name"], match["versions"] or "", spec)
+    return lambda package: project(package.name) == wanted and admits(package.version, package.source)
+
+
+def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -> Iterator[Hit]:
+    """Yield the releases that contain a package which matches, by name and newest first."""
+    for index in indexes:
+        for listed in index.newest_first():
+            if found := tuple(package for package in listed.packages if matches(package)):
+                yield Hit(release=listed, tags=tuple(index.tags_of(listed.digest)), packages=found)
+
+
+def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool]:
+    """Return what says of a version and where it is from whether it was asked for.
+
+    PyPI's rules hold for wheels and conda's for conda packages. What only conda can express holds for both.
+    """
+    if not versions:
+        return lambda _version, _source: True
+    try:
+        pypi = SpecifierSet(versions, prereleases=True)
+    except InvalidSpecifier:
+        pypi = None
+
+    @cache
+    def conda() -> Callable[[str], bool]:
+        text = match_spec.from_pep440(name, versions) if pypi is not None else f"{name} {versions}"
+        try:
+            return match_spec.admitting(text)
+        except ValueError as error:
+            raise UsageError(f"{spec!r} asks for no versions: {error}", hint=_FORMS) from error
+
+    @cache
+    def admits(version: str, source: str) -> bool:
+        if source == "conda" or pypi is None:
+            return conda()(version)
+        try:
+            return pypi.contains(version)
+        except InvalidVersion:
+            return False
+
+    if pypi is None:
+        conda()
+    return admits

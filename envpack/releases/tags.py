@@ -1,0 +1,227 @@
+"""Tags: movable names for releases, with all that they pointed at before.
+
+<store>/<name>/tags/<tag>.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from envpack import digest
+from envpack.errors import Conflict, Gone, StoreRefused, UsageError
+from envpack.releases import removal_notice
+from envpack.units import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from envpack.stores.base import Store
+
+LATEST = "latest"
+"""The tag of the newest published build."""
+
+REMEMBERED = 1000
+"""How many moves a tag remembers."""
+
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_KEY = re.compile(rf"(?P<name>[^/]+)/tags/(?P<tag>{_TAG.pattern})\.json")
+_TRIES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One move of a tag."""
+
+    digest: str
+    """The full digest of the release that it was pointed at."""
+    moved: str
+    """When, UTC, ISO 8601."""
+    by: str = ""
+    """Who: a user or a CI job; empty for moves of before this was kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """What a tag points at, and what it pointed at before."""
+
+    moves: tuple[Move, ...]
+    """Newest first; never empty."""
+
+    @property
+    def digest(self) -> str:
+        """The full digest of the release that it points at."""
+        return self.moves[0].digest
+
+    @property
+    def moved(self) -> str:
+        """When it was moved there, UTC, ISO 8601."""
+        return self.moves[0].moved
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the tag as JSON values."""
+        newest, *history = (asdict(move) for move in self.moves)
+        return {"schema": 1, **newest, "history": history}
+
+    def dumps(self) -> bytes:
+        """Return the tag as the bytes that are stored."""
+        return json.dumps(self.to_json(), indent=1).encode()
+
+    @classmethod
+    def loads(cls, data: bytes, where: str) -> Tag:
+        """Read a tag; `where` names it in errors."""
+        try:
+            value = json.loads(data)
+            return cls(moves=tuple(_move(entry) for entry in (value, *value.get("history", ()))))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"{where} is not a tag: {error!r}", hint="was it edited by hand?") from error
+
+
+def check(tag: str) -> str:
+    """Return a tag's name if it may stand in keys and references, or raise UsageError."""
+    if not _TAG.fullmatch(tag):
+        raise UsageError(f"{tag!r} cannot be a tag", hint="use letters, digits, '.', '_' and '-'")
+    return tag
+
+
+def key_of(name: str, tag: str) -> str:
+    """Return the key of a tag."""
+    return f"{name}/tags/{check(tag)}.json"
+
+
+def of_key(key: str) -> tuple[str, str] | None:
+    """Return name and tag of a key, or None for the key of something else."""
+    match = _KEY.fullmatch(key)
+    return (match["name"], match["tag"]) if match else None
+
+
+def read(store: Store, name: str, tag: str) -> Tag | None:
+    """Return a tag, or None when there is none of that name."""
+    key = key_of(name, tag)
+    found = store.read(key)
+    return Tag.loads(found.data, store.uri(key)) if found else None
+
+
+def of_name(store: Store, name: str) -> dict[str, Tag]:
+    """Return the tags of a release name."""
+    names = (parts[1] for entry in store.list(f"{name}/tags/") if (parts := of_key(entry.key)))
+    return {tag: found for tag in names if (found := read(store, name, tag))}
+
+
+def advance(store: Store, name: str, tag: str, sha256: str, *, by: str) -> Tag | None:
+    """Point a tag at what was just built and return it as it was before, or None if it is new.
+
+    A build's move is made again behind another's: the last one stands, and the history has both. Raises Gone when
+    the release was removed.
+    """
+    there = read(store, name, tag)
+    if there and there.digest == sha256:
+        return there
+    return _beside_removals(store, name, tag, sha256, lambda: _advance(store, name, tag, sha256, by))
+
+
+def _advance(store: Store, name: str, tag: str, sha256: str, by: str) -> Tag | None:
+    key = key_of(name, tag)
+    for _ in range(_TRIES):
+        found = store.read(key)
+        before = Tag.loads(found.data, store.uri(key)) if found else None
+        if before and before.digest == sha256:
+            return before
+        if store.replace(key, _moved(before, sha256, by).dumps(), found.version if found else None):
+            return before
+    raise Conflict(f"the tag {name}:{tag} is being moved by others", hint="try again in a minute")
+
+
+def move(
+    store: Store, name: str, tag: str, sha256: str, *, by: str, again: bool, seen: str | None = None
+) -> Tag | None:
+    """Point a tag at a release for a person, and return it as it was before, or None if it is new.
+
+    A tag that points elsewhere is moved only with `again`; with `seen`, a digest or the beginning of one, only if
+    it points there. Raises Conflict when it must not be moved, or when someone else moves it at the same time: the
+    message says where it points; and Gone when the release was removed.
+    """
+    return _beside_removals(
+        store, name, tag, sha256, lambda: _move_for_person(store, name, tag, sha256, by=by, again=again, seen=seen)
+    )
+
+
+def _move_for_person(
+    store: Store, name: str, tag: str, sha256: str, *, by: str, again: bool, seen: str | None
+) -> Tag | None:
+    key = key_of(name, tag)
+    found = store.read(key)
+    before = Tag.loads(found.data, store.uri(key)) if found else None
+    if seen is not None and not (before and before.digest.startswith(seen)):
+        there = _whereabouts(name, tag, before) if before else f"there is no {name}:{tag}"
+        raise Conflict(f"{there}, not {name}@{seen[: digest.SHORT]}", hint="look at what it points at, then decide")
+    if before and before.digest == sha256:
+        return before
+    if before and not again:
+        raise Conflict(
+            _whereabouts(name, tag, before), hint="move it with --move; what it points at now stays in its history"
+        )
+    if not store.replace(key, _moved(before, sha256, by).dumps(), found.version if found else None):
+        now = read(store, name, tag)
+        there = _whereabouts(name, tag, now) if now else f"{name}:{tag} was removed"
+        raise Conflict(
+            f"someone else moved it at the same time: {there}", hint="nothing was changed; look, then decide anew"
+        )
+    return before
+
+
+def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Callable[[], Tag | None]) -> Tag | None:
+    """Move a tag so that no removal misses it; when its release is gone, put it back and raise Gone."""
+    key, folder = key_of(name, tag), f"{name}/{sha256[: digest.SHORT]}"
+    before: list[Tag | None] = []
+
+    def write(removals: bool) -> None:
+        if not before:
+            before.append(move())
+        if removals and store.read(f"{folder}/manifest.json") is None:
+            _put_back(store, key, before[0], sha256)
+            raise Gone(f"{name}@{sha256[: digest.SHORT]} was removed by a gc", hint="build it again")
+
+    removal_notice.beside_removals(store, folder, write)
+    return before[0]
+
+
+def _put_back(store: Store, key: str, before: Tag | None, sha256: str) -> None:
+    """Give a tag its earlier value again, if it still points at what is gone."""
+    found = store.read(key)
+    if found is None or Tag.loads(found.data, store.uri(key)).digest != sha256:
+        return
+    if before:
+        store.replace(key, before.dumps(), found.version)
+    else:
+        with suppress(StoreRefused):  # who builds need not have the right to delete, and publishes it again
+            store.delete(key)
+
+
+def before_last(name: str, tag: str, found: Tag) -> Move:
+    """Return what a tag pointed at before; raises UsageError when it has pointed at one release only."""
+    earlier = next((move for move in found.moves if move.digest != found.digest), None)
+    if earlier is None:
+        raise UsageError(
+            f"{name}:{tag} has never pointed at anything but {name}@{found.digest[: digest.SHORT]}",
+            hint=f"`envpack list {name}` shows its releases; move the tag with `envpack tag REF {tag} --move`",
+        )
+    return earlier
+
+
+def _moved(before: Tag | None, sha256: str, by: str) -> Tag:
+    moves: Sequence[Move] = before.moves if before else ()
+    return Tag(moves=(Move(digest=sha256, moved=now(), by=by), *moves)[:REMEMBERED])
+
+
+def _move(entry: dict[str, Any]) -> Move:
+    return Move(digest=entry["digest"], moved=entry["moved"], by=entry.get("by", ""))
+
+
+def _whereabouts(name: str, tag: str, found: Tag) -> str:
+    newest = found.moves[0]
+    by = f" by {newest.by}" if newest.by else ""
+    return f"{name}:{tag} points at {name}@{newest.digest[: digest.SHORT]}, moved there at {newest.moved}{by}"

@@ -1,0 +1,144 @@
+"""Say what a person must know of settings, and what works but costs; sources: docs/spark.md."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from envpack.archive.formats import ALIAS
+from envpack.spark import compatibility, variables, versions
+from envpack.spark.launcher import HERE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpack.releases.manifest import Manifest
+    from envpack.spark.launcher import Launcher
+    from envpack.spark.versions import Minor
+
+_PYTHON_ON_DRIVER: Minor = (4, 0)
+"""The first Spark whose driver process runs the workers' Python (PythonPlannerRunner)."""
+
+MANY_MEMBERS = 50_000
+"""From here on files, not bytes, decide how long unpacking takes: about a minute on a node that forks chmod."""
+
+LOCALIZER_CACHE = 10_240 * 1024**2
+"""Bytes of unpacked archives that a node keeps by default (yarn-default.xml: localizer.cache.target-size-mb)."""
+
+LARGE = 2_000_000_000
+"""Bytes of an environment that every executor unpacks for itself, from which on it is worth a word."""
+
+CACHES_AT_HOME = {
+    "astropy": "XDG_CACHE_HOME",
+    "fontconfig": "XDG_CACHE_HOME",
+    "huggingface-hub": "HF_HOME",
+    "matplotlib": "MPLCONFIGDIR",
+    "matplotlib-base": "MPLCONFIGDIR",
+    "nltk": "NLTK_DATA",
+    "numba": "NUMBA_CACHE_DIR",
+    "pytorch": "TORCH_HOME",
+    "scikit-learn": "SCIKIT_LEARN_DATA",
+    "tensorflow-hub": "TFHUB_CACHE_DIR",
+    "torch": "TORCH_HOME",
+}
+"""What writes below HOME unless a variable names another directory; each project's documentation names its own."""
+
+_KUBERNETES_FILLS_IN = re.compile(r"\$[$(]")
+
+
+def beside_the_cluster(spark: Minor | None, driver: str, own: Mapping[str, str]) -> Iterator[str]:
+    """Yield what to know of a driver that a Python of the submitting machine runs."""
+    both = f"PYSPARK_PYTHON={HERE}/bin/python PYSPARK_DRIVER_PYTHON={shlex.quote(driver)}"
+    yield (
+        f"{both} in the environment does the same as the two spark.pyspark properties: give one pair or the other. "
+        "A notebook or a plain `python app.py` reads the variables alone: --output env prints them"
+    )
+    if own:
+        yield where_you_start("the driver", own)
+    if not spark or spark >= _PYTHON_ON_DRIVER:
+        yield (
+            f"since Spark 4.0 Python data sources and a UDTF's analyze run {HERE}/bin/python on the driver too: to "
+            f"use them, unpack the archive to ./{ALIAS} where you submit"
+        )
+
+
+def where_you_start(who: str, own: Mapping[str, str]) -> str:
+    """Return what to set before the application is started."""
+    named = " ".join(f"{name}={shlex.quote(value)}" for name, value in own.items())
+    return f"{who} takes its variables from where you start it: {named}"
+
+
+def warnings(launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | None) -> Iterator[str]:
+    """Yield what works but costs, and which variables do not reach the job.
+
+    `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known.
+    """
+    packages = {package.name: package.version for package in manifest.packages}
+    if spark:
+        yield from compatibility.warnings(spark, versions.minor(manifest.python_minor), packages)
+    yield from _about_variables(launcher, manifest)
+    if launcher.local and uri.startswith("file:"):
+        yield launcher.local
+    if launcher.yarn:
+        yield _staging(manifest, uri)
+        yield from _at_home(manifest, {*packages})
+    yield from _about_size(launcher, manifest)
+
+
+def _about_variables(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
+    for name in sorted(variables.CHOOSERS & manifest.variables.keys()):
+        yield f"the environment's variable {name} is left out: the settings name the Python"
+    own = variables.of(manifest, HERE)
+    if launcher.executor_variables is None and own:
+        yield (
+            f"a client cannot set variables: {', '.join(own)} must come from the server's own configuration, or be "
+            "set by the functions themselves"
+        )
+    if launcher.kubernetes:
+        for name in (name for name, value in own.items() if _KUBERNETES_FILLS_IN.search(value)):
+            yield f"Kubernetes changes the driver's variable {name}: it takes $( and $$ in its value for its own"
+
+
+def _staging(manifest: Manifest, uri: str) -> str:
+    """Return what YARN's staging does to the archive. Source: Spark's deploy/yarn/Client.copyFileToRemote."""
+    size = f"{manifest.archive.size / 1e6:.0f} MB"
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return (
+            f"YARN copies a local archive ({size}) for every submission, and no node keeps it for the next; from a "
+            "store on S3 with spark.yarn.stagingDir in the same bucket each node would fetch it once"
+        )
+    bucket = f"{parts.scheme}://{parts.netloc}"
+    return (
+        f"unless spark.yarn.stagingDir lies in {bucket}/, every submission copies the archive ({size}) through the "
+        f"submitting machine, and no node keeps it for the next; spark.yarn.stagingDir={bucket}/staging avoids it"
+    )
+
+
+def _at_home(manifest: Manifest, names: set[str]) -> Iterator[str]:
+    found = {variable: name for name, variable in CACHES_AT_HOME.items() if name in names}
+    wanted = {variable: name for variable, name in found.items() if variable not in manifest.variables}
+    if wanted:
+        lines = ", ".join(f"{variable}: ./.cache" for variable in sorted(wanted))
+        yield (
+            f"on YARN HOME is /home/, where nobody may write, and {', '.join(sorted(wanted.values()))} keep files "
+            f"there: set {lines} under `variables:` of an environment file"
+        )
+
+
+def _about_size(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
+    archive = manifest.archive
+    unpacked = f"{archive.unpacked_size / 1e9:.1f} GB"
+    if archive.members > MANY_MEMBERS:
+        yield (
+            f"the archive holds {archive.members:,} files and directories: unpacking them may take a node a minute"
+        )
+    if launcher.yarn and archive.unpacked_size > LOCALIZER_CACHE / 2:
+        yield (
+            f"unpacked it takes {unpacked}: a node keeps {LOCALIZER_CACHE / 1024**3:.0f} GiB of archives unless "
+            "yarn.nodemanager.localizer.cache.target-size-mb says otherwise, and fetches it anew when that is full"
+        )
+    if not launcher.yarn and launcher.driver != "local" and archive.unpacked_size > LARGE:
+        yield f"every executor unpacks {unpacked} for itself: give it the disk, and time at its start"

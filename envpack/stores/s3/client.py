@@ -1,0 +1,95 @@
+"""A boto3 client that waits no longer than a person does, and whose requests carry the store's conditions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from boto3.compat import filter_python_deprecation_warnings
+from botocore.config import Config
+from botocore.utils import parse_timestamp
+
+from envpack.errors import UsageError
+from envpack.redact import redact
+from envpack.version import VERSION
+
+if TYPE_CHECKING:
+    from envpack.stores.s3.options import S3Options
+
+CONNECT_TIMEOUT = 5
+"""Seconds; with three attempts an address where nobody is fails in well under 30 s."""
+
+READ_TIMEOUT = 20
+"""Seconds without a byte from a server that took the connection."""
+
+ATTEMPTS = 3
+"""How often botocore's standard mode sends a request in all; throttling and 5xx count too."""
+
+_CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
+"""The operations that can bring an object to be and that take a condition."""
+
+
+def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
+    """Return a client; it asks for owner and encryption, and overwrites only what `IfMatch` names.
+
+    Raises UsageError for an endpoint that is no URL.
+    """
+    filter_python_deprecation_warnings()
+    core = botocore.session.get_session()
+    # botocore's own parser of times takes most of the time of a listing.
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    session = boto3.Session(profile_name=options.profile, region_name=options.region, botocore_session=core)
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=options.concurrency,
+        s3={"addressing_style": options.addressing},
+        # Every request names the checksum that it is to be verified by.
+        request_checksum_calculation="when_required",
+        user_agent_extra=f"envpack/{VERSION}",
+    )
+    try:
+        client = session.client("s3", endpoint_url=options.endpoint, config=config)
+    except ValueError as error:
+        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
+        raise UsageError(
+            redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
+        ) from error
+    client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
+    return client
+
+
+def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time in an answer
+    """Read a time in an answer: quickly if it is written as S3 writes them (2024-01-31T12:00:00.000Z)."""
+    if isinstance(text, str) and text.endswith("Z"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(f"{text[:-1]}+00:00")
+    parsed: datetime = parse_timestamp(text)
+    return parsed
+
+
+def _standing(options: S3Options) -> dict[str, str]:
+    """Return the parameters that go with every operation that takes them."""
+    wanted = {
+        "ExpectedBucketOwner": options.expected_bucket_owner,
+        "ExpectedSourceBucketOwner": options.expected_bucket_owner,
+        "ServerSideEncryption": options.sse,
+        "SSEKMSKeyId": options.kms_key,
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def _complete(standing: dict[str, str], params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
+    """Add to an operation's parameters what boto3's transfers cannot be told: owner, encryption, condition.
+
+    botocore calls it before each request: "Extensibility guide" of boto3, event `before-parameter-build`.
+    """
+    takes = model.input_shape.members
+    params.update({name: value for name, value in standing.items() if name in takes})
+    if model.name in _CONDITIONAL and "IfMatch" not in params:
+        params["IfNoneMatch"] = "*"

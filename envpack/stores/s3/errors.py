@@ -1,0 +1,182 @@
+"""What boto3's errors mean to a person: which kind it is and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from boto3.s3.transfer import S3TransferRetriesExceededError
+from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
+
+from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable
+from envpack.redact import redact
+from envpack.stores.base import damaged, missing
+
+if TYPE_CHECKING:
+    from envpack.stores.s3.options import S3Options
+
+NOT_FOUND = "404"
+NOT_MODIFIED = "304"
+"""What the answer to a HEAD, which has no body, says of an object or a bucket that is not there."""
+
+CONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
+"""The key is taken, or holds another version than expected."""
+
+CONFLICTING_WRITE = "ConditionalRequestConflict"
+"""Another write to the key ended meanwhile: to be tried again, says the API reference of PutObject."""
+
+_DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
+
+_REGION = "set AWS_DEFAULT_REGION (or the store's region) to the region the bucket is in"
+_RENEW = "get new temporary credentials (for SSO: `aws sso login`), then try again"
+
+_HINTS = {
+    "NoSuchBucket": "create the bucket, or correct its name or the endpoint (AWS_ENDPOINT_URL_S3)",
+    "InvalidBucketName": "correct the bucket's name in the store's URL",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the profile (AWS_PROFILE): this server does not know the key",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY: it does not belong to the access key",
+    "InvalidToken": "check AWS_SESSION_TOKEN: it must come with the access key, or be unset with a lasting one",
+    "ExpiredToken": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "RequestTimeTooSkewed": "set this machine's clock: S3 refuses requests that are 15 minutes off",
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "301": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "NotImplemented": "this S3 server lacks conditional writes or SHA-256 checksums, which keep releases safe: "
+    "upgrade it or name another store",
+}
+
+_LOGIN = (
+    aws.CredentialRetrievalError,
+    aws.MetadataRetrievalError,
+    aws.NoAuthTokenError,
+    aws.SSOError,
+    aws.TokenRetrievalError,
+)
+
+_BROKEN_OFF = (
+    aws.FlexibleChecksumError,
+    aws.IncompleteReadError,
+    aws.ResponseStreamingError,
+    S3TransferRetriesExceededError,
+)
+
+EXPLAINED = (aws.ClientError, aws.BotoCoreError, ResponseParserError, S3TransferRetriesExceededError)
+"""What boto3 raises for reasons outside of this program."""
+
+_UNREACHABLE = (aws.ConnectionError, aws.HTTPClientError, *_BROKEN_OFF)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What was being done when an error came."""
+
+    uri: str
+    """The object or the bucket."""
+    permission: str
+    """The IAM actions it takes, such as `s3:PutObject`."""
+    options: S3Options
+    endpoint: str
+    """The URL that was asked."""
+
+
+def code_of(error: aws.ClientError) -> str:
+    """Return S3's own name of an error, or the HTTP status where the answer had no body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def contested(uri: str) -> StoreRefused:
+    """Return the error for a key that other writers did not leave alone for long enough."""
+    return StoreRefused(f"{uri}: other writers keep writing to it", hint="try again later")
+
+
+def spoiled(uri: str) -> StoreRefused:
+    """Return the error for an object that S3 did not make of its parts as they are."""
+    return StoreRefused(
+        f"{uri} is not what was uploaded: the server put its parts together wrongly",
+        hint="if the object is still there, remove it (no release names it), and tell who runs the server",
+    )
+
+
+def _not_s3(attempt: Attempt) -> StoreRefused:
+    """Return the error for an answer that no S3 server gives, such as a web page."""
+    return StoreRefused(
+        f"{attempt.uri}: {redact(attempt.endpoint)} does not answer as an S3 server does",
+        hint="correct the endpoint (AWS_ENDPOINT_URL_S3), or the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)",
+    )
+
+
+def explained(error: Exception, attempt: Attempt) -> EnvpackError:
+    """Return one of boto3's errors as StoreRefused, StoreUnreachable or UsageError, with a next step."""
+    if isinstance(error, aws.ClientError):
+        return _answered(error, attempt)
+    if isinstance(error, ResponseParserError):
+        return _not_s3(attempt)
+    if isinstance(error, _UNREACHABLE):
+        return _unreachable(error, attempt)
+    reason, hint = redact(str(error)), "see what `aws configure list` and the variables AWS_* say"
+    if isinstance(error, aws.NoCredentialsError):
+        reason = "there are no AWS credentials"
+        hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or use a machine with an IAM role"
+    elif isinstance(error, aws.PartialCredentialsError):
+        hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
+    elif isinstance(error, aws.ProfileNotFound):
+        hint = "correct AWS_PROFILE (or the store's profile); `aws configure list-profiles` shows what there is"
+    elif isinstance(error, _LOGIN):
+        hint = _RENEW
+    return StoreRefused(f"{attempt.uri}: {reason}", hint=hint)
+
+
+def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
+    code, answer = code_of(error), error.response
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = f"{attempt.uri}: {_words(answer, code)}"
+    if code == "NoSuchKey":
+        return missing(attempt.uri)
+    if code in _DAMAGED:
+        return damaged(attempt.uri)
+    if status >= 500 and status != 501:
+        return StoreUnreachable(message, hint="the server has trouble of its own: try again later")
+    if code.isdigit() and code not in _HINTS:
+        return _not_s3(attempt)
+    return StoreRefused(message, hint=_next_step(code, status, attempt))
+
+
+def _next_step(code: str, status: int, attempt: Attempt) -> str | None:
+    if code.startswith("KMS."):
+        return "check the KMS key: it must exist, be enabled and be in the bucket's region"
+    return _HINTS.get(code) or (_permissions(attempt) if status == 403 else None)
+
+
+def _words(answer: dict[str, Any], code: str) -> str:
+    message = str(answer.get("Error", {}).get("Message", "")).rstrip(".")
+    return redact(f"S3 answered {code}: {message}" if message else f"S3 answered {code}")
+
+
+def _permissions(attempt: Attempt) -> str:
+    needs = [f"the credentials need {attempt.permission} there"]
+    if attempt.options.sse == "aws:kms":
+        needs.append("kms:GenerateDataKey and kms:Decrypt on the KMS key")
+    if attempt.options.expected_bucket_owner:
+        needs.append(f"and the bucket must belong to account {attempt.options.expected_bucket_owner}")
+    return ", ".join(needs)
+
+
+def _unreachable(error: Exception, attempt: Attempt) -> EnvpackError:
+    endpoint = redact(attempt.endpoint)
+    if isinstance(error, aws.SSLError):
+        reason, hint = redact(str(error)), "set AWS_CA_BUNDLE to the file with the server's certificate authority"
+    elif isinstance(error, aws.ProxyConnectionError):
+        reason, hint = "the proxy did not answer", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+    elif isinstance(error, _BROKEN_OFF):
+        reason, hint = "the answer broke off or arrived damaged", "try again"
+    else:
+        reason = f"{endpoint} did not answer"
+        hint = (
+            "check the network, the endpoint (AWS_ENDPOINT_URL_S3) and the region; "
+            "a server that is not AWS's may need path addressing"
+        )
+    return StoreUnreachable(f"{attempt.uri}: {reason}", hint=hint)
