@@ -32,6 +32,9 @@ _MOST = 2**53 - 1
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """A SHA-256: 64 hex digits."""
 
+MaybeDigest = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?\Z")]
+"""A SHA-256, or nothing."""
+
 Short = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 """The beginning of a digest, as it stands in keys."""
 
@@ -68,7 +71,7 @@ Moment = Annotated[
     str,
     Meta(
         pattern=r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-        r"(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})\Z"
+        r"(?:\.[0-9]{3}(?:[0-9]{3})?)?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])\Z"
     ),
 ]
 """A time, ISO 8601, with its zone."""
@@ -76,7 +79,18 @@ Moment = Annotated[
 PythonVersion = Annotated[str, Meta(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(?:\.[0-9][0-9A-Za-z.+_-]{0,30})?\Z")]
 """A Python's version, such as `3.11.7`."""
 
-SHELL_COMMANDS = ("BASHOPTS", "BASH_ENV", "IFS", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS4", "SHELLOPTS", "ZDOTDIR")
+SHELL_COMMANDS = (
+    "BASHOPTS",
+    "BASH_ENV",
+    "IFS",
+    "PROMPT_COMMAND",
+    "PS0",
+    "PS1",
+    "PS2",
+    "PS4",
+    "SHELLOPTS",
+    "ZDOTDIR",
+)
 """Variables whose values a shell runs or is ruled by; people put an environment's variables through their shell."""
 
 VariableName = Annotated[
@@ -155,7 +169,7 @@ class Kind(Generic[T]):
             raise ValueError("it does not say its version")
         if self.schema is not None and schema > self.schema:
             raise Unreadable(
-                f"{where} was written by a newer envpack: it is {self.what} of version {schema}, this envpack reads "
+                f"{where} was written by a newer envpack: {self.what} of version {schema}, and this one reads "
                 f"{self.schema}",
                 hint="upgrade envpack",
             )
@@ -181,4 +195,3 @@ def _reason(error: Exception) -> str:
     if "matching regex" in reason:
         reason = "not of the form that it must have"
     return f"{place.strip('`.')}: {reason}" if place.strip("`.") else reason or type(error).__name__
-

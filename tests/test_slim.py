@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from envpack.archive import Kept, Pieces, pack, slim
-from envpack.archive.formats import Saving
 from envpack.archive.members import Member, file
+from envpack.archive.saving import Saving
 
 SITE = "lib/python3.11/site-packages"
 

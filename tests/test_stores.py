@@ -426,7 +426,12 @@ class TestLocalStore(AnyStore):
     def test_a_store_that_is_a_file_or_below_one_cannot_be_listed(self, tmp_path: Path, below: str) -> None:
         (tmp_path / "file").write_bytes(b"")
         store = open_store(f"{tmp_path / 'file'}{below}")
-        for look in (store.folders, lambda: list(store.list()), lambda: store.read("a/b"), lambda: store.size("a/b")):
+        for look in (
+            store.folders,
+            lambda: list(store.list()),
+            lambda: store.read("a/b"),
+            lambda: store.size("a/b"),
+        ):
             with pytest.raises(StoreRefused) as refused:
                 look()
             assert refused.value.hint

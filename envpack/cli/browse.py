@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from envpack.config.config import Config
     from envpack.progress import Progress
-    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.listed import Listed, NameIndex
     from envpack.releases.search import Hit
     from envpack.stores.base import Store
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from envpack.digest import SHORT
 from envpack.errors import EnvpackError, StoreRefused, UsageError
 from envpack.progress import SILENT, Progress, Step
-from envpack.releases import inventory, removal_notice
+from envpack.releases import inventory, keys, removal_notice
 from envpack.units import human_size
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class _Removal:
         if left.upload:
             self.store.abort(left.upload)
             freed = True
-        elif left.kind == "record" and self.store.read(f"{left.points_at}/manifest.json") is None:
+        elif left.kind == "record" and self.store.read(f"{left.points_at}/{keys.MANIFEST}") is None:
             freed = self.store.delete(left.key)
         else:
             return

@@ -94,8 +94,8 @@ def audit_all(
 
 
 def _tags(store: Store, name: str, held: Iterable[str]) -> Iterator[Audit]:
-    for entry in store.list(f"{name}/tags/"):
-        parts = tags.of_key(entry.key)
+    for entry in store.list(keys.tags_of(name)):
+        parts = keys.tag_of_key(entry.key)
         if parts is None:
             continue
         reference = f"{name}:{parts[1]}"
@@ -140,7 +140,7 @@ def _manifest(release: Release) -> Check:
 def _lock(store: Store, release: Release) -> Check:
     """Check that the lock beside a release gives the packages of its manifest."""
     manifest = release.manifest
-    file = f"{manifest.name}.lock"
+    file = keys.lock_file(manifest.name)
     data = lookup.read_beside(store, release, file)
     if data is None:
         return Check(name="lock", problem=f"{file} is not there")

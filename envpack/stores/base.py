@@ -122,8 +122,8 @@ class Store(Protocol):
         advice: wrong or outdated, it costs time and never the object.
 
         The object appears whole or not at all, and its content is checked on the way. When the key is taken, what
-        is there is believed to be this file only if its SHA-256 proves it; else AnotherContent is raised. `step` is advanced by bytes, sent
-        or copied; an amount is negative where bytes must be sent again.
+        is there is believed to be this file only if its SHA-256 proves it; else AnotherContent is raised. `step`
+        is advanced by bytes, sent or copied; an amount is negative where bytes must be sent again.
         """
         ...
 

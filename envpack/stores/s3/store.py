@@ -262,7 +262,7 @@ class S3Store:
         return True
 
     def _holds(self, key: str, path: Path, sha256: str) -> bool:
-        """Say whether an object has the bytes of a file: by the SHA-256 that S3 has taken of it, else by reading it.
+        """Say whether an object has the bytes of a file: by a SHA-256 that S3 has taken of it, else by reading it.
 
         What the writer says of it in the metadata proves nothing. Of an object in parts S3 has the SHA-256 of the
         parts' own, and they are mostly of one size, that of the first.
@@ -270,9 +270,9 @@ class S3Store:
         address = self._address(key)
         with self._asking("s3:GetObject", key):
             taken = str(self._client.head_object(**address, ChecksumMode="ENABLED").get("ChecksumSHA256", ""))
-            if taken and "-" not in taken:
-                return taken == base64_of(bytes.fromhex(sha256))
-            if taken:
+            if taken == base64_of(bytes.fromhex(sha256)):
+                return True
+            if "-" in taken:
                 first = int(self._client.head_object(**address, PartNumber=1)["ContentLength"])
                 if first and taken == of_parts(path, first):
                     return True
