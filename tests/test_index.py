@@ -98,7 +98,7 @@ def test_a_new_release_and_a_moved_tag_are_seen_though_no_index_knows_them(store
     release = lookup.at(store, name, oldest.digest)
     assert release is not None
     value = release.manifest.to_json()
-    value["archive"]["sha256"] = "f" * 64
+    value["archive"] |= {"sha256": "f" * 64, "file": f"{name}-{'f' * 16}.tar.gz"}
     store.create(f"{name}/{'f' * 16}/manifest.json", json.dumps(value).encode())
     tags.move(store, name, "latest", oldest.digest, by="jane", again=True)
     (again,) = index.read(store, tmp_path / "copies", name)

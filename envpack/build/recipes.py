@@ -17,7 +17,7 @@ from envpack.releases.manifest import Manifest, contradiction
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.archive import Packed
+    from envpack.archive.packing import Packed
 
 _MOST = 500
 """How many recipes are kept; each is some ten kilobytes."""

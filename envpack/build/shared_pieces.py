@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +17,7 @@ from msgspec import Meta
 from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
 from envpack.files.inside import inside
+from envpack.redact import filtered_logger
 from envpack.releases import keys, tags
 from envpack.stores.base import Held
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive import Laid
+    from envpack.archive.composing import Laid
     from envpack.stores.base import Store
 
 FILE = keys.PIECES
@@ -33,7 +33,7 @@ FILE = keys.PIECES
 
 SCHEMA = 1
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _WORTH = 5 << 20
 """Bytes; S3 copies no part that is smaller."""

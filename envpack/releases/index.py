@@ -7,7 +7,6 @@ machine keeps its own copies in the cache directory.
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import EnvpackError, UsageError
 from envpack.packages.package import Contained
 from envpack.progress import SILENT, Progress
+from envpack.redact import filtered_logger
 from envpack.releases import keys, lookup, tags
 from envpack.releases.index_copies import Copies
 from envpack.releases.listed import Listed, NameIndex
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _AT_ONCE = 8
 """How many requests are under way; the stores' connections are as many."""

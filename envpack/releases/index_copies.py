@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from contextlib import suppress
@@ -12,13 +11,14 @@ from uuid import uuid4
 from envpack import digest
 from envpack.files.inside import inside
 from envpack.files.regular import read_regular
+from envpack.redact import filtered_logger
 from envpack.releases import keys
 from envpack.releases.listed import STORED, NameIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _COPY = ".json.gz"
 

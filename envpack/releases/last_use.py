@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import EnvpackError
+from envpack.redact import filtered_logger
 from envpack.releases import keys
 from envpack.units import now
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OFTEN = timedelta(hours=12)
 """A use is not noted again within this time."""
 
-_logger = logging.getLogger(__name__)
+_logger = filtered_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

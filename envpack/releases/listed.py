@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from envpack import digest
-from envpack.archive.formats import Format  # noqa: TC001 - the codec reads the types
+from envpack.archive.formats import FormatName  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Line, Moment, Name, PythonVersion, TagName, Text, Unreadable, Word
 from envpack.config.target import Target  # noqa: TC001 - the codec reads the types
 from envpack.packages.package import Contained  # noqa: TC001 - the codec reads the types
@@ -30,7 +30,7 @@ class Listed:
     created: str
     python: str
     target: Target
-    format: Format
+    format: FormatName
     size: int
     """Bytes of the archive."""
     unpacked_size: int
@@ -97,7 +97,7 @@ class StoredRow:
     created: Moment
     python: PythonVersion
     target: Target
-    format: Format
+    format: FormatName
     size: Count
     """Bytes of the archive."""
     unpacked_size: Count

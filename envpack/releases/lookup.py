@@ -82,11 +82,11 @@ def is_whole(store: Store, release: Release) -> bool:
     return store.size(keys.archive_key(release.manifest)) == release.manifest.archive.size
 
 
-def check_whole(store: Store, release: Release) -> Release:
-    """Return a release if its archive is there; raises UsageError when it is gone or another."""
-    if not is_whole(store, release):
+def check_there(store: Store, release: Release) -> Release:
+    """Return a release if its archive is there; raises UsageError when it is gone."""
+    if store.size(keys.archive_key(release.manifest)) is None:
         raise UsageError(
-            f"{release.archive_uri} is gone or of another size, so {release.manifest.reference} cannot be used",
+            f"{release.archive_uri} is gone, so {release.manifest.reference} cannot be used",
             hint="build it again, which puts the same archive back, or choose another release: `envpack list`",
         )
     return release

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from envpack import digest
-from envpack.archive.formats import Format  # noqa: TC001 - the codec reads the types
+from envpack.archive.formats import FormatName  # noqa: TC001 - the codec reads the types
 from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
 from envpack.codec import (
     Count,
@@ -65,7 +65,7 @@ class ArchiveFacts:
 
     file: FileName
     """Its name beside the manifest."""
-    format: Format
+    format: FormatName
     size: Count
     """Bytes."""
     sha256: Digest

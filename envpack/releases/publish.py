@@ -125,7 +125,7 @@ def roll_back(store: Store, name: str, tag: str, *, by: str) -> tags.Tag | None:
         return None
     earlier = tags.before_last(name, tag, found)
     release = lookup.at(store, name, earlier.digest)
-    if release is None or not lookup.is_whole(store, release):
+    if release is None or store.size(keys.archive_key(release.manifest)) is None:
         raise UsageError(
             f"{name}:{tag} pointed at {name}@{earlier.digest[: digest.SHORT]} before, which is gone",
             hint=f"choose one that is: `envpack tag --history {name}:{tag}`, then `envpack tag REF {tag} --move`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from packaging import tags
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
-from envpack.redact import redact
+from envpack.redact import public, redact, take_apart
+from envpack.requirements.names import ProjectName
 from envpack.tools import uv
+from envpack.tools.uv_access import access, write_requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from envpack.config.target import Target
     from envpack.requirements import Indexes, PyRequirement
     from envpack.resolve.request import Provided
+    from envpack.tools.uv_access import Access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Question:
     constraints: tuple[PyRequirement, ...]
     bounds: Mapping[str, str]
     """Further constraints: normalised names to PEP 440 specifiers."""
-    linked: Mapping[str, str]
+    linked: Mapping[ProjectName, str]
     """Distributions that conda packages bring, with their versions: fixed points."""
     provided: tuple[Provided, ...]
     """Distributions that the cluster brings."""
@@ -65,7 +69,7 @@ class Answer:
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     """Return the wheels that fulfil the requirements beside what conda provides.
 
-    Raises Unsatisfiable with uv's explanation, and Unreachable when an index does not answer.
+    Raises Unsatisfiable with uv's explanation, and what else `tools.uv_failures` has for a failure.
     """
     if not question.requirements:
         return Answer()
@@ -77,18 +81,22 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
     answer = scratch / "pylock.toml"
+    reach = access_of(question.indexes)
     try:
-        uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch, on_line=listen)
-    except uv.Failure as failure:
-        raise Unsatisfiable(_explained(failure.text)) from failure
+        uv.run(
+            _arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen
+        )
+    except Unsatisfiable as error:
+        raise Unsatisfiable(_explained(error.message), hint=error.hint) from error
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    found = {str(canonicalize_name(package["name"])): package for package in packages}
+    found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
     ranks = _ranks(question.target, question.python)
+    named = {line.name: line.address for line in question.requirements if line.address}
     wheels = (
-        _wheel(package, ranks, wanted_hashes)
+        _wheel(package, ranks, wanted_hashes, named.get(name))
         for name, package in found.items()
         if name not in question.linked and name not in given
     )
@@ -99,7 +107,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     )
 
 
-def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
+def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -> list[str]:
     stand_ins = scratch / "provided"
     fixed, left_out = _stand_ins(question.linked, stand_ins)
     for project in question.provided:
@@ -107,7 +115,7 @@ def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
     bounds = [f"{name}{specifier}" for name, specifier in question.bounds.items()]
     constraints = [*fixed, *bounds, *(constraint.text for constraint in question.constraints)]
     requirements = scratch / "requirements.txt"
-    requirements.write_text("".join(f"{r.text}\n" for r in question.requirements), "utf-8")
+    write_requirements(requirements, [*reach.lines, *(r.text for r in question.requirements)])
     return [
         *("pip", "compile", str(requirements), "--output-file", str(answer), "--format", "pylock.toml"),
         *_file_argument("--constraints", constraints, scratch),
@@ -115,7 +123,6 @@ def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
         *("--find-links", str(stand_ins)),
         *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
         *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
-        *index_arguments(question.indexes),
     ]
 
 
@@ -127,19 +134,18 @@ def _file_argument(option: str, lines: Sequence[str], scratch: Path) -> tuple[st
     return (option, str(file))
 
 
-def index_arguments(indexes: Indexes) -> Iterator[str]:
-    """Yield the options that name indexes to uv; they may hold credentials."""
-    if indexes.index_url:
-        yield from ("--index-url", indexes.index_url)
-    for url in indexes.extra_index_urls:
-        yield from ("--extra-index-url", url)
-    for place in indexes.find_links:
-        yield from ("--find-links", place)
-    if indexes.no_index:
-        yield "--no-index"
+def access_of(indexes: Indexes) -> Access:
+    """Return how uv reaches the indexes of a requirements file."""
+    return access(
+        index_url=indexes.index_url,
+        extra_index_urls=indexes.extra_index_urls,
+        find_links=indexes.find_links,
+        no_index=indexes.no_index,
+        environ=os.environ,
+    )
 
 
-def _stand_ins(linked: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
     uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
@@ -206,9 +212,13 @@ def _platform_tags(target: Target) -> Iterator[str]:
 
 
 def _wheel(
-    package: dict[str, Any], ranks: dict[tags.Tag, int], wanted_hashes: Mapping[str, frozenset[str]]
+    package: dict[str, Any],
+    ranks: dict[tags.Tag, int],
+    wanted_hashes: Mapping[ProjectName, frozenset[str]],
+    named: str | None,
 ) -> Wheel:
-    name = canonicalize_name(package["name"])
+    """Return the best of a package's wheels; `named` is its address as the requirements write it, if they do."""
+    name = ProjectName(package["name"])
     direct = "archive" in package
     files = [package["archive"]] if direct else package.get("wheels", [])
     if allowed := wanted_hashes.get(name):
@@ -223,10 +233,11 @@ def _wheel(
     return Wheel(
         name=name,
         version=str(package.get("version") or _parsed(address)[1]),
-        url=redact(address),
+        url=named if direct and named else public(address),
         sha256=best["hashes"]["sha256"],
         size=best.get("size"),
         direct=direct,
+        by_index=not direct and bool(take_apart(address).lost()),
     )
 
 

@@ -18,6 +18,7 @@ from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.files.inside import inside
 from envpack.files.regular import read_regular
+from envpack.redact import stored
 from envpack.stores.base import (
     PROBE,
     SMALL,
@@ -117,7 +118,7 @@ class LocalStore:
         """Write a small object unless the key is taken."""
         path = self._path(key)
         with _refusals(path), _draft(path) as draft:
-            draft.write(data)
+            draft.write(stored(data))
             return _name_anew(draft, path)
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
@@ -126,7 +127,7 @@ class LocalStore:
             return self.create(key, data)
         path = self._path(key)
         with _refusals(path), _draft(path) as draft:
-            draft.write(data)
+            draft.write(stored(data))
             _settle(draft)
             with _lock(path):
                 current = self.read(key)
