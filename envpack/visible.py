@@ -18,5 +18,10 @@ def visible(text: str, *, lines: bool = False) -> str:
     return (_UNSEEN_BUT_LINES if lines else _UNSEEN).sub(_escaped, text)
 
 
+def visible_json(text: str) -> str:
+    """Return the text of a JSON value with JSON's own escapes for such characters, which only strings can hold."""
+    return _UNSEEN_BUT_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")

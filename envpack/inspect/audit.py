@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from envpack import digest
 from envpack.archive.unpack import list_members
 from envpack.errors import EnvpackError, UsageError
+from envpack.files.inside import inside
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -67,7 +68,7 @@ def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, pro
     manifest = release.manifest
     checks = [_manifest(release), _lock(store, release)]
     with cache.scratch() as scratch:
-        archive = scratch / manifest.archive.file
+        archive = inside(scratch, manifest.archive.file)
         checks.append(_bytes(store, release, archive, progress))
         if checks[-1].problem is None:
             checks.append(_content(store, release, archive))
