@@ -16,6 +16,7 @@ from envpack.build.last_build import Memory
 from envpack.build.make import Job, Site, Watch, allow, make
 from envpack.build.results import Built, Locked
 from envpack.errors import BadRequirements, Gone, Problem
+from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
@@ -281,12 +282,9 @@ def _read_lock(path: Path) -> Lock:
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(hide(dump(lock)), "utf-8")
-        part.replace(path)
+        atomic.write(path, hide(dump(lock)).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         return (f"the lock was not kept: {path}: {error.strerror}",)
     return ()
 
