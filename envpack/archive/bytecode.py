@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import PackingFailed
 from envpack.files.remove import remove
 from envpack.progress import SILENT
+from envpack.redact import filtered_logger
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.cores import cores
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from envpack.progress import Progress, Step
     from envpack.tools.cage import Caged
 
-log = logging.getLogger(__name__)
+log = filtered_logger(__name__)
 
 _SCRIPT = Path(__file__).with_name("compile_share.py")
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.errors import EnvpackError
+from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -76,6 +78,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    guard_output()
+    meet_environment(os.environ)
+    for argument in sys.argv[1:]:
+        meet(argument)
     ended: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -117,9 +123,9 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, and the next step."""
-    click.echo(f"{_mark('error:', 'red')} {error.message}", err=True, color=colours())
+    click.echo(f"{_mark('error:', 'red')} {visible(error.message, lines=True)}", err=True, color=colours())
     if error.hint:
-        click.echo(f"{_mark('hint:', 'cyan')} {error.hint}", err=True, color=colours())
+        click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())
 
 
 def colours() -> bool | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from envpack.archive.formats import FORMATS, Format
+from envpack.archive.formats import SUFFIXES, FormatName, format_of
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
 from envpack.units import human_size
@@ -28,7 +28,7 @@ from envpack.units import human_size
 def pack_command(
     prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
-    """Pack the existing conda environment at PREFIX into FILE (.tar.gz or .zip), the same bytes every time.
+    """Pack the existing conda environment at PREFIX into FILE (.tar.gz, .tar or .zip), the same bytes every time.
 
     PREFIX is not changed, and no store is involved.
     """
@@ -42,16 +42,13 @@ def pack_command(
     if output == "json":
         facts = {name: value for name, value in vars(packed).items() if name not in ("path", "pieces")}
         saved = [vars(saving) for saving in packed.saved]
-        click.echo(json.dumps({"path": str(packed.path), **facts, "slim": saved}, indent=2))
+        say_json({"path": str(packed.path), **facts, "slim": saved})
         return
     progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
-    click.echo(packed.path)
+    say(packed.path)
 
 
-def _format_of(file: Path) -> Format:
-    for format in FORMATS:
-        if file.name.endswith(f".{format}"):
-            return format
-    raise UsageError(
-        f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join('.' + f for f in FORMATS)}"
-    )
+def _format_of(file: Path) -> FormatName:
+    if format := format_of(file.name):
+        return format.name
+    raise UsageError(f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join(SUFFIXES)}")

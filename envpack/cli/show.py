@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.table import table
 from envpack.errors import UsageError
 from envpack.units import age, human_size
+from envpack.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def show_command(reference: str, output: str, why: str | None, **given: Any) -> 
 
     found = references.find(reference, options.configuration(given))
     if output == "sbom":
-        click.echo(sbom.of(found.release.manifest), nl=False)
+        click.echo(visible_json(sbom.of(found.release.manifest).decode()), nl=False)
         return
     release, manifest = found.release, found.release.manifest
     chains = _chains(manifest, why) if why else None
@@ -53,14 +54,14 @@ def show_command(reference: str, output: str, why: str | None, **given: Any) -> 
         tag for tag, each in tags.of_name(found.store, manifest.name).items() if each.digest == manifest.digest
     )
     if output == "json":
-        click.echo(json.dumps(_to_json(release, pointing, chains), indent=2, ensure_ascii=False))
+        say_json(_to_json(release, pointing, chains))
     elif chains is not None:
         for line in _chain_lines(manifest, chains):
-            click.echo(line)
+            say(line)
     else:
         for line in _facts(release, pointing):
-            click.echo(line)
-        click.echo(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
+            say(line)
+        say(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
 
 
 def _to_json(release: Release, tags: Sequence[str], chains: Sequence[Sequence[str]] | None) -> dict[str, Any]:
@@ -80,14 +81,12 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
     """Return the chains that lead to a package; raises UsageError when there is no such package."""
     import difflib
 
-    from packaging.utils import canonicalize_name
+    from envpack.packages.dependencies import chains, named
+    from envpack.resolve.names import Names
 
-    from envpack.packages.dependencies import chains
-
-    names = {str(canonicalize_name(each.name)): each.name for each in manifest.packages}
-    wanted = str(canonicalize_name(package))
-    if wanted not in names:
-        near = [names[name] for name in difflib.get_close_matches(wanted, names, cutoff=0.75)]
+    project = Names().project
+    if named(manifest.packages, package, project) is None:
+        near = difflib.get_close_matches(package.lower(), [each.name for each in manifest.packages], cutoff=0.75)
         hint = f"did you mean {' or '.join(near)}?" if near else f"`envpack show {manifest.reference}` lists them"
         raise UsageError(f"{manifest.reference} does not contain {package}", hint=hint)
     if any(each.requires is None for each in manifest.packages):
@@ -95,7 +94,7 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
             f"{manifest.reference} was built before it was recorded which package needs which",
             hint="build it anew with another lock, or ask for a newer release",
         )
-    return chains(manifest.packages, (*manifest.requested, "python"), package)
+    return chains(manifest.packages, (*manifest.requested, "python"), package, project)
 
 
 def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -128,7 +127,7 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
         "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
         "warnings": "; ".join(manifest.warnings),
     }
-    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+    yield from (f"{name:<10} {visible(value)}" for name, value in facts.items() if value)
     yield ""
 
 

@@ -12,6 +12,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from envpack import digest
+from envpack.requirements.addresses import checked_login
+from envpack.requirements.names import ProjectName
 from envpack.requirements.text import Refused, check_path, first_line, quoted
 from envpack.requirements.values import PyRequirement
 
@@ -55,7 +57,7 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
         requirement.url, own = _located(requirement, folder)
         given = _agreeing(given, own)
     return PyRequirement(
-        name=requirement.name,
+        name=ProjectName(requirement.name),
         text=str(requirement),
         specifier=str(requirement.specifier),
         extras=tuple(sorted(requirement.extras)),
@@ -141,6 +143,8 @@ def _is_location(where: str) -> bool:
 def _wheel(where: str) -> tuple[str, Version]:
     """Return the project and the version of the wheel that a URL or a path leads to, from its file name."""
     try:
+        if _SCHEME.match(where):
+            checked_login(where)
         file_name = unquote(urlsplit(where).path if _SCHEME.match(where) else where).rstrip("/").rpartition("/")[2]
     except ValueError as error:
         raise Refused(f"{quoted(where)} is not a URL") from error

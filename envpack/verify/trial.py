@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import secrets
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.progress import SILENT, Progress
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.process import lines_of
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from envpack.tools.cage import Caged
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
