@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 
 import envpack
 from envpack.errors import NotReady, UsageError
+from envpack.files.remove import remove
 from envpack.progress import Progress
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Ended, Limits, Walls
@@ -80,7 +83,20 @@ def test_no_act_of_hostile_code_gets_out(walls: Walls, tmp_path: Path) -> None:
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-OF_DOCKER = ["chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "net_raw", "sys_chroot", "mknod", "setfcap"]
+OF_DOCKER = [
+    "chown",
+    "dac_override",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "net_raw",
+    "sys_chroot",
+    "mknod",
+    "setfcap",
+]
 """The capabilities of root in a container."""
 CONTAINER = ["setpriv", "--inh-caps=-all", f"--bounding-set=-all,{','.join(f'+{name}' for name in OF_DOCKER)}"]
 REFUSING = ["-m", "tests.support.as_in_docker"]
@@ -184,7 +200,7 @@ for number in range(1, 65):
         signal.signal(number, signal.SIG_IGN)
     except (OSError, ValueError):
         pass
-subprocess.Popen(["sleep", sys.argv[1]], start_new_session=True, preexec_fn=lambda: os.kill(os.getpid(), 19))
+subprocess.Popen(["sh", "-c", f"kill -STOP $$; sleep {sys.argv[1]}"], start_new_session=True)
 """
 
 
@@ -214,7 +230,7 @@ cage.run(["/bin/sh", "-c", "touch started; sleep {seconds}"],
          cage.Cage(directory=Path({str(scratch)!r}), environ={{}}, writable=[Path({str(scratch)!r})]))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
-    until(lambda: (scratch / "started").exists())
+    until((scratch / "started").exists)
     process.kill()
     process.wait()
     until(lambda: not running(f"sleep\0{seconds}"))
@@ -251,7 +267,7 @@ def until(true: Callable[[], Any]) -> None:
             "started more than 30 processes",
         ),
         (
-            "import mmap, time\nm = mmap.mmap(-1, 256 << 20)\n[m.write(bytes(1 << 20)) for _ in range(256)]\ntime.sleep(600)",
+            "import mmap, time\nm = mmap.mmap(-1, 256 << 20)\nwhile m.tell() < len(m): m.write(bytes(4096))\ntime.sleep(600)",
             Limits(memory=128 << 20, seconds=20),
             "used more than 128 MB of memory",
         ),
@@ -265,7 +281,8 @@ def test_a_command_is_ended_with_a_reason(
     if "processes" in problem and ended.code is not None:  # the kernel was first
         assert b"BlockingIOError" in ended.output
     else:
-        assert (ended.code is None or ended.code < 0) and str(ended.problem).startswith(problem), ended
+        assert ended.code is None or ended.code < 0
+        assert str(ended.problem).startswith(problem)
 
 
 @pytest.mark.parametrize(
@@ -290,8 +307,6 @@ def test_what_is_too_much_is_refused(walls: Walls, settings: Cage, code: str, to
 
 
 def test_a_scratch_of_strange_files_is_removed(walls: Walls, settings: Cage, tmp_path: Path) -> None:
-    from envpack.files.remove import remove
-
     code = r"""
 import os
 os.mkfifo("fifo"); os.symlink("/", "root"); os.symlink("loop", "loop"); open(b"\xff\n\x1b[2J", "w").close()
@@ -312,8 +327,7 @@ for _ in range(1200):
     [
         "import multiprocessing as m; m.Lock(); m.Semaphore(2); m.Event()",
         "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: assert p.map(abs, [-1]) == [1]",
-        "import threading\nt = [threading.Thread(target=len, args=['']) for _ in range(20)]\n"
-        "[x.start() for x in t]; [x.join() for x in t]",
+        "import threading as t\nfor x in [t.Thread(target=len, args=['']) for _ in range(20)]: x.start(); x.join()",
         "import ssl; ssl.create_default_context()",
         "import locale; locale.setlocale(locale.LC_ALL, 'C.UTF-8')",
         "import asyncio; asyncio.run(asyncio.sleep(0))",
@@ -401,8 +415,6 @@ def test_commands_and_reports_go_through_pipes(walls: Walls, settings: Cage) -> 
 
 
 def test_many_cages_stand_side_by_side(walls: Walls, settings: Cage, tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     def one(number: int) -> str:
         place = tmp_path / str(number)
         place.mkdir()
@@ -415,7 +427,7 @@ def test_many_cages_stand_side_by_side(walls: Walls, settings: Cage, tmp_path: P
 
 @pytest.mark.parametrize("command", ["/nowhere/python", "/etc/os-release"])
 def test_a_command_that_cannot_be_run_is_an_error(walls: Walls, settings: Cage, command: str) -> None:
-    with pytest.raises(OSError, match="No such file|Permission denied|Exec format"):
+    with pytest.raises(OSError, match=r"No such file|Permission denied|Exec format"):
         cage.run([command], settings)
 
 
@@ -430,9 +442,7 @@ def test_a_command_that_cannot_be_run_is_an_error(walls: Walls, settings: Cage, 
 def test_a_report_is_bounded(walls: Walls, settings: Cage, payload: str) -> None:
     code = f"import os\nwith os.fdopen(3, 'w') as report: report.write({payload})"
     with cage.start([PYTHON, "-I", "-c", code], settings) as caged, pytest.raises(BrokenReport):
-        report = Report(caged.report)
-        while report.line(30) is not None:
-            pass
+        list(iter(partial(Report(caged.report).line, 30), None))
 
 
 # --- what a person is told ------------------------------------------------------------------------------------
@@ -448,11 +458,10 @@ class Warnings(Progress):
 
 
 @pytest.fixture
-def no_walls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(cage, "_plans", lambda confine: ["none"])
+def no_walls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cage, "_plans", lambda _: ["none"])
     monkeypatch.setattr(cage, "_said", set())
     monkeypatch.setattr(cage, "_admitted", {})
-    yield
 
 
 def test_what_is_missing_is_said_once(no_walls: None, settings: Cage) -> None:
@@ -496,6 +505,7 @@ FREE = {
     "tools/git.py": "runs git",
     "tools/seatbelt.py": "tries macOS' sandbox",
     "tools/stand_in.py": "asks envpack's own Python",
+    "tools/uv_access.py": "asks the keyring program that the person has chosen",
     "tools/uv.py": "runs uv, which is given no packaged Python to start",
     "tools/walls/inmate.py": "becomes the command, within the walls",
 }

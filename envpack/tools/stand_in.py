@@ -59,7 +59,7 @@ def answer(own: dict[str, Any], python: Path, version: str) -> dict[str, Any]:
 def main() -> None:
     """Answer uv as `write` was told."""
     python, version, *arguments = sys.argv[1:]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, check=False, env={})
     try:
         text = json.dumps(answer(json.loads(done.stdout), Path(python), version)).encode()
     except (ValueError, KeyError, TypeError):

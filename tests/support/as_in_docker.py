@@ -1,6 +1,6 @@
 """Run a command as a container does: without capabilities, and with namespaces refused by a seccomp filter.
 
-`python as_in_docker.py SYSCALLS COMMAND...`: SYSCALLS names what is refused: `namespaces` as Docker's default profile
+`python as_in_docker.py WORDS COMMAND...`: WORDS name what is refused: `namespaces` as Docker's default profile
 does, `landlock` as a kernel without it, `seccomp` as gVisor may; more than one with commas.
 Source: github.com/moby/profiles, seccomp/default.json.
 """
@@ -49,4 +49,4 @@ def refuse(words: list[str]) -> None:
 
 if __name__ == "__main__":
     refuse(sys.argv[1].split(","))
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606

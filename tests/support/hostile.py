@@ -34,6 +34,7 @@ facts = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
 secret = "wJalrXUtnFEMI-" + "the-secret"
 other, home, credentials = facts["process"], facts["home"], facts["credentials"]
+stream = socket.SOCK_STREAM
 x86 = os.uname().machine == "x86_64"
 
 
@@ -44,7 +45,8 @@ def checked(result):
 
 
 def call(number, *arguments):
-    return checked(libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)))
+    values = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
+    return checked(libc.syscall(ctypes.c_long(number), *values))
 
 
 def has(text):
@@ -165,8 +167,8 @@ def in_scratch(name):
 tries = {
     "find an open descriptor": lambda: bool(extra_descriptors()),
     "read the credentials": lambda: has(text_of(credentials)),
-    "read them by a link": lambda: (os.symlink(credentials, in_scratch("link")), has(text_of(in_scratch("link"))))[1],
-    "read them by a hard link": lambda: (os.link(credentials, in_scratch("hard")), has(text_of(in_scratch("hard"))))[1],
+    "read them by a link": lambda: os.symlink(credentials, in_scratch("soft")) or has(text_of(in_scratch("soft"))),
+    "read them by a hard link": lambda: os.link(credentials, in_scratch("x")) or has(text_of(in_scratch("x"))),
     "read them below /proc": lambda: has(text_of(f"/proc/{other}/root{credentials}")),
     "read them from its directory": lambda: has(text_of(f"/proc/{other}/cwd/credentials")),
     "list the home": lambda: bool(os.listdir(home)),
@@ -196,8 +198,8 @@ tries = {
     "set a kernel's value": changed(open, "/proc/sys/kernel/core_pattern", "w"),
     "connect by TCP": lambda: connected(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", facts["tcp"])),
     "send by UDP": lambda: connected(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", facts["udp"])),
-    "connect to a socket of the file system": lambda: connected(socket.AF_UNIX, socket.SOCK_STREAM, facts["socket"]),
-    "connect to an abstract socket": lambda: connected(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + facts["abstract"]),
+    "connect to a socket of the file system": lambda: connected(socket.AF_UNIX, stream, facts["socket"]),
+    "connect to an abstract socket": lambda: connected(socket.AF_UNIX, stream, "\0" + facts["abstract"]),
     "open a socket to the host of a machine": lambda: bool(socket.socket(40, socket.SOCK_STREAM)),
     "open a socket to the kernel's ciphers": lambda: bool(socket.socket(38, socket.SOCK_SEQPACKET)),
     "signal another": signalled,
@@ -384,4 +386,4 @@ def _state(*places: Path) -> set[str]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         confined = Confine(sys.argv[1]) if len(sys.argv) > 1 else Confine.BEST
-        print(json.dumps(asdict(let_loose(Path(folder), confine=confined))))
+        sys.stdout.write(json.dumps(asdict(let_loose(Path(folder), confine=confined))))
