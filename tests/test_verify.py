@@ -238,6 +238,39 @@ def test_a_module_that_removes_files_of_its_environment_is_reported(
     assert "absent" in error.message
 
 
+FORGED = {
+    "text": "os.write(3, b'hello\\n')",
+    "number": "os.write(3, b'7\\n')",
+    "array": "os.write(3, b'[]\\n')",
+    "binary": "os.write(3, bytes([255, 254, 10]))",
+    "nested": "os.write(3, b'[' * 50000 + b'\\n')",
+    "endless": "os.write(3, b'x' * (1 << 17))",
+    "flood": "[os.write(3, b'{}\\n' * 20000) for _ in range(1000)]",
+    "finished": "os.write(3, b'{\"done\": true}\\n')",
+    "begun": 'os.write(3, b\'{"version": "9", "path": []}\\n\')',
+    "success": 'os.write(3, b\'{"token": "0", "certificates": null}\\n\' * 9); os._exit(0)',
+    "half": "os.write(3, b'{'); os._exit(0)",
+    "closed": "os.close(3)",
+    "gone": "os.close(3); import time; time.sleep(600)",
+    "ended": "os._exit(0)",
+    "stopped": "import signal; os.kill(os.getpid(), signal.SIGSTOP)",
+    "coloured": "raise ImportError('\\x1b]52;c;aGk=\\x07 no')",
+    "printing": "[os.write(1, b'x' * 65536) for _ in range(10**6)]",
+}
+
+
+def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
+    channel: Channel, pack: Pack, try_it: Try
+) -> None:
+    modules = {f"forged_{name}": f"import os\n{code}\n" for name, code in FORGED.items()}
+    good = {"good_one.py": "", "good_two.py": ""}
+    entries = distribution(channel, "evil", {f"{name}.py": code for name, code in modules.items()} | good)
+    message = failure(try_it, pack(*entries), "evil", import_timeout=20).message
+    assert [name for name in modules if f"{name} (of evil) cannot be imported: " not in message] == []
+    assert "good_" not in message
+    assert message.isprintable() or all(line.isprintable() for line in message.split("\n"))
+
+
 def test_a_missing_system_library_is_named_with_a_hint(
     channel: Channel, pack: Pack, try_it: Try, python_tree: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,9 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+_LONGEST, _MOST = 2000, 100
+"""Characters and lines; what looks through them for secrets needs time."""
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -19,10 +22,10 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def lines_of(output: bytes) -> list[str]:
-    """Return what a process printed as lines without the empty ones and without control characters."""
+    """Return the last lines that a process printed, without empty ones, control characters and very long ends."""
     text = output.decode("utf-8", "replace").replace("\r", "\n")
-    lines = ("".join(char for char in line if char.isprintable()).strip() for line in text.splitlines())
-    return [line for line in lines if line]
+    lines = ("".join(char for char in line[:_LONGEST] if char.isprintable()).strip() for line in text.splitlines())
+    return [line for line in lines if line][-_MOST:]
 
 
 def how_it_ended(code: int) -> str:

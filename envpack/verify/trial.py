@@ -29,7 +29,8 @@ logger = filtered_logger(__name__)
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
 _OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
-_SHOWN = 400
+_SHOWN, _READ = 400, 4000
+"""Characters of a message that are shown, and that are looked at."""
 _STARTING = 60.0
 _LEAVING = 5.0
 """Seconds that a process may take to end when it has closed its report, by dying most of the time."""
@@ -275,5 +276,7 @@ def _end(caged: Caged) -> str:
 
 def _short(text: str) -> str:
     """Return a message on one line, without secrets and control characters; a long one without its middle."""
+    if len(text) > _READ:
+        text = f"{text[: _READ // 2]} {text[-_READ // 2 :]}"
     text = redact("".join(char for char in " ".join(text.split()) if char.isprintable()))
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"
