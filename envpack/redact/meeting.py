@@ -31,9 +31,10 @@ def meet(text: str) -> None:
     """Keep the secrets of every URL in a text."""
     for match in BLANK_IN_PASSWORD.finditer(text):
         know(match[0].removeprefix(match["scheme"]).partition(":")[2][:-1])
-    for url in addresses(text):
+    whole = [text] if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and " " in take_apart(text).userinfo else []
+    for url in (*addresses(text), *whole):
         address = take_apart(url)
-        know(*address.secrets())
+        know(*address.secrets(), *address.password.split())
         if address.userinfo:
             know_login(address.user, address.password)
 
