@@ -47,6 +47,8 @@ class Config:
     """Conda channels, most wanted first: names, URLs or directories."""
     python: str | None = None
     """The Python to build with, such as `3.11`."""
+    environment: str | None = None
+    """Which environment of a pixi.lock is built; by default its `default`."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC

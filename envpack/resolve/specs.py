@@ -65,8 +65,12 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
 def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
     """Return a spec of one package's address with its SHA-256, which a lock needs."""
     url = spec.keys.get("url")
-    sha256 = channels.sha256_at(url) if url and "sha256" not in spec.keys else None
-    return replace(spec, keys={**spec.keys, "sha256": sha256}) if sha256 else spec
+    if url is None or "sha256" in spec.keys:
+        return spec
+    found, failures = channels.packages_at([url])
+    if url not in found:
+        raise (*failures, Unsatisfiable(f"no channel's index has the package at {public(url)}"))[0]
+    return replace(spec, keys={**spec.keys, "sha256": found[url].sha256})
 
 
 def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
@@ -80,8 +84,8 @@ def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
     features = {"track_features": set(record.track_features), "features": set((record.features or "").split())}
     return (
         (spec.version is None or admits(spec.version, str(record.version)))
-        and (spec.build is None or _fits(str(record.build), spec.build))
-        and all(_fits(text.lower(), spec.keys[key].lower()) for key, text in texts.items() if key in spec.keys)
+        and (spec.build is None or fits(str(record.build), spec.build))
+        and all(fits(text.lower(), spec.keys[key].lower()) for key, text in texts.items() if key in spec.keys)
         and all(
             set(re.split(r"[,\s]+", spec.keys[key])) <= has for key, has in features.items() if key in spec.keys
         )
@@ -109,7 +113,7 @@ def admits(spec: version_spec.VersionSpec, version: str) -> bool:
     return VersionSpec(str(spec)).matches(Version(version))
 
 
-def _fits(text: str, wanted: str) -> bool:
+def fits(text: str, wanted: str) -> bool:
     """Return whether a text is what is wanted, or fits its `*`, or its regular expression from `^` to `$`."""
     if wanted.startswith("^") and wanted.endswith("$"):
         return re.match(wanted, text) is not None
