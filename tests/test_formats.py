@@ -79,7 +79,7 @@ def test_a_real_lock_is_taken_as_it_is_without_a_question(file: Path) -> None:
         for package in packages
         if platform.name == "linux-64"
     }
-    assert {package.url for package in (*lock.packages, *lock.wheels)} == theirs
+    assert {*(package.url for package in lock.packages), *(wheel.url for wheel in lock.wheels)} == theirs
     for record in environment.conda_repodata_records()["linux-64"]:
         ours = next(package for package in lock.packages if package.name == record.name.normalized)
         assert (ours.version, ours.build, ours.build_number, ours.subdir, set(ours.depends)) == (
@@ -107,7 +107,8 @@ def test_our_own_lock_of_a_foreign_one_is_read_by_rattler_too() -> None:
     environment = LockFile.from_path(write("own.lock", dump(lock))).default_environment()
     assert environment
     (packages,) = environment.packages_by_platform().values()
-    assert {package.name for package in packages} == {package.name for package in (*lock.packages, *lock.wheels)}
+    ours = {*(package.name for package in lock.packages), *(wheel.name for wheel in lock.wheels)}
+    assert {package.name for package in packages} == ours
 
 
 def explicit(channel: Path, *names: str, digests: str = "sha256") -> str:

@@ -18,7 +18,7 @@ from envpack.resolve import heavier, pypi
 from envpack.resolve.as_is import lock_as_is
 from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
-from envpack.resolve.explain import with_hints
+from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
 
@@ -61,11 +61,16 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
     if request.requirements.pinned:
         return Resolved(lock_as_is(request, request.requirements.pinned, channels), ())
+
+    def solve(asked: Request) -> _Answer:
+        return _complete(asked, channels, cache.uv, scratch)
+
     with progress.step("solve") as step:
         try:
-            answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
+            answer = within_limits(request, solve)
         except Unsatisfiable as error:
-            raise with_hints(error, request, channels) from error
+            asking = Asking(channels=channels, solve=solve, cache=cache.uv, scratch=scratch)
+            raise explained(error, request, asking) from error
         step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
     lock = Lock(
         target=request.target,
