@@ -58,7 +58,7 @@ def solve(question: pypi.Question, *, cache: Path, scratch: Callable[[], Path]) 
         if not unfit:
             notes = _notes(told, answer.wheels, question.python)
             return replace(answer, warnings=(*answer.warnings, *notes))
-        bounds: dict[str, str] = {str(name): bound for name, bound in question.bounds.items()}
+        bounds: dict[str, str] = {**question.bounds}
         for wheel, needs in unfit.items():
             told.setdefault(wheel.name, (wheel.version, needs))
             bounds[wheel.name] = ",".join(filter(None, [bounds.get(wheel.name), f"!={wheel.version}"]))
@@ -138,7 +138,7 @@ def _login(host: str, logins: tuple[str, ...]) -> str | None:
 
 
 def _notes(told: dict[str, tuple[str, str]], wheels: Iterable[Wheel], python: str) -> Iterable[str]:
-    taken = {wheel.name: wheel.version for wheel in wheels}
+    taken = {str(wheel.name): wheel.version for wheel in wheels}
     for name, (version, needs) in told.items():
         instead = f"{taken[name]} is taken instead" if name in taken else "it is not needed then"
         yield f"{name} {version} is for Python {needs}, and {python} is chosen; {instead}"
