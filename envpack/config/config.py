@@ -71,6 +71,8 @@ class Config:
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
+    index_strategy: str = "first-index"
+    """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))

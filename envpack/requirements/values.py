@@ -79,6 +79,10 @@ class CondaSpec:
         return self.spec.name
 
 
+STRATEGIES = ("first-index", "unsafe-best-match")
+"""uv's words for several indexes: the first that has a project answers, or the best version of all, as in pip."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Indexes:
     """Where PyPI packages are looked for, as the file's options say; URLs may hold credentials."""
@@ -91,6 +95,8 @@ class Indexes:
     """Directories of wheels as absolute paths, and URLs of pages that link to wheels."""
     no_index: bool = False
     """Ask no index at all; then `index_url` and `extra_index_urls` are empty."""
+    strategy: str = "first-index"
+    """What several indexes mean, one of `STRATEGIES`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +147,7 @@ class Requirements:
                 "extra_index_urls": [self.place(url) for url in self.indexes.extra_index_urls],
                 "find_links": sorted(self.place(link) for link in self.indexes.find_links),
                 "no_index": self.indexes.no_index,
+                **({} if self.indexes.strategy == STRATEGIES[0] else {"strategy": self.indexes.strategy}),
             },
             "variables": dict(sorted(self.variables.items())),
             **({"pinned": self.pinned.canonical()} if self.pinned else {}),

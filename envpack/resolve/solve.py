@@ -14,7 +14,7 @@ from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
 from envpack.requirements import Origin, markers, pep508
 from envpack.requirements.names import CondaName
-from envpack.resolve import heavier, pypi
+from envpack.resolve import heavier, pypi, python_bounds
 from envpack.resolve.as_is import lock_as_is
 from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
@@ -160,7 +160,9 @@ def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) 
         target=request.target,
     )
     # What an earlier attempt left would be taken for a preference.
-    return pypi.solve(question, cache=cache, scratch=Path(tempfile.mkdtemp(prefix="uv-", dir=scratch)))
+    return python_bounds.solve(
+        question, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
+    )
 
 
 def _check_known(request: Request, channels: Channels) -> None:
