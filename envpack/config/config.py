@@ -47,6 +47,8 @@ class Config:
     """Conda channels, most wanted first: names, URLs or directories."""
     python: str | None = None
     """The Python to build with, such as `3.11`."""
+    environment: str | None = None
+    """Which environment of a pixi.lock is built; by default its `default`."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC
@@ -69,6 +71,8 @@ class Config:
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
+    index_strategy: str = "first-index"
+    """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))

@@ -123,10 +123,6 @@ class Lock:
         wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
         return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
 
-    def digest(self) -> str:
-        """Return the SHA-256 of `identity`."""
-        return digest.of_json(self.identity())
-
 
 def public(url: str) -> str:
     """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
