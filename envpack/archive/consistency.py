@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import posixpath
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -16,8 +14,10 @@ from envpack.errors import PackingFailed
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from envpack.files.installed import Installed as Found
 
 _MOST = 4
 """How many files of one kind of trouble are listed."""
@@ -40,25 +40,31 @@ class Installed:
     """The path of a conda package's record; a wheel's is one of its files."""
 
 
-def conda_packages(records: Mapping[str, dict[str, Any]]) -> list[Installed]:
-    """Return what conda put into a prefix; `records` are the packages' own, by path."""
+def conda_packages(found: Found) -> list[Installed]:
+    """Return what conda put into a prefix."""
     return [
         Installed(
-            name=f"{record['name']} {record['version']}",
-            project=canonicalize_name(record["name"]),
-            owner=f"conda/{record['name']}",
-            files=_files(record),
-            record=path,
+            name=f"{record.name} {record.version}",
+            project=canonicalize_name(record.name),
+            owner=record.owner,
+            files=record.files,
+            record=record.path,
         )
-        for path, record in records.items()
+        for record in found.conda
     ]
 
 
-def wheels(prefix: Path, conda: Sequence[Installed]) -> list[Installed]:
-    """Return what pip or uv put into a prefix: the distributions whose `RECORD` no conda package brought."""
-    managed = {path for package in conda for path in package.files}
-    found = sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"))
-    return [_wheel(path, prefix) for path in found if path.relative_to(prefix).as_posix() not in managed]
+def wheels(found: Found) -> list[Installed]:
+    """Return what pip or uv put into a prefix."""
+    return [
+        Installed(
+            name=f"the wheel {wheel.spelling} {wheel.version}",
+            project=wheel.project,
+            owner=wheel.owner,
+            files=wheel.files,
+        )
+        for wheel in found.wheels
+    ]
 
 
 def check(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> None:
@@ -133,26 +139,6 @@ def _paths_outside(prefix: Path, pypi: Sequence[Installed]) -> Iterator[str]:
                 relative = path.relative_to(prefix).as_posix()
                 owner = next((wheel.name for wheel in pypi if relative in wheel.files), "no package")
                 yield f"{relative} (of {owner}) puts {line.strip()} on the path, which is outside the environment"
-
-
-def _wheel(record: Path, prefix: Path) -> Installed:
-    project, _, version = record.parent.name.removesuffix(".dist-info").partition("-")
-    folder = record.parent.parent.relative_to(prefix).as_posix()
-    with record.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) > 1]
-    files = {posixpath.normpath(posixpath.join(folder, row[0])): row[1] for row in rows}
-    return Installed(
-        name=f"the wheel {project} {version}",
-        project=canonicalize_name(project),
-        owner=f"pypi/{canonicalize_name(project)}",
-        files={path: field for path, field in files.items() if not path.startswith("../")},
-    )
-
-
-def _files(record: dict[str, Any]) -> dict[str, str]:
-    paths = record.get("paths_data", {}).get("paths", ())
-    digests = {entry["_path"]: entry.get("sha256_in_prefix") or entry.get("sha256") or "" for entry in paths}
-    return {path: digests.get(path, "") for path in record["files"]}
 
 
 def _is_bytecode(path: str) -> bool:

@@ -13,7 +13,6 @@ read whole, or take as it is from this machine, is handled here:
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections import defaultdict
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, File, Packer
 from conda_pack.prefixes import replace_prefix
@@ -34,6 +33,7 @@ from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
 from envpack.archive.slim import left_out, trimmed
 from envpack.errors import PackingFailed
+from envpack.files import installed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -111,12 +111,19 @@ def read(prefix: Path) -> Content:
 
     Raises PackingFailed when it is none, is not consistent or leads out of itself.
     """
-    records = _records(prefix)
-    conda = consistency.conda_packages(records)
-    pypi = consistency.wheels(prefix, conda)
+    if not (prefix / "conda-meta").is_dir():
+        raise PackingFailed(
+            f"{prefix} is not a conda environment: it has no conda-meta",
+            hint="name the directory that has bin/python",
+        )
+    found = installed.read(prefix)
+    conda = consistency.conda_packages(found)
+    pypi = consistency.wheels(found)
     consistency.check(prefix, conda, pypi)
     consistency.check_nothing_leads_out(prefix, pypi)
-    return Content(prefix=prefix, records=records, packages=(*conda, *pypi))
+    return Content(
+        prefix=prefix, records={record.path: record.data for record in found.conda}, packages=(*conda, *pypi)
+    )
 
 
 def listed(content: Content) -> Listing:
@@ -296,22 +303,6 @@ class _Collector:
     def add(self, source: str, target: str) -> None:
         """Take a file that Packer is about to delete."""
         self.members.append(member_of(target, Path(source).read_bytes()))
-
-
-def _records(prefix: Path) -> dict[str, dict[str, Any]]:
-    if not (prefix / "conda-meta").is_dir():
-        raise PackingFailed(
-            f"{prefix} is not a conda environment: it has no conda-meta",
-            hint="name the directory that has bin/python",
-        )
-    return {f"conda-meta/{path.name}": _record(path) for path in sorted(prefix.glob("conda-meta/*.json"))}
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise PackingFailed(f"{path} is not JSON: {error}", hint="make the environment anew") from error
 
 
 def _placeholders(records: Iterable[dict[str, Any]]) -> dict[str, tuple[str, str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import replace
-from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from envpack.files import installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -121,9 +122,8 @@ def _applies(requirement: Requirement, extras: Iterable[str], target: Mapping[st
 def _requirements_in(prefix: Path) -> dict[str, list[Requirement]]:
     """Return what the distributions in a prefix say they require, by project name."""
     found = {}
-    for folder in prefix.glob("lib/python*/site-packages/*.dist-info"):
-        name = str(canonicalize_name(folder.name.partition("-")[0]))
-        found[name] = [parsed for text in PathDistribution(folder).requires or () if (parsed := _parsed(text))]
+    for each in installed.read(prefix).distributions:
+        found[each.project] = [parsed for text in each.metadata.requires or () if (parsed := _parsed(text))]
     return found
 
 
