@@ -17,6 +17,7 @@ from envpack.files.cache import Cache
 from envpack.lock.lock import CondaPackage
 from envpack.prefix import arrivals
 from envpack.prefix.link import Login, link_conda
+from envpack.requirements.names import CondaName
 from envpack.tools import rattler
 from tests.support.packages import reindex, write_conda
 
@@ -48,7 +49,7 @@ class Bench:
         records = rattler.run(solve([self.channel.as_uri()], list(names), platforms=platforms))
         return [
             CondaPackage(
-                name=record.name.normalized,
+                name=CondaName(record.name.normalized),
                 version=str(record.version),
                 build=str(record.build),
                 build_number=record.build_number,

@@ -14,7 +14,7 @@ from envpack.errors import PackingFailed
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from envpack.files.installed import Installed as Found
@@ -38,6 +38,11 @@ class Installed:
     empty where it is not known."""
     record: str = ""
     """The path of a conda package's record; a wheel's is one of its files."""
+
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 that the package's record has of one of its files, in hex; empty if it has none."""
+        known = self.files.get(path, "")
+        return known if self.record else digest.of_record(known)
 
 
 def conda_packages(found: Found) -> list[Installed]:
@@ -67,13 +72,16 @@ def wheels(found: Found) -> list[Installed]:
     ]
 
 
-def check(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> None:
+def check(
+    prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str] = ()
+) -> None:
     """See that every file of every conda package is there and that no wheel has overwritten one.
 
-    Bytecode does not count. Where two conda packages bring the same file, what is in the prefix is what runs.
-    Raises PackingFailed naming the package, the files and the package that is to blame.
+    Bytecode does not count, and what is `settled` is as it should be. Where two conda packages bring the same
+    file, what is in the prefix is what runs. Raises PackingFailed naming the package, the files and the package
+    that is to blame.
     """
-    problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi)]
+    problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi, settled)]
     if problems:
         raise PackingFailed(
             "the environment is not what its packages say:\n" + "\n".join(f"- {problem}" for problem in problems),
@@ -103,13 +111,18 @@ def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]
             yield f"{package.name} lacks {_listed(gone)}{blame}"
 
 
-def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str]) -> Iterator[str]:
     owners = {path: wheel for wheel in pypi for path in wheel.files}
     for package in conda:
         changed: dict[str, list[str]] = {}
         for path, known in package.files.items():
             wheel = owners.get(path)
-            if wheel and not _is_bytecode(path) and not (known and known == digest.of_record(wheel.files[path])):
+            if (
+                wheel
+                and path not in settled
+                and not _is_bytecode(path)
+                and not (known and known == digest.of_record(wheel.files[path]))
+            ):
                 changed.setdefault(wheel.name, []).append(path)
         for name, paths in changed.items():
             yield f"{_listed(sorted(paths))} of {package.name} was overwritten by {name}"

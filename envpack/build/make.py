@@ -10,7 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, units
-from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, pack
+from envpack.archive.bytecode import Compiler
+from envpack.archive.packer import PACKER
+from envpack.archive.packing import assemble, pack
+from envpack.archive.pieces import Kept
+from envpack.archive.slim import VERSION as SLIM
 from envpack.build import policy
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive import Packed, Pieces
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
+    from envpack.archive.packing import Packed
+    from envpack.archive.pieces import Pieces
     from envpack.config.config import Config
     from envpack.files.cache import Cache
     from envpack.lock.lock import Lock
@@ -51,9 +56,9 @@ class Job:
     """Whether the archive is tried before it is published."""
 
     @property
-    def format(self) -> Format:
+    def format(self) -> FormatName:
         """The archive's format."""
-        return cast("Format", self.config.format)
+        return cast("FormatName", self.config.format)
 
     @property
     def level(self) -> int:
@@ -70,6 +75,7 @@ class Job:
                 "level": self.level,
                 "slim": SLIM if self.config.slim else None,
                 "packer": PACKER,
+                **({"allow-clobber": sorted(self.config.allow_clobber)} if self.config.allow_clobber else {}),
             }
         )
 
@@ -170,7 +176,14 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
     from envpack.prefix.install import install
 
     with watch.time("install"):
-        installed = install(job.lock, job.request, cache=site.cache, scratch=site.scratch, progress=site.progress)
+        installed = install(
+            job.lock,
+            job.request,
+            cache=site.cache,
+            scratch=site.scratch,
+            allow_clobber=job.config.allow_clobber,
+            progress=site.progress,
+        )
         activation.keep(installed.prefix, job.lock.variables)
         packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
@@ -263,6 +276,7 @@ def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
         compiler=Compiler(python=installed.python, into=installed.prefix),
         kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
+        settled=installed.clobbered,
         progress=site.progress,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from envpack.channel_names import is_directory
 from envpack.config.target import DEFAULT_GLIBC, Target
 from envpack.errors import UsageError
 from envpack.redact import meet
@@ -57,7 +58,7 @@ class Config:
     with_pyspark: bool = False
     """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
     format: str = "tar.gz"
-    """The archive's format: `tar.gz` or `zip`."""
+    """The archive's format: `tar.gz`, `tar` or `zip`."""
     compression: str = "default"
     """How much is done to make archives small: `fast`, `default` or `best`."""
     slim: bool = False
@@ -68,6 +69,8 @@ class Config:
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
+    allow_clobber: tuple[str, ...] = ()
+    """Packages whose files may replace others', or be replaced by them, without a word."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
@@ -200,14 +203,5 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     if name in ("store", "cache_dir"):
         return value if "://" in value else str(base / Path(value).expanduser())
     if name == "channels":
-        return tuple(str(base / Path(c).expanduser()) if _is_directory(c, base) else c for c in value)
+        return tuple(str(base / Path(c).expanduser()) if is_directory(c, base) else c for c in value)
     return value
-
-
-def _is_directory(channel: str, base: Path) -> bool:
-    """Return whether a channel is a directory and no name: it looks like a path, or there is a channel in it."""
-    if "://" in channel:
-        return False
-    return (
-        "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()
-    )

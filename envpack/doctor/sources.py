@@ -15,13 +15,14 @@ from urllib.request import Request, urlopen
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
-from envpack.resolve.conda import channel_address
+from envpack.resolve.conda import channel_addresses
 from envpack.tools import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpack.config.config import Config
+    from envpack.tools.channel_access import ChannelAddress
 
 _TIMEOUT = 10.0
 """Seconds for one answer."""
@@ -36,10 +37,15 @@ _ASKED_FOR = "pip"
 def channel(name: str) -> Iterator[Finding]:
     """Ask one channel for its index."""
     try:
-        address = channel_address(name, Path.cwd())
+        addresses = channel_addresses([name], Path.cwd())
     except EnvpackError as error:
         yield Finding(check="channel", level="problem", text=error.message, hint=error.hint)
         return
+    for address in addresses:
+        yield from _channel_at(address)
+
+
+def _channel_at(address: ChannelAddress) -> Iterator[Finding]:
     url, shown = address.url, address.locked
     scheme = urlsplit(url).scheme
     if scheme == "file":

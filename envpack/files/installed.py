@@ -86,12 +86,12 @@ class Distribution:
     @property
     def spelling(self) -> str:
         """The project name as the folder has it."""
-        return posixpath.basename(self.folder).removesuffix(".dist-info").partition("-")[0]
+        return posixpath.basename(self.folder).removesuffix(".dist-info").rpartition("-")[0]
 
     @property
     def version(self) -> str:
         """The version that the folder has."""
-        return posixpath.basename(self.folder).removesuffix(".dist-info").partition("-")[2]
+        return posixpath.basename(self.folder).removesuffix(".dist-info").rpartition("-")[2]
 
     @property
     def project(self) -> str:

@@ -1,7 +1,8 @@
 """A lock as text.
 
-The text is pixi's lock format, version 6 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
-envpack needs beside it stands under the key `envpack`, which they pass over.
+The text is pixi's lock format, version 7 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
+envpack needs beside it stands under the key `envpack`, which they pass over. Locks of version 6, as older envpacks
+wrote them, are read too.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import yaml
 from envpack.config.target import Target
 from envpack.errors import BadRequirements, Problem
 from envpack.lock.lock import CondaPackage, Lock, Wheel
+from envpack.requirements.names import CondaName, ProjectName
 
-FORMAT = 6
-"""pixi's version of the lock format."""
+FORMAT = 7
+"""pixi's version of the lock format: the newest that released pixi (0.68) and py-rattler (0.28) read."""
+
+_READABLE = (6, FORMAT)
 
 
 def dump(lock: Lock) -> str:
@@ -28,12 +32,16 @@ def dump(lock: Lock) -> str:
     }
     document: dict[str, Any] = {
         "version": FORMAT,
+        "platforms": [_platform(lock.target)],
         "environments": {"default": environment},
         "packages": [_conda_to_yaml(p) for p in lock.packages] + [_wheel_to_yaml(w) for w in lock.wheels],
         "envpack": {
             "request": lock.request,
             "target": lock.target.to_json(),
-            "requested": list(lock.requested),
+            "requested": {
+                "conda": [name for name in lock.requested if isinstance(name, CondaName)],
+                "projects": [name for name in lock.requested if isinstance(name, ProjectName)],
+            },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],
         },
@@ -51,8 +59,9 @@ def parse(text: str, file: str) -> Lock:
     """
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
-        if document["version"] != FORMAT:
-            raise ValueError(f"its format is version {document['version']}, envpack reads {FORMAT}")
+        if document["version"] not in _READABLE:
+            readable = " and ".join(map(str, _READABLE))
+            raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
         return _from_yaml(document)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRequirements(
@@ -72,10 +81,21 @@ def _from_yaml(document: dict[str, Any]) -> Lock:
         indexes=tuple(environment.get("indexes", ())),
         packages=tuple(_conda_from_yaml(entry) for entry in entries if "conda" in entry),
         wheels=tuple(_wheel_from_yaml(entry, direct, asked) for entry in entries if "pypi" in entry),
-        requested=tuple(own["requested"]),
+        requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
     )
+
+
+def _platform(target: Target) -> dict[str, Any]:
+    virtual = ["=".join(package) for package in target.virtual_packages()]
+    return {"name": target.platform, "virtual-packages": virtual}
+
+
+def _requested_from_yaml(value: dict[str, list[str]] | list[str]) -> tuple[CondaName | ProjectName, ...]:
+    if isinstance(value, list):  # of version 6, which had all as projects
+        return tuple(map(ProjectName, value))
+    return tuple(sorted([*map(CondaName, value["conda"]), *map(ProjectName, value["projects"])]))
 
 
 def _conda_to_yaml(package: CondaPackage) -> dict[str, Any]:
@@ -101,7 +121,7 @@ def _conda_to_yaml(package: CondaPackage) -> dict[str, Any]:
 
 def _conda_from_yaml(entry: dict[str, Any]) -> CondaPackage:
     return CondaPackage(
-        name=entry["name"],
+        name=CondaName(entry["name"]),
         version=str(entry["version"]),
         build=str(entry["build"]),
         build_number=entry["build_number"],
@@ -132,7 +152,7 @@ def _wheel_to_yaml(wheel: Wheel) -> dict[str, Any]:
 
 def _wheel_from_yaml(entry: dict[str, Any], direct: set[str], asked: set[str]) -> Wheel:
     return Wheel(
-        name=entry["name"],
+        name=ProjectName(entry["name"]),
         version=str(entry["version"]),
         url=entry["pypi"],
         sha256=entry["sha256"],
@@ -156,7 +176,8 @@ class _Dumper(_BaseDumper):  # type: ignore[misc] # chosen at run time
 def _quoted_if_number_like(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML has no types
     # `12e3` is text to PyYAML (YAML 1.1) and a number to rattler (YAML 1.2).
     style = "'" if text[:1] in "0123456789+-." else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style=style)  # a name is no plain str
 
 
-_Dumper.add_representer(str, _quoted_if_number_like)
+for _text in (str, CondaName, ProjectName):
+    _Dumper.add_representer(_text, _quoted_if_number_like)

@@ -20,6 +20,7 @@ from urllib.request import url2pathname
 
 from envpack import digest
 from envpack.prefix.conda_package import Links, check
+from envpack.requirements.names import CondaName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,13 +57,13 @@ class Arrivals:
         self._links = Links()
         self._stopped: set[Path] = set()
         self._lock = threading.Lock()
-        python = self._packages.get("python")
+        python = self._packages.get(CondaName("python"))
         minor = ".".join(python.version.split(".")[:2]) if python else "3"
         self._site_packages = (python and python.python_site_packages_path) or f"lib/python{minor}/site-packages"
 
     def arrived(self, name: str) -> None:
         """Check a package that lies in the cache; it is removed from there when it must not be linked."""
-        package = self._packages[name]
+        package = self._packages[CondaName(name)]
         place = self._place(package)
         mark = self._passed / package.sha256
         try:

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
 from rattler.exceptions import (
     ExtractError,
@@ -24,6 +23,7 @@ from envpack.prefix.arrivals import Arrivals, local_path
 from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import VARIABLE, know
+from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, uv
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
@@ -66,9 +66,12 @@ def link_conda(
     platform: str,
     login: Login,
     cache: Cache,
+    named: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
     """Link conda packages into an empty prefix and return what a person should know about them.
+
+    Their files name the prefix, or the directory `named` in its place.
 
     Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
     not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
@@ -82,12 +85,14 @@ def link_conda(
         progress.step("link", total=len(packages)) as linking,
     ):
         check_local(arrivals)
-        sizes = {package.name: package.size or 0 for package in packages}
+        sizes = {str(package.name): package.size or 0 for package in packages}
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
         reporter = _Reporter(download, linking, sizes, arrivals)  # type: ignore[abstract]
         try:
             with arrivals.bounded():
-                rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
+                rattler.run(
+                    _install(records, prefix, platform, named=named, cache=cache, client=client, reporter=reporter)
+                )
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise refused(arrivals.problems) or explained(error, prefix) from error
         if refusal := refused(arrivals.problems):
@@ -119,7 +124,7 @@ def link_wheels(
     _check_files(wheels, Machine(python=version, machine=target.machine, glibc=target.glibc), cache)
     requirements = scratch / "wheels.txt"
     write_requirements(requirements, [*login.indexes.lines, *map(login.requirement, wheels)])
-    sizes = {wheel.name: wheel.size or 0 for wheel in wheels}
+    sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
         def tell(line: str) -> None:
@@ -201,7 +206,7 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
     chosen = {wheel.name for wheel in wheels if not wheel.direct}
     for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         folder = noted.parent
-        if canonicalize_name(folder.name.partition("-")[0]) not in chosen:
+        if ProjectName(folder.name.partition("-")[0]) not in chosen:
             continue
         record = folder / "RECORD"
         own = f"{folder.name}/{noted.name},"
@@ -215,6 +220,7 @@ async def _install(
     prefix: Path,
     platform: str,
     *,
+    named: Path | None,
     cache: Cache,
     client: Client | None,
     reporter: InstallerReporter,
@@ -225,6 +231,7 @@ async def _install(
         cache_dir=cache.packages,
         platform=Subdir(platform),
         execute_link_scripts=False,
+        alternative_target_prefix=named,
         client=client,
         reporter=reporter,
     )

@@ -11,6 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
 from envpack.errors import UsageError
+from envpack.requirements.names import CondaName, ProjectName
 from envpack.resolve import match_spec
 
 if TYPE_CHECKING:
@@ -48,9 +49,13 @@ def matcher(spec: str, names: Names) -> Callable[[Contained], bool]:
     if match is None:
         raise UsageError(f"{spec!r} is not a package", hint=_FORMS)
     project = cache(names.project)
-    wanted = project(match["name"])
+    wanted = {ProjectName(match["name"]), project(CondaName(match["name"]))}
     admits = _admitting(match["name"], match["versions"] or "", spec)
-    return lambda package: project(package.name) == wanted and admits(package.version, package.source)
+    return lambda package: _project(package, project) in wanted and admits(package.version, package.source)
+
+
+def _project(package: Contained, project: Callable[[CondaName], ProjectName]) -> ProjectName:
+    return project(CondaName(package.name)) if package.source == "conda" else ProjectName(package.name)
 
 
 def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -> Iterator[Hit]:

@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from envpack import digest
 from envpack.requirements.addresses import checked_login
+from envpack.requirements.names import ProjectName
 from envpack.requirements.text import Refused, check_path, first_line, quoted
 from envpack.requirements.values import PyRequirement
 
@@ -56,7 +57,7 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
         requirement.url, own = _located(requirement, folder)
         given = _agreeing(given, own)
     return PyRequirement(
-        name=requirement.name,
+        name=ProjectName(requirement.name),
         text=str(requirement),
         specifier=str(requirement.specifier),
         extras=tuple(sorted(requirement.extras)),

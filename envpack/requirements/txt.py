@@ -64,6 +64,8 @@ class Reading:
     root: Path
     """The directory of the person's file."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What has no effect, each with its place."""
     pypi: list[PyRequirement] = field(default_factory=list)
     constraints: list[PyRequirement] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
@@ -82,6 +84,10 @@ class Reading:
             if len(value) > 3:
                 reason = reason.replace(value, f"${{{name}}}").replace(repr(value)[1:-1], f"${{{name}}}")
         self.problems.append(Problem(origin.file, origin.line, redact(reason)))
+
+    def warn(self, origin: Origin, what: str) -> None:
+        """Keep a warning, without its credentials."""
+        self.warnings.append(redact(f"{origin}: {what}"))
 
     def read_text(self, source: Source) -> str | None:
         """Return a file's text, or None after keeping the problem."""

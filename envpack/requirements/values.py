@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from envpack.requirements.match_spec import MatchSpec
+    from envpack.requirements.names import CondaName, ProjectName
+
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
@@ -31,8 +34,7 @@ class Origin:
 class PyRequirement:
     """One PEP 508 requirement."""
 
-    name: str
-    """The normalised project name."""
+    name: ProjectName
     text: str
     """The whole requirement as PEP 508 text, with the environment's variables filled in; may hold credentials."""
     specifier: str
@@ -65,11 +67,15 @@ class PyRequirement:
 class CondaSpec:
     """One match spec of an environment file."""
 
-    name: str
-    """The normalised package name."""
+    spec: MatchSpec
     text: str
     """The spec as written, `channel::` included."""
     origin: Origin
+
+    @property
+    def name(self) -> CondaName:
+        """The package."""
+        return self.spec.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +118,8 @@ class Requirements:
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
     """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    warnings: tuple[str, ...] = ()
+    """What of the files has no effect, each with its place; no part of the canonical form."""
 
     def canonical(self) -> dict[str, Any]:
         """Return all that can change the solve as JSON values, for a digest.
@@ -122,7 +130,7 @@ class Requirements:
         return {
             "pypi": _sorted(requirement.canonical() for requirement in self.pypi),
             "conda_first": self.conda_first,
-            "conda": sorted({redact(" ".join(spec.text.split())) for spec in self.conda}),
+            "conda": sorted({redact(str(each.spec)) for each in self.conda}),
             "constraints": _sorted(constraint.canonical() for constraint in self.constraints),
             "channels": [self.place(channel) for channel in self.channels],
             "indexes": {

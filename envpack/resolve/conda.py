@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from rattler import (
     BuildString,
@@ -19,18 +20,22 @@ from rattler import (
     VirtualPackage,
     solve,
 )
-from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.exceptions import FetchRepoDataError, GatewayError, InvalidChannelError, SolverError
 
+from envpack import digest
+from envpack.channel_names import expanded, is_directory, name_of, without_subdir
 from envpack.errors import Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
 from envpack.redact import public, redact, take_apart
 from envpack.requirements.addresses import checked_login
+from envpack.requirements.match_spec import file_parts
+from envpack.requirements.names import CondaName
 from envpack.requirements.text import Refused, quoted
 from envpack.tools import rattler
 from envpack.tools.channel_access import ChannelAddress, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from envpack.config.target import Target
@@ -41,35 +46,62 @@ PROVIDED = "cluster"
 """The build string of packages that the target has already."""
 
 
-def channel_address(channel: str, base: Path, locked: Callable[[str], str] = public) -> ChannelAddress:
-    """Return the address of a channel given by name, URL or directory; directories are relative to `base`.
+def channel_addresses(
+    channels: Iterable[str], base: Path, locked: Callable[[str], str] = public
+) -> tuple[ChannelAddress, ...]:
+    """Return the addresses of channels given by name, URL or directory, in their order; `defaults` are two.
 
-    `locked` gives the form of a URL that a lock holds. Raises UsageError for a directory that does not exist, and
-    for a URL that is none.
+    Directories are relative to `base`. `locked` gives the form of a URL that a lock holds. Raises UsageError for a
+    directory that holds no channel, and for what is neither a name nor a URL.
     """
-    if "://" not in channel:
-        url = _channel_url(channel, base)
-        return ChannelAddress(url, url)
+    return tuple(dict.fromkeys(found for channel in channels for found in _addresses(channel, base, locked)))
+
+
+def _addresses(channel: str, base: Path, locked: Callable[[str], str]) -> Iterator[ChannelAddress]:
+    if is_directory(channel, base):
+        url = _of_directory(channel, base)
+        yield ChannelAddress(url, url)
+    elif "://" in channel:
+        url = _checked(without_subdir(channel)[0])
+        yield ChannelAddress(url, without_subdir(locked(channel))[0])
+    else:
+        for url in _of_name(without_subdir(channel)[0]):
+            yield ChannelAddress(url, url)
+
+
+def _checked(channel: str) -> str:
     try:
-        url = checked_login(channel).rstrip("/")
+        url = checked_login(channel)
         if "?" in url or "#" in url:
             raise Refused(f"{quoted(public(url))}: a channel's address has no `?` and no `#`")
     except (Refused, ValueError) as error:
         raise UsageError(
             f"the channel cannot be used: {getattr(error, 'reason', error)}", hint="correct the channel's address"
         ) from error
-    return ChannelAddress(url, locked(url))
+    return url
 
 
-def _channel_url(channel: str, base: Path) -> str:
+def _of_directory(channel: str, base: Path) -> str:
     path = base / Path(channel).expanduser()
-    if (path / "noarch").is_dir():
-        return path.resolve().as_uri()
-    if "/" in channel or channel.startswith((".", "~")):
+    if not (path / "noarch").is_dir():
         raise UsageError(
             f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
         )
-    return Channel(channel).base_url.rstrip("/")
+    return path.resolve().as_uri()
+
+
+def _of_name(channel: str) -> Iterator[str]:
+    if channel == "local":
+        raise UsageError(
+            "the channel `local` is a directory of conda's own", hint="name the directory: ~/conda-bld"
+        )
+    for name in expanded(channel):
+        try:
+            yield (name if "://" in name else Channel(name).base_url).rstrip("/")
+        except InvalidChannelError as error:
+            raise UsageError(
+                f"{channel!r} is no channel: {error}", hint="give a name, a URL or a directory"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +167,39 @@ class Channels:
             )
             for name, found in records.items()
         }
+
+    def records(self, name: str) -> list[tuple[str, RepoDataRecord]]:
+        """Return every record of a package on the target with the URL of its channel, most wanted channel first."""
+        found = []
+        for address, source in zip(self.addresses, self._sources, strict=True):
+            answer = self._ask(self._gateway.query([source], self._platforms, [name], recursive=False))
+            found += [(address.plain, record) for records in answer for record in records]
+        return found
+
+    def listed(self, channel: str) -> tuple[str, ...]:
+        """Return the URLs of the listed channels that a spec's `channel::` means, most wanted first.
+
+        A name means its own channel, or else a listed one at another place that bears the name, as a mirror does
+        (conda's `ChannelMatch`). A URL means itself, credentials aside.
+        """
+        meant = {address.plain for address in channel_addresses([channel], Path())} if channel != "local" else set()
+        own = tuple(address.plain for address in self.addresses if address.plain in meant)
+        named = (address.plain for address in self.addresses if name_of(address.plain) == channel)
+        return own or (() if "://" in channel else tuple(named))
+
+    def sha256_at(self, url: str) -> str | None:
+        """Return the SHA-256 of the package at an address: its channel's index has it, or the file itself."""
+        where, _, file = url.rpartition("/")
+        parts = file_parts(unquote(file))
+        if url.startswith("file://"):
+            path = Path(unquote(urlsplit(url).path))
+            return digest.of_file(path) if path.is_file() else None
+        if parts is None:
+            return None
+        channel, subdir = without_subdir(where)
+        asked = self._gateway.query([Channel(channel)], [Subdir(subdir or "noarch")], [parts[0]], recursive=False)
+        found = (record for records in self._ask(asked) for record in records if record.file_name == unquote(file))
+        return next((record.sha256.hex() for record in found if record.sha256), None)
 
     def names(self) -> frozenset[str]:
         """Return every package name that the channels hold."""
@@ -217,7 +282,7 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
             f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel anew, or use another"
         )
     return CondaPackage(
-        name=record.name.normalized,
+        name=CondaName(record.name.normalized),
         version=str(record.version),
         build=str(record.build),
         build_number=record.build_number,

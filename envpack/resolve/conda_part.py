@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpack.errors import Unsatisfiable
-from envpack.redact import public
 from envpack.requirements import markers
 from envpack.requirements.markers import Situation
-from envpack.resolve import match_spec, pep440
+from envpack.resolve import match_spec, pep440, specs
 from envpack.resolve.sources import Shares, share_out
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def python_of(packages: Iterable[CondaPackage]) -> str:
 
 def _solve(request: Request, channels: Channels, situation: Situation, python: str) -> CondaPart:
     shares = share_out(situation, request, channels)
-    own = [_without_secrets(spec.text) for spec in request.requirements.conda]
+    own = specs.for_solver(request.requirements.conda, channels)
     provided = {given.name: given.versions for given in request.provided}
     packages = channels.solve([python, *own, *shares.specs], shares.constraints, provided)
     return CondaPart(situation=situation, shares=shares, packages=packages)
@@ -84,10 +83,13 @@ def _pythons(request: Request, channels: Channels) -> tuple[str, ...]:
     if carried is None:
         return ()
     bound = SpecifierSet(request.bounds().get("python", ""))
-    specs = [match_spec.of_python(request.python)]
-    specs += [spec.text for spec in request.requirements.conda if spec.name == "python"]
-    admits = [match_spec.admitting(spec) for spec in specs]
-    fitting = [v for v in pep440.admitted(bound, carried.versions) if all(admit(v) for admit in admits)]
+    chosen = match_spec.admitting(match_spec.of_python(request.python))
+    own = [each.spec.version for each in request.requirements.conda if each.name == "python" and each.spec.version]
+    fitting = [
+        version
+        for version in pep440.admitted(bound, carried.versions)
+        if chosen(version) and all(specs.admits(spec, version) for spec in own)
+    ]
     return tuple(reversed(fitting))
 
 
@@ -114,9 +116,3 @@ def _one_of(pythons: Sequence[str], known: Sequence[Situation]) -> str:
 
 def _minor(python: str) -> str:
     return ".".join(python.split(".")[:2])
-
-
-def _without_secrets(spec: str) -> str:
-    """Return a match spec with its channel as rattler knows it."""
-    channel, separator, rest = spec.rpartition("::")
-    return f"{public(channel)}{separator}{rest}" if "://" in channel else spec

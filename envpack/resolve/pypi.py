@@ -12,12 +12,13 @@ from urllib.parse import unquote, urlsplit
 
 from packaging import tags
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
 from envpack.redact import public, redact, take_apart
+from envpack.requirements.names import ProjectName
 from envpack.tools import uv
 from envpack.tools.uv_access import access, write_requirements
 
@@ -43,7 +44,7 @@ class Question:
     constraints: tuple[PyRequirement, ...]
     bounds: Mapping[str, str]
     """Further constraints: normalised names to PEP 440 specifiers."""
-    linked: Mapping[str, str]
+    linked: Mapping[ProjectName, str]
     """Distributions that conda packages bring, with their versions: fixed points."""
     provided: tuple[Provided, ...]
     """Distributions that the cluster brings."""
@@ -88,7 +89,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     except Unsatisfiable as error:
         raise Unsatisfiable(_explained(error.message), hint=error.hint) from error
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    found = {str(canonicalize_name(package["name"])): package for package in packages}
+    found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
@@ -144,7 +145,7 @@ def access_of(indexes: Indexes) -> Access:
     )
 
 
-def _stand_ins(linked: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
     uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
@@ -213,11 +214,11 @@ def _platform_tags(target: Target) -> Iterator[str]:
 def _wheel(
     package: dict[str, Any],
     ranks: dict[tags.Tag, int],
-    wanted_hashes: Mapping[str, frozenset[str]],
+    wanted_hashes: Mapping[ProjectName, frozenset[str]],
     named: str | None,
 ) -> Wheel:
     """Return the best of a package's wheels; `named` is its address as the requirements write it, if they do."""
-    name = canonicalize_name(package["name"])
+    name = ProjectName(package["name"])
     direct = "archive" in package
     files = [package["archive"]] if direct else package.get("wheels", [])
     if allowed := wanted_hashes.get(name):

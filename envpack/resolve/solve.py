@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
 from envpack.requirements import Origin, markers, pep508
 from envpack.resolve import pypi
-from envpack.resolve.conda import Channels, Machine, channel_address, is_python_distribution
+from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import with_hints
 from envpack.resolve.limits import within_limits
@@ -24,6 +23,8 @@ from envpack.resolve.names import did_you_mean
 if TYPE_CHECKING:
     from envpack.files.cache import Cache
     from envpack.requirements import Requirements
+    from envpack.requirements.match_spec import MatchSpec
+    from envpack.requirements.names import CondaName, ProjectName
     from envpack.resolve.conda_part import CondaPart
     from envpack.resolve.request import Addition, Request
 
@@ -43,7 +44,7 @@ class _Answer:
 
     packages: tuple[CondaPackage, ...]
     wheels: tuple[Wheel, ...]
-    requested: tuple[str, ...]
+    requested: tuple[CondaName | ProjectName, ...]
     notes: tuple[str, ...]
 
 
@@ -54,7 +55,7 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    addresses = [channel_address(channel, base, request.requirements.place) for channel in request.channels]
+    addresses = channel_addresses(request.channels, base, request.requirements.place)
     channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
     with progress.step("solve") as step:
         try:
@@ -153,9 +154,9 @@ def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) 
 
 def _check_known(request: Request, channels: Channels) -> None:
     """Report every name of an environment file's `dependencies` that no channel carries, at once."""
-    specs = [spec for spec in request.requirements.conda if "::" not in spec.text]
-    carried = channels.carried(spec.name for spec in specs) if specs else {}
-    unknown = [spec for spec in specs if spec.name not in carried]
+    asked = [each for each in request.requirements.conda if _is_looked_up(each.spec, channels)]
+    carried = channels.carried(each.name for each in asked) if asked else {}
+    unknown = [each for each in asked if each.name not in carried]
     if unknown:
         known = channels.names()
         raise Unsatisfiable(
@@ -168,10 +169,16 @@ def _check_known(request: Request, channels: Channels) -> None:
         )
 
 
-def _requested(request: Request, conda: CondaPart) -> tuple[str, ...]:
+def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
+    """Return whether a listed channel has to carry a spec's package."""
+    virtual = spec.name.startswith("__")
+    return not virtual and "url" not in spec.keys and not (spec.channel and not channels.listed(spec.channel))
+
+
+def _requested(request: Request, conda: CondaPart) -> tuple[CondaName | ProjectName, ...]:
     lines = [line.name for line in conda.situation.lines]
-    specs = [str(canonicalize_name(spec.name)) for spec in request.requirements.conda]
-    return tuple(sorted({*lines, *specs} - {"python"}))
+    packages = [each.name for each in request.requirements.conda if each.name != "python"]
+    return tuple(sorted({*lines, *packages}))
 
 
 def _index_urls(requirements: Requirements) -> tuple[str, ...]:

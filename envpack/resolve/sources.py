@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpack.errors import Unsatisfiable
+from envpack.requirements.names import ProjectName
 from envpack.resolve import pep440
 from envpack.resolve.names import did_you_mean
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from envpack.requirements import PyRequirement
     from envpack.requirements.markers import Situation
+    from envpack.requirements.names import CondaName
     from envpack.resolve.conda import Carried, Channels
     from envpack.resolve.request import Request
 
@@ -44,19 +46,19 @@ def share_out(situation: Situation, request: Request, channels: Channels) -> Sha
     All that is said of a project, its lines, constraints and limits, is one request, as it is to pip. Raises
     Unsatisfiable when a project that must come from conda is in no channel.
     """
-    lines: defaultdict[str, list[PyRequirement]] = defaultdict(list)
+    lines: defaultdict[ProjectName, list[PyRequirement]] = defaultdict(list)
     for line in situation.lines:
         lines[line.name].append(line)
     bounds = _bounds(situation, request)
     open_to_conda = {name for name, own in lines.items() if all(_may_be_conda(line, request) for line in own)}
-    candidates = {name: _candidates(name, request) for name in {*open_to_conda, *bounds}}
+    candidates = {name: request.names.conda_candidates(name) for name in {*open_to_conda, *bounds}}
     carried = channels.carried(name for names in candidates.values() for name in names) if candidates else {}
-    specs, from_pypi, notes = [], list[str](), list[str]()
+    specs, from_pypi, notes = [], list[ProjectName](), list[str]()
     asked: dict[str, tuple[PyRequirement, ...]] = {}
     lacking: dict[str, tuple[str, ...]] = {}
     for name, own in lines.items():
-        found = _conda_name(name, request, carried) if name in open_to_conda else None
         wanted = _together(line.specifier for line in own) & bounds.get(name, SpecifierSet())
+        found = _conda_name(name, wanted, request, carried) if name in open_to_conda else None
         forced = name in request.from_conda
         if found is None:
             if forced:
@@ -89,9 +91,9 @@ def newest(versions: Sequence[str]) -> str:
     return f"{'... ' if len(versions) > 3 else ''}{', '.join(versions[-3:])}"
 
 
-def _bounds(situation: Situation, request: Request) -> dict[str, SpecifierSet]:
+def _bounds(situation: Situation, request: Request) -> dict[ProjectName, SpecifierSet]:
     """Return what limits, and constraints where they bind conda, say of each project."""
-    found = {name: SpecifierSet(specifier) for name, specifier in request.bounds().items()}
+    found = {ProjectName(name): SpecifierSet(specifier) for name, specifier in request.bounds().items()}
     if request.requirements.conda_first:
         for line in situation.constraints:
             found[line.name] = found.get(line.name, SpecifierSet()) & SpecifierSet(line.specifier)
@@ -99,8 +101,8 @@ def _bounds(situation: Situation, request: Request) -> dict[str, SpecifierSet]:
 
 
 def _constraints(
-    bounds: Mapping[str, SpecifierSet],
-    candidates: Mapping[str, Sequence[str]],
+    bounds: Mapping[ProjectName, SpecifierSet],
+    candidates: Mapping[ProjectName, Sequence[CondaName]],
     request: Request,
     carried: Mapping[str, Carried],
     asked: Collection[str],
@@ -110,10 +112,6 @@ def _constraints(
         for name in candidates[project]:
             if name in carried and bound and name not in asked and _holds(project, name, request, carried):
                 yield _spec(name, bound, carried[name])
-
-
-def _candidates(project: str, request: Request) -> tuple[str, ...]:
-    return request.names.conda_carriers(project)
 
 
 def _together(specifiers: Iterable[str]) -> SpecifierSet:
@@ -135,17 +133,25 @@ def _may_be_conda(line: PyRequirement, request: Request) -> bool:
     return not (line.extras or line.url or line.hashes)
 
 
-def _conda_name(project: str, request: Request, carried: Mapping[str, Carried]) -> str | None:
-    held = (name for name in request.names.conda_candidates(project) if name in carried)
-    return next((name for name in held if _holds(project, name, request, carried)), None)
+def _conda_name(
+    project: ProjectName, wanted: SpecifierSet, request: Request, carried: Mapping[str, Carried]
+) -> CondaName | None:
+    """Return the first of a project's packages that has a version which is wanted, else the first there is."""
+    held = [
+        name
+        for name in request.names.conda_candidates(project)
+        if name in carried and _holds(project, name, request, carried)
+    ]
+    fitting = (name for name in held if pep440.admitted(wanted, carried[name].versions))
+    return next(fitting, held[0] if held else None)
 
 
-def _holds(project: str, name: str, request: Request, carried: Mapping[str, Carried]) -> bool:
+def _holds(project: ProjectName, name: CondaName, request: Request, carried: Mapping[str, Carried]) -> bool:
     """Return whether a package that channels carry is a project's.
 
     A channel's `graphviz` or `zlib` is not PyPI's project of that name but a C program or library.
     """
-    sure = project == "python" or request.names.is_certain(project) or project in request.from_conda
+    sure = project == "python" or request.names.is_certain(project, name) or project in request.from_conda
     return sure or carried[name].is_python
 
 
