@@ -17,7 +17,10 @@ def files(**counts: int) -> list[PurePosixPath]:
     for name, count in counts.items():
         folder = name.replace("__", "/")
         single = [PurePosixPath(f"{folder}.py")]
-        many = [PurePosixPath(folder, "__init__.py"), *(PurePosixPath(folder, f"f{n}.py") for n in range(count - 1))]
+        many = [
+            PurePosixPath(folder, "__init__.py"),
+            *(PurePosixPath(folder, f"f{n}.py") for n in range(count - 1)),
+        ]
         found += single if count == 1 else many
     return found
 

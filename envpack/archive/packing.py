@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from envpack.archive.formats import DEFAULT, FORMATS, LEVEL
 from envpack.archive.pieces import Gone, Piece
 from envpack.archive.slim import total
 from envpack.errors import PackingFailed
+from envpack.files.atomic import replacing
 from envpack.progress import SILENT
 from envpack.tools.cores import cores
 from envpack.units import human_size
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
-    from envpack.archive.formats import FormatName, Saving
+    from envpack.archive.formats import FormatName
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
+    from envpack.archive.saving import Saving
     from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16
@@ -192,13 +193,8 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
 @contextmanager
 def _whole(path: Path) -> Iterator[Digested]:
     """Open a file that appears under its name when it is complete, or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file, Digested(file).running() as digested:
-            yield digested
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file, Digested(file).running() as digested:
+        yield digested
 
 
 @contextmanager

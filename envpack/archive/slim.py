@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive.formats import Saving
+from envpack.archive.saving import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

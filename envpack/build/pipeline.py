@@ -16,7 +16,10 @@ from envpack.build.last_build import Memory
 from envpack.build.make import Job, Site, Watch, allow, make
 from envpack.build.results import Built, Locked
 from envpack.errors import BadRequirements, Gone, Problem
+from envpack.files import atomic
 from envpack.files.cache import Cache
+from envpack.gc.collect import remove_orphan
+from envpack.gc.rules import configured as retention
 from envpack.lock.file import dump, parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -279,12 +282,9 @@ def _read_lock(path: Path) -> Lock:
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(hide(dump(lock)), "utf-8")
-        part.replace(path)
+        atomic.write(path, hide(dump(lock)).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         return (f"the lock was not kept: {path}: {error.strerror}",)
     return ()
 
@@ -297,11 +297,12 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
         published = shared_pieces.Published.load(site.cache.published, store)
         beside = {
             **made.beside,
-            f"{job.name}.lock": dump(job.lock).encode(),
+            keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
             shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
         }
-        release, written = publish.publish(
+        put = partial(
+            publish.publish,
             store,
             manifest,
             made.packed.path,
@@ -309,6 +310,12 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
             held=shared_pieces.held_by(store, job.name, pieces, published),
             progress=site.progress,
         )
+        try:
+            release, written = put()
+        except publish.Orphan as orphan:
+            if not remove_orphan(store, orphan.folder, retention(job.config).grace, site.progress):
+                raise
+            release, written = put()
         published.remember(manifest.folder, pieces)
         verified = manifest.verified
         if verified != "no" and not written and release.manifest.verified == "no":

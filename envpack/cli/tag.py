@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.errors import UsageError
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from envpack.releases.tags import Tag
@@ -48,6 +49,7 @@ def tag_command(
     When two people move a tag at the same time, one of them is told that the other has.
     """
     from envpack.releases import index, provenance, publish, references, tags
+    from envpack.releases.lookup import check_there
     from envpack.stores import store_of
 
     if history and rollback:
@@ -59,7 +61,8 @@ def tag_command(
     by, _ = provenance.who(os.environ)
     if tag is not None:
         found = references.find(reference, config)
-        manifest, store, name = found.release.manifest, found.store, found.release.manifest.name
+        manifest, store = check_there(found.store, found.release).manifest, found.store
+        name = manifest.name
         expected = seen.rpartition("@")[2].lower() if seen else None
         before = tags.move(store, name, tag, manifest.digest, by=by, again=move, seen=expected)
     else:
@@ -76,12 +79,12 @@ def tag_command(
     if changed:
         index.refresh(store, name)
     if output == "json":
-        click.echo(json.dumps(_to_json(name, tag, now, changed=changed), indent=2))
+        say_json(_to_json(name, tag, now, changed=changed))
     elif history:
         for move_ in now.moves:
-            click.echo(f"{move_.moved}  {name}@{move_.digest[:16]}  {move_.by}".rstrip())
+            say(f"{move_.moved}  {name}@{move_.digest[:16]}  {visible(move_.by)}".rstrip())
     else:
-        click.echo(_sentence(name, tag, before, now, changed=changed))
+        say(_sentence(name, tag, before, now, changed=changed))
 
 
 def _sentence(name: str, tag: str, before: Tag | None, now: Tag, *, changed: bool) -> str:
