@@ -80,7 +80,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     """
     watch = Watch()
     _check(config)
-    asked = requirements.read(file)
+    asked = requirements.read(file, environment=config.environment)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
     store = store_of(config) if config.store or not options.dry_run else None
@@ -146,7 +146,7 @@ def _provide(
 def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     _check(config)
-    request = request_of(requirements.read(file), config)
+    request = request_of(requirements.read(file, environment=config.environment), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from envpack.requirements.match_spec import MatchSpec
     from envpack.requirements.names import CondaName, ProjectName
+    from envpack.requirements.pins import PinnedFile
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -124,6 +125,8 @@ class Requirements:
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
     """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    pinned: PinnedFile | None = None
+    """The package files that a lock or an explicit list names; they are taken as they are."""
     warnings: tuple[str, ...] = ()
     """What of the files has no effect, each with its place; no part of the canonical form."""
 
@@ -147,6 +150,7 @@ class Requirements:
                 **({} if self.indexes.strategy == STRATEGIES[0] else {"strategy": self.indexes.strategy}),
             },
             "variables": dict(sorted(self.variables.items())),
+            **({"pinned": self.pinned.canonical()} if self.pinned else {}),
         }
 
     def place(self, where: str) -> str:
