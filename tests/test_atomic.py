@@ -104,14 +104,14 @@ def test_what_only_saves_time_is_kept_where_it_can_be_and_missing_where_not(tmp_
 
 
 WRITERS = {"files/atomic.py", "stores/local.py"}
-"""Where a file gets its name when it is complete; objects of a store are created exclusively and written through."""
+    names_of_parts = "(part|draft|partial|temporary)"
+    renames = re.compile(rf"{names_of_parts}\w*\.(replace|rename)\(|os\.(replace|rename)\(")
 
 
 def test_nothing_else_gives_a_finished_file_its_name() -> None:
     package = Path(envpack.__file__).parent
     foreign = {"archive/compile_share.py"}  # runs in the packed Python and imports nothing of envpack
-    renames = re.compile(r"\w*(part|draft|partial|temporary)\w*\.(replace|rename)\(|os\.(replace|rename)\(")
-    found = {
-        path.relative_to(package).as_posix() for path in package.rglob("*.py") if renames.search(path.read_text())
-    }
+    renames = re.compile(r"(part|draft|partial|temporary)\w*\.(replace|rename)\(|os\.(replace|rename)\(")
+    modules = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
+    found = {name for name, text in modules.items() if renames.search(text)}
     assert found - foreign <= WRITERS
