@@ -66,9 +66,13 @@ class BadRequirements(EnvpackError):
 
 
 class Unsatisfiable(EnvpackError):
-    """Requirements that no set of packages fulfils; the message holds the solver's explanation."""
+    """Requirements that no set of packages fulfils; the message holds the explanation."""
 
     exit_code = 4
+
+
+class NoSolution(Unsatisfiable):
+    """What a solver answers when there is no solution; the message is its own explanation, not yet a person's."""
 
 
 class Unreachable(EnvpackError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.errors import BrokenPackage, EnvpackError, NotReady, PackingFailed, Unreachable, Unsatisfiable
+from envpack.errors import BrokenPackage, EnvpackError, NoSolution, NotReady, PackingFailed, Unreachable
 from envpack.tools import uv, uv_failures
 from tests.support.wheels import write_wheel
 
@@ -53,7 +53,7 @@ SAID: dict[str, tuple[str, type[EnvpackError]]] = {
         "error: Failed to download `x==1`\n  cause: Hash mismatch for `x==1`\n\nExpected:\n  sha256:00\n",
         BrokenPackage,
     ),
-    "no solution": (f"{NO_SOLUTION}only x<=1 is available and you require x>2, we can conclude", Unsatisfiable),
+    "no solution": (f"{NO_SOLUTION}only x<=1 is available and you require x>2, we can conclude", NoSolution),
     "unknown": ("error: something that nobody has seen", PackingFailed),
 }
 
@@ -63,8 +63,8 @@ def test_each_kind_of_failure_has_its_class_and_a_next_step(case: str) -> None:
     text, kind = SAID[case]
     error = uv_failures.of(text, 2)
     assert type(error) is kind
-    assert not error.message.startswith("error:") or kind is Unsatisfiable
-    assert error.hint or kind is Unsatisfiable
+    assert not error.message.startswith("error:") or kind is NoSolution
+    assert error.hint or kind is NoSolution
 
 
 def test_uv_ended_by_a_signal_is_the_machines_matter() -> None:

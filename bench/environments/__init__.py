@@ -21,7 +21,7 @@ import envpack.channel
 from bench import places
 from bench.environments import absent
 from envpack import digest, requirements
-from envpack.archive import compile_prefix
+from envpack.archive.bytecode import compile_prefix
 from envpack.channel import conda_file
 from envpack.files.cache import Cache
 from envpack.lock.file import parse

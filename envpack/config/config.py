@@ -58,7 +58,7 @@ class Config:
     with_pyspark: bool = False
     """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
     format: str = "tar.gz"
-    """The archive's format: `tar.gz` or `zip`."""
+    """The archive's format: `tar.gz`, `tar` or `zip`."""
     compression: str = "default"
     """How much is done to make archives small: `fast`, `default` or `best`."""
     slim: bool = False

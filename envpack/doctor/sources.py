@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 import tempfile
 import time
 from http import HTTPStatus
@@ -63,7 +64,17 @@ def index(config: Config) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "asked.txt")
         asked.write_text(f"{_ASKED_FOR}\n", "utf-8")
-        arguments = ["pip", "compile", str(asked), "--no-deps", "--only-binary", ":all:", "--python-version"]
+        arguments = [
+            "pip",
+            "compile",
+            str(asked),
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python",
+            sys.executable,
+        ]
+        arguments += ["--python-version"]
         try:
             uv.run([*arguments, config.python or "3.11"], cache=Path(folder, "cache"), workdir=Path(folder))
         except Unsatisfiable as error:

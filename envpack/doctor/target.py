@@ -18,7 +18,7 @@ from envpack.spark.settings import settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from envpack.config.config import Config
 
 
@@ -48,7 +48,7 @@ def _together(config: Config) -> Iterator[Finding]:
             return
         spark = versions.minor(config.spark)
         versions.line_of(spark)
-        refuse_archive(launcher, spark, cast("Format", config.format))
+        refuse_archive(launcher, spark, cast("FormatName", config.format))
         if config.python:
             python = versions.minor(config.python)
             versions.refuse_python(spark, python)

@@ -7,14 +7,18 @@ wrote them, are read too.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
 from envpack.config.target import Target
 from envpack.errors import BadRequirements, Problem
 from envpack.lock.lock import CondaPackage, Lock, Wheel
+from envpack.redact import meet, take_apart
 from envpack.requirements.names import CondaName, ProjectName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORMAT = 7
 """pixi's version of the lock format: the newest that released pixi (0.68) and py-rattler (0.28) read."""
@@ -62,12 +66,28 @@ def parse(text: str, file: str) -> Lock:
         if document["version"] not in _READABLE:
             readable = " and ".join(map(str, _READABLE))
             raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
-        return _from_yaml(document)
+        lock = _from_yaml(document)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRequirements(
             [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
             hint="delete it, or solve anew with --upgrade",
         ) from error
+    if found := list(_with_secrets(lock)):
+        raise BadRequirements(
+            [Problem(file, 0, f"the address {shown} has what may be a secret in it") for shown in found],
+            hint="solve anew with --upgrade; the credentials stay in the requirements, a variable or a netrc file",
+        )
+    return lock
+
+
+def _with_secrets(lock: Lock) -> Iterator[str]:
+    """Yield the addresses that no lock of envpack's holds, without their secrets."""
+    addresses = (*lock.channels, *lock.indexes, *(p.url for p in lock.packages), *(w.url for w in lock.wheels))
+    for url in dict.fromkeys(addresses):
+        parts = take_apart(url)
+        if parts.public() != url:
+            meet(url)
+            yield parts.shown()
 
 
 def _from_yaml(document: dict[str, Any]) -> Lock:

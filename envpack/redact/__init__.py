@@ -10,7 +10,14 @@ from __future__ import annotations
 from envpack.redact.address import VARIABLE, is_random, take_apart
 from envpack.redact.errors import clean
 from envpack.redact.known import hide, know, know_login, stored
-from envpack.redact.meeting import meet, meet_environment, meet_files, meet_variables, without_secrets
+from envpack.redact.meeting import (
+    may_be_published,
+    meet,
+    meet_environment,
+    meet_files,
+    meet_variables,
+    without_secrets,
+)
 from envpack.redact.streams import filtered_logger, guard_output
 from envpack.redact.urls import redact
 
@@ -23,6 +30,7 @@ __all__ = [
     "is_random",
     "know",
     "know_login",
+    "may_be_published",
     "meet",
     "meet_environment",
     "meet_files",

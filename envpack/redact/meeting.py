@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.redact.address import VARIABLE, is_random, take_apart
-from envpack.redact.known import know, know_login
+from envpack.redact.known import hide, know, know_login
 from envpack.redact.urls import BLANK_IN_PASSWORD, addresses
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _NO_SECRET_NAME = re.compile(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_
 _SECRET_IN_FILE = re.compile(
     r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)"
 )
+_PLACE_OR_ADDRESS = re.compile(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
 _LARGEST = 1 << 20
 
 
@@ -54,6 +55,21 @@ def meet_variables(written: str, values: Mapping[str, str]) -> None:
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name is likely to hold a secret."""
     return bool(_SECRET_NAME.search(name)) and not _NO_SECRET_NAME.search(name)
+
+
+def may_be_published(name: str, value: str) -> bool:
+    """Return whether a variable may be written where everybody reads it.
+
+    It may not if it holds a secret that is known, an address with a password or a token, or what looks like one
+    under a name that says so.
+    """
+    if hide(value) != value:
+        return False
+    addresses_in = [take_apart(url) for url in addresses(value)]
+    if any(parts.password or "the path" in parts.lost() for parts in addresses_in):
+        return False
+    mixed = len(value) >= 8 and re.search(r"\d", value) and re.search(r"[A-Za-z]", value)
+    return not (mixed and " " not in value and is_secret_name(name) and not _PLACE_OR_ADDRESS.match(value))
 
 
 def meet_environment(environ: Mapping[str, str]) -> None:

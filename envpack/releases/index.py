@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
@@ -60,7 +60,7 @@ class Listed:
     created: str
     python: str
     target: Target
-    format: Format
+    format: FormatName
     size: int
     """Bytes of the archive."""
     unpacked_size: int

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from envpack.redact import may_be_published
 from envpack.requirements import addresses, match_spec
 from envpack.requirements.text import (
     LONGEST_LINE,
@@ -212,6 +213,12 @@ class _Walk:
                 self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
             elif "\n" in value.value:
                 self.refuse(value, f"the variable {name} has more than one line, which no launcher can set")
+            elif not may_be_published(name, value.value):
+                self.refuse(
+                    value,
+                    f"the variable {name} has what may be a secret, and environments are published; set it where "
+                    "the job is started",
+                )
             else:
                 yield name, _variable(value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,9 @@ from rattler.exceptions import FetchRepoDataError, GatewayError, InvalidChannelE
 
 from envpack import digest
 from envpack.channel_names import expanded, is_directory, name_of, without_subdir
-from envpack.errors import Unreachable, Unsatisfiable, UsageError
+from envpack.errors import NoSolution, Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
-from envpack.redact import public, redact, take_apart
+from envpack.redact import meet_files, public, redact, take_apart
 from envpack.requirements.addresses import checked_login
 from envpack.requirements.match_spec import file_parts
 from envpack.requirements.names import CondaName
@@ -146,8 +147,9 @@ class Channels:
 
     def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
         """Take the channels and the directory that caches their indexes."""
+        meet_files(os.environ)
         self.addresses = tuple(addresses)
-        self._machine = machine
+        self.machine = machine
         self._platforms = (Subdir(machine.platform), Subdir("noarch"))
         self._sources = [Channel(address.plain) for address in addresses]
         self._gateway = Gateway(cache_dir=repodata, client=client_of(addresses))
@@ -216,7 +218,7 @@ class Channels:
 
         `constraints` bind packages that are in the answer and bring none in. `provided` are packages that the
         target has already, with the versions they may have: others may depend on them, the answer never holds
-        them. Raises Unsatisfiable with the solver's explanation.
+        them. Raises NoSolution with the solver's explanation.
         """
         # To the solver they are what it calls virtual packages; the build tells them from a channel's own.
         given = [(name, version, PROVIDED) for name, versions in (provided or {}).items() for version in versions]
@@ -228,14 +230,12 @@ class Channels:
                     specs=list(specs),
                     gateway=self._gateway,
                     platforms=list(self._platforms),
-                    virtual_packages=_virtual_packages((*self._machine.virtual_packages, *given)),
+                    virtual_packages=_virtual_packages((*self.machine.virtual_packages, *given)),
                     constraints=[*constraints, *only_given],
                 )
             )
         except SolverError as error:
-            raise Unsatisfiable(
-                f"no set of packages fulfils the request on {self._machine}:\n{redact(str(error))}"
-            ) from error
+            raise NoSolution(redact(str(error))) from error
         return tuple(sorted((_locked(record) for record in records), key=lambda package: package.name))
 
     def _ask(self, question: Awaitable[T]) -> T:

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
-from envpack.redact import public, redact, take_apart
+from envpack.redact import hide, public, redact, take_apart
 from envpack.requirements.names import ProjectName
 from envpack.tools import uv
 from envpack.tools.uv_access import access, write_requirements
@@ -52,6 +52,8 @@ class Question:
     python: str
     """The environment's Python, such as `3.11.7`."""
     target: Target
+    with_dependencies: bool = True
+    """Whether what the requirements need has to be had as well."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +71,19 @@ class Answer:
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     """Return the wheels that fulfil the requirements beside what conda provides.
 
-    Raises Unsatisfiable with uv's explanation, and what else `tools.uv_failures` has for a failure.
+    Raises NoSolution with uv's explanation, and what else `tools.uv_failures` has for a failure.
     """
     if not question.requirements:
         return Answer()
     warnings: list[str] = []
 
     def listen(line: str) -> None:
-        # uv looks for this machine's Python of that version to build wheels with, which is never done.
-        if line.startswith("warning: ") and "to build dependencies" not in line:
+        if line.startswith("warning: "):
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
     answer = scratch / "pylock.toml"
     reach = access_of(question.indexes)
-    try:
-        uv.run(
-            _arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen
-        )
-    except Unsatisfiable as error:
-        raise Unsatisfiable(_explained(error.message), hint=error.hint) from error
+    uv.run(_arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen)
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
     found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
@@ -121,8 +117,11 @@ def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -
         *_file_argument("--constraints", constraints, scratch),
         *_file_argument("--excludes", left_out, scratch),
         *("--find-links", str(stand_ins)),
+        # uv wants some interpreter. This one saves it from trying those on PATH, which are foreign programs.
+        *("--python", sys.executable),
         *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
         *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
+        *(() if question.with_dependencies else ("--no-deps",)),
     ]
 
 
@@ -233,11 +232,11 @@ def _wheel(
     return Wheel(
         name=name,
         version=str(package.get("version") or _parsed(address)[1]),
-        url=named if direct and named else public(address),
+        url=named if direct and named else hide(public(address)),
         sha256=best["hashes"]["sha256"],
         size=best.get("size"),
         direct=direct,
-        by_index=not direct and bool(take_apart(address).lost()),
+        by_index=not direct and (bool(take_apart(address).lost()) or hide(address) != address),
     )
 
 
@@ -251,8 +250,3 @@ def _rank(address: str, ranks: Mapping[tags.Tag, int]) -> int:
 
 def _parsed(address: str) -> tuple[Any, Any, Any, Iterable[tags.Tag]]:
     return parse_wheel_filename(unquote(urlsplit(address).path.rsplit("/", 1)[-1]))
-
-
-def _explained(text: str) -> str:
-    lines = (line.strip().removeprefix("error: ").removeprefix("cause: ") for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("warning: "))

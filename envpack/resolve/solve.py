@@ -16,7 +16,7 @@ from envpack.requirements import Origin, markers, pep508
 from envpack.resolve import pypi
 from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
-from envpack.resolve.explain import with_hints
+from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
 
@@ -57,11 +57,16 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     base = request.requirements.path.parent
     addresses = channel_addresses(request.channels, base, request.requirements.place)
     channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
+
+    def solve(asked: Request) -> _Answer:
+        return _complete(asked, channels, cache.uv, scratch)
+
     with progress.step("solve") as step:
         try:
-            answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
+            answer = within_limits(request, solve)
         except Unsatisfiable as error:
-            raise with_hints(error, request, channels) from error
+            asking = Asking(channels=channels, solve=solve, cache=cache.uv, scratch=scratch)
+            raise explained(error, request, asking) from error
         step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
     lock = Lock(
         target=request.target,

@@ -80,8 +80,8 @@ def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
     features = {"track_features": set(record.track_features), "features": set((record.features or "").split())}
     return (
         (spec.version is None or admits(spec.version, str(record.version)))
-        and (spec.build is None or _fits(str(record.build), spec.build))
-        and all(_fits(text.lower(), spec.keys[key].lower()) for key, text in texts.items() if key in spec.keys)
+        and (spec.build is None or fits(str(record.build), spec.build))
+        and all(fits(text.lower(), spec.keys[key].lower()) for key, text in texts.items() if key in spec.keys)
         and all(
             set(re.split(r"[,\s]+", spec.keys[key])) <= has for key, has in features.items() if key in spec.keys
         )
@@ -109,7 +109,7 @@ def admits(spec: version_spec.VersionSpec, version: str) -> bool:
     return VersionSpec(str(spec)).matches(Version(version))
 
 
-def _fits(text: str, wanted: str) -> bool:
+def fits(text: str, wanted: str) -> bool:
     """Return whether a text is what is wanted, or fits its `*`, or its regular expression from `^` to `$`."""
     if wanted.startswith("^") and wanted.endswith("$"):
         return re.match(wanted, text) is not None

@@ -10,7 +10,7 @@ from uv import find_uv_bin
 
 from envpack.redact import filtered_logger, meet_files, redact
 from envpack.tools import uv_failures
-from envpack.tools.uv_access import NO_ACCESS, environment
+from envpack.tools.uv_access import NO_ACCESS, environment, meet_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +39,7 @@ def run(
     command += access.arguments
     logger.debug("run %s", " ".join(command))
     meet_files(os.environ)
+    meet_keyring(os.environ, access)
     lines: list[str] = []
     with subprocess.Popen(
         command,

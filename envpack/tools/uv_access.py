@@ -6,11 +6,15 @@ By its environment, which only its owner can read.
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from envpack.redact import take_apart, without_secrets
+from envpack.redact import know_login, take_apart, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +30,12 @@ _ANOTHER_TARGET = frozenset(
 
 _OF_UV = re.compile(r"UV_|(?i:https?|all|no)_proxy$|SSL_|NETRC$")
 """Variables with secrets that are meant for uv."""
+
+
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+
+_PATIENCE = 10
+"""Seconds for a keyring to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +86,33 @@ def access(
     return Access(
         arguments=tuple(arguments), environment=variables, lines=tuple(lines), replaced=frozenset(replaced)
     )
+
+
+def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
+    """Let the filter of secrets know what uv gets from the `keyring` program, where a person wants uv to ask it.
+
+    uv asks for each index whose user has no password (uv's documentation, "HTTP credentials").
+    """
+    if environ.get("UV_KEYRING_PROVIDER") != "subprocess" or not shutil.which("keyring"):
+        return
+    told = {**environ, **given.environment}
+    urls = [url for name in _INDEX_VARIABLES for url in told.get(name, "").split()]
+    for named in urls:
+        name, _, url = named.rpartition("=") if "=" in named.partition("://")[0] else ("", "", named)
+        user = take_apart(url).user or told.get(f"UV_INDEX_{name.upper()}_USERNAME", "")
+        if user and not take_apart(url).password:
+            know_login(user, _from_keyring(take_apart(url).public(), user))
+
+
+@cache
+def _from_keyring(url: str, user: str) -> str:
+    for service in (url, take_apart(url).host):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            command = ["keyring", "get", service, user]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+            if done.returncode == 0 and done.stdout.strip():
+                return done.stdout.strip()
+    return ""
 
 
 def write_requirements(path: Path, lines: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envpack.errors import BrokenPackage, NotReady, PackingFailed, Unreachable, Unsatisfiable
+from envpack.errors import BrokenPackage, NoSolution, NotReady, PackingFailed, Unreachable, Unsatisfiable
 
 if TYPE_CHECKING:
     from envpack.errors import EnvpackError
@@ -173,7 +173,7 @@ def of(text: str, code: int) -> EnvpackError:
         if kind.said.search(text):
             return _told(kind, text)
     if unsatisfiable:
-        return Unsatisfiable(text)
+        return NoSolution(text)
     return PackingFailed(
         f"uv failed: {_reason(text) or f'exit code {code}'}", hint="--verbose shows what uv was asked"
     )
