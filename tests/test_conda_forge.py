@@ -127,7 +127,7 @@ def packages_of(lock: Lock) -> Found:
 
 def by_rattler(specs: Iterable[str], channel: Path) -> Found:
     words = [IN_RATTLERS_WORDS.get(spec, spec) for spec in specs]
-    answer = solved(channel, ["python", *words])
+    answer = solved(channel.as_uri(), ["python", *words])
     return {(r.name.normalized, str(r.version), str(r.build), r.subdir) for r in answer}
 
 

@@ -165,7 +165,7 @@ def built(
     locked = desk.run("lock", file.name, "--channel", replica.solving.as_uri(), *options)
     assert locked.code == 0, locked.err
     lock = parse(file.with_name(f"{file.name}.lock").read_text("utf-8"), file.name)
-    served = replica.channel_of((p.subdir, p.url.rpartition("/")[2]) for p in lock.packages)
+    served = replica.channel_of(lock.packages)
     answer = desk.build(file.name, "--channel", served.as_uri(), "--upgrade", "--launcher", "standalone", *options)
     node = home / "node"
     (node / "environment").mkdir(parents=True)
