@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
-from rattler import BuildString, GenericVirtualPackage, PackageName, Subdir, Version, solve
+from rattler import BuildString, GenericVirtualPackage, PackageName, Subdir, Version, install, solve
 
 import envpack.channel
 from envpack import digest
@@ -106,6 +106,13 @@ class Replica:
     def channel_of(self, packages: Iterable[CondaPackage]) -> Path:
         """Return such a channel for packages of a lock that was solved on `solving`."""
         return self._channel((package.subdir, package.url.rpartition("/")[2]) for package in packages)
+
+    def link(self, prefix: Path, *specs: str, packages: Path) -> None:
+        """Link what the specs solve to into a prefix, with nothing of envpack's in between; keep the packages."""
+        channel = self.channel(*specs)
+        wanted = [f"python {self.minor}.*", *specs]
+        answer = solved(channel.as_uri(), wanted, glibc=self.glibc)
+        asyncio.run(_awaited(install(answer, prefix, cache_dir=packages)))
 
     def _channel(self, packages: Iterable[tuple[str, str]]) -> Path:
         wanted = sorted(set(packages))
