@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,18 +17,20 @@ from envpack.archive.formats import DEFAULT, FORMATS, LEVEL
 from envpack.archive.pieces import Gone, Piece
 from envpack.archive.slim import total
 from envpack.errors import PackingFailed
+from envpack.files.atomic import replacing
 from envpack.progress import SILENT
 from envpack.tools.cores import cores
 from envpack.units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
-    from envpack.archive.formats import FormatName, Saving
+    from envpack.archive.formats import FormatName
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
+    from envpack.archive.saving import Saving
     from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16
@@ -73,6 +74,7 @@ def pack(
     compiler: Compiler | None = None,
     kept: Kept | None = None,
     slim: bool = False,
+    settled: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
@@ -82,6 +84,7 @@ def pack(
     which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
+    `settled` are files that more packages brought than one, and that are as they should be.
 
     Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
     editable packages that lead out of it), and when `out` cannot be written.
@@ -95,7 +98,7 @@ def pack(
 
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
-        sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
+        sources = Sources(content=read(prefix, settled), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
         for _ in range(_TRIES - 1):
             try:
                 return _pack(sources, out, manner, progress)
@@ -190,13 +193,8 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
 @contextmanager
 def _whole(path: Path) -> Iterator[Digested]:
     """Open a file that appears under its name when it is complete, or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file, Digested(file).running() as digested:
-            yield digested
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file, Digested(file).running() as digested:
+        yield digested
 
 
 @contextmanager

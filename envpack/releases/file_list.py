@@ -1,31 +1,27 @@
-"""The files of a release, told without its archive: a list beside the manifest.
-
-<store>/<name>/<digest 16>/files.json.gz
-"""
+"""The files of a release, told without its archive: a list beside the manifest."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import posixpath
-import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from packaging.utils import canonicalize_name
+from msgspec import Meta
 
-from envpack import digest
-from envpack.errors import UsageError
+from envpack.codec import Count, Kind, Text
+from envpack.files import installed
+from envpack.releases import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from envpack.packages.package import PackedPackage
 
-FILE = "files.json.gz"
+FILE = keys.FILES
 
 SCHEMA = 1
 
@@ -91,14 +87,49 @@ def dumps(files: Sequence[File]) -> bytes:
     return gzip.compress(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), 9, mtime=0)
 
 
+class StoredFile(NamedTuple):
+    """A row of the list's JSON."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    size: Count
+    """Bytes; 0 for a link."""
+    content: Annotated[str, Meta(max_length=4200)]
+    """The beginning of its SHA-256, `-> TARGET` for a link, else empty."""
+    owner: Count
+    """Which of the owners it belongs to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFiles:
+    """The list's JSON."""
+
+    owners: tuple[Text, ...]
+    """`conda/NAME` or `pypi/NAME`; empty for what belongs to no package alone."""
+    files: Annotated[tuple[StoredFile, ...], Meta(max_length=2_000_000)]
+    """Sorted by path."""
+
+
+def _contradiction(stored: StoredFiles) -> str | None:
+    most = len(stored.owners)
+    stray = next((file for file in stored.files if file.owner >= most), None)
+    return f"{stray.path!r} has owner {stray.owner} of {most}" if stray else None
+
+
+STORED = Kind(
+    what="a list of files",
+    type=StoredFiles,
+    limit=128 << 20,
+    schema=SCHEMA,
+    packed=True,
+    hint="it was edited or is damaged: what it says of the release's files cannot be had again",
+    check=_contradiction,
+)
+
+
 def loads(data: bytes, where: str) -> tuple[File, ...]:
-    """Read a list of files; `where` names it in errors."""
-    try:
-        value: dict[str, Any] = json.loads(gzip.decompress(data))
-        owners = value["owners"]
-        return tuple(File(path, size, content, owners[owner]) for path, size, content, owner in value["files"])
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{where} is not a list of files: {error!r}", hint="was it edited by hand?") from error
+    """Read a list of files; `where` is its address in errors. Raises Unreadable."""
+    stored = STORED.loads(data, where)
+    return tuple(File(path, size, content, stored.owners[owner]) for path, size, content, owner in stored.files)
 
 
 def differences(before: Iterable[File], after: Iterable[File]) -> tuple[FileChange, ...]:
@@ -120,31 +151,18 @@ def _size(file: File | None) -> int | None:
 def _known(prefix: Path) -> dict[str, tuple[str, str]]:
     """Return owner and digest by path; a file that two packages brought is nobody's."""
     known: dict[str, tuple[str, str]] = {}
-    conda = list(_of_conda(prefix))
-    for path, owner, content in (*conda, *_of_wheels(prefix, {path for path, _, _ in conda})):
+    for path, owner, content in _brought(prefix):
         known[path] = ("", "") if path in known and known[path][0] != owner else (owner, content)
     return known
 
 
-def _of_conda(prefix: Path) -> Iterator[tuple[str, str, str]]:
-    for path in (prefix / "conda-meta").glob("*.json"):
-        record = json.loads(path.read_text("utf-8"))
-        if "name" not in record:
-            continue
-        owner = f"conda/{record['name']}"
-        digests = {one["_path"]: one.get("sha256") or "" for one in record.get("paths_data", {}).get("paths", ())}
-        yield from ((file, owner, digests.get(file, "")[:_DIGITS]) for file in record.get("files", ()))
-        yield f"conda-meta/{path.name}", owner, ""
-
-
-def _of_wheels(prefix: Path, of_conda: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    for record in prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"):
-        if record.relative_to(prefix).as_posix() in of_conda:
-            continue
-        owner = f"pypi/{canonicalize_name(record.parent.name.partition('-')[0])}"
-        inside = record.parent.parent.relative_to(prefix).as_posix()
-        for file, field in (row[:2] for row in csv.reader(record.read_text("utf-8").splitlines()) if len(row) > 1):
-            yield posixpath.normpath(posixpath.join(inside, file)), owner, digest.of_record(field)[:_DIGITS]
+def _brought(prefix: Path) -> Iterator[tuple[str, str, str]]:
+    found = installed.read(prefix)
+    for record in found.conda:
+        yield from ((path, record.owner, sha256[:_DIGITS]) for path, sha256 in record.packaged.items())
+        yield record.path, record.owner, ""
+    for wheel in found.wheels:
+        yield from ((path, wheel.owner, wheel.sha256(path)[:_DIGITS]) for path in wheel.files)
 
 
 def _source_of(pyc: str) -> str:
