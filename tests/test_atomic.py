@@ -104,8 +104,7 @@ def test_what_only_saves_time_is_kept_where_it_can_be_and_missing_where_not(tmp_
 
 
 WRITERS = {"files/atomic.py", "stores/local.py"}
-    names_of_parts = "(part|draft|partial|temporary)"
-    renames = re.compile(rf"{names_of_parts}\w*\.(replace|rename)\(|os\.(replace|rename)\(")
+"""Where a file gets its name when it is complete; objects of a store are created exclusively."""
 
 
 def test_nothing_else_gives_a_finished_file_its_name() -> None:
