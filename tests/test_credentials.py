@@ -15,6 +15,7 @@ from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.prefix.link import Login
+from envpack.redact import hide
 from envpack.requirements import Requirements, read
 from envpack.requirements.names import CondaName, ProjectName
 from envpack.resolve.conda import channel_addresses
@@ -178,7 +179,6 @@ def test_uv_gets_passwords_by_its_environment_and_in_no_argument(tmp_path: Path)
         index_url="https://me:pa%40ss%2F1@example.com/simple",
         extra_index_urls=["https://tok-1@example.org/simple", "https://example.net/t/path-tok/simple"],
         find_links=[str(tmp_path), "https://example.com/page?key=page-key"],
-        environ={"UV_INDEX": "https://first.example/simple"},
     )
     assert found.arguments == ("--find-links", str(tmp_path))
     assert found.lines == ("--find-links https://example.com/page?key=page-key",)
@@ -186,8 +186,7 @@ def test_uv_gets_passwords_by_its_environment_and_in_no_argument(tmp_path: Path)
         "UV_DEFAULT_INDEX": "ENVPACK=https://example.com/simple",
         "UV_INDEX_ENVPACK_USERNAME": "me",
         "UV_INDEX_ENVPACK_PASSWORD": "pa@ss/1",
-        "UV_INDEX": "https://first.example/simple ENVPACK1=https://example.org/simple "
-        "ENVPACK2=https://example.net/t/path-tok/simple",
+        "UV_INDEX": "ENVPACK1=https://example.org/simple ENVPACK2=https://example.net/t/path-tok/simple",
         "UV_INDEX_ENVPACK1_USERNAME": "tok-1",
     }
     assert "pa@ss" not in repr(found)
@@ -204,12 +203,20 @@ def test_uv_gets_no_secret_that_is_not_meant_for_it() -> None:
         "NETRC": "/home/me/.netrc",
         "VIRTUAL_ENV": "/venv",
     }
-    own = {"PATH", "UV_INDEX_PRIVATE_PASSWORD", "UV_INDEX_URL", "https_proxy", "NETRC"}
-    assert set(uv_access.environment(environ, uv_access.NO_ACCESS)) == own
-    chosen = uv_access.access(index_url="https://example.com/simple", environ=environ)
-    assert set(uv_access.environment(environ, chosen)) == own - {"UV_INDEX_URL"}
+    # What names indexes is part of the request, and comes back with it.
+    assert set(uv_access.environment(environ)) == {"PATH", "https_proxy", "NETRC"}
     keyring = {**environ, "UV_KEYRING_PROVIDER": "subprocess"}
-    assert "AWS_SECRET_ACCESS_KEY" in uv_access.environment(keyring, uv_access.NO_ACCESS)
+    assert "AWS_SECRET_ACCESS_KEY" in uv_access.environment(keyring)
+
+
+def test_what_a_keyring_gives_to_uv_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = tmp_path / "keyring"
+    keyring.write_text('#!/bin/sh\n[ "$2 $3" = "https://example.com/simple me" ] && echo from-keyring-1\n')
+    keyring.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given = uv_access.access(index_url="https://me@example.com/simple")
+    uv_access.meet_keyring({**os.environ, "UV_KEYRING_PROVIDER": "subprocess"}, given)
+    assert hide("got from-keyring-1") == "got ***"
 
 
 def test_what_uv_reads_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
