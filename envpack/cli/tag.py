@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from envpack import digest
 from envpack.cli import options
 from envpack.cli.answer import say, say_json
 from envpack.errors import UsageError
@@ -82,18 +83,19 @@ def tag_command(
         say_json(_to_json(name, tag, now, changed=changed))
     elif history:
         for move_ in now.moves:
-            say(f"{move_.moved}  {name}@{move_.digest[:16]}  {visible(move_.by)}".rstrip())
+            say(f"{move_.moved}  {name}@{move_.digest[: digest.SHORT]}  {visible(move_.by)}".rstrip())
     else:
         say(_sentence(name, tag, before, now, changed=changed))
 
 
 def _sentence(name: str, tag: str, before: Tag | None, now: Tag, *, changed: bool) -> str:
-    reference = f"{name}@{now.digest[:16]}"
+    reference = f"{name}@{now.digest[: digest.SHORT]}"
     if not changed:
         return f"{name}:{tag} points at {reference} already, since {now.moved}"
     if before is None:
         return f"{name}:{tag} points at {reference}; it is new"
-    return f"{name}:{tag} points at {reference}; before, since {before.moved}, at {name}@{before.digest[:16]}"
+    earlier = f"{name}@{before.digest[: digest.SHORT]}"
+    return f"{name}:{tag} points at {reference}; before, since {before.moved}, at {earlier}"
 
 
 def _to_json(name: str, tag: str, found: Tag, *, changed: bool) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _to_json(name: str, tag: str, found: Tag, *, changed: bool) -> dict[str, Any
         "schema": 1,
         "name": name,
         "tag": tag,
-        "reference": f"{name}@{found.digest[:16]}",
+        "reference": f"{name}@{found.digest[: digest.SHORT]}",
         "digest": found.digest,
         "changed": changed,
         "moves": [{"digest": move.digest, "moved": move.moved, "by": move.by} for move in found.moves],

@@ -56,7 +56,7 @@ def verify_command(
     from envpack.releases import references
     from envpack.stores import store_of
 
-    if (reference is None) != everything and not everything:
+    if reference is None and not everything:
         raise UsageError("which release?", hint="envpack verify REF, or envpack verify --all")
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
