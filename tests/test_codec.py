@@ -128,7 +128,7 @@ def test_a_manifest_holds_in_no_field_what_a_shell_or_a_path_would_take_apart(pl
         if FREE & set(place) and place[:2] != ("archive", "file"):
             assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in read.variables)
         elif isinstance(hostile, str):
-            assert re.fullmatch(r"[\w.:+/-]*", hostile, re.ASCII), (place, hostile)
+            assert re.fullmatch(r"[\w.:+/=-]*", hostile, re.ASCII), (place, hostile)
             assert ".." not in read.archive.file
 
 
@@ -153,7 +153,8 @@ def test_an_archives_file_is_called_as_name_digest_and_format_say(spoil: dict[st
 @pytest.mark.parametrize("name", ["PROMPT_COMMAND", "BASH_ENV", "PS1", "IFS", "SHELLOPTS"])
 def test_variables_that_command_a_shell_are_refused(name: str) -> None:
     sample = SAMPLES["manifest"]
-    with pytest.raises(Unreadable, match="variables"):
+    Manifest.loads(sample.dumped({**sample.value, "variables": {f"{name}_": "x"}}), "x")
+    with pytest.raises(Unreadable):
         Manifest.loads(sample.dumped({**sample.value, "variables": {name: "x"}}), "x")
 
 

@@ -256,7 +256,7 @@ def test_a_writer_that_ends_anywhere_leaves_no_release_without_its_archive(tmp_p
     for left in range(1, 20):
         store = open_store(str(tmp_path / str(left)))
         try:
-            publish.publish(Dying(store, left, after=after), manifest, archive, beside)  # type: ignore[arg-type]
+            publish.publish(Dying(store, left, after=after), manifest, archive, beside)
         except Ended:
             assert faults(store) == []
             written = {entry.key.rpartition("/")[2] for entry in store.list(f"{manifest.folder}/")}

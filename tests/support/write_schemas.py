@@ -37,7 +37,7 @@ def schema_of(name: str) -> str:
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"envpack: {kind.what}" + (f", version {kind.schema}" if kind.schema else ""),
-        "description": inspect.getdoc(kind.type) + " A reader passes over keys that it does not know.",
+        "description": f"{inspect.getdoc(kind.type)} A reader passes over keys that it does not know.",
     }
     top.pop("title")
     top.pop("description", None)
