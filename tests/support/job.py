@@ -213,15 +213,15 @@ def job_desk(home: Path, channel: Channel, mode: str = MODE) -> JobDesk:
 
 
 @pytest.fixture(scope="session")
-def spark_job(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> JobDesk:
+def spark_job(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> JobDesk:
     """A directory for jobs that no YARN starts."""
-    return job_desk(tmp_path_factory.mktemp("spark") / "a desk", channel)
+    return job_desk(tmp_path_factory.mktemp("spark") / "a desk", full_channel)
 
 
 @pytest.fixture(scope="session")
-def yarn_job(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> JobDesk:
+def yarn_job(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> JobDesk:
     """A directory for jobs on YARN, whose shell must not change the value of JOB_MODE."""
-    return job_desk(tmp_path_factory.mktemp("yarn") / "a desk", channel, HARD_MODE)
+    return job_desk(tmp_path_factory.mktemp("yarn") / "a desk", full_channel, HARD_MODE)
 
 
 @pytest.fixture(scope="session")
