@@ -54,13 +54,11 @@ class Machine:
             "HOME": self.home,
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "USER": self.user,
-            # An index that this machine uses is used there, too; where its own files lie is not.
-            **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-            **{name: os.environ[name] for name in ("PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX") if name in os.environ},
+            **_reaching(),
         }
         told = [f"{name}={value}" for name, value in variables.items()]
         return subprocess.run(
-            [*enter, *become, "env", "-i", *told, f"--chdir={directory}", *command],
+            [*enter, *become, "env", "-i", f"--chdir={directory}", *told, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -71,6 +69,14 @@ class Machine:
     def make(self, *targets: str) -> subprocess.CompletedProcess[str]:
         """Run `make` in the clone."""
         return self.run(["make", *targets], f"{self.home}/envpack")
+
+
+def _reaching() -> dict[str, str]:
+    """Return the variables by which this machine reaches its package index."""
+    found = {name: value for name, value in os.environ.items() if name.lower().endswith(("_proxy", "_index_url"))}
+    if "SSL_CERT_FILE" in os.environ:
+        found["SSL_CERT_FILE"] = f"/{CERTIFICATES}"
+    return found
 
 
 def machine(suite: str, user: str, directory: Path) -> Machine:
