@@ -1,4 +1,4 @@
-"""Fresh machines: Debian roots with nothing but Python, make and git, in which `make` runs as a person would run it."""
+"""Fresh machines: Debian roots with nothing but Python, make and git, where `make` runs as a person runs it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,18 @@ class Machine:
     def run(self, command: Sequence[str], directory: str) -> subprocess.CompletedProcess[str]:
         """Run a command as the user in a directory of the root; both outputs are in `stdout`."""
         number = 0 if self.user == "root" else PERSON
-        enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", _ENTER, "bash", str(self.root)]
+        enter = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-c",
+            _ENTER,
+            "bash",
+            str(self.root),
+        ]
         become = ["chroot", f"--userspec={number}:{number}", "--groups=", str(self.root)]
         variables = {
             "HOME": self.home,
