@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: demo test newest pins fetch acceptance yarn bench lint clean
+.PHONY: demo test newest pins names fetch acceptance yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -41,6 +41,10 @@ pins: $(VENV)/bin/uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 pyproject.toml \
 		$(patsubst %,--group %,dev bench build demo) --no-annotate --no-emit-index-url \
 		--custom-compile-command 'make pins' --output-file $(PINS)
+
+# The table of conda names anew: `make names NAMES=FILE DATE=YYYY-MM-DD`; see envpack/resolve/mapping.py.
+names: $(VENV)/envpack
+	$(BIN)/python -m envpack.resolve.mapping "$(NAMES)" "$(DATE)"
 
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev

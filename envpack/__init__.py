@@ -50,6 +50,7 @@ def build(
     from envpack.build import pipeline
     from envpack.config.config import load
     from envpack.progress import SILENT
+    from envpack.redact import clean, meet_environment
 
     options = pipeline.Options(
         name=name,
@@ -61,5 +62,10 @@ def build(
         dry_run=dry_run,
         driver_python=driver_python,
     )
-    config = load(configuration, os.environ, Path.cwd())
-    return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)
+    meet_environment(os.environ)
+    try:
+        config = load(configuration, os.environ, Path.cwd())
+        return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)
+    except BaseException as error:
+        clean(error)
+        raise

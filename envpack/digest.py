@@ -46,7 +46,12 @@ def of_record(field: str) -> str:
     algorithm, _, text = field.partition("=")
     if algorithm != "sha256":
         return ""
+    return unpadded(text).hex()
+
+
+def unpadded(text: str) -> bytes:
+    """Return what URL-safe base64 without padding stands for; nothing for what is none."""
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).hex()
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
-        return ""
+        return b""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from envpack.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +17,20 @@ class EnvpackError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = redact(message)
         super().__init__(message)
         self.message = message
         """One or two lines that name the thing that failed and why."""
-        self.hint = hint
+        self.hint = hint and redact(hint)
         """The next step for the person, if there is one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take other arguments than the message, so their constructors cannot be called with it.
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[EnvpackError], args: tuple[object, ...]) -> EnvpackError:
+    return kind.__new__(kind, *args)
 
 
 class UsageError(EnvpackError):
@@ -55,9 +66,13 @@ class BadRequirements(EnvpackError):
 
 
 class Unsatisfiable(EnvpackError):
-    """Requirements that no set of packages fulfils; the message holds the solver's explanation."""
+    """Requirements that no set of packages fulfils; the message holds the explanation."""
 
     exit_code = 4
+
+
+class NoSolution(Unsatisfiable):
+    """What a solver answers when there is no solution; the message is its own explanation, not yet a person's."""
 
 
 class Unreachable(EnvpackError):
@@ -70,6 +85,10 @@ class PackingFailed(EnvpackError):
     """A prefix that could not be linked or packed."""
 
     exit_code = 6
+
+
+class BrokenPackage(PackingFailed):
+    """A package that is damaged, or not what its name, its index or the lock says."""
 
 
 class VerificationFailed(EnvpackError):
@@ -103,7 +122,10 @@ class PolicyViolated(EnvpackError):
 
 
 class NotReady(EnvpackError):
-    """A machine or a configuration with which a build would not work, as `envpack doctor` found."""
+    """A machine or a configuration with which no build works.
+
+    A full disk, a cache that cannot be written, too few file descriptors, and what `envpack doctor` finds.
+    """
 
     exit_code = 12
 

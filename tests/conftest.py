@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.archives",
     "tests.support.browser",
     "tests.support.channel",
+    "tests.support.replica",
     "tests.support.command",
     "tests.support.job",
     "tests.support.s3",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from envpack import digest
-from envpack.archive import compile_prefix
+from envpack.archive.bytecode import compile_prefix
 from envpack.archive.compile_share import Canon
 from envpack.errors import PackingFailed
 
@@ -179,7 +179,7 @@ def test_compiling_is_given_up_at_once_when_it_is_interrupted(tmp_path: Path) ->
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\necho 1\necho 0\ntouch started\nexec sleep 30\n")
     slow.chmod(0o755)
-    code = "import sys; from pathlib import Path; from envpack.archive import compile_prefix as compile\n"
+    code = "import sys; from pathlib import Path; from envpack.archive.bytecode import compile_prefix as compile\n"
     code += "compile(Path(sys.argv[1]), python=Path(sys.argv[2]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path, slow], cwd=tmp_path, stderr=subprocess.DEVNULL

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from markupsafe import escape
 
-from envpack import catalog
+from envpack.catalog import places
 from envpack.catalog.contents import Environment, read
 from envpack.catalog.plot import plot
 from envpack.cli import run
@@ -48,12 +48,12 @@ def copies(store: Path) -> Path:
     return store.with_name(f"{store.name} indexes")
 
 
-def write_folder(store: Path, site: Path) -> catalog.Published:
-    return catalog.write_folder(open_store(str(store)), copies(store), site)
+def write_folder(store: Path, site: Path) -> places.Published:
+    return places.write_folder(open_store(str(store)), copies(store), site)
 
 
-def publish(store: Path) -> catalog.Published:
-    return catalog.publish_beside(open_store(str(store)), copies(store))
+def publish(store: Path) -> places.Published:
+    return places.publish_beside(open_store(str(store)), copies(store))
 
 
 def write(store: Path, site: Path) -> Path:
@@ -374,7 +374,7 @@ def test_pages_on_s3_are_what_browsers_take_them_for(
     store = open_store(f"s3://{bucket}/envs")
     fill(store, 5)
     moto_s3.requests.clear()
-    catalog.publish_beside(store, tmp_path)
+    places.publish_beside(store, tmp_path)
     assert not [request for request in moto_s3.requests if request.startswith(("DELETE", "POST"))]
     client = moto_s3.client()
     kinds = {}
@@ -389,7 +389,7 @@ def test_pages_on_s3_are_what_browsers_take_them_for(
         "json": "application/json",
     }
     moto_s3.requests.clear()
-    assert catalog.publish_beside(store, tmp_path).written == 0
+    assert places.publish_beside(store, tmp_path).written == 0
     assert not [request for request in moto_s3.requests if request.startswith("PUT")]
 
 
@@ -418,7 +418,7 @@ def test_writers_at_once_end_with_one_catalog_that_shows_all(
         for part in mine:
             for key, content in part:
                 store.create(key, content)
-            catalog.publish_beside(store, tmp_path / "copies")
+            places.publish_beside(store, tmp_path / "copies")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, [parts[place::4] for place in range(4)]))
@@ -427,9 +427,9 @@ def test_writers_at_once_end_with_one_catalog_that_shows_all(
 
 def assert_whole(store: Store, copies: Path) -> None:
     """The catalog in a store must be what a single writer would have made of it, file by file."""
-    site = catalog.site(store, read(store, copies), beside=True)
+    site = places.site(store, read(store, copies), beside=True)
     for page in site.pages:
-        found = store.read(catalog.PREFIX + page.path)
+        found = store.read(places.PREFIX + page.path)
         assert found is not None, page.path
         assert found.data == page.render(), page.path
 
@@ -456,7 +456,7 @@ def test_what_a_killed_writer_has_left_is_put_right_by_the_next(writes: int, sto
     for name in {manifest["name"] for manifest in manifests(store)}:
         with_tag(store, name, "one")
     with pytest.raises(OSError, match="killed"):
-        catalog.publish_beside(Failing(store, writes), copies(store))
+        places.publish_beside(Failing(store, writes), copies(store))
     publish(store)
     assert_whole(open_store(str(store)), copies(store))
 
@@ -491,7 +491,7 @@ def test_a_slow_writer_never_undoes_what_a_quick_one_has_shown(number: int, stor
 
     for name in names:
         with_tag(store, name, "slow")
-    catalog.publish_beside(Slow(store, number, meanwhile), copies(store))
+    places.publish_beside(Slow(store, number, meanwhile), copies(store))
     assert met
     assert_whole(open_store(str(store)), copies(store))
 
@@ -514,7 +514,7 @@ class Contested(LocalStore):
 def test_a_writer_that_always_loses_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envpack.catalog.publishing.PAUSE", 0.0)
     with pytest.raises(Conflict, match="is being changed by others"):
-        catalog.publish_beside(Contested(store), copies(store))
+        places.publish_beside(Contested(store), copies(store))
 
 
 def test_a_reader_never_sees_a_half_page(store: Path) -> None:

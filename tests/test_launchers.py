@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jinja2 import Template
 
+from envpack.archive.formats import FORMATS
 from envpack.errors import UsageError
 from envpack.spark.launchers import DEFAULT, LAUNCHERS
 from envpack.spark.render import render
@@ -20,7 +21,7 @@ from envpack.spark.versions import minor
 from tests.support.manifests import S3, made, manifest
 
 if TYPE_CHECKING:
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
 
 S3A = S3.replace("s3://", "s3a://")
 
@@ -125,13 +126,14 @@ OLDEST_WITH_ZIP = {
     "emr-serverless": "4.0",
     "dataproc": "2.4",
 }
+UNPACKED_BY_SPARK = [name for name, oldest in OLDEST_WITH_ZIP.items() if oldest == "4.0"]
 OLDEST = {**OLDEST_WITH_ZIP, "k8s-cluster": "3.1", "k8s-client": "3.1", "standalone": "3.1"}
 OLDEST |= {"connect": "3.5", "connect-client": "3.5", "emr-serverless": "3.2"}
 
 PYTHON_OF = {"2.4": "3.7.17", "3.0": "3.8.18", "3.1": "3.9.19", "3.2": "3.9.19", "3.3": "3.10.13"}
 
 
-def text(launcher: str, spark: str | None, archive_format: Format, path: Path) -> str:
+def text(launcher: str, spark: str | None, archive_format: FormatName, path: Path) -> str:
     """Return what is printed for a release whose Python that Spark loads."""
     settings = made(
         launcher,
@@ -164,12 +166,14 @@ def test_yarn_in_cluster_mode_is_the_default() -> None:
     assert settings_for(manifest(), S3).launcher == "yarn-cluster" == DEFAULT
 
 
-@pytest.mark.parametrize("launcher", TEXTS)
-@pytest.mark.parametrize("archive_format", ["tar.gz", "zip"])
+@pytest.mark.parametrize(
+    ("launcher", "archive_format"),
+    [(name, kind) for name in TEXTS for kind in FORMATS if kind != "tar" or name not in UNPACKED_BY_SPARK],
+)
 def test_the_text_is_the_same_for_every_spark_that_can_run_it_and_others_are_refused(
-    launcher: str, archive_format: Format, tmp_path: Path
+    launcher: str, archive_format: FormatName, tmp_path: Path
 ) -> None:
-    oldest = minor((OLDEST if archive_format == "tar.gz" else OLDEST_WITH_ZIP)[launcher])
+    oldest = minor((OLDEST_WITH_ZIP if archive_format == "zip" else OLDEST)[launcher])
     for spark in (None, "2.4", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5", "4.0", "4.1", "4.2"):
         if spark and minor(spark) < oldest:
             with pytest.raises(UsageError, match=rf"Spark {spark}"):
@@ -178,6 +182,15 @@ def test_the_text_is_the_same_for_every_spark_that_can_run_it_and_others_are_ref
         expected = TEXTS[launcher].replace("/opt/envs", str(tmp_path)).replace("tar.gz", archive_format)
         python = PYTHON_OF.get(spark or "", "3.11.7").rpartition(".")[0]
         assert text(launcher, spark, archive_format, tmp_path) == expected.replace("python3.11", f"python{python}")
+
+
+@pytest.mark.parametrize("launcher", UNPACKED_BY_SPARK)
+@pytest.mark.parametrize("spark", [None, "3.5", "4.0", "4.2"])
+def test_a_tar_is_refused_where_spark_itself_unpacks_it(launcher: str, spark: str | None, tmp_path: Path) -> None:
+    """Its Java code loses permissions since 3.2 (SPARK-38631), and breaks links."""
+    with pytest.raises(UsageError, match=f"loses a tar's permissions and links under {launcher}") as refusal:
+        text(launcher, spark, "tar", tmp_path)
+    assert refusal.value.hint == "build with --format tar.gz"
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -10,9 +10,10 @@ from envpack.config.target import Target
 from envpack.errors import BadRequirements
 from envpack.lock.file import dump, parse
 from envpack.lock.lock import CondaPackage, Lock, Wheel
+from envpack.requirements.names import CondaName, ProjectName
 
 PYTHON = CondaPackage(
-    name="python",
+    name=CondaName("python"),
     version="3.10",
     build="12e3",
     build_number=0,
@@ -24,7 +25,11 @@ PYTHON = CondaPackage(
     license="PSF-2.0",
 )
 SIX = Wheel(
-    name="six", version="1.10", url="https://example.com/six-1.10-py2.py3-none-any.whl", sha256="2" * 64, size=11
+    name=ProjectName("six"),
+    version="1.10",
+    url="https://example.com/six-1.10-py2.py3-none-any.whl",
+    sha256="2" * 64,
+    size=11,
 )
 LOCK = Lock(
     target=Target(glibc="2.17", spark="3.5"),
@@ -32,7 +37,7 @@ LOCK = Lock(
     indexes=("https://example.com/simple",),
     packages=(PYTHON,),
     wheels=(SIX,),
-    requested=("six",),
+    requested=(ProjectName("six"),),
     variables={"A": "1"},
     request="r",
 )

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from envpack import digest
-from envpack.archive import Pieces, assemble
+from envpack.archive.packing import assemble
+from envpack.archive.pieces import Pieces
 from envpack.build import shared_pieces
 from envpack.build.recipes import Recipes
 from envpack.stores import open_store

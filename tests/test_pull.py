@@ -313,7 +313,7 @@ def test_the_environments_that_were_not_used_for_longest_make_room_unless_in_use
     os.close(holder)
     four = prepare(fourth, 4)
     assert (one.exists(), two.exists(), three.exists(), four.exists()) == (False, False, True, True)
-    assert not list(cache.shared.glob(".removed-*"))
+    assert not list(cache.environments.glob(".removed-*"))
 
 
 def test_pulling_from_s3_is_pulling(built: Desk, moto_s3: S3Server, tmp_path: Path) -> None:

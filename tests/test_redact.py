@@ -11,7 +11,7 @@ from envpack.redact import redact
         ("https://me:secret@example.com/simple", "https://example.com/simple"),
         ("https://secret@example.com/simple", "https://example.com/simple"),
         ("https://example.com/t/to-ken-1/channel/noarch/x.conda", "https://example.com/channel/noarch/x.conda"),
-        ("https://example.com/x.whl?token=secret&a=1", "https://example.com/x.whl?token=***&a=1"),
+        ("https://example.com/x.whl?token=secret&a=1", "https://example.com/x.whl?token=***&a=***"),
         ("https://example.com/x?X-Amz-Signature=secret", "https://example.com/x?X-Amz-Signature=***"),
         ("cannot read 'https://a:b@example.com/x' now", "cannot read 'https://example.com/x' now"),
     ],

@@ -50,7 +50,7 @@ def offline(shelf: Path, *lines: str) -> str:
 
 
 def sources(lock: Lock) -> dict[str, tuple[str, str]]:
-    found = {p.name: (p.version, "conda") for p in lock.packages}
+    found = {str(p.name): (p.version, "conda") for p in lock.packages}
     return {**found, **{w.name: (w.version, "pypi") for w in lock.wheels}}
 
 

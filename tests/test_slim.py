@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from envpack.archive import Kept, Pieces, pack, slim
+from envpack.archive import slim
 from envpack.archive.formats import Saving
 from envpack.archive.members import Member, file
+from envpack.archive.packing import pack
+from envpack.archive.pieces import Kept, Pieces
 
 SITE = "lib/python3.11/site-packages"
 

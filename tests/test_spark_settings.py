@@ -515,7 +515,7 @@ def test_a_driver_python_of_another_machine_is_taken_as_it_is() -> None:
 
 def test_the_names_of_launchers_and_outputs_come_without_heavy_imports() -> None:
     script = (
-        "import sys, envpack.spark.launchers, envpack.spark.text\n"
+        "import sys, envpack.spark.launchers, envpack.spark.render\n"
         "print([name for name in ('boto3', 'rattler', 'click', 'rich', 'conda_pack') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -21,13 +21,13 @@ import envpack.channel
 from bench import places
 from bench.environments import absent
 from envpack import digest, requirements
-from envpack.archive import compile_prefix
+from envpack.archive.bytecode import compile_prefix
 from envpack.channel import conda_file
 from envpack.files.cache import Cache
 from envpack.lock.file import parse
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.progress import Lines
-from envpack.resolve.pypi import index_arguments
+from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,7 +163,7 @@ def _link(file: Path) -> None:
         python=prefix / "bin" / "python",
         version=lock.python,
         target=lock.target,
-        login=Login(index_arguments=tuple(index_arguments(requirements.read(file).indexes))),
+        login=Login(indexes=access_of(requirements.read(file).indexes)),
         cache=packages(),
         scratch=scratch,
         progress=progress,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 from envpack.errors import PackingFailed
 from envpack.progress import SILENT
+from envpack.redact import filtered_logger
 from envpack.tools.cores import cores
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _Process: TypeAlias = "subprocess.Popen[str]"
 
-log = logging.getLogger(__name__)
+log = filtered_logger(__name__)
 
 _SCRIPT = Path(__file__).with_name("compile_share.py")
 

@@ -7,18 +7,14 @@ import queue
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import tee
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
-from envpack.archive import (
-    targz,
-    zip,  # noqa: A004 - the format's name
-)
-from envpack.archive.deflate import deflated
 from envpack.archive.pieces import Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from envpack.archive.deflate import Block, Deflated
@@ -35,6 +31,7 @@ class Manner:
 
     format: Format
     level: int
+    """Of compression; 0 where the format has none."""
     threads: int
     scratch: Path
     """Where large members of a zip wait."""
@@ -61,6 +58,30 @@ class Laid:
     """Whether it was kept before."""
 
 
+class Writer(Protocol):
+    """What a module that writes a format offers."""
+
+    HEADER: bytes
+    """What an archive begins with."""
+
+    def runs(self, part: Part, step: Step) -> Iterator[Block]:
+        """Yield what is to be compressed of a part, in blocks; `step` advances by the bytes that were read."""
+
+    def made(self, stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:
+        """Yield blocks as they are to be written, in their order."""
+
+    def collect(self, part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
+        """Write a part to `out` as it is compressed, and return what is to be known of it."""
+
+    def ending(self, pieces: Sequence[Facts]) -> bytes:
+        """Return what ends an archive of these pieces."""
+
+
+def writer_of(format: Format) -> Writer:
+    """Return the module that writes a format."""
+    return cast("Writer", import_module(f"envpack.archive.{format.writer}"))
+
+
 def compose(
     parts: Iterable[Part | Piece], out: Sink, *, manner: Manner, keep: Keep | None, step: Step
 ) -> list[Laid]:
@@ -68,12 +89,12 @@ def compose(
 
     Raises Gone when a kept piece vanishes meanwhile, and PackingFailed when a file changes.
     """
-    form = zip if manner.format == "zip" else targz
+    writer = writer_of(manner.format)
     laid: list[Laid] = []
-    start = len(form.HEADER)
-    out.write(form.HEADER)
+    start = len(writer.HEADER)
+    out.write(writer.HEADER)
     parts, read = tee(parts)
-    made = deflated(_runs(read, manner.format, step), level=manner.level, threads=manner.threads)
+    made = writer.made(_runs(read, writer, step), level=manner.level, threads=manner.threads)
     for part in parts:
         if isinstance(part, Piece):
             _copy(part, out, step)
@@ -82,15 +103,14 @@ def compose(
             facts, key = _compress(part, made, out, manner, keep)
             laid.append(Laid(facts=facts, start=start, key=key, reused=False))
         start += laid[-1].facts.length
-    out.write(form.ending([piece.facts for piece in laid]))
+    out.write(writer.ending([piece.facts for piece in laid]))
     return laid
 
 
-def _runs(parts: Iterable[Part | Piece], format: Format, step: Step) -> Iterator[Block]:
-    form = zip if format == "zip" else targz
+def _runs(parts: Iterable[Part | Piece], writer: Writer, step: Step) -> Iterator[Block]:
     for part in parts:
         if not isinstance(part, Piece):
-            yield from form.runs(part, step)
+            yield from writer.runs(part, step)
 
 
 def _copy(piece: Piece, out: Sink, step: Step) -> None:
@@ -102,20 +122,15 @@ def _copy(piece: Piece, out: Sink, step: Step) -> None:
 def _compress(
     part: Part, made: Iterator[Deflated], out: Sink, manner: Manner, keep: Keep | None
 ) -> tuple[Facts, str | None]:
+    writer = writer_of(manner.format)
     if keep is None:
-        return _collect(part, made, out, manner), None
+        return writer.collect(part, made, out, manner.scratch), None
     with keep.pieces.keeping() as keeping:
-        facts = _collect(part, made, _Both(out, keeping), manner)
+        facts = writer.collect(part, made, _Both(out, keeping), manner.scratch)
         key = keep.key_of(part, facts)
         if key:
             keeping.finish(key, facts)
     return facts, key
-
-
-def _collect(part: Part, made: Iterator[Deflated], out: Sink, manner: Manner) -> Facts:
-    if manner.format == "zip":
-        return zip.collect(part, made, out, manner.scratch)
-    return targz.collect(part, made, out)
 
 
 @dataclass(frozen=True)

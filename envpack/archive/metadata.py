@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from envpack.lock.lock import public
-from envpack.redact import redact
+from envpack.redact import public as without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,7 +35,7 @@ def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] 
         record.pop(name, None)
     record.update(extracted_package_dir="", package_tarball_full_path="", link={"source": "", "type": 1})
     if record.get("url"):
-        record["url"] = public(redact(record["url"]))
+        record["url"] = public(without_secrets(record["url"]))
     if record.get("channel"):
         record["channel"] = _public_channel(record["channel"])
     record["files"] = sorted(set(record.get("files", ())) & set(kept))
@@ -49,7 +49,7 @@ def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] 
 def _public_channel(channel: str) -> str:
     scheme = urlsplit(channel).scheme
     local = scheme == "file" or (not scheme and channel.startswith("/"))
-    return "file:///" if local else redact(channel)
+    return "file:///" if local else without_secrets(channel)
 
 
 def _path_entry(entry: dict[str, Any], rewritten: Collection[str]) -> dict[str, Any]:
@@ -66,11 +66,13 @@ def _path_entry(entry: dict[str, Any], rewritten: Collection[str]) -> dict[str, 
 def direct_url(data: bytes) -> bytes | None:
     """Return a `direct_url.json` (PEP 610) without credentials; None if it names a place on this machine."""
     try:
-        scheme = urlsplit(json.loads(data)["url"]).scheme
+        facts = json.loads(data)
+        scheme = urlsplit(facts["url"]).scheme
     except (ValueError, KeyError, TypeError):
         return None
-    remote = scheme in ("http", "https") or "+" in scheme
-    return redact(data.decode()).encode() if remote else None
+    if scheme not in ("http", "https") and "+" not in scheme:
+        return None
+    return json.dumps({**facts, "url": without_secrets(facts["url"])}, separators=(",", ":")).encode()
 
 
 def record_of_wheel(data: bytes, dist_info: str, changed: Mapping[str, bytes], kept: Collection[str]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from envpack.archive.ahead import ahead
 from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
-from envpack.archive.formats import LEVEL
+from envpack.archive.formats import DEFAULT, FORMATS, LEVEL
 from envpack.archive.pieces import Gone, Piece
 from envpack.archive.slim import total
 from envpack.errors import PackingFailed
+from envpack.files.atomic import replacing
 from envpack.progress import SILENT
 from envpack.tools.cores import cores
 from envpack.units import human_size
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
-    from envpack.archive.formats import Format, Saving
+    from envpack.archive.formats import FormatName, Saving
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
@@ -44,7 +44,7 @@ class Packed:
     """An archive that was written."""
 
     path: Path
-    format: Format
+    format: FormatName
     size: int
     """Bytes."""
     sha256: str
@@ -66,7 +66,7 @@ def pack(
     prefix: Path,
     out: Path,
     *,
-    format: Format = "tar.gz",
+    format: FormatName = DEFAULT,
     level: int = LEVEL,
     threads: int | None = None,
     bytecode: Path | None = None,
@@ -88,7 +88,7 @@ def pack(
     """
     # Not resolve(): the files name the prefix as it was called when it was made.
     prefix, out = Path(os.path.abspath(prefix)), Path(os.path.abspath(out))  # noqa: PTH100
-    manner = Manner(format=format, level=level, threads=threads or min(cores(), _MOST_THREADS), scratch=out.parent)
+    manner = _manner(format, level, threads or min(cores(), _MOST_THREADS), out)
     # conda_pack takes 0.1 s to import.
     from envpack.archive.plan import Sources  # noqa: PLC0415
     from envpack.archive.selection import read  # noqa: PLC0415
@@ -105,7 +105,7 @@ def pack(
 
 
 def assemble(
-    keys: Sequence[str], pieces: Pieces, out: Path, *, format: Format = "tar.gz", progress: Progress = SILENT
+    keys: Sequence[str], pieces: Pieces, out: Path, *, format: FormatName = DEFAULT, progress: Progress = SILENT
 ) -> Packed | None:
     """Write the archive of the kept pieces with these keys, in their order; None if one of them is not there.
 
@@ -115,7 +115,7 @@ def assemble(
         found = pieces.find(keys)
         if len(found) < len(set(keys)):
             return None
-        manner = Manner(format=format, level=LEVEL, threads=1, scratch=out.parent)
+        manner = _manner(format, LEVEL, 1, out)
         parts = [found[key] for key in keys]
         step.total(sum(entry.size for part in parts for entry in part.facts.entries))
         try:
@@ -125,6 +125,11 @@ def assemble(
             return None
         step.note(f"packed to {file.size / 1e6:,.1f} MB, all packed before")
         return _packed(out, manner, file, laid)
+
+
+def _manner(name: FormatName, level: int, threads: int, out: Path) -> Manner:
+    format = FORMATS[name]
+    return Manner(format=format, level=level if format.compressed else 0, threads=threads, scratch=out.parent)
 
 
 def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Packed:
@@ -173,7 +178,7 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
     entries = [entry for piece in laid for entry in piece.facts.entries]
     return Packed(
         path=out,
-        format=manner.format,
+        format=manner.format.name,
         size=file.size,
         sha256=file.hexdigest(),
         unpacked_size=sum([entry.size for entry in entries]),
@@ -185,13 +190,8 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
 @contextmanager
 def _whole(path: Path) -> Iterator[Digested]:
     """Open a file that appears under its name when it is complete, or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file, Digested(file).running() as digested:
-            yield digested
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file, Digested(file).running() as digested:
+        yield digested
 
 
 @contextmanager

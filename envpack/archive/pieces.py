@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import secrets
 import struct
@@ -25,6 +24,7 @@ from zlib_ng import zlib_ng
 
 from envpack.archive.formats import Saving
 from envpack.archive.members import CHUNK, Entry
+from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ _TAIL = struct.Struct("<LLQ")
 _IN_USE = 3600
 """Seconds after its last use in which a piece is not removed to make room: a build may be about to read it."""
 
-log = logging.getLogger(__name__)
+log = filtered_logger(__name__)
 
 
 class Rewritten(NamedTuple):

@@ -63,7 +63,7 @@ def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterable[Part 
     """
     found = _find(sources, manner)
     _compile(sources, found, progress)
-    return _for_zip(sources, found, progress) if manner.format == "zip" else _for_tar(sources, found, progress)
+    return (_for_tar if manner.format.links else _for_zip)(sources, found, progress)
 
 
 def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
@@ -122,7 +122,7 @@ def _key(owner: str, sources: Sources, manner: Manner) -> str | None:
         return None
     contested = sources.content.owners.contested.get(owner, ())
     rules = slim.VERSION if sources.slim else None
-    return digest.of_json([PACKER, INSTALLERS, manner.format, manner.level, rules, identity, contested])
+    return digest.of_json([PACKER, INSTALLERS, manner.format.name, manner.level, rules, identity, contested])
 
 
 def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:

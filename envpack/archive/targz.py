@@ -1,64 +1,23 @@
-"""An archive's pieces as runs of tar records, which join to one tar in one gzip member."""
+"""An archive's pieces as deflated runs of tar records, which join to one tar in one gzip member."""
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import tarfile
 from typing import TYPE_CHECKING
 
-from envpack.archive.deflate import Block, blocks, combine, deflate
-from envpack.archive.members import TIME
-from envpack.archive.pieces import Facts
+from envpack.archive.deflate import Block, combine, deflate
+from envpack.archive.deflate import deflated as made
+from envpack.archive.tar import collect, end_of, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from envpack.archive.deflate import Deflated
-    from envpack.archive.members import Member, Sink
-    from envpack.archive.parts import Part
-    from envpack.progress import Step
+    from envpack.archive.pieces import Facts
+
+__all__ = ["HEADER", "collect", "ending", "made", "runs"]
 
 HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 """Deflate, no name, no time, unknown operating system (RFC 1952)."""
-
-_TYPES = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "directory": tarfile.DIRTYPE}
-
-_RECORD = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 247x")
-"""Name, mode, user, group, size, time, checksum, type, link, magic; the names of user and group stay empty."""
-
-_NOBODY = b"0000000\0"
-"""User and group 0."""
-
-
-def runs(part: Part, step: Step) -> Iterator[Block]:
-    """Yield the part's tar records in blocks: one run."""
-    yield from blocks(records(part.members, step.advance), ends_stream=False)
-
-
-def collect(part: Part, deflated: Iterator[Deflated], out: Sink) -> Facts:
-    """Write the part's run to `out` as it is deflated, and return what is to be known of it."""
-    length = size = crc = 0
-    digest = hashlib.sha256()
-    for block in deflated:
-        out.write(block.data)
-        digest.update(block.data)
-        length += len(block.data)
-        crc = combine(crc, block.crc, block.size)
-        size += block.size
-        if block.last:
-            break
-    return Facts(
-        owner=part.owner,
-        length=length,
-        sha256=digest.hexdigest(),
-        size=size,
-        crc=crc,
-        entries=tuple([member.entry() for member in part.members]),
-        directories=part.directories,
-        rewritten=part.rewritten,
-        saved=part.saved,
-    )
 
 
 def ending(pieces: Sequence[Facts]) -> bytes:
@@ -67,55 +26,5 @@ def ending(pieces: Sequence[Facts]) -> bytes:
     for piece in pieces:
         crc = combine(crc, piece.crc, piece.size)
         size += piece.size
-    end = 2 * tarfile.BLOCKSIZE
-    rest = bytes(end + -(size + end) % tarfile.RECORDSIZE)
-    last = deflate(Block(rest, b"", last=True, ends_stream=True), level=9)
+    last = deflate(Block(end_of(size), b"", last=True, ends_stream=True), level=9)
     return last.data + struct.pack("<LL", combine(crc, last.crc, last.size), (size + last.size) & 0xFFFFFFFF)
-
-
-def records(members: Iterable[Member], advance: Callable[[int], object]) -> Iterator[bytes]:
-    """Yield the tar's records of members, telling `advance` how many bytes of their content were read.
-
-    Raises PackingFailed when a file has changed.
-    """
-    for member in members:
-        yield _header(member)
-        if member.kind == "file":
-            for chunk in member.chunks():
-                yield chunk
-                advance(len(chunk))
-        if padding := -member.size % tarfile.BLOCKSIZE:
-            yield bytes(padding)
-
-
-def _header(member: Member) -> bytes:
-    """Return what stands before a member's content, in GNU's form.
-
-    Every tar on a cluster reads its long names and large sizes, and it holds names that are no text. tarfile writes
-    the same in four times the time. Fields: GNU tar's manual, "Basic Tar Format".
-    """
-    name = member.path.encode("utf-8", "surrogateescape") + (b"/" if member.kind == "directory" else b"")
-    link = member.link.encode("utf-8", "surrogateescape")
-    long_names = b"".join(
-        _record(b"././@LongLink", kind, len(value) + 1) + value.ljust(_blocks(len(value) + 1), b"\0")
-        for value, kind in ((link, tarfile.GNUTYPE_LONGLINK), (name, tarfile.GNUTYPE_LONGNAME))
-        if len(value) > tarfile.LENGTH_NAME
-    )
-    kind = _TYPES[member.kind]
-    return long_names + _record(name, kind, member.size, mode=member.mode, time=TIME, link=link)
-
-
-def _record(name: bytes, kind: bytes, size: int, *, mode: int = 0, time: int = 0, link: bytes = b"") -> bytes:
-    fields = (name, b"%07o\0" % mode, _NOBODY, _NOBODY, _size(size), b"%011o\0" % time)
-    record = _RECORD.pack(*fields, b" " * 8, kind, link, tarfile.GNU_MAGIC)
-    return b"%b%06o\0%b" % (record[:148], sum(record), record[155:])
-
-
-def _size(size: int) -> bytes:
-    if size < 8**11:
-        return b"%011o\0" % size
-    return b"\x80" + size.to_bytes(11, "big")
-
-
-def _blocks(size: int) -> int:
-    return size + -size % tarfile.BLOCKSIZE

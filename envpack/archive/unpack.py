@@ -10,12 +10,15 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, TYPE_CHECKING, Literal, cast
 
 from isal import igzip_threaded
 from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exception as zlib does
 
+from envpack.archive.formats import DEFAULT, FORMATS, format_of
 from envpack.errors import UsageError, VerificationFailed
 from envpack.files.workspace import room
 from envpack.progress import SILENT, Progress, Step
@@ -24,15 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SUFFIXES = (".tar.gz", ".tgz", ".zip")
-"""What Spark and YARN recognise an archive by, among the formats that envpack writes."""
-
 _CHUNK = 1 << 18
 _BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
-    """Unpack a `.tar.gz` or `.zip` archive into `directory`, which appears whole or not at all.
+    """Unpack an archive into `directory`, which appears whole or not at all.
 
     Files become 0644, or 0755 when they can be run; with `read_only` nobody may write. What a killed process has
     left beside the directory is removed. Raises UsageError when `directory` holds something already or cannot be
@@ -74,7 +74,7 @@ def list_members(archive: Path, step: Step | None = None) -> Iterator[tuple[str,
 
     Raises VerificationFailed when it is damaged.
     """
-    members = _zip_members if archive.name.endswith(".zip") else _tar_members
+    members = _reader_of(archive)
     try:
         for member in members(archive, step or Step()):
             yield posixpath.normpath(member.name), member.kind, member.size, member.target
@@ -89,7 +89,7 @@ def extract(archive: Path, directory: Path, *, read_only: bool = False, step: St
     checksums are compared, which nodes never do. `step` advances by the bytes of the archive. Raises
     VerificationFailed when the archive is damaged or is not what its suffix says.
     """
-    members = _zip_members if archive.name.endswith(".zip") else _tar_members
+    members = _reader_of(archive)
     tree = _Tree(root=directory, read_only=read_only)
     try:
         for member in members(archive, step or Step()):
@@ -101,6 +101,14 @@ def extract(archive: Path, directory: Path, *, read_only: bool = False, step: St
         ) from error
     tree.finish()
     return tree.refused
+
+
+def _reader_of(archive: Path) -> Callable[[Path, Step], Iterator[_Member]]:
+    """Return what reads an archive's members; a name that Spark would not unpack is read as the default format."""
+    format = format_of(archive.name) or FORMATS[DEFAULT]
+    if not format.links:
+        return _zip_members
+    return partial(_tar_members, compressed=format.compressed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,10 +239,10 @@ def _bad_modes(member: _Member) -> Iterator[str]:
         yield f"mode {member.mode:o} keeps other users from reading it"
 
 
-def _tar_members(archive: Path, step: Step) -> Iterator[_Member]:
+def _tar_members(archive: Path, step: Step, *, compressed: bool) -> Iterator[_Member]:
     with (
         archive.open("rb") as raw,
-        igzip_threaded.open(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
+        igzip_threaded.open(raw) if compressed else nullcontext(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
         tarfile.open(fileobj=data, mode="r|") as tar,
     ):
         done = 0

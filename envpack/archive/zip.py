@@ -15,6 +15,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from envpack.archive.deflate import blocks, combine
+from envpack.archive.deflate import deflated as made
 from envpack.archive.members import CHUNK, mode_of
 from envpack.archive.pieces import Facts
 from envpack.errors import PackingFailed
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from envpack.archive.members import Entry, Sink
     from envpack.archive.parts import Part
     from envpack.progress import Step
+
+__all__ = ["HEADER", "collect", "ending", "made", "runs"]
 
 HEADER = b""
 """A zip starts with its first member."""
@@ -52,7 +55,7 @@ def runs(part: Part, step: Step) -> Iterator[Block]:
                 step.advance(len(block.data))
 
 
-def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
+def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
     """Write the part's members, of which none is a link, to `out`, and return what is to be known of them.
 
     Large ones wait in a file in `scratch` until they are deflated.
@@ -62,7 +65,7 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) 
     length = 0
     for member in part.members:
         with SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as content:
-            crc = _fill(content, deflated) if member.kind == "file" else 0
+            crc = _fill(content, compressed) if member.kind == "file" else 0
             entry = member.entry()._replace(crc=crc, deflated=content.tell(), offset=length)
             for data in _local(entry, content):
                 out.write(data)
@@ -83,10 +86,10 @@ def collect(part: Part, deflated: Iterator[Deflated], out: Sink, scratch: Path) 
     )
 
 
-def _fill(content: IO[bytes], deflated: Iterator[Deflated]) -> int:
+def _fill(content: IO[bytes], compressed: Iterator[Deflated]) -> int:
     """Take one file from what is deflated; return its CRC-32."""
     crc = 0
-    for block in deflated:
+    for block in compressed:
         content.write(block.data)
         crc = combine(crc, block.crc, block.size)
         if block.last:

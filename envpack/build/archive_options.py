@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpack.archive import Pieces
 from envpack.archive.formats import LEVELS
+from envpack.archive.pieces import Pieces
 from envpack.errors import UsageError
 from envpack.units import size_of
 

@@ -10,7 +10,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, units
-from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, pack
+from envpack.archive.bytecode import Compiler
+from envpack.archive.packer import PACKER
+from envpack.archive.packing import assemble, pack
+from envpack.archive.pieces import Kept
+from envpack.archive.slim import VERSION as SLIM
 from envpack.build import policy
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive import Packed, Pieces
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
+    from envpack.archive.packing import Packed
+    from envpack.archive.pieces import Pieces
     from envpack.config.config import Config
     from envpack.files.cache import Cache
     from envpack.lock.lock import Lock
@@ -51,9 +56,9 @@ class Job:
     """Whether the archive is tried before it is published."""
 
     @property
-    def format(self) -> Format:
+    def format(self) -> FormatName:
         """The archive's format."""
-        return cast("Format", self.config.format)
+        return cast("FormatName", self.config.format)
 
     @property
     def level(self) -> int:

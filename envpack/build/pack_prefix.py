@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive import PACKER, SLIM, Compiler, Kept, assemble, fingerprint, pack
+from envpack.archive.bytecode import Compiler
+from envpack.archive.fingerprint import fingerprint
+from envpack.archive.packer import PACKER
+from envpack.archive.packing import assemble, pack
+from envpack.archive.pieces import Kept
+from envpack.archive.slim import VERSION as SLIM
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipes, recipe_of
 from envpack.files.cache import Cache
 from envpack.progress import SILENT
 
 if TYPE_CHECKING:
-    from envpack.archive import Packed
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
+    from envpack.archive.packing import Packed
     from envpack.config.config import Config
     from envpack.progress import Progress
 
 
-def pack_prefix(prefix: Path, file: Path, format: Format, *, config: Config, progress: Progress = SILENT) -> Packed:
+def pack_prefix(
+    prefix: Path, file: Path, format: FormatName, *, config: Config, progress: Progress = SILENT
+) -> Packed:
     """Pack an existing prefix, which is not changed, into a file.
 
     Bytecode that a node could use is compiled aside when the prefix's Python runs here; what lies in the prefix

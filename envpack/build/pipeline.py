@@ -16,12 +16,15 @@ from envpack.build.last_build import Memory
 from envpack.build.make import Job, Site, Watch, allow, make
 from envpack.build.results import Built, Locked
 from envpack.errors import BadRequirements, Gone, Problem
+from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
+from envpack.redact import hide
 from envpack.releases import index, keys, lookup, publish, sbom, tags
 from envpack.releases.provenance import who
+from envpack.resolve import match_spec
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.spark import cluster, compatibility, versions
@@ -158,7 +161,8 @@ def settings(
 def request_of(asked: Requirements, config: Config) -> Request:
     """Return what is asked of the resolver: the file and the configuration together.
 
-    Channels named by a flag or a variable come before an environment file's own, and those before `envpack.yaml`'s.
+    Channels named by a flag or a variable take the place of an environment file's own (conda's
+    `--override-channels`), and those the place of `envpack.yaml`'s.
     A pyspark in the file is left to the cluster, and says which Spark it has where nothing else does.
     """
     chosen = config.origins.get("channels", "").startswith(("--", "ENVPACK_"))
@@ -171,20 +175,27 @@ def request_of(asked: Requirements, config: Config) -> Request:
         python=config.python,
         with_pyspark=config.with_pyspark,
     )
-    spark = understood.spark
+    spark, names = understood.spark, Names(config.names)
+    asked_for = {line.name for line in asked.pypi}
+    idle = [
+        f"{flag} {name} has no effect: no line of {asked.path} asks for it"
+        for flag, given in (("--from-pypi", config.from_pypi), ("--from-conda", config.from_conda))
+        for name in given
+        if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
+    ]
     return Request(
         requirements=understood.requirements,
         target=replace(config.target(), spark=spark),
         channels=channels,
         python=config.python,
-        from_pypi=frozenset(config.from_pypi),
-        from_conda=frozenset(config.from_conda),
-        names=Names(config.names),
+        from_pypi=frozenset(names.meant(name, asked_for) for name in config.from_pypi),
+        from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
+        names=names,
         conda_first=understood.conda_first,
         limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
-        notes=understood.notes,
+        notes=(*asked.warnings, *idle, *understood.notes),
     )
 
 
@@ -222,6 +233,7 @@ def _published(job: Job, store: Store) -> Release | None:
 def _check(config: Config) -> None:
     """Refuse values that cannot be used before any file is read. Raises UsageError."""
     config.target()
+    match_spec.of_python(config.python, config.origins.get("python", "python"))
     level_of(config)
     policy.configured(config)
     size_of(config.cache_limit, "cache-limit")
@@ -268,12 +280,9 @@ def _read_lock(path: Path) -> Lock:
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(dump(lock), "utf-8")
-        part.replace(path)
+        atomic.write(path, hide(dump(lock)).encode())
     except OSError as error:
-        part.unlink(missing_ok=True)
         return (f"the lock was not kept: {path}: {error.strerror}",)
     return ()
 

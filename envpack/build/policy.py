@@ -119,7 +119,7 @@ def _reasons(
 
 
 def _chain(packages: Sequence[PackedPackage], requested: Sequence[str], package: PackedPackage) -> tuple[str, ...]:
-    return next(iter(chains(packages, requested, package.name)), ())
+    return next(iter(chains(packages, requested, package.name, Names().project)), ())
 
 
 def _unclear(package: PackedPackage) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from envpack.archive import Packed
+    from envpack.archive.packing import Packed
 
 _MOST = 500
 """How many recipes are kept; each is some ten kilobytes."""

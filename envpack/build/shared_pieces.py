@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive import Laid
+    from envpack.archive.composing import Laid
     from envpack.stores.base import Store
 
 FILE = "pieces.json"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from envpack.errors import UsageError
+from envpack.redact import without_secrets
 
 _QUESTIONS = """
 import json, os, platform, sys, sysconfig
@@ -73,7 +75,7 @@ def ask(python: Path) -> Interpreter:
 def _answer(python: Path) -> dict[str, str]:
     command = [str(python), "-I", "-c", _QUESTIONS]
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=without_secrets(os.environ))
         answer: dict[str, str] = json.loads(done.stdout)
     except subprocess.CalledProcessError as error:
         raise _unusable(python, error.stderr.strip().rpartition("\n")[2] or str(error)) from error

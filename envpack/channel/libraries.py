@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
 from envpack.errors import PackingFailed
+from envpack.redact import without_secrets
 
 _OF_GLIBC = re.compile(
     r"(ld-linux.*|lib(c|m|mvec|dl|rt|pthread|util|anl|resolv|nss_.*|BrokenLocale|thread_db))\.so\.\d+"
@@ -44,7 +45,13 @@ def needed(path: Path, loader: Path) -> dict[str, Path]:
 
     This machine's loader is asked, as `ldd` does (ld.so(8), --list): nobody knows better. Raises MissingLibrary.
     """
-    answer = subprocess.run([str(loader), "--list", str(path)], check=False, capture_output=True, text=True).stdout
+    answer = subprocess.run(
+        [str(loader), "--list", str(path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=without_secrets(os.environ),
+    ).stdout
     found = {match["name"]: match["path"] for match in _LISTED.finditer(answer) if not is_of_glibc(match["name"])}
     missing = sorted(name for name, place in found.items() if not place)
     if missing:
@@ -61,7 +68,7 @@ def look_in(path: Path, directory: Path) -> None:
     below = os.path.relpath(directory, path.parent)
     origin = "$ORIGIN" if below == "." else f"$ORIGIN/{below}"
     command = [str(_patchelf()), "--force-rpath", "--set-rpath", origin, str(path)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=without_secrets(os.environ))
     if done.returncode:
         raise PackingFailed(f"patchelf cannot change {path.name}: {done.stderr.strip()}")
 

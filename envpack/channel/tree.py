@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import logging
 import pprint
 import re
 import shutil
@@ -14,13 +13,14 @@ import certifi
 
 from envpack.channel import libraries
 from envpack.errors import PackingFailed
+from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.channel.interpreter import Interpreter
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _LEFT_OUT = shutil.ignore_patterns(
     # what was installed into this Python, not what it is made of

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import catalog, units
+from envpack import units
 from envpack.build.pipeline import DEFAULTS
+from envpack.catalog import places
 from envpack.ci import changes
 from envpack.ci.builders import build_all
 from envpack.ci.changes import Base
@@ -96,7 +97,7 @@ def _update_catalog(
     if not any(outcome.status == "published" or options.tag for outcome in built):
         return
     try:
-        catalog.publish_beside(store_of(config), Cache(Path(config.cache_dir)).indexes, Lines(say))
+        places.publish_beside(store_of(config), Cache(Path(config.cache_dir)).indexes, Lines(say))
     except EnvpackError as error:
         say(f"warning: the catalog does not show it yet: {error.message}")
         say("hint: run `envpack catalog --publish`; the next build that publishes does the same")

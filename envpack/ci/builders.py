@@ -15,6 +15,7 @@ from envpack.errors import EnvpackError
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import Lines
+from envpack.redact import redact
 from envpack.releases import lookup, tags
 from envpack.releases.last_use import note_use
 from envpack.stores import store_of
@@ -82,6 +83,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     log: list[str] = []
 
     def write(line: str) -> None:
+        line = redact(line)
         log.append(line)
         if say:
             say(line)
@@ -106,7 +108,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     except EnvpackError as error:
         outcome = replace(outcome, failure=Failure(message=error.message, hint=error.hint, code=error.exit_code))
     except Exception:  # noqa: BLE001 - the others are built all the same, and the report has the traceback
-        outcome = replace(outcome, failure=Failure(message=traceback.format_exc(), hint=None, code=1))
+        outcome = replace(outcome, failure=Failure(message=redact(traceback.format_exc()), hint=None, code=1))
     return replace(outcome, log=tuple(log), seconds=time.monotonic() - start)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.errors import EnvpackError
+from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    guard_output()
+    meet_environment(os.environ)
+    for argument in sys.argv[1:]:
+        meet(argument)
     ended: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:

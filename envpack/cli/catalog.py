@@ -12,7 +12,7 @@ from envpack.cli import options
 from envpack.cli.screen import screen
 
 if TYPE_CHECKING:
-    from envpack.catalog import Published
+    from envpack.catalog.places import Published
 
 FOLDER = Path("envpack-catalog")
 
@@ -35,7 +35,7 @@ def catalog_command(
     It needs no server: open its index.html, or copy it to any web server. What is there from an earlier run is
     brought up to date. The answer is where the site begins.
     """
-    from envpack import catalog
+    from envpack.catalog import places
     from envpack.files.cache import Cache
     from envpack.stores import store_of
 
@@ -44,10 +44,10 @@ def catalog_command(
     store, copies = store_of(config), Cache(Path(config.cache_dir)).indexes
     made: dict[str, Published] = {}
     if publish:
-        made[store.uri(catalog.PREFIX + catalog.INDEX)] = catalog.publish_beside(store, copies, progress)
+        made[store.uri(places.PREFIX + places.INDEX)] = places.publish_beside(store, copies, progress)
     if folder or not publish:
         place = folder or FOLDER
-        made[str(place / catalog.INDEX)] = catalog.write_folder(store, copies, place, progress)
+        made[str(place / places.INDEX)] = places.write_folder(store, copies, place, progress)
     for text in next(iter(made.values())).site.contents.passed_over:
         progress.warn(f"passed over {text}")
     if output == "json":

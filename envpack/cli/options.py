@@ -86,7 +86,7 @@ SLIM = click.option(
     help="Leave out what a node never needs: test suites, headers, static libraries, manuals, stubs.",
 )
 FORMAT = _together(
-    click.option("--format", type=click.Choice(FORMATS), help="The archive's format."),
+    click.option("--format", type=click.Choice(list(FORMATS)), help="The archive's format."),
     COMPRESSION,
     SLIM,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from envpack.archive.formats import FORMATS, Format
+from envpack.archive.formats import SUFFIXES, FormatName, format_of
 from envpack.cli import options
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
@@ -27,7 +27,7 @@ from envpack.units import human_size
 def pack_command(
     prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
-    """Pack the existing conda environment at PREFIX into FILE (.tar.gz or .zip), the same bytes every time.
+    """Pack the existing conda environment at PREFIX into FILE (.tar.gz, .tar or .zip), the same bytes every time.
 
     PREFIX is not changed, and no store is involved.
     """
@@ -47,10 +47,7 @@ def pack_command(
     click.echo(packed.path)
 
 
-def _format_of(file: Path) -> Format:
-    for format in FORMATS:
-        if file.name.endswith(f".{format}"):
-            return format
-    raise UsageError(
-        f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join('.' + f for f in FORMATS)}"
-    )
+def _format_of(file: Path) -> FormatName:
+    if format := format_of(file.name):
+        return format.name
+    raise UsageError(f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join(SUFFIXES)}")

@@ -80,14 +80,12 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
     """Return the chains that lead to a package; raises UsageError when there is no such package."""
     import difflib
 
-    from packaging.utils import canonicalize_name
+    from envpack.packages.dependencies import chains, named
+    from envpack.resolve.names import Names
 
-    from envpack.packages.dependencies import chains
-
-    names = {str(canonicalize_name(each.name)): each.name for each in manifest.packages}
-    wanted = str(canonicalize_name(package))
-    if wanted not in names:
-        near = [names[name] for name in difflib.get_close_matches(wanted, names, cutoff=0.75)]
+    project = Names().project
+    if named(manifest.packages, package, project) is None:
+        near = difflib.get_close_matches(package.lower(), [each.name for each in manifest.packages], cutoff=0.75)
         hint = f"did you mean {' or '.join(near)}?" if near else f"`envpack show {manifest.reference}` lists them"
         raise UsageError(f"{manifest.reference} does not contain {package}", hint=hint)
     if any(each.requires is None for each in manifest.packages):
@@ -95,7 +93,7 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
             f"{manifest.reference} was built before it was recorded which package needs which",
             hint="build it anew with another lock, or ask for a newer release",
         )
-    return chains(manifest.packages, (*manifest.requested, "python"), package)
+    return chains(manifest.packages, (*manifest.requested, "python"), package, project)
 
 
 def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from envpack.channel_names import is_directory
 from envpack.config.target import DEFAULT_GLIBC, Target
 from envpack.errors import UsageError
+from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _BOOLEANS = {
     "true": True,
@@ -56,7 +58,7 @@ class Config:
     with_pyspark: bool = False
     """Whether a pyspark in the requirements is kept; otherwise it is left to the cluster."""
     format: str = "tar.gz"
-    """The archive's format: `tar.gz` or `zip`."""
+    """The archive's format: `tar.gz`, `tar` or `zip`."""
     compression: str = "default"
     """How much is done to make archives small: `fast`, `default` or `best`."""
     slim: bool = False
@@ -140,7 +142,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
             values[name], origins[name] = written[name], str(path)
         else:
             origins[name] = "default"
+    _meet(values.values())
     return Config(**values, origins=origins)
+
+
+def _meet(values: Iterable[Any]) -> None:
+    """Let the filter of secrets know what addresses hold: those of channels, stores and endpoints."""
+    for value in values:
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
+                meet(text)
 
 
 def find(directory: Path) -> Path | None:
@@ -190,14 +201,5 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     if name in ("store", "cache_dir"):
         return value if "://" in value else str(base / Path(value).expanduser())
     if name == "channels":
-        return tuple(str(base / Path(c).expanduser()) if _is_directory(c, base) else c for c in value)
+        return tuple(str(base / Path(c).expanduser()) if is_directory(c, base) else c for c in value)
     return value
-
-
-def _is_directory(channel: str, base: Path) -> bool:
-    """Return whether a channel is a directory and no name: it looks like a path, or there is a channel in it."""
-    if "://" in channel:
-        return False
-    return (
-        "/" in channel or channel.startswith((".", "~")) or (base / channel / "noarch" / "repodata.json").is_file()
-    )

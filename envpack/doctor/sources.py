@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 import tempfile
 import time
 from http import HTTPStatus
@@ -13,15 +14,16 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 from envpack.doctor.finding import Finding
-from envpack.errors import EnvpackError
+from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
-from envpack.resolve.conda import channel_url
+from envpack.resolve.conda import channel_addresses
 from envpack.tools import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpack.config.config import Config
+    from envpack.tools.channel_access import ChannelAddress
 
 _TIMEOUT = 10.0
 """Seconds for one answer."""
@@ -36,11 +38,17 @@ _ASKED_FOR = "pip"
 def channel(name: str) -> Iterator[Finding]:
     """Ask one channel for its index."""
     try:
-        url = channel_url(name, Path.cwd())
+        addresses = channel_addresses([name], Path.cwd())
     except EnvpackError as error:
         yield Finding(check="channel", level="problem", text=error.message, hint=error.hint)
         return
-    shown, scheme = redact(url), urlsplit(url).scheme
+    for address in addresses:
+        yield from _channel_at(address)
+
+
+def _channel_at(address: ChannelAddress) -> Iterator[Finding]:
+    url, shown = address.url, address.locked
+    scheme = urlsplit(url).scheme
     if scheme == "file":
         yield from _directory(Path(unquote(urlsplit(url).path)), shown)
     elif scheme in ("http", "https"):
@@ -56,18 +64,27 @@ def index(config: Config) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "asked.txt")
         asked.write_text(f"{_ASKED_FOR}\n", "utf-8")
-        arguments = ["pip", "compile", str(asked), "--no-deps", "--only-binary", ":all:", "--python-version"]
+        arguments = [
+            "pip",
+            "compile",
+            str(asked),
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python",
+            sys.executable,
+        ]
+        arguments += ["--python-version"]
         try:
             uv.run([*arguments, config.python or "3.11"], cache=Path(folder, "cache"), workdir=Path(folder))
-        except EnvpackError as error:
-            hint = "check the network and UV_INDEX_URL; UV_NO_INDEX=1 does without an index"
-            yield Finding(check="index", level="problem", text=error.message, hint=hint)
-            return
-        except uv.Failure as failure:
-            first = failure.text.strip().splitlines()[-1] if failure.text.strip() else "uv failed"
+        except Unsatisfiable as error:
+            first = error.message.splitlines()[-1]
             text = f"uv's package index has no {_ASKED_FOR}: {first}"
             hint = "that is fine if it is a site's own; else check UV_INDEX_URL and uv's configuration"
             yield Finding(check="index", level="warning", text=text, hint=hint)
+            return
+        except EnvpackError as error:
+            yield Finding(check="index", level="problem", text=error.message, hint=error.hint)
             return
     yield Finding(check="index", level="ok", text=f"uv's package index answered in {_since(start)}")
 

@@ -9,6 +9,7 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.gc import rules
 from envpack.releases import references
+from envpack.resolve import match_spec
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
@@ -17,7 +18,7 @@ from envpack.spark.settings import settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from envpack.config.config import Config
 
 
@@ -27,6 +28,7 @@ def configured(config: Config) -> Iterator[Finding]:
         config.target,
         lambda: rules.configured(config),
         lambda: policy.configured(config),
+        lambda: match_spec.of_python(config.python, config.origins.get("python", "python")),
     )
     for value in values:
         try:
@@ -46,7 +48,7 @@ def _together(config: Config) -> Iterator[Finding]:
             return
         spark = versions.minor(config.spark)
         versions.line_of(spark)
-        refuse_archive(launcher, spark, cast("Format", config.format))
+        refuse_archive(launcher, spark, cast("FormatName", config.format))
         if config.python:
             python = versions.minor(config.python)
             versions.refuse_python(spark, python)

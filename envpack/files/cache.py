@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,9 @@ class Cache:
         return self.root / "pkgs"
 
     @property
-    def repodata(self) -> Path:
-        """Channels' indexes."""
-        return self.root / "repodata"
-
-    @property
-    def uv(self) -> Path:
-        """Wheels and package indexes, uv's own layout."""
-        return self.root / "uv"
+    def checked(self) -> Path:
+        """Which packages were found to be what they say of themselves, by SHA-256."""
+        return self.root / "checked"
 
     @property
     def pieces(self) -> Path:
@@ -41,37 +37,63 @@ class Cache:
         return self.root / "pieces"
 
     @property
+    def repodata(self) -> Path:
+        """Channels' indexes."""
+        return self._own("repodata")
+
+    @property
+    def uv(self) -> Path:
+        """Wheels and package indexes, uv's own layout."""
+        return self._own("uv")
+
+    @property
     def recipes(self) -> Path:
         """Which pieces make which archive."""
-        return self.root / "recipes"
+        return self._own("recipes")
 
     @property
     def indexes(self) -> Path:
         """Copies of what stores hold."""
-        return self.root / "indexes"
+        return self._own("indexes")
 
     @property
     def environments(self) -> Path:
         """Releases, unpacked to run commands in."""
-        return self.root / "environments"
+        return self._own("environments")
+
+    @property
+    def published(self) -> Path:
+        """What this machine has published, store by store."""
+        return self._own("published")
+
+    @property
+    def unchanged(self) -> Path:
+        """What builds came to, store by store."""
+        return self._own("unchanged")
 
     @contextmanager
     def fetching(self) -> Iterator[None]:
         """Let one build at a time fetch wheels, so that the next finds them in the cache."""
         from filelock import FileLock  # noqa: PLC0415 - 40 ms, which most commands need not spend
 
-        with FileLock(self.root / ".fetching"):
+        with FileLock(self.uv / ".fetching"):
             yield
 
-    @property
-    def published(self) -> Path:
-        """What this machine has published, store by store."""
-        return self.root / "published"
+    def _own(self, name: str) -> Path:
+        """Return a directory that only its owner can enter: what is in it tells of addresses, or is run.
 
-    @property
-    def unchanged(self) -> Path:
-        """What builds came to, store by store."""
-        return self.root / "unchanged"
+        Where another user's has that name, as in a cache that several people share, it is one beside it.
+        """
+        path = self.root / name
+        # What cannot be made here is told by who writes into it.
+        with suppress(OSError):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if path.stat().st_uid != os.geteuid():
+                path = self.root / f"{name}-{os.geteuid()}"
+                path.mkdir(mode=0o700, exist_ok=True)
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o700)
+        return path
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -1,21 +1,29 @@
 """A lock as text.
 
-The text is pixi's lock format, version 6 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
-envpack needs beside it stands under the key `envpack`, which they pass over.
+The text is pixi's lock format, version 7 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
+envpack needs beside it stands under the key `envpack`, which they pass over. Locks of version 6, as older envpacks
+wrote them, are read too.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import yaml
 
 from envpack.config.target import Target
 from envpack.errors import BadRequirements, Problem
 from envpack.lock.lock import CondaPackage, Lock, Wheel
+from envpack.redact import meet, take_apart
+from envpack.requirements.names import CondaName, ProjectName
 
-FORMAT = 6
-"""pixi's version of the lock format."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 7
+"""pixi's version of the lock format: the newest that released pixi (0.68) and py-rattler (0.28) read."""
+
+_READABLE = (6, FORMAT)
 
 
 def dump(lock: Lock) -> str:
@@ -26,18 +34,24 @@ def dump(lock: Lock) -> str:
     environment["packages"] = {
         lock.target.platform: [{"conda": p.url} for p in lock.packages] + [{"pypi": w.url} for w in lock.wheels]
     }
-    document = {
+    document: dict[str, Any] = {
         "version": FORMAT,
+        "platforms": [_platform(lock.target)],
         "environments": {"default": environment},
         "packages": [_conda_to_yaml(p) for p in lock.packages] + [_wheel_to_yaml(w) for w in lock.wheels],
         "envpack": {
             "request": lock.request,
             "target": lock.target.to_json(),
-            "requested": list(lock.requested),
+            "requested": {
+                "conda": [name for name in lock.requested if isinstance(name, CondaName)],
+                "projects": [name for name in lock.requested if isinstance(name, ProjectName)],
+            },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],
         },
     }
+    if asked := [w.name for w in lock.wheels if w.by_index]:
+        document["envpack"]["by-index"] = asked
     head = "# Written by `envpack lock`. Do not edit: change the requirements and lock again.\n"
     return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
 
@@ -49,31 +63,59 @@ def parse(text: str, file: str) -> Lock:
     """
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
-        if document["version"] != FORMAT:
-            raise ValueError(f"its format is version {document['version']}, envpack reads {FORMAT}")
-        return _from_yaml(document)
+        if document["version"] not in _READABLE:
+            readable = " and ".join(map(str, _READABLE))
+            raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
+        lock = _from_yaml(document)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadRequirements(
             [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
             hint="delete it, or solve anew with --upgrade",
         ) from error
+    if found := list(_with_secrets(lock)):
+        raise BadRequirements(
+            [Problem(file, 0, f"the address {shown} has what may be a secret in it") for shown in found],
+            hint="solve anew with --upgrade; the credentials stay in the requirements, a variable or a netrc file",
+        )
+    return lock
+
+
+def _with_secrets(lock: Lock) -> Iterator[str]:
+    """Yield the addresses that no lock of envpack's holds, without their secrets."""
+    addresses = (*lock.channels, *lock.indexes, *(p.url for p in lock.packages), *(w.url for w in lock.wheels))
+    for url in dict.fromkeys(addresses):
+        parts = take_apart(url)
+        if parts.public() != url:
+            meet(url)
+            yield parts.shown()
 
 
 def _from_yaml(document: dict[str, Any]) -> Lock:
     own = document["envpack"]
     environment = document["environments"]["default"]
-    direct = set(own.get("direct", ()))
+    direct, asked = set(own.get("direct", ())), set(own.get("by-index", ()))
     entries = document["packages"]
     return Lock(
         target=Target.from_json(own["target"]),
         channels=tuple(channel["url"] for channel in environment["channels"]),
         indexes=tuple(environment.get("indexes", ())),
         packages=tuple(_conda_from_yaml(entry) for entry in entries if "conda" in entry),
-        wheels=tuple(_wheel_from_yaml(entry, direct) for entry in entries if "pypi" in entry),
-        requested=tuple(own["requested"]),
+        wheels=tuple(_wheel_from_yaml(entry, direct, asked) for entry in entries if "pypi" in entry),
+        requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
     )
+
+
+def _platform(target: Target) -> dict[str, Any]:
+    virtual = ["=".join(package) for package in target.virtual_packages()]
+    return {"name": target.platform, "virtual-packages": virtual}
+
+
+def _requested_from_yaml(value: dict[str, list[str]] | list[str]) -> tuple[CondaName | ProjectName, ...]:
+    if isinstance(value, list):  # of version 6, which had all as projects
+        return tuple(map(ProjectName, value))
+    return tuple(sorted([*map(CondaName, value["conda"]), *map(ProjectName, value["projects"])]))
 
 
 def _conda_to_yaml(package: CondaPackage) -> dict[str, Any]:
@@ -99,7 +141,7 @@ def _conda_to_yaml(package: CondaPackage) -> dict[str, Any]:
 
 def _conda_from_yaml(entry: dict[str, Any]) -> CondaPackage:
     return CondaPackage(
-        name=entry["name"],
+        name=CondaName(entry["name"]),
         version=str(entry["version"]),
         build=str(entry["build"]),
         build_number=entry["build_number"],
@@ -128,14 +170,15 @@ def _wheel_to_yaml(wheel: Wheel) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _wheel_from_yaml(entry: dict[str, Any], direct: set[str]) -> Wheel:
+def _wheel_from_yaml(entry: dict[str, Any], direct: set[str], asked: set[str]) -> Wheel:
     return Wheel(
-        name=entry["name"],
+        name=ProjectName(entry["name"]),
         version=str(entry["version"]),
         url=entry["pypi"],
         sha256=entry["sha256"],
         size=entry.get("size"),
         direct=entry["name"] in direct,
+        by_index=entry["name"] in asked,
     )
 
 
@@ -153,7 +196,8 @@ class _Dumper(_BaseDumper):  # type: ignore[misc] # chosen at run time
 def _quoted_if_number_like(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML has no types
     # `12e3` is text to PyYAML (YAML 1.1) and a number to rattler (YAML 1.2).
     style = "'" if text[:1] in "0123456789+-." else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style=style)  # a name is no plain str
 
 
-_Dumper.add_representer(str, _quoted_if_number_like)
+for _text in (str, CondaName, ProjectName):
+    _Dumper.add_representer(_text, _quoted_if_number_like)

@@ -10,6 +10,7 @@ from envpack import digest
 
 if TYPE_CHECKING:
     from envpack.config.target import Target
+    from envpack.requirements.names import CondaName, ProjectName
 
 Source = Literal["conda", "pypi"]
 
@@ -18,7 +19,7 @@ Source = Literal["conda", "pypi"]
 class CondaPackage:
     """One locked conda package."""
 
-    name: str
+    name: CondaName
     version: str
     build: str
     build_number: int
@@ -48,8 +49,7 @@ class CondaPackage:
 class Wheel:
     """One locked wheel."""
 
-    name: str
-    """The normalised project name."""
+    name: ProjectName
     version: str
     url: str
     """Where the wheel is, without credentials."""
@@ -58,6 +58,8 @@ class Wheel:
     """Bytes to download."""
     direct: bool = False
     """Whether the requirement named this URL itself."""
+    by_index: bool = False
+    """Whether the index signs its addresses: `url` alone does not fetch it, and the index has to be asked again."""
 
     @property
     def source(self) -> Source:
@@ -78,8 +80,8 @@ class Lock:
     """Sorted by name."""
     wheels: tuple[Wheel, ...] = ()
     """Sorted by name."""
-    requested: tuple[str, ...] = ()
-    """The distributions a person asked for, by normalised project name: what verification imports."""
+    requested: tuple[CondaName | ProjectName, ...] = ()
+    """What a person asked for: lines by their project, match specs by their package. Verification imports it."""
     variables: dict[str, str] = field(default_factory=dict)
     """An environment file's `variables:`."""
     request: str = ""

@@ -9,7 +9,8 @@ from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+
+from envpack.requirements.names import CondaName, ProjectName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,8 +27,8 @@ def with_requires(
     lock: Lock,
     prefix: Path | None,
     *,
-    extras: Mapping[str, Collection[str]],
-    project: Callable[[str], str],
+    extras: Mapping[ProjectName, Collection[str]],
+    project: Callable[[CondaName], ProjectName],
 ) -> tuple[PackedPackage, ...]:
     """Return the packages of a lock, each with the names of those beside it that it needs.
 
@@ -39,23 +40,50 @@ def with_requires(
     requirements = _requirements_in(prefix) if prefix else {}
     wheels = _of_wheels(lock, requirements, extras, {project(name): name for name in conda})
     return tuple(
-        replace(package, requires=tuple(sorted((conda if package.source == "conda" else wheels)[package.name])))
+        replace(
+            package,
+            requires=tuple(
+                sorted(
+                    conda[CondaName(package.name)]
+                    if package.source == "conda"
+                    else wheels[ProjectName(package.name)]
+                )
+            ),
+        )
         for package in packages
     )
 
 
-def chains(packages: Sequence[PackedPackage], requested: Iterable[str], name: str) -> list[tuple[str, ...]]:
+def named(
+    packages: Iterable[PackedPackage], name: str, project: Callable[[CondaName], ProjectName] = ProjectName
+) -> str | None:
+    """Return the package that a person means by a name of either kind, or None when there is none.
+
+    A conda package's own name goes before the project that it holds, which `project` tells.
+    """
+    packages = tuple(packages)
+    for package in packages:
+        own = ProjectName(name) if package.source == "pypi" else CondaName(name)
+        if own == package.name:
+            return package.name
+    held = (p.name for p in packages if p.source == "conda" and project(CondaName(p.name)) == ProjectName(name))
+    return next(held, None)
+
+
+def chains(
+    packages: Sequence[PackedPackage],
+    requested: Iterable[str],
+    name: str,
+    project: Callable[[CondaName], ProjectName] = ProjectName,
+) -> list[tuple[str, ...]]:
     """Return the shortest chain from each requested package to the named one, shortest first.
 
-    A chain begins with a requested package and ends with the named one. Names are compared in their normalised
-    form. Empty when there is no such package or nothing that was requested needs it.
+    A chain begins with a requested package and ends with the named one; names are of either kind (see `named`).
+    Empty when there is no such package or nothing that was requested needs it.
     """
     needs = {p.name: p.requires or () for p in packages}
-    by_project = {str(canonicalize_name(p.name)): p.name for p in packages}
-    goal = by_project.get(str(canonicalize_name(name)))
-    roots = dict.fromkeys(
-        by_project[root] for root in map(str, map(canonicalize_name, requested)) if root in by_project
-    )
+    goal = named(packages, name, project)
+    roots = dict.fromkeys(root for each in requested if (root := named(packages, each, project)))
     found = [chain for root in roots if goal and (chain := _shortest(needs, root, goal))]
     return sorted(found, key=lambda chain: (len(chain), chain))
 
@@ -80,30 +108,30 @@ def _back(came_from: Mapping[str, str | None], name: str | None) -> Iterable[str
         name = came_from[name]
 
 
-def _of_conda(lock: Lock) -> dict[str, set[str]]:
+def _of_conda(lock: Lock) -> dict[CondaName, set[CondaName]]:
     names = {package.name for package in lock.packages}
     return {
-        package.name: names & {match[0] for spec in package.depends if (match := _SPEC_NAME.match(spec))}
+        package.name: names & {CondaName(match[0]) for spec in package.depends if (match := _SPEC_NAME.match(spec))}
         for package in lock.packages
     }
 
 
 def _of_wheels(
     lock: Lock,
-    requirements: Mapping[str, Sequence[Requirement]],
-    extras: Mapping[str, Collection[str]],
-    linked: Mapping[str, str],
-) -> dict[str, set[str]]:
+    requirements: Mapping[ProjectName, Sequence[Requirement]],
+    extras: Mapping[ProjectName, Collection[str]],
+    linked: Mapping[ProjectName, CondaName],
+) -> dict[ProjectName, set[str]]:
     """Return what each wheel needs; an extra that one wheel asks of another brings in more, until nothing does."""
     target: dict[str, Any] = {**lock.target.marker_environment(lock.python)}
-    there = {**linked, **{wheel.name: wheel.name for wheel in lock.wheels}}
+    there: dict[ProjectName, str] = {**linked, **{wheel.name: wheel.name for wheel in lock.wheels}}
     wanted = {wheel.name: {"", *extras.get(wheel.name, ())} for wheel in lock.wheels}
-    needs: dict[str, set[str]] = {wheel.name: set() for wheel in lock.wheels}
+    needs: dict[ProjectName, set[str]] = {wheel.name: set() for wheel in lock.wheels}
     waiting = deque(needs)
     while waiting:
         name = waiting.popleft()
         for requirement in requirements.get(name, ()):
-            needed = str(canonicalize_name(requirement.name))
+            needed = ProjectName(requirement.name)
             if needed not in there or not _applies(requirement, wanted[name], target):
                 continue
             needs[name].add(there[needed])
@@ -118,11 +146,11 @@ def _applies(requirement: Requirement, extras: Iterable[str], target: Mapping[st
     return marker is None or any(marker.evaluate({**target, "extra": extra}) for extra in extras)
 
 
-def _requirements_in(prefix: Path) -> dict[str, list[Requirement]]:
+def _requirements_in(prefix: Path) -> dict[ProjectName, list[Requirement]]:
     """Return what the distributions in a prefix say they require, by project name."""
     found = {}
     for folder in prefix.glob("lib/python*/site-packages/*.dist-info"):
-        name = str(canonicalize_name(folder.name.partition("-")[0]))
+        name = ProjectName(folder.name.partition("-")[0])
         found[name] = [parsed for text in PathDistribution(folder).requires or () if (parsed := _parsed(text))]
     return found
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_url
-from envpack.resolve.pypi import index_arguments
+from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
     from envpack.files.cache import Cache
@@ -33,7 +33,7 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
     """Link what a lock names into a new prefix in `scratch`. Raises Unreachable, PackingFailed, Unsatisfiable."""
     prefix = _room(scratch, "prefix")
     login = login_of(request)
-    with_scripts = link_conda(
+    of_conda = link_conda(
         lock.packages,
         prefix,
         platform=lock.target.platform,
@@ -57,16 +57,17 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
         scratch=_room(scratch, "wheels"),
         progress=progress,
     )
-    warnings = tuple(f"{name} has a post-link script, which was not run" for name in with_scripts)
-    return Installed(prefix=prefix, python=python, warnings=warnings)
+    return Installed(prefix=prefix, python=python, warnings=of_conda)
 
 
 def login_of(request: Request) -> Login:
-    """Return the addresses of a request's channels and indexes with their credentials."""
-    base = request.requirements.path.parent
+    """Return the credentials that a request names for its channels, indexes and wheels."""
+    asked = request.requirements
+    base = asked.path.parent
     return Login(
-        channels=tuple(channel_url(channel, base) for channel in request.channels),
-        index_arguments=tuple(index_arguments(request.requirements.indexes)),
+        channels=channel_addresses(request.channels, base, asked.place),
+        indexes=access_of(asked.indexes),
+        wheels={line.name: line.url for line in asked.pypi if line.url},
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
 from rattler.exceptions import (
     ExtractError,
@@ -17,14 +17,22 @@ from rattler.exceptions import (
 )
 from rattler.install import InstallerReporter
 
-from envpack.errors import PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
+from envpack.files.wheel import Machine, problems_of
+from envpack.prefix.arrivals import Arrivals, local_path
+from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
-from envpack.redact import redact
+from envpack.redact import VARIABLE, know
+from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, uv
+from envpack.tools.channel_access import ChannelAddress, client_of
+from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from rattler.networking import Client
 
     from envpack.config.target import Target
     from envpack.files.cache import Cache
@@ -33,19 +41,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Login:
-    """Addresses with their credentials, which a lock does not hold."""
+    """The credentials that a lock does not hold."""
 
-    channels: tuple[str, ...] = ()
-    index_arguments: tuple[str, ...] = ()
-    """uv's options that name the indexes."""
+    channels: tuple[ChannelAddress, ...] = ()
+    indexes: Access = NO_ACCESS
+    wheels: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Project name to the address of a wheel that the requirements name, credentials included."""
 
-    def address(self, url: str) -> str:
-        """Return a locked package's URL with the credentials of the channel that it lies in."""
-        for channel in self.channels:
-            plain = redact(channel).rstrip("/") + "/"
-            if url.startswith(plain):
-                return channel.rstrip("/") + "/" + url.removeprefix(plain)
-        return url
+    def requirement(self, wheel: Wheel) -> str:
+        """Return what uv is to install for a locked wheel.
+
+        Raises PackingFailed when its address needs a variable that is not set.
+        """
+        if wheel.by_index:
+            return f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}"
+        address = self.wheels.get(wheel.name) if wheel.direct else None
+        return f"{wheel.name} @ {address or _filled(wheel)} --hash=sha256:{wheel.sha256}"
 
 
 def link_conda(
@@ -57,26 +68,33 @@ def link_conda(
     cache: Cache,
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
-    """Link conda packages into an empty prefix and return the names of those with a post-link script.
+    """Link conda packages into an empty prefix and return what a person should know about them.
 
-    The scripts are not run: they may do anything, and what they do is not in the lock. Raises Unreachable when a
-    package cannot be fetched, PackingFailed when it cannot be linked.
+    Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
+    not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
-    records = [_record(package, login) for package in packages]
+    records = [_record(package) for package in packages]
+    arrivals = Arrivals(packages, cache.packages, cache.checked)
+    client = client_of(login.channels)
     with (
         progress.step("download", total=size, unit="bytes") as download,
         progress.step("link", total=len(packages)) as linking,
     ):
-        sizes = {package.name: package.size or 0 for package in packages}
+        check_local(arrivals)
+        sizes = {str(package.name): package.size or 0 for package in packages}
         # rattler's protocol has bodies that do nothing, which mypy takes for abstract ones.
-        reporter = _Reporter(download, linking, sizes)  # type: ignore[abstract]
+        reporter = _Reporter(download, linking, sizes, arrivals)  # type: ignore[abstract]
         try:
-            rattler.run(_install(records, prefix, platform, cache, reporter))
+            with arrivals.bounded():
+                rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
-            raise _explained(error, prefix) from error
+            raise refused(arrivals.problems) or explained(error, prefix) from error
+        if refusal := refused(arrivals.problems):
+            raise refusal
         linking.note(f"{len(packages)} conda packages")
-    return tuple(sorted(package.name for package in packages if _post_link(prefix, package).exists()))
+    scripts = sorted(package.name for package in packages if _post_link(prefix, package).exists())
+    return (*sorted(arrivals.warnings), *(f"{name} has a post-link script, which was not run" for name in scripts))
 
 
 def link_wheels(
@@ -98,9 +116,10 @@ def link_wheels(
     """
     if not wheels:
         return
+    _check_files(wheels, Machine(python=version, machine=target.machine, glibc=target.glibc), cache)
     requirements = scratch / "wheels.txt"
-    requirements.write_text("".join(f"{w.name} @ {w.url} --hash=sha256:{w.sha256}\n" for w in wheels), "utf-8")
-    sizes = {wheel.name: wheel.size or 0 for wheel in wheels}
+    write_requirements(requirements, [*login.indexes.lines, *map(login.requirement, wheels)])
+    sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
         def tell(line: str) -> None:
@@ -122,31 +141,59 @@ def link_wheels(
             ),
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
-            *login.index_arguments,
         ]
-        try:
-            _from_cache_or_network(arguments, cache=cache, scratch=scratch, tell=tell)
-        except uv.Failure as failure:
-            raise PackingFailed(
-                f"the wheels cannot be installed: {failure.text}",
-                hint="if a file was replaced where it lies, solve anew with --upgrade",
-            ) from failure
+        _from_cache_or_network(arguments, access=login.indexes, cache=cache, scratch=scratch, tell=tell)
         _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
 
 
+def _check_files(wheels: Sequence[Wheel], machine: Machine, cache: Cache) -> None:
+    """See that the wheels in local folders may be installed. Raises BrokenPackage with all that is wrong."""
+    found: list[str] = []
+    for wheel in wheels:
+        path = local_path(wheel.url)
+        mark = cache.checked / f"{wheel.sha256}-{machine.python}-{machine.machine}"
+        if path is None or mark.exists():
+            continue
+        try:
+            problems = problems_of(path, machine, name=wheel.name, version=wheel.version)
+        except OSError as error:
+            problems = [f"cannot be read: {error.strerror}"]
+        found += [f"{path.name} {problem}" for problem in problems]
+        if not problems:
+            cache.checked.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    if found:
+        raise BrokenPackage(
+            "\n".join(found) if len(found) == 1 else "wheels must not be installed:\n" + "\n".join(found),
+            hint="build the wheel anew, or take another version of it",
+        )
+
+
+def _filled(wheel: Wheel) -> str:
+    """Return the address of a locked wheel with the environment's variables filled in."""
+    names = [name[2:-1] for name in VARIABLE.findall(wheel.url)]
+    if missing := [name for name in names if not os.environ.get(name)]:
+        raise PackingFailed(
+            f"the wheel of {wheel.name} cannot be fetched: {' and '.join(missing)} is not set",
+            hint=f"its address is {wheel.url}: set the variable to what that server gave you",
+        )
+    know(*(os.environ[name] for name in names))
+    return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], wheel.url)
+
+
 def _from_cache_or_network(
-    arguments: Sequence[str], *, cache: Cache, scratch: Path, tell: Callable[[str], None]
+    arguments: Sequence[str], *, access: Access, cache: Cache, scratch: Path, tell: Callable[[str], None]
 ) -> None:
     """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh.
 
     Builds that need the network take turns: uv's cache stays whole when two fill it, but both would fetch the same.
     """
     try:
-        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch)
-    except (uv.Failure, Unreachable):
+        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch, access=access)
+    except (Unsatisfiable, Unreachable, PackingFailed):
         with cache.fetching():
-            uv.run(arguments, cache=cache.uv, workdir=scratch, on_line=tell)
+            uv.run(arguments, cache=cache.uv, workdir=scratch, access=access, on_line=tell)
 
 
 def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
@@ -154,7 +201,7 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
     chosen = {wheel.name for wheel in wheels if not wheel.direct}
     for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         folder = noted.parent
-        if canonicalize_name(folder.name.partition("-")[0]) not in chosen:
+        if ProjectName(folder.name.partition("-")[0]) not in chosen:
             continue
         record = folder / "RECORD"
         own = f"{folder.name}/{noted.name},"
@@ -164,7 +211,13 @@ def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
 
 
 async def _install(
-    records: list[RepoDataRecord], prefix: Path, platform: str, cache: Cache, reporter: InstallerReporter
+    records: list[RepoDataRecord],
+    prefix: Path,
+    platform: str,
+    *,
+    cache: Cache,
+    client: Client | None,
+    reporter: InstallerReporter,
 ) -> None:
     await install(
         records,
@@ -172,6 +225,7 @@ async def _install(
         cache_dir=cache.packages,
         platform=Subdir(platform),
         execute_link_scripts=False,
+        client=client,
         reporter=reporter,
     )
 
@@ -179,10 +233,11 @@ async def _install(
 class _Reporter(InstallerReporter):
     """Turns rattler's callbacks into the advance of two steps."""
 
-    def __init__(self, download: Step, linking: Step, sizes: dict[str, int]) -> None:
+    def __init__(self, download: Step, linking: Step, sizes: dict[str, int], arrivals: Arrivals) -> None:
         self._download = download
         self._linking = linking
         self._sizes = sizes
+        self._arrivals = arrivals
         self._names: list[str] = []
         self._arrived: dict[int, int] = {}
 
@@ -199,6 +254,7 @@ class _Reporter(InstallerReporter):
         self._arrived[download_idx] = progress
 
     def on_populate_cache_complete(self, cache_entry: int) -> None:
+        self._arrivals.arrived(self._names[cache_entry])
         size = self._sizes.get(self._names[cache_entry], 0)
         self._download.advance(max(0, size - self._arrived.get(cache_entry, 0)))
 
@@ -206,8 +262,7 @@ class _Reporter(InstallerReporter):
         self._linking.advance(1)
 
 
-def _record(package: CondaPackage, login: Login) -> RepoDataRecord:
-    url = login.address(package.url)
+def _record(package: CondaPackage) -> RepoDataRecord:
     file = package.url.rsplit("/", 1)[-1]
     record = PackageRecord(
         name=package.name,
@@ -224,24 +279,8 @@ def _record(package: CondaPackage, login: Login) -> RepoDataRecord:
         license=package.license,
         python_site_packages_path=package.python_site_packages_path,
     )
-    return RepoDataRecord(record, file, url, package.url.rsplit("/", 2)[0])
+    return RepoDataRecord(record, file, package.url, package.url.rsplit("/", 2)[0])
 
 
 def _post_link(prefix: Path, package: CondaPackage) -> Path:
     return prefix / "bin" / f".{package.name}-post-link.sh"
-
-
-def _explained(error: Exception, prefix: Path) -> PackingFailed | Unreachable:
-    text = redact(str(error)).replace("\nCaused by: ", ": ").replace(str(prefix), "PREFIX")
-    if "error sending request" in text or "error decoding response" in text:
-        return Unreachable(
-            f"a package cannot be fetched: {text}", hint="check the network and the channel's address"
-        )
-    if "No space left" in text:
-        return PackingFailed(
-            f"the disk is full: {text}", hint="make room, or name another cache with ENVPACK_CACHE_DIR"
-        )
-    return PackingFailed(
-        f"the conda packages cannot be linked: {text}",
-        hint="if a package was replaced in its channel, solve anew with --upgrade",
-    )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 import re
 import zlib
@@ -26,17 +25,18 @@ from envpack.config.target import Target
 from envpack.errors import EnvpackError, UsageError
 from envpack.packages.package import Contained
 from envpack.progress import SILENT, Progress
+from envpack.redact import filtered_logger
 from envpack.releases import keys, lookup, tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 SCHEMA = 1
 """Version of the index's JSON; one of another version is made anew."""
@@ -60,7 +60,7 @@ class Listed:
     created: str
     python: str
     target: Target
-    format: Format
+    format: FormatName
     size: int
     """Bytes of the archive."""
     unpacked_size: int

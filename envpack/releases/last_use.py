@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from envpack.errors import EnvpackError
+from envpack.redact import filtered_logger
 from envpack.units import now
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ USED = "used"
 OFTEN = timedelta(hours=12)
 """A use is not noted again within this time."""
 
-_logger = logging.getLogger(__name__)
+_logger = filtered_logger(__name__)
 
 
 def note_use(store: Store, manifest: Manifest) -> bool:

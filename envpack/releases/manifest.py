@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from envpack import digest
-from envpack.archive.formats import Format, Saving
+from envpack.archive.formats import FormatName, Saving
 from envpack.config.target import Target
 from envpack.errors import UsageError
 from envpack.packages.package import PackedPackage
@@ -40,7 +40,7 @@ class ArchiveFacts:
 
     file: str
     """Its name beside the manifest."""
-    format: Format
+    format: FormatName
     size: int
     """Bytes."""
     sha256: str

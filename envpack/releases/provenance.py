@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.lock.lock import public
-from envpack.redact import redact
+from envpack.redact import meet
+from envpack.redact import public as without_secrets
 from envpack.releases.manifest import Provenance
 from envpack.tools.git import Repository
 
@@ -26,6 +27,7 @@ def provenance_of(file: Path, environ: Mapping[str, str]) -> Provenance:
         return Provenance(by=by, job=job)
     status = repository.git("status", "--porcelain", "--ignored", "--", file.name)
     remote = repository.line("remote", "get-url", "origin")
+    meet(remote or "")
     return Provenance(
         by=by,
         job=job,
@@ -42,7 +44,8 @@ def who(environ: Mapping[str, str]) -> tuple[str, str | None]:
     The variables are those of each CI system's documentation.
     """
     by, job = _ci_job(environ)
-    return (by or _user(), redact(job) if job else None)
+    meet(job or "")
+    return (by or _user(), without_secrets(job) if job else None)
 
 
 def _ci_job(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
@@ -73,7 +76,9 @@ def _user() -> str:
 def _address(remote: str) -> str:
     """Return a remote's address without credentials; of a directory only its last two parts."""
     if "://" in remote:
-        url = redact(remote)
+        url = without_secrets(remote)
         return public(url) if url.startswith("file:") else url
-    is_scp_like = ":" in remote.split("/", 1)[0]
-    return redact(remote) if is_scp_like else public(Path(remote).absolute().as_uri())
+    if ":" in remote.split("/", 1)[0]:  # as scp writes it: git@host:path
+        user, _, place = remote.rpartition("@")
+        return place if ":" in user else remote
+    return public(Path(remote).absolute().as_uri())

@@ -11,6 +11,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
 from envpack.errors import UsageError
+from envpack.requirements.names import CondaName, ProjectName
 from envpack.resolve import match_spec
 
 if TYPE_CHECKING:
@@ -48,9 +49,13 @@ def matcher(spec: str, names: Names) -> Callable[[Contained], bool]:
     if match is None:
         raise UsageError(f"{spec!r} is not a package", hint=_FORMS)
     project = cache(names.project)
-    wanted = project(match["name"])
+    wanted = {ProjectName(match["name"]), project(CondaName(match["name"]))}
     admits = _admitting(match["name"], match["versions"] or "", spec)
-    return lambda package: project(package.name) == wanted and admits(package.version, package.source)
+    return lambda package: _project(package, project) in wanted and admits(package.version, package.source)
+
+
+def _project(package: Contained, project: Callable[[CondaName], ProjectName]) -> ProjectName:
+    return project(CondaName(package.name)) if package.source == "conda" else ProjectName(package.name)
 
 
 def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -> Iterator[Hit]:
@@ -64,7 +69,7 @@ def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -
 def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool]:
     """Return what says of a version and where it is from whether it was asked for.
 
-    PyPI's rules hold for wheels and conda's for conda packages. What only conda can express holds for both.
+    PyPI's rules hold where PEP 440 knows both; conda's where only conda can express the spec or the version.
     """
     if not versions:
         return lambda _version, _source: True
@@ -75,20 +80,24 @@ def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool
 
     @cache
     def conda() -> Callable[[str], bool]:
-        text = match_spec.from_pep440(name, versions) if pypi is not None else f"{name} {versions}"
         try:
-            return match_spec.admitting(text)
+            return match_spec.admitting(f"{name} {versions}")
         except ValueError as error:
             raise UsageError(f"{spec!r} asks for no versions: {error}", hint=_FORMS) from error
 
     @cache
     def admits(version: str, source: str) -> bool:
-        if source == "conda" or pypi is None:
+        if pypi is None:
             return conda()(version)
         try:
             return pypi.contains(version)
         except InvalidVersion:
-            return False
+            if source != "conda":
+                return False
+        # It imports rattler, which takes 0.2 s.
+        from envpack.resolve import pep440  # noqa: PLC0415
+
+        return bool(pep440.admitted(pypi, [version]))
 
     if pypi is None:
         conda()

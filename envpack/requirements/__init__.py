@@ -50,6 +50,7 @@ def read(path: Path) -> Requirements:
         variables=environment.variables,
         files=tuple(reading.files),
         places=reading.places,
+        warnings=tuple(reading.warnings),
     )
 
 

@@ -12,6 +12,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from envpack import digest
+from envpack.requirements.addresses import checked_login
+from envpack.requirements.names import ProjectName
 from envpack.requirements.text import Refused, check_path, first_line, quoted
 from envpack.requirements.values import PyRequirement
 
@@ -55,7 +57,7 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
         requirement.url, own = _located(requirement, folder)
         given = _agreeing(given, own)
     return PyRequirement(
-        name=requirement.name,
+        name=ProjectName(requirement.name),
         text=str(requirement),
         specifier=str(requirement.specifier),
         extras=tuple(sorted(requirement.extras)),
@@ -168,6 +170,7 @@ def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
     url, fragment = urldefrag(where)
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
+        checked_login(url)
         told = parse_qs(fragment)
         return url, {_checked_hash(f"{kind}:{told[kind][0]}") for kind in _DIGEST_LENGTHS if kind in told}
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):

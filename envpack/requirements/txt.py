@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from envpack.errors import Problem
 from envpack.redact import redact
-from envpack.requirements import options, pep508
+from envpack.requirements import addresses, options, pep508
 from envpack.requirements.text import LONGEST_LINE, Refused, check_path, expand, logical_lines, quoted, read_text
 from envpack.requirements.values import Indexes, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from envpack.requirements.options import Option
     from envpack.requirements.values import PyRequirement
@@ -63,6 +64,8 @@ class Reading:
     root: Path
     """The directory of the person's file."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What has no effect, each with its place."""
     pypi: list[PyRequirement] = field(default_factory=list)
     constraints: list[PyRequirement] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
@@ -81,6 +84,10 @@ class Reading:
             if len(value) > 3:
                 reason = reason.replace(value, f"${{{name}}}").replace(repr(value)[1:-1], f"${{{name}}}")
         self.problems.append(Problem(origin.file, origin.line, redact(reason)))
+
+    def warn(self, origin: Origin, what: str) -> None:
+        """Keep a warning, without its credentials."""
+        self.warnings.append(redact(f"{origin}: {what}"))
 
     def read_text(self, source: Source) -> str | None:
         """Return a file's text, or None after keeping the problem."""
@@ -105,18 +112,35 @@ class Reading:
         try:
             if len(line) > LONGEST_LINE:
                 raise Refused(f"the line has {len(line)} characters, more than any requirement needs")
+            written = line
             line, values = expand(line)
+            addresses.notice(line, written, values)
             text, given = options.split(line)
             if text:
-                self._require(text, given, source, origin)
+                self._require(
+                    text, given, source, origin, partial(addresses.as_written, line=written, values=values)
+                )
         except Refused as refused:
             self.refuse(origin, refused.reason, values)
             return
         if not text:
             for option in given:
                 self._obey(option, source, origin, values)
+                self.note_place(option.value, written, values)
 
-    def _require(self, text: str, given: tuple[Option, ...], source: Source, origin: Origin) -> None:
+    def note_place(self, url: str, line: str, values: Mapping[str, str]) -> None:
+        """Keep how a URL of a line is written down: its variables as such."""
+        if "://" in url and url not in self.places:
+            self.places[url] = addresses.storable(addresses.as_written(url, line, values))
+
+    def _require(
+        self,
+        text: str,
+        given: tuple[Option, ...],
+        source: Source,
+        origin: Origin,
+        as_written: Callable[[str], str],
+    ) -> None:
         for option in given:
             if option.name in _BUILDS:
                 _refuse_or_pass_over(option)
@@ -127,6 +151,10 @@ class Reading:
         )
         if source.is_constraint:
             _check_constraint(requirement)
+        if requirement.url and not requirement.url.startswith("file:"):
+            written = as_written(requirement.url)
+            addresses.check_storable(written)
+            requirement = replace(requirement, address=addresses.storable(written))
         key = (source.is_constraint, requirement.text, requirement.hashes)
         if key not in self._asked:
             self._asked.add(key)
@@ -213,7 +241,7 @@ def _checked_url(url: str) -> str:
     except ValueError as error:
         raise Refused(f"{quoted(url)} is not a URL") from error
     if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
-        return url
+        return addresses.checked_login(url)
     raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from envpack.redact import redact
+from envpack.redact import public, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from envpack.requirements.match_spec import MatchSpec
+    from envpack.requirements.names import CondaName, ProjectName
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -31,8 +34,7 @@ class Origin:
 class PyRequirement:
     """One PEP 508 requirement."""
 
-    name: str
-    """The normalised project name."""
+    name: ProjectName
     text: str
     """The whole requirement as PEP 508 text, with the environment's variables filled in; may hold credentials."""
     specifier: str
@@ -43,6 +45,8 @@ class PyRequirement:
     """The condition under which it is asked for."""
     url: str | None
     """The wheel itself (`https://...`, `file:///...`), credentials included; None when an index is to be asked."""
+    address: str | None = None
+    """`url` as it may be written down: `${VARIABLE}` as such and no secret. None where there is no URL."""
     hashes: tuple[str, ...]
     """`sha256:...` and the like, sorted; a local wheel always has its own SHA-256 here."""
     origin: Origin
@@ -54,7 +58,7 @@ class PyRequirement:
             "specifier": self.specifier,
             "extras": list(self.extras),
             "marker": self.marker,
-            "url": None if self.url is None else _public(self.url),
+            "url": None if self.url is None else self.address or _public(self.url),
             "hashes": list(self.hashes),
         }
 
@@ -63,11 +67,15 @@ class PyRequirement:
 class CondaSpec:
     """One match spec of an environment file."""
 
-    name: str
-    """The normalised package name."""
+    spec: MatchSpec
     text: str
     """The spec as written, `channel::` included."""
     origin: Origin
+
+    @property
+    def name(self) -> CondaName:
+        """The package."""
+        return self.spec.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +117,9 @@ class Requirements:
     files: tuple[Path, ...] = ()
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """How the file itself names the directories that `channels` and `indexes` hold as absolute paths."""
+    """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    warnings: tuple[str, ...] = ()
+    """What of the files has no effect, each with its place; no part of the canonical form."""
 
     def canonical(self) -> dict[str, Any]:
         """Return all that can change the solve as JSON values, for a digest.
@@ -120,20 +130,21 @@ class Requirements:
         return {
             "pypi": _sorted(requirement.canonical() for requirement in self.pypi),
             "conda_first": self.conda_first,
-            "conda": sorted({redact(" ".join(spec.text.split())) for spec in self.conda}),
+            "conda": sorted({redact(str(each.spec)) for each in self.conda}),
             "constraints": _sorted(constraint.canonical() for constraint in self.constraints),
-            "channels": [self._place(channel) for channel in self.channels],
+            "channels": [self.place(channel) for channel in self.channels],
             "indexes": {
-                "index_url": self.indexes.index_url and redact(self.indexes.index_url),
-                "extra_index_urls": [redact(url) for url in self.indexes.extra_index_urls],
-                "find_links": sorted(self._place(link) for link in self.indexes.find_links),
+                "index_url": self.indexes.index_url and self.place(self.indexes.index_url),
+                "extra_index_urls": [self.place(url) for url in self.indexes.extra_index_urls],
+                "find_links": sorted(self.place(link) for link in self.indexes.find_links),
                 "no_index": self.indexes.no_index,
             },
             "variables": dict(sorted(self.variables.items())),
         }
 
-    def _place(self, where: str) -> str:
-        return self.places.get(where) or redact(where)
+    def place(self, where: str) -> str:
+        """Return a directory or a URL of `channels` or `indexes` as it may be written down."""
+        return self.places.get(where) or public(where)
 
 
 def _sorted(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -143,4 +154,4 @@ def _sorted(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _public(url: str) -> str:
     # The wheel's SHA-256, which is always among its hashes, says the rest.
     parts = urlsplit(url)
-    return unquote(parts.path).rpartition("/")[2] if parts.scheme == "file" else redact(url)
+    return unquote(parts.path).rpartition("/")[2] if parts.scheme == "file" else public(url)

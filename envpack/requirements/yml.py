@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from envpack.redact import may_be_published
+from envpack.requirements import addresses, match_spec
 from envpack.requirements.text import (
     LONGEST_LINE,
     Refused,
     did_you_mean,
     expand,
-    first_line,
     line_at,
     logical_lines,
     quoted,
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from envpack.requirements.txt import Reading, Source
 
 KEYS = ("name", "channels", "dependencies", "variables", "prefix")
-"""What an environment file may say; `prefix` is a place on the machine that wrote it and means nothing here."""
+"""What conda reads of an environment file; `prefix` is a place on the machine that wrote it, and is passed over."""
 
-LONGEST_SPEC = 1000
-"""Characters; rattler's parser crashes on thousands of open brackets."""
+_OF_OTHERS = ("platforms", "category", "channel_priority", "channel-priority", "revision", "description")
+"""What other tools write there, and conda passes over too (CEP 24)."""
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset(
@@ -99,8 +100,10 @@ class _Walk:
         for key, node, value in self.entries(root):
             if key in KEYS:
                 given[key] = value
+            elif key not in _OF_OTHERS and (near := did_you_mean(key, KEYS)):
+                self.refuse(node, f"there is no key {quoted(key)}{near}")
             else:
-                self.refuse(node, f"there is no key {quoted(key)}{did_you_mean(key, KEYS)}")
+                self.reading.warn(self.source.at(_line(node)), f"the key {quoted(key)} has no effect, as in conda")
         return Environment(
             name=self.name(given.get("name")),
             channels=tuple(self.channels(given.get("channels"))),
@@ -155,6 +158,10 @@ class _Walk:
             values: dict[str, str] = {}
             try:
                 channel, values = expand(written, variable=_CHANNEL_VARIABLE)
+                addresses.notice(channel, written, values)
+                if "://" in channel:
+                    channel = addresses.checked_login(channel).rstrip("/")
+                self.reading.note_place(channel, written, values)
                 if channel.startswith((".", "/", "~", "file:")):
                     channel = self.reading.directory_or_url(channel, self.source)
             except Refused as refused:
@@ -178,7 +185,9 @@ class _Walk:
         text = _text(item)
         if text is None:
             raise Refused("dependencies: has an item that is not a match spec; put it in quotes")
-        return CondaSpec(name=_spec_name(text), text=text, origin=self.source.at(_line(item)))
+        if text.startswith("-") or ";" in text or "://" in text.partition("+")[2]:
+            raise Refused(f"{quoted(text)} is not a match spec; a line for pip goes under `- pip:`")
+        return CondaSpec(spec=match_spec.parse(text), text=text, origin=self.source.at(_line(item)))
 
     def pip(self, item: yaml.MappingNode) -> None:
         for key, node, value in self.entries(item):
@@ -204,6 +213,12 @@ class _Walk:
                 self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
             elif "\n" in value.value:
                 self.refuse(value, f"the variable {name} has more than one line, which no launcher can set")
+            elif not may_be_published(name, value.value):
+                self.refuse(
+                    value,
+                    f"the variable {name} has what may be a secret, and environments are published; set it where "
+                    "the job is started",
+                )
             else:
                 yield name, _variable(value)
 
@@ -249,27 +264,3 @@ def _variable(node: yaml.ScalarNode) -> str:
     """Return a variable's value: as written, but a truth value as conda writes it."""
     written = str(node.value)
     return _BOOLEANS.get(written.lower(), written) if node.style is None else written
-
-
-def _spec_name(text: str) -> str:
-    """Return the package that a match spec is about; raises Refused when conda's syntax does not allow it."""
-    from rattler import MatchSpec  # noqa: PLC0415 - takes 0.2 s, which a `.txt` need not pay
-    from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415 - as above
-
-    if text.startswith("-") or ";" in text or "://" in text.partition("+")[2]:
-        raise Refused(f"{quoted(text)} is not a match spec; a line for pip goes under `- pip:`")
-    if len(text) > LONGEST_SPEC:
-        raise Refused(f"a match spec of {len(text)} characters is longer than any package needs")
-    try:
-        spec = MatchSpec(text)
-    except InvalidMatchSpecError as error:
-        raise Refused(f"{quoted(text)} is not a match spec: {_explained(text, error)}") from error
-    if " " in (spec.build or ""):
-        raise Refused(f"{quoted(text)} is not a match spec: it has more than a name, a version and a build")
-    return str(spec.name.normalized)
-
-
-def _explained(text: str, error: Exception) -> str:
-    if text.rstrip().endswith("]") and "=" not in text:
-        return "conda packages have no extras; name the project under `- pip:`"
-    return first_line(error)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from rattler import (
     BuildString,
@@ -18,15 +21,22 @@ from rattler import (
     VirtualPackage,
     solve,
 )
-from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
+from rattler.exceptions import FetchRepoDataError, GatewayError, InvalidChannelError, SolverError
 
-from envpack.errors import Unreachable, Unsatisfiable, UsageError
+from envpack import digest
+from envpack.channel_names import expanded, is_directory, name_of, without_subdir
+from envpack.errors import NoSolution, Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
-from envpack.redact import redact
+from envpack.redact import meet_files, public, redact, take_apart
+from envpack.requirements.addresses import checked_login
+from envpack.requirements.match_spec import file_parts
+from envpack.requirements.names import CondaName
+from envpack.requirements.text import Refused, quoted
 from envpack.tools import rattler
+from envpack.tools.channel_access import ChannelAddress, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from envpack.config.target import Target
@@ -37,21 +47,62 @@ PROVIDED = "cluster"
 """The build string of packages that the target has already."""
 
 
-def channel_url(channel: str, base: Path) -> str:
-    """Return the URL of a channel given by name, URL or directory; directories are relative to `base`.
+def channel_addresses(
+    channels: Iterable[str], base: Path, locked: Callable[[str], str] = public
+) -> tuple[ChannelAddress, ...]:
+    """Return the addresses of channels given by name, URL or directory, in their order; `defaults` are two.
 
-    Raises UsageError for a directory that does not exist.
+    Directories are relative to `base`. `locked` gives the form of a URL that a lock holds. Raises UsageError for a
+    directory that holds no channel, and for what is neither a name nor a URL.
     """
-    if "://" in channel:
-        return channel.rstrip("/")
+    return tuple(dict.fromkeys(found for channel in channels for found in _addresses(channel, base, locked)))
+
+
+def _addresses(channel: str, base: Path, locked: Callable[[str], str]) -> Iterator[ChannelAddress]:
+    if is_directory(channel, base):
+        url = _of_directory(channel, base)
+        yield ChannelAddress(url, url)
+    elif "://" in channel:
+        url = _checked(without_subdir(channel)[0])
+        yield ChannelAddress(url, without_subdir(locked(channel))[0])
+    else:
+        for url in _of_name(without_subdir(channel)[0]):
+            yield ChannelAddress(url, url)
+
+
+def _checked(channel: str) -> str:
+    try:
+        url = checked_login(channel)
+        if "?" in url or "#" in url:
+            raise Refused(f"{quoted(public(url))}: a channel's address has no `?` and no `#`")
+    except (Refused, ValueError) as error:
+        raise UsageError(
+            f"the channel cannot be used: {getattr(error, 'reason', error)}", hint="correct the channel's address"
+        ) from error
+    return url
+
+
+def _of_directory(channel: str, base: Path) -> str:
     path = base / Path(channel).expanduser()
-    if (path / "noarch").is_dir():
-        return path.resolve().as_uri()
-    if "/" in channel or channel.startswith((".", "~")):
+    if not (path / "noarch").is_dir():
         raise UsageError(
             f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
         )
-    return Channel(channel).base_url.rstrip("/")
+    return path.resolve().as_uri()
+
+
+def _of_name(channel: str) -> Iterator[str]:
+    if channel == "local":
+        raise UsageError(
+            "the channel `local` is a directory of conda's own", hint="name the directory: ~/conda-bld"
+        )
+    for name in expanded(channel):
+        try:
+            yield (name if "://" in name else Channel(name).base_url).rstrip("/")
+        except InvalidChannelError as error:
+            raise UsageError(
+                f"{channel!r} is no channel: {error}", hint="give a name, a URL or a directory"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +145,14 @@ class Machine:
 class Channels:
     """The channels of one solve, most wanted first, seen from one machine."""
 
-    def __init__(self, urls: Sequence[str], machine: Machine, repodata: Path) -> None:
-        """Take channel URLs (credentials included) and the directory that caches their indexes."""
-        repodata.mkdir(parents=True, exist_ok=True)
-        self.urls = tuple(urls)
-        self._machine = machine
+    def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
+        """Take the channels and the directory that caches their indexes."""
+        meet_files(os.environ)
+        self.addresses = tuple(addresses)
+        self.machine = machine
         self._platforms = (Subdir(machine.platform), Subdir("noarch"))
-        self._sources = [Channel(url) for url in urls]
-        self._gateway = Gateway(cache_dir=repodata)
+        self._sources = [Channel(address.plain) for address in addresses]
+        self._gateway = Gateway(cache_dir=repodata, client=client_of(addresses))
 
     def carried(self, names: Iterable[str]) -> dict[str, Carried]:
         """Return what the channels hold of each name; names that no channel holds are missing."""
@@ -119,6 +170,39 @@ class Channels:
             for name, found in records.items()
         }
 
+    def records(self, name: str) -> list[tuple[str, RepoDataRecord]]:
+        """Return every record of a package on the target with the URL of its channel, most wanted channel first."""
+        found = []
+        for address, source in zip(self.addresses, self._sources, strict=True):
+            answer = self._ask(self._gateway.query([source], self._platforms, [name], recursive=False))
+            found += [(address.plain, record) for records in answer for record in records]
+        return found
+
+    def listed(self, channel: str) -> tuple[str, ...]:
+        """Return the URLs of the listed channels that a spec's `channel::` means, most wanted first.
+
+        A name means its own channel, or else a listed one at another place that bears the name, as a mirror does
+        (conda's `ChannelMatch`). A URL means itself, credentials aside.
+        """
+        meant = {address.plain for address in channel_addresses([channel], Path())} if channel != "local" else set()
+        own = tuple(address.plain for address in self.addresses if address.plain in meant)
+        named = (address.plain for address in self.addresses if name_of(address.plain) == channel)
+        return own or (() if "://" in channel else tuple(named))
+
+    def sha256_at(self, url: str) -> str | None:
+        """Return the SHA-256 of the package at an address: its channel's index has it, or the file itself."""
+        where, _, file = url.rpartition("/")
+        parts = file_parts(unquote(file))
+        if url.startswith("file://"):
+            path = Path(unquote(urlsplit(url).path))
+            return digest.of_file(path) if path.is_file() else None
+        if parts is None:
+            return None
+        channel, subdir = without_subdir(where)
+        asked = self._gateway.query([Channel(channel)], [Subdir(subdir or "noarch")], [parts[0]], recursive=False)
+        found = (record for records in self._ask(asked) for record in records if record.file_name == unquote(file))
+        return next((record.sha256.hex() for record in found if record.sha256), None)
+
     def names(self) -> frozenset[str]:
         """Return every package name that the channels hold."""
         found = self._ask(self._gateway.names(self._sources, self._platforms))
@@ -134,7 +218,7 @@ class Channels:
 
         `constraints` bind packages that are in the answer and bring none in. `provided` are packages that the
         target has already, with the versions they may have: others may depend on them, the answer never holds
-        them. Raises Unsatisfiable with the solver's explanation.
+        them. Raises NoSolution with the solver's explanation.
         """
         # To the solver they are what it calls virtual packages; the build tells them from a channel's own.
         given = [(name, version, PROVIDED) for name, versions in (provided or {}).items() for version in versions]
@@ -146,21 +230,19 @@ class Channels:
                     specs=list(specs),
                     gateway=self._gateway,
                     platforms=list(self._platforms),
-                    virtual_packages=_virtual_packages((*self._machine.virtual_packages, *given)),
+                    virtual_packages=_virtual_packages((*self.machine.virtual_packages, *given)),
                     constraints=[*constraints, *only_given],
                 )
             )
         except SolverError as error:
-            raise Unsatisfiable(
-                f"no set of packages fulfils the request on {self._machine}:\n{redact(str(error))}"
-            ) from error
+            raise NoSolution(redact(str(error))) from error
         return tuple(sorted((_locked(record) for record in records), key=lambda package: package.name))
 
     def _ask(self, question: Awaitable[T]) -> T:
         try:
             return rattler.run(question)
         except (GatewayError, FetchRepoDataError) as error:
-            where = ", ".join(redact(url) for url in self.urls)
+            where = ", ".join(address.plain for address in self.addresses)
             reason = redact(str(error)).replace("\nCaused by: ", ": ")
             raise Unreachable(
                 f"a channel cannot be read ({where}): {reason}",
@@ -181,6 +263,18 @@ def _virtual_packages(packages: Iterable[tuple[str, str, str]]) -> list[Any]:
     ]
 
 
+def _locked_url(url: str) -> str:
+    """Return a package's address for a lock; rattler encodes the braces of variables."""
+    plain = re.sub(r"\$%7B(\w+)%7D", r"${\1}", url)
+    parts = take_apart(plain)
+    if parts.lost():
+        raise Unsatisfiable(
+            f"the channel gives addresses with secrets in them ({parts.shown()}), which a lock cannot hold",
+            hint="ask whoever runs the channel for a `base_url` without them, or use a mirror",
+        )
+    return parts.public()
+
+
 def _locked(record: RepoDataRecord) -> CondaPackage:
     noarch = record.noarch
     if record.sha256 is None:
@@ -188,12 +282,12 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
             f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel anew, or use another"
         )
     return CondaPackage(
-        name=record.name.normalized,
+        name=CondaName(record.name.normalized),
         version=str(record.version),
         build=str(record.build),
         build_number=record.build_number,
         subdir=record.subdir,
-        url=redact(record.url),
+        url=_locked_url(record.url),
         sha256=record.sha256.hex(),
         size=record.size,
         md5=record.md5.hex() if record.md5 else None,

@@ -1,45 +1,161 @@
-"""Say what to do about a request that cannot be fulfilled."""
+"""Say why a request cannot be fulfilled: the person's lines, the solver's chain, and what would help."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from envpack.errors import Unsatisfiable
+from envpack.errors import NoSolution, Unsatisfiable
+from envpack.requirements import CondaSpec, PyRequirement
+from envpack.resolve import conflict, offers, pep440, pypi, solver_text, specs
+from envpack.resolve.conda_part import solve_conda
 from envpack.resolve.names import did_you_mean
+from envpack.resolve.sources import newest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from envpack.resolve.conda import Channels
+    from envpack.resolve.conflict import Asked
     from envpack.resolve.request import Request
 
-_UNKNOWN_TO_UV = re.compile(r"\b([\w.-]+) was not found in the")
+_ANYTHING = "loosen a version in the requirements, or try another Python with --python"
+_NOT_FOUND = re.compile(r"\b([\w.-]+) was not found in the")
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([\w.-]+)`")
 _NO_PYTHON = re.compile(r"No candidates were found for python\b")
+_INDEXES_DIFFER = re.compile(r"\B--index-strategy\b")
+_PRE_RELEASE = re.compile(r"Pre-releases are available for `?([\w.-]+)`?")
 
 
-def with_hints(error: Unsatisfiable, request: Request, channels: Channels) -> Unsatisfiable:
-    """Return the error with what helps: near names, what the channels carry."""
-    hints = [error.hint] if error.hint else []
-    hints += _hints(error.message, request, channels)
-    hints = hints or ["loosen a version in the requirements, or try another Python with --python"]
-    return Unsatisfiable(error.message, hint="; ".join(hints))
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """What an explanation may ask."""
+
+    channels: Channels
+    solve: Callable[[Request], object]
+    """Raises Unsatisfiable for a request that cannot be fulfilled."""
+    cache: Path
+    """uv's."""
+    scratch: Path
 
 
-def _hints(message: str, request: Request, channels: Channels) -> Iterator[str]:
-    for name in dict.fromkeys(_UNKNOWN_TO_UV.findall(message)):
-        yield f"{name}: {did_you_mean(name, channels.names()) or 'no channel and no index has it'}"
-    for name in dict.fromkeys(_WITHOUT_WHEEL.findall(message)):
-        pinned = re.search(rf"\b{re.escape(name)}==[\w.]+(?= has no usable wheels)", message)
-        yield (
-            f"{name} has no wheel that fits: make one with `pip wheel --no-deps --wheel-dir wheels "
-            f"{pinned[0] if pinned else name}` on a machine like the nodes, and name the folder with "
-            "`--find-links wheels` in the requirements"
+@dataclass(kw_only=True)
+class _Findings:
+    reasons: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+
+def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatisfiable:
+    """Return an error with the explanation for a person.
+
+    What is no solver's answer has its words already, and keeps them.
+    """
+    if not isinstance(error, NoSolution):
+        return Unsatisfiable(error.message, hint=error.hint or _ANYTHING)
+    # Limits that took part are told already, as the hint; without a hint the request fails without limits as well.
+    firm = replace(request, limits=tuple(limit for limit in request.limits if error.hint and not limit.soft))
+    found = conflict.find(firm, error.message, asking.solve)
+    of_lines = _of_single_line(found.lines[0], firm, asking) if len(found.lines) == 1 else _Findings()
+    lines = [f"  {asked}" for asked in found.lines if not of_lines.reasons]
+    told = [
+        f"no set of packages fulfils the request on {asking.channels.machine}:",
+        *lines,
+        *(f"  {reason}" for reason in of_lines.reasons),
+        *(f"  {line}" for line in solver_text.cleaned(error.message).splitlines()),
+    ]
+    hints = [error.hint] if error.hint else [*of_lines.hints, *_of_message(error.message, firm, asking.channels)]
+    if not error.hint:
+        hints += _of_conflict(found.lines, found.looser, firm, asking)
+    hints = list(dict.fromkeys(hints)) or [
+        "loosen a version in the requirements, or try another Python with --python"
+    ]
+    return Unsatisfiable("\n".join(told), hint="; ".join(hints))
+
+
+def _of_conflict(
+    lines: Sequence[Asked], looser: Sequence[Asked], request: Request, asking: Asking
+) -> Iterator[str]:
+    """Yield what was tried and would help."""
+    if looser:
+        which = " or ".join(f"{asked.origin} ({asked.line.text})" for asked in looser)
+        yield f"loosen {which}: with another version the rest can be had"
+    if request.python and lines and conflict.works(replace(request, python=None), asking.solve):
+        yield f"without --python {request.python} a Python is taken that fits all lines"
+
+
+def _of_single_line(asked: Asked, request: Request, asking: Asking) -> _Findings:
+    """Say of one line that fails alone what channels and indexes have instead."""
+    if isinstance(asked.line, CondaSpec):
+        return _of_spec(asked.line, asking.channels)
+    if asked.kind == "constraint":
+        return _Findings()
+    return _of_requirement(asked.line, request, asking)
+
+
+def _of_spec(asked: CondaSpec, channels: Channels) -> _Findings:
+    carried = channels.carried([asked.name]).get(asked.name)
+    if carried is None or asked.spec.channel:
+        return _Findings()
+    versions = pep440.in_order(carried.versions)
+    fitting = [v for v in versions if asked.spec.version is None or specs.admits(asked.spec.version, v)]
+    if not fitting:
+        return _Findings(
+            reasons=[f"{asked.origin}: no version fits {asked.text}: the channels carry {newest(versions)}"]
         )
+    builds = [str(record.build) for _, record in channels.records(asked.name) if str(record.version) in fitting]
+    if asked.spec.build and not any(specs.fits(build, asked.spec.build) for build in builds):
+        return _Findings(
+            reasons=[
+                f"{asked.origin}: no build fits {asked.text}: the channels carry {newest(sorted(set(builds)))}"
+            ]
+        )
+    return _Findings()
+
+
+def _of_requirement(line: PyRequirement, request: Request, asking: Asking) -> _Findings:
+    try:
+        part = solve_conda(request, asking.channels)
+    except Unsatisfiable:
+        return _Findings()
+    if line.name not in {other.name for other in part.shares.pypi}:
+        return _Findings()
+    question = pypi.Question(
+        requirements=(line,),
+        constraints=(),
+        bounds={},
+        linked={},
+        provided=(),
+        indexes=request.requirements.indexes,
+        python=part.python,
+        target=request.target,
+    )
+    offer = offers.offer(line, question, cache=asking.cache, scratch=asking.scratch)
+    if offer is None:
+        return _Findings()
+    lacking = part.shares.lacking.get(line.name, ())
+    near = None if offer.known or lacking else did_you_mean(line.name, asking.channels.names())
+    reason, hint = offers.told(line, offer, lacking, question, near)
+    return _Findings(reasons=[reason], hints=[hint] if hint else [])
+
+
+def _of_message(message: str, request: Request, channels: Channels) -> Iterator[str]:
+    """Yield what a solver's own words suggest."""
+    asked = {line.name for line in request.requirements.pypi}
+    for name in dict.fromkeys(_NOT_FOUND.findall(message)):
+        if name not in asked:
+            yield f"{name}: {did_you_mean(name, channels.names()) or 'no channel and no index has it'}"
+    for name in dict.fromkeys(_WITHOUT_WHEEL.findall(message)):
+        if name not in asked:
+            yield offers.make_a_wheel(name, name)
+    for name in dict.fromkeys(_PRE_RELEASE.findall(message)):
+        yield f"{name} has pre-releases that would fit: name one, such as `{name}>=2.0rc1`, to allow them"
+    if _INDEXES_DIFFER.search(message):
+        yield "a project is taken from the first index that has it; --index-strategy unsafe-best-match compares all"
     if _NO_PYTHON.search(message):
         carried = channels.carried(["python"])
-        versions = ", ".join(carried["python"].versions) if carried else "no Python"
+        versions = newest(pep440.in_order(carried["python"].versions)) if carried else "no Python"
         yield f"for {request.target.platform} the channels carry {versions}; see --python and --channel"
     if "__glibc" in message:
         yield f"packages need a newer glibc than {request.target.glibc}: if the nodes have one, say so with --glibc"

@@ -1,55 +1,45 @@
-"""Say in conda's match specs what PEP 440 specifiers say."""
+"""The match spec of a Python, and what a match spec allows."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import Specifier, SpecifierSet
-from packaging.version import Version
+from envpack.errors import UsageError
+from envpack.requirements import version_spec
+from envpack.requirements.version_spec import Clause, NotAVersionSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MINOR = re.compile(r"\d+\.\d+")
-_FULL = re.compile(r"\d+\.\d+\.\d+\w*")
+_SERIES = re.compile(r"\d+(?:\.\d+)?")
+_OF_PYTHON = re.compile(r"\d+(?:\.\d+){0,2}(?:a|b|rc|a\d+|b\d+|rc\d+)?")
 
 
-def from_pep440(name: str, specifier: str) -> str:
-    """Return the match spec of a conda package that fulfils a PEP 440 specifier such as `>=1.2,<2`.
+def of_python(wanted: str | None, said_by: str = "python") -> str:
+    """Return the match spec of the Python a person asked for: `3.11`, `3.11.7`, a version spec or none at all.
 
-    Sources: PEP 440, "Version specifiers"; conda's "Package match specifications".
+    Raises UsageError for what is no version; `said_by` names the option or variable that said it.
     """
-    clauses = ",".join(sorted(_clause(clause) for clause in SpecifierSet(specifier)))
-    return f"{name} {clauses}" if clauses else name
-
-
-def _clause(clause: Specifier) -> str:
-    version = clause.version
-    match clause.operator:
-        case "==" if version.endswith(".*"):
-            return version
-        case "===":
-            return f"=={version}"
-        case "~=":
-            series = ".".join(version.split(".")[:-1])
-            return f">={version},{series}.*"
-        case "<" if not Version(version).is_prerelease:
-            # PEP 440's `<2` leaves 2.0rc1 out; to conda 2.0rc1 is less than 2.
-            return f"<{version}a0"
-        case operator:
-            return f"{operator}{version}"
-
-
-def of_python(wanted: str | None) -> str:
-    """Return the match spec of the Python a person asked for: `3.11`, `3.11.7`, a version spec or none at all."""
     if wanted is None:
         return "python"
-    if _MINOR.fullmatch(wanted):
-        return f"python {wanted}.*"
-    if _FULL.fullmatch(wanted):
-        return f"python =={wanted}"
-    return f"python {wanted}"
+    try:
+        spec = version_spec.parse(wanted)
+    except NotAVersionSpec as error:
+        raise _no_python(wanted, said_by, error.reason) from error
+    for clause in version_spec.clauses(spec):
+        if not clause.is_textual and not _OF_PYTHON.fullmatch(clause.value):
+            raise _no_python(wanted, said_by, f"Python has no version {clause.value!r}")
+    if isinstance(spec, Clause) and not wanted.strip().startswith("=") and _SERIES.fullmatch(spec.value):
+        spec = Clause("=", spec.value) if spec.operator == "==" else spec
+    return f"python {spec}"
+
+
+def _no_python(wanted: str, said_by: str, reason: str) -> UsageError:
+    return UsageError(
+        f"{said_by}: {wanted!r} is not a version of Python: {reason}",
+        hint="write it as 3.11, 3.11.7 or >=3.11,<3.13",
+    )
 
 
 def admitting(spec: str) -> Callable[[str], bool]:

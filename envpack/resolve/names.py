@@ -1,4 +1,4 @@
-"""How a project is called on PyPI and in conda channels, and which known name a misspelt one is nearest to."""
+"""How a project is called in conda channels, the other way round, and which known name a misspelt one is near."""
 
 from __future__ import annotations
 
@@ -8,45 +8,11 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
+from envpack.requirements.names import CondaName, ProjectName
+from envpack.resolve import mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-# Where the conda name is not the project's own, or the project's own name is another thing in conda channels.
-# Seen in conda-forge's recipes, whose package metadata names the PyPI project.
-CONDA_NAMES: Mapping[str, str] = {
-    "annoy": "python-annoy",
-    "blosc": "python-blosc",
-    "brotli": "brotli-python",
-    "build": "python-build",
-    "confluent-kafka": "python-confluent-kafka",
-    "docker": "docker-py",
-    "duckdb": "python-duckdb",
-    "flatbuffers": "python-flatbuffers",
-    "graphviz": "python-graphviz",
-    "hdfs": "python-hdfs",
-    "igraph": "python-igraph",
-    "kaleido": "python-kaleido",
-    "kubernetes": "python-kubernetes",
-    "lmdb": "python-lmdb",
-    "msgpack": "msgpack-python",
-    "opencv-python": "py-opencv",
-    "opencv-python-headless": "py-opencv",
-    "psycopg2-binary": "psycopg2",
-    "pyqt5": "pyqt",
-    "rapidjson": "python-rapidjson",
-    "snappy": "python-snappy",
-    "tables": "pytables",
-    "torch": "pytorch",
-    "torch-geometric": "pytorch_geometric",
-    "tzdata": "python-tzdata",
-    "xxhash": "python-xxhash",
-}
-
-# Packages that hold a project's distribution where the package of its own name only adds libraries.
-# Seen in conda-forge's pyarrow-feedstock.
-_CONDA_CORES: Mapping[str, str] = {"pyarrow": "pyarrow-core"}
+    from collections.abc import Collection, Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -56,38 +22,51 @@ class Names:
     extra: Mapping[str, str] = field(default_factory=dict)
     """PyPI name to conda name, from the configuration."""
 
-    def conda_candidates(self, project: str) -> tuple[str, ...]:
-        """Return the conda names a project may have, most likely first.
+    def conda_candidates(self, project: ProjectName) -> tuple[CondaName, ...]:
+        """Return the conda names that may hold a project, most wanted first.
 
-        A name from a table stands alone. Otherwise channels keep the project's own name, with `-`, `_` or `.`
-        as its authors write it.
+        A person's own entry stands alone. Then come the packages that the table names, the smallest that is the
+        project first, and then what the rule guesses, unless that is known to be another project.
         """
-        project = canonicalize_name(project)
-        if project in self._to_conda:
-            return (self._to_conda[project],)
-        return tuple(dict.fromkeys((project, project.replace("-", "_"), project.replace("-", "."))))
+        if project in self._own:
+            return (self._own[project],)
+        guesses = (name for name in mapping.guesses(project) if self._to_project.get(name, project) == project)
+        return tuple(dict.fromkeys((*mapping.known().get(project, ()), *guesses)))
 
-    def conda_carriers(self, project: str) -> tuple[str, ...]:
-        """Return every conda name under which a project's distribution may be linked."""
-        core = _CONDA_CORES.get(project)
-        return (*self.conda_candidates(project), *((core,) if core else ()))
+    def is_certain(self, project: ProjectName, conda: CondaName) -> bool:
+        """Return whether a table, not a guess, says that a conda package holds a project."""
+        return self._own.get(project) == conda or conda in mapping.known().get(project, ())
 
-    def project(self, conda_name: str) -> str:
+    def project(self, conda: CondaName) -> ProjectName:
         """Return the project name under which a conda package's distribution is known."""
-        return self._to_project.get(conda_name, str(canonicalize_name(conda_name)))
+        return self._to_project.get(conda, ProjectName(conda))
 
-    def is_certain(self, project: str) -> bool:
-        """Return whether a table, not a guess, names the project's conda package."""
-        return canonicalize_name(project) in self._to_conda
+    def smaller(self, conda: CondaName) -> CondaName | None:
+        """Return the smaller package that holds the same project, if any: `matplotlib-base` of `matplotlib`."""
+        names = mapping.known().get(ProjectName(conda), ())
+        return names[0] if conda in names[1:] and names[0].startswith(f"{conda}-") else None
+
+    def meant(self, name: str, among: Collection[ProjectName]) -> ProjectName:
+        """Return the project that a person means by a name of either kind.
+
+        A name that is one of the projects `among` which is chosen means that one. Otherwise a conda package's name
+        means the project it holds: `pytorch` is `torch`.
+        """
+        project = ProjectName(name)
+        return project if project in among else self.project(CondaName(name))
 
     @cached_property
-    def _to_conda(self) -> dict[str, str]:
-        return {**CONDA_NAMES, **{str(canonicalize_name(k)): v for k, v in self.extra.items()}}
+    def _own(self) -> dict[ProjectName, CondaName]:
+        return {ProjectName(project): CondaName(conda) for project, conda in self.extra.items()}
 
     @cached_property
-    def _to_project(self) -> dict[str, str]:
-        pairs = (*_CONDA_CORES.items(), *reversed(self._to_conda.items()))
-        return {conda: project for project, conda in pairs}
+    def _to_project(self) -> dict[CondaName, ProjectName]:
+        # Two projects may share a package (opencv-python and its headless twin): the first in the table is told.
+        found: dict[CondaName, ProjectName] = {conda: project for project, conda in self._own.items()}
+        for project, names in mapping.known().items():
+            for conda in names:
+                found.setdefault(conda, project)
+        return found
 
 
 def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:
@@ -95,8 +74,8 @@ def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:
 
     `others` are names known from elsewhere, such as a channel's.
     """
-    known = sorted({*others, *_well_known(), *CONDA_NAMES} - {name})
-    found = difflib.get_close_matches(canonicalize_name(name), known, n=3, cutoff=0.75)
+    known = sorted({*others, *_well_known(), *mapping.known()} - {name})
+    found = difflib.get_close_matches(ProjectName(name), known, n=3, cutoff=0.75)
     return f"did you mean {' or '.join(found)}?" if found else None
 
 

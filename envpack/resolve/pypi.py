@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from packaging import tags
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import Wheel
-from envpack.redact import redact
+from envpack.redact import hide, public, redact, take_apart
+from envpack.requirements.names import ProjectName
 from envpack.tools import uv
+from envpack.tools.uv_access import access, write_requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from envpack.config.target import Target
     from envpack.requirements import Indexes, PyRequirement
     from envpack.resolve.request import Provided
+    from envpack.tools.uv_access import Access
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Question:
     constraints: tuple[PyRequirement, ...]
     bounds: Mapping[str, str]
     """Further constraints: normalised names to PEP 440 specifiers."""
-    linked: Mapping[str, str]
+    linked: Mapping[ProjectName, str]
     """Distributions that conda packages bring, with their versions: fixed points."""
     provided: tuple[Provided, ...]
     """Distributions that the cluster brings."""
@@ -48,6 +52,8 @@ class Question:
     python: str
     """The environment's Python, such as `3.11.7`."""
     target: Target
+    with_dependencies: bool = True
+    """Whether what the requirements need has to be had as well."""
 
 
 @dataclass(frozen=True)
@@ -65,30 +71,28 @@ class Answer:
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     """Return the wheels that fulfil the requirements beside what conda provides.
 
-    Raises Unsatisfiable with uv's explanation, and Unreachable when an index does not answer.
+    Raises NoSolution with uv's explanation, and what else `tools.uv_failures` has for a failure.
     """
     if not question.requirements:
         return Answer()
     warnings: list[str] = []
 
     def listen(line: str) -> None:
-        # uv looks for this machine's Python of that version to build wheels with, which is never done.
-        if line.startswith("warning: ") and "to build dependencies" not in line:
+        if line.startswith("warning: "):
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
     answer = scratch / "pylock.toml"
-    try:
-        uv.run(_arguments(question, scratch, answer), cache=cache, workdir=scratch, on_line=listen)
-    except uv.Failure as failure:
-        raise Unsatisfiable(_explained(failure.text)) from failure
+    reach = access_of(question.indexes)
+    uv.run(_arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen)
     packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    found = {str(canonicalize_name(package["name"])): package for package in packages}
+    found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
     ranks = _ranks(question.target, question.python)
+    named = {line.name: line.address for line in question.requirements if line.address}
     wheels = (
-        _wheel(package, ranks, wanted_hashes)
+        _wheel(package, ranks, wanted_hashes, named.get(name))
         for name, package in found.items()
         if name not in question.linked and name not in given
     )
@@ -99,7 +103,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     )
 
 
-def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
+def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -> list[str]:
     stand_ins = scratch / "provided"
     fixed, left_out = _stand_ins(question.linked, stand_ins)
     for project in question.provided:
@@ -107,15 +111,17 @@ def _arguments(question: Question, scratch: Path, answer: Path) -> list[str]:
     bounds = [f"{name}{specifier}" for name, specifier in question.bounds.items()]
     constraints = [*fixed, *bounds, *(constraint.text for constraint in question.constraints)]
     requirements = scratch / "requirements.txt"
-    requirements.write_text("".join(f"{r.text}\n" for r in question.requirements), "utf-8")
+    write_requirements(requirements, [*reach.lines, *(r.text for r in question.requirements)])
     return [
         *("pip", "compile", str(requirements), "--output-file", str(answer), "--format", "pylock.toml"),
         *_file_argument("--constraints", constraints, scratch),
         *_file_argument("--excludes", left_out, scratch),
         *("--find-links", str(stand_ins)),
+        # uv wants some interpreter. This one saves it from trying those on PATH, which are foreign programs.
+        *("--python", sys.executable),
         *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
         *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
-        *index_arguments(question.indexes),
+        *(() if question.with_dependencies else ("--no-deps",)),
     ]
 
 
@@ -127,19 +133,18 @@ def _file_argument(option: str, lines: Sequence[str], scratch: Path) -> tuple[st
     return (option, str(file))
 
 
-def index_arguments(indexes: Indexes) -> Iterator[str]:
-    """Yield the options that name indexes to uv; they may hold credentials."""
-    if indexes.index_url:
-        yield from ("--index-url", indexes.index_url)
-    for url in indexes.extra_index_urls:
-        yield from ("--extra-index-url", url)
-    for place in indexes.find_links:
-        yield from ("--find-links", place)
-    if indexes.no_index:
-        yield "--no-index"
+def access_of(indexes: Indexes) -> Access:
+    """Return how uv reaches the indexes of a requirements file."""
+    return access(
+        index_url=indexes.index_url,
+        extra_index_urls=indexes.extra_index_urls,
+        find_links=indexes.find_links,
+        no_index=indexes.no_index,
+        environ=os.environ,
+    )
 
 
-def _stand_ins(linked: Mapping[str, str], directory: Path) -> tuple[list[str], list[str]]:
+def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
     uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
@@ -206,9 +211,13 @@ def _platform_tags(target: Target) -> Iterator[str]:
 
 
 def _wheel(
-    package: dict[str, Any], ranks: dict[tags.Tag, int], wanted_hashes: Mapping[str, frozenset[str]]
+    package: dict[str, Any],
+    ranks: dict[tags.Tag, int],
+    wanted_hashes: Mapping[ProjectName, frozenset[str]],
+    named: str | None,
 ) -> Wheel:
-    name = canonicalize_name(package["name"])
+    """Return the best of a package's wheels; `named` is its address as the requirements write it, if they do."""
+    name = ProjectName(package["name"])
     direct = "archive" in package
     files = [package["archive"]] if direct else package.get("wheels", [])
     if allowed := wanted_hashes.get(name):
@@ -223,10 +232,11 @@ def _wheel(
     return Wheel(
         name=name,
         version=str(package.get("version") or _parsed(address)[1]),
-        url=redact(address),
+        url=named if direct and named else hide(public(address)),
         sha256=best["hashes"]["sha256"],
         size=best.get("size"),
         direct=direct,
+        by_index=not direct and (bool(take_apart(address).lost()) or hide(address) != address),
     )
 
 
@@ -240,8 +250,3 @@ def _rank(address: str, ranks: Mapping[tags.Tag, int]) -> int:
 
 def _parsed(address: str) -> tuple[Any, Any, Any, Iterable[tags.Tag]]:
     return parse_wheel_filename(unquote(urlsplit(address).path.rsplit("/", 1)[-1]))
-
-
-def _explained(text: str) -> str:
-    lines = (line.strip().removeprefix("error: ").removeprefix("cause: ") for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("warning: "))

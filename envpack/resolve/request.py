@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 
 from envpack import digest
+from envpack.channel_names import is_directory
 from envpack.lock.lock import public
-from envpack.redact import redact
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from envpack.config.target import Target
     from envpack.requirements import Requirements
+    from envpack.requirements.names import ProjectName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,10 @@ class Request:
     """Names, URLs or directories, most wanted first; credentials included."""
     python: str | None = None
     """The Python that is asked for: `3.11`, `3.11.7` or a version spec."""
-    from_pypi: frozenset[str] = frozenset()
-    """Normalised project names that must come from PyPI."""
-    from_conda: frozenset[str] = frozenset()
-    """Normalised project names that must come from a conda channel."""
+    from_pypi: frozenset[ProjectName] = frozenset()
+    """Projects that must come from PyPI."""
+    from_conda: frozenset[ProjectName] = frozenset()
+    """Projects that must come from a conda channel."""
     conda_first: frozenset[str] = frozenset()
     """Normalised names of projects for which channels are asked first in an environment file's `pip:` list too."""
     names: Names = field(default_factory=Names)
@@ -98,7 +99,7 @@ class Request:
             {
                 "requirements": self.requirements.canonical(),
                 "target": self.target.to_json(),
-                "channels": [_identity(channel) for channel in self.channels],
+                "channels": [_identity(channel, self.requirements.place) for channel in self.channels],
                 "python": self.python,
                 "from_pypi": sorted(self.from_pypi),
                 "from_conda": sorted(self.from_conda),
@@ -111,8 +112,8 @@ class Request:
         )
 
 
-def _identity(channel: str) -> str:
+def _identity(channel: str, place: Callable[[str], str]) -> str:
     """Return what a channel is known by: a name or URL without credentials; a directory without where it lies."""
     if "://" in channel:
-        return public(redact(channel))
-    return public(Path(channel).absolute().as_uri()) if "/" in channel else channel
+        return public(place(channel))
+    return public(Path(channel).absolute().as_uri()) if is_directory(channel, Path()) else channel

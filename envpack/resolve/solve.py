@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
-from envpack.redact import redact
-from envpack.requirements import Origin, pep508
-from envpack.resolve import match_spec, pypi
-from envpack.resolve.conda import Channels, Machine, channel_url, is_python_distribution
-from envpack.resolve.explain import with_hints
+from envpack.requirements import Origin, markers, pep508
+from envpack.resolve import pypi
+from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
+from envpack.resolve.conda_part import python_of, solve_conda
+from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
-from envpack.resolve.sources import Shares, share_out
 
 if TYPE_CHECKING:
-    from envpack.config.target import Target
     from envpack.files.cache import Cache
-    from envpack.requirements import PyRequirement, Requirements
+    from envpack.requirements import Requirements
+    from envpack.requirements.match_spec import MatchSpec
+    from envpack.requirements.names import CondaName, ProjectName
+    from envpack.resolve.conda_part import CondaPart
     from envpack.resolve.request import Addition, Request
-
-_ABOUT_PYTHON = re.compile(r"\b(python_version|python_full_version|implementation_version)\b")
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,7 @@ class _Answer:
 
     packages: tuple[CondaPackage, ...]
     wheels: tuple[Wheel, ...]
+    requested: tuple[CondaName | ProjectName, ...]
     notes: tuple[str, ...]
 
 
@@ -58,22 +55,26 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
-    urls = [channel_url(channel, base) for channel in request.channels]
-    channels = Channels(urls, Machine.of_target(request.target), cache.repodata)
+    addresses = channel_addresses(request.channels, base, request.requirements.place)
+    channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
+
+    def solve(asked: Request) -> _Answer:
+        return _complete(asked, channels, cache.uv, scratch)
+
     with progress.step("solve") as step:
         try:
-            answer = within_limits(request, lambda asked: _complete(asked, channels, cache.uv, scratch))
+            answer = within_limits(request, solve)
         except Unsatisfiable as error:
-            raise with_hints(error, request, channels) from error
+            asking = Asking(channels=channels, solve=solve, cache=cache.uv, scratch=scratch)
+            raise explained(error, request, asking) from error
         step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
-    python = _python_of(answer.packages)
     lock = Lock(
         target=request.target,
-        channels=tuple(redact(url) for url in urls),
-        indexes=tuple(redact(url) for url in _index_urls(request.requirements)),
+        channels=tuple(address.locked for address in addresses),
+        indexes=tuple(request.requirements.place(url) for url in _index_urls(request.requirements)),
         packages=answer.packages,
         wheels=answer.wheels,
-        requested=_requested(request, python),
+        requested=answer.requested,
         variables=dict(request.requirements.variables),
         request=request.digest(),
     )
@@ -96,16 +97,28 @@ def _complete(request: Request, channels: Channels, cache: Path, scratch: Path) 
 
 
 def _answer(request: Request, channels: Channels, cache: Path, scratch: Path) -> _Answer:
-    shares, packages = _solve_conda(request, channels)
-    answer = _solve_pypi(request, shares, packages, cache, scratch)
-    needed = {spec.split()[0] for package in packages for spec in package.depends} | {*answer.left_out}
+    _check_known(request, channels)
+    conda = solve_conda(request, channels)
+    answer = _solve_pypi(request, conda, cache, scratch)
+    needed = {spec.split()[0] for package in conda.packages for spec in package.depends} | {*answer.left_out}
     left_out = [f"{p.name} is left out: {p.reason}" for p in request.provided if p.name in needed and p.reason]
-    return _Answer(packages, answer.wheels, (*shares.notes, *answer.warnings, *left_out))
+    notes = (*conda.shares.notes, *answer.warnings, *_kernel_notes(request, conda), *left_out)
+    return _Answer(conda.packages, answer.wheels, _requested(request, conda), notes)
+
+
+def _kernel_notes(request: Request, conda: CondaPart) -> list[str]:
+    applying = {line.origin for line in (*conda.situation.lines, *conda.situation.constraints)}
+    asked = request.requirements
+    return [
+        f"{line.origin}: the kernel of the nodes is not known; {line.name} is "
+        f"{'kept' if line.origin in applying else 'left out'}"
+        for line in markers.about_the_kernel((*asked.pypi, *asked.constraints))
+    ]
 
 
 def _is_missing(addition: Addition, answer: _Answer, request: Request) -> bool:
     names = {*(request.names.project(p.name) for p in answer.packages), *(wheel.name for wheel in answer.wheels)}
-    on_this_python = SpecifierSet(addition.python).contains(_python_of(answer.packages), prereleases=True)
+    on_this_python = SpecifierSet(addition.python).contains(python_of(answer.packages), prereleases=True)
     return on_this_python and addition.name not in names and not addition.beside.isdisjoint(names)
 
 
@@ -121,53 +134,23 @@ def _adding(names: list[str], request: Request) -> Request:
     )
 
 
-def _solve_conda(request: Request, channels: Channels) -> tuple[Shares, tuple[CondaPackage, ...]]:
-    """Share the lines out and solve conda's part, twice where markers ask for the Python that was chosen."""
-    lines = request.requirements.pypi
-    _check_known(request, channels)
-    certain = [line for line in lines if not _waits_for_python(line)]
-    python_spec = match_spec.of_python(request.python)
-    shares = share_out(certain, request, channels)
-    packages = _solve(request, channels, shares, python_spec)
-    if len(certain) < len(lines):
-        python = _python_of(packages)
-        shares = share_out([line for line in lines if _applies(line, request.target, python)], request, channels)
-        packages = _solve(request, channels, shares, f"python {python.rsplit('.', 1)[0]}.*")
-    return shares, packages
-
-
-def _solve(request: Request, channels: Channels, shares: Shares, python_spec: str) -> tuple[CondaPackage, ...]:
-    own = [spec.text for spec in request.requirements.conda]
-    constraints = [
-        match_spec.from_pep440(conda_name, specifier)
-        for name, specifier in request.bounds().items()
-        for conda_name in request.names.conda_carriers(name)
-    ]
-    if request.requirements.conda_first:
-        constraints += share_out(request.requirements.constraints, request, channels).specs
-    provided = {given.name: given.versions for given in request.provided}
-    return channels.solve([python_spec, *own, *shares.specs], constraints, provided)
-
-
-def _solve_pypi(
-    request: Request, shares: Shares, packages: tuple[CondaPackage, ...], cache: Path, scratch: Path
-) -> pypi.Answer:
-    linked = {request.names.project(p.name): p.version for p in packages if is_python_distribution(p.depends)}
-    for line in shares.pypi:
+def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) -> pypi.Answer:
+    linked = {request.names.project(p.name): p.version for p in conda.packages if is_python_distribution(p.depends)}
+    for line in conda.shares.pypi:
         if line.extras and line.name in linked:
             raise Unsatisfiable(
-                f"{line.origin.file}:{line.origin.line}: {line.name} comes from conda here, because another conda "
+                f"{line.origin}: {line.name} comes from conda here, because another conda "
                 f"package needs it, and conda knows no extras ({', '.join(line.extras)})",
                 hint=f"write {line.name} without extras, and what the extras need on lines of their own",
             )
     question = pypi.Question(
-        requirements=shares.pypi,
-        constraints=request.requirements.constraints,
+        requirements=conda.shares.pypi,
+        constraints=conda.situation.constraints,
         bounds={name: specifier for name, specifier in request.bounds().items() if name != "python"},
         linked=linked,
         provided=request.provided,
         indexes=request.requirements.indexes,
-        python=_python_of(packages),
+        python=conda.python,
         target=request.target,
     )
     # What an earlier attempt left would be taken for a preference.
@@ -176,9 +159,9 @@ def _solve_pypi(
 
 def _check_known(request: Request, channels: Channels) -> None:
     """Report every name of an environment file's `dependencies` that no channel carries, at once."""
-    specs = [spec for spec in request.requirements.conda if "::" not in spec.text]
-    carried = channels.carried(spec.name for spec in specs) if specs else {}
-    unknown = [spec for spec in specs if spec.name not in carried]
+    asked = [each for each in request.requirements.conda if _is_looked_up(each.spec, channels)]
+    carried = channels.carried(each.name for each in asked) if asked else {}
+    unknown = [each for each in asked if each.name not in carried]
     if unknown:
         known = channels.names()
         raise Unsatisfiable(
@@ -191,23 +174,16 @@ def _check_known(request: Request, channels: Channels) -> None:
         )
 
 
-def _waits_for_python(line: PyRequirement) -> bool:
-    return bool(line.marker and _ABOUT_PYTHON.search(line.marker))
+def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
+    """Return whether a listed channel has to carry a spec's package."""
+    virtual = spec.name.startswith("__")
+    return not virtual and "url" not in spec.keys and not (spec.channel and not channels.listed(spec.channel))
 
 
-def _applies(line: PyRequirement, target: Target, python: str) -> bool:
-    environment: dict[str, Any] = {**target.marker_environment(python), "extra": ""}
-    return line.marker is None or Marker(line.marker).evaluate(environment)
-
-
-def _requested(request: Request, python: str) -> tuple[str, ...]:
-    lines = [line.name for line in request.requirements.pypi if _applies(line, request.target, python)]
-    specs = [str(canonicalize_name(spec.name)) for spec in request.requirements.conda]
-    return tuple(sorted({*lines, *specs} - {"python"}))
-
-
-def _python_of(packages: tuple[CondaPackage, ...]) -> str:
-    return next(package.version for package in packages if package.name == "python")
+def _requested(request: Request, conda: CondaPart) -> tuple[CondaName | ProjectName, ...]:
+    lines = [line.name for line in conda.situation.lines]
+    packages = [each.name for each in request.requirements.conda if each.name != "python"]
+    return tuple(sorted({*lines, *packages}))
 
 
 def _index_urls(requirements: Requirements) -> tuple[str, ...]:

@@ -1,59 +1,126 @@
-"""Decide for each requirement line whether a conda channel or PyPI answers it."""
+"""Decide for each project that is asked for whether a conda channel or PyPI answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 from envpack.errors import Unsatisfiable
-from envpack.resolve import match_spec
+from envpack.requirements.names import ProjectName
+from envpack.resolve import pep440
 from envpack.resolve.names import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from envpack.requirements import PyRequirement
+    from envpack.requirements.markers import Situation
+    from envpack.requirements.names import CondaName
     from envpack.resolve.conda import Carried, Channels
     from envpack.resolve.request import Request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shares:
     """Requirement lines, shared out between conda and PyPI."""
 
     specs: tuple[str, ...]
+    """Match specs, one for each project that conda answers."""
+    constraints: tuple[str, ...]
+    """Match specs that bind packages, and bring none in."""
     pypi: tuple[PyRequirement, ...]
-    notes: tuple[str, ...]
+    """The lines that PyPI answers."""
+    asked: Mapping[str, tuple[PyRequirement, ...]]
+    """Conda names to the lines that ask for them."""
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Projects that the channels carry in versions of which none is wanted, to those versions, oldest first."""
+    notes: tuple[str, ...] = ()
 
 
-def share_out(lines: Iterable[PyRequirement], request: Request, channels: Channels) -> Shares:
-    """Decide for each line whether conda or PyPI answers it."""
-    lines = tuple(lines)
-    bounds = request.bounds()
-    open_to_conda = [line for line in lines if _may_be_conda(line, request)]
-    candidates = {line.name: request.names.conda_candidates(line.name) for line in open_to_conda}
+def share_out(situation: Situation, request: Request, channels: Channels) -> Shares:
+    """Decide for each project whether conda or PyPI answers it.
+
+    All that is said of a project, its lines, constraints and limits, is one request, as it is to pip. Raises
+    Unsatisfiable when a project that must come from conda is in no channel.
+    """
+    lines: defaultdict[ProjectName, list[PyRequirement]] = defaultdict(list)
+    for line in situation.lines:
+        lines[line.name].append(line)
+    bounds = _bounds(situation, request)
+    open_to_conda = {name for name, own in lines.items() if all(_may_be_conda(line, request) for line in own)}
+    candidates = {name: request.names.conda_candidates(name) for name in {*open_to_conda, *bounds}}
     carried = channels.carried(name for names in candidates.values() for name in names) if candidates else {}
-    specs, from_pypi, notes = [], [], []
-    for line in lines:
-        found = _conda_name(line, request, carried) if line in open_to_conda else None
-        wanted = SpecifierSet(line.specifier) & SpecifierSet(bounds.get(line.name, ""))
-        forced = line.name in request.from_conda
+    specs, from_pypi, notes = [], list[ProjectName](), list[str]()
+    asked: dict[str, tuple[PyRequirement, ...]] = {}
+    lacking: dict[str, tuple[str, ...]] = {}
+    for name, own in lines.items():
+        wanted = _together(line.specifier for line in own) & bounds.get(name, SpecifierSet())
+        found = _conda_name(name, wanted, request, carried) if name in open_to_conda else None
+        forced = name in request.from_conda
         if found is None:
             if forced:
                 raise Unsatisfiable(
-                    f"{line.name} must come from conda (--from-conda), and no channel carries it",
-                    hint=did_you_mean(line.name, channels.names()),
+                    f"{own[0].origin}: {name} must come from conda (--from-conda), and no channel carries it",
+                    hint=did_you_mean(name, channels.names()),
                 )
-            from_pypi.append(line)
-        elif not forced and not _some_version_fits(wanted, carried[found]):
-            notes.append(_no_version_note(line, wanted, carried[found]))
-            from_pypi.append(line)
+            from_pypi.append(name)
+        elif not forced and not pep440.admitted(wanted, carried[found].versions):
+            lacking[name] = pep440.in_order(carried[found].versions)
+            notes.append(_lacking_note(name, wanted, lacking[name]))
+            from_pypi.append(name)
         else:
-            specs.append(match_spec.from_pep440(found, line.specifier))
-    return Shares(tuple(specs), tuple(from_pypi), tuple(notes))
+            specs.append(_spec(found, wanted, carried[found]))
+            asked[found] = tuple(own)
+            if name in bounds:
+                bounds[name] = wanted
+    return Shares(
+        specs=tuple(specs),
+        constraints=tuple(_constraints(bounds, candidates, request, carried, asked)),
+        pypi=tuple(line for line in situation.lines if line.name in from_pypi),
+        asked=asked,
+        lacking=lacking,
+        notes=tuple(notes),
+    )
+
+
+def newest(versions: Sequence[str]) -> str:
+    """Return the newest of a package's versions as a text for messages; `versions` are in order."""
+    return f"{'... ' if len(versions) > 3 else ''}{', '.join(versions[-3:])}"
+
+
+def _bounds(situation: Situation, request: Request) -> dict[ProjectName, SpecifierSet]:
+    """Return what limits, and constraints where they bind conda, say of each project."""
+    found = {ProjectName(name): SpecifierSet(specifier) for name, specifier in request.bounds().items()}
+    if request.requirements.conda_first:
+        for line in situation.constraints:
+            found[line.name] = found.get(line.name, SpecifierSet()) & SpecifierSet(line.specifier)
+    return found
+
+
+def _constraints(
+    bounds: Mapping[ProjectName, SpecifierSet],
+    candidates: Mapping[ProjectName, Sequence[CondaName]],
+    request: Request,
+    carried: Mapping[str, Carried],
+    asked: Collection[str],
+) -> Iterable[str]:
+    """Yield the specs that bind what no line asks for, and other packages that hold a project asked for."""
+    for project, bound in bounds.items():
+        for name in candidates[project]:
+            if name in carried and bound and name not in asked and _holds(project, name, request, carried):
+                yield _spec(name, bound, carried[name])
+
+
+def _together(specifiers: Iterable[str]) -> SpecifierSet:
+    return SpecifierSet(",".join(specifier for specifier in specifiers if specifier))
+
+
+def _spec(name: str, wanted: SpecifierSet, carried: Carried) -> str:
+    versions = pep440.version_spec(wanted, carried.versions)
+    return f"{name} {versions}" if versions else name
 
 
 def _may_be_conda(line: PyRequirement, request: Request) -> bool:
@@ -66,26 +133,27 @@ def _may_be_conda(line: PyRequirement, request: Request) -> bool:
     return not (line.extras or line.url or line.hashes)
 
 
-def _conda_name(line: PyRequirement, request: Request, carried: Mapping[str, Carried]) -> str | None:
-    sure = request.names.is_certain(line.name) or line.name in request.from_conda
-    for name in request.names.conda_candidates(line.name):
-        # A channel's `graphviz` or `zlib` is not PyPI's project of that name but a C program or library.
-        if name in carried and (sure or carried[name].is_python):
-            return name
-    return None
+def _conda_name(
+    project: ProjectName, wanted: SpecifierSet, request: Request, carried: Mapping[str, Carried]
+) -> CondaName | None:
+    """Return the first of a project's packages that has a version which is wanted, else the first there is."""
+    held = [
+        name
+        for name in request.names.conda_candidates(project)
+        if name in carried and _holds(project, name, request, carried)
+    ]
+    fitting = (name for name in held if pep440.admitted(wanted, carried[name].versions))
+    return next(fitting, held[0] if held else None)
 
 
-def _some_version_fits(specifier: SpecifierSet, carried: Carried) -> bool:
-    return any(_fits(version, specifier) for version in carried.versions)
+def _holds(project: ProjectName, name: CondaName, request: Request, carried: Mapping[str, Carried]) -> bool:
+    """Return whether a package that channels carry is a project's.
+
+    A channel's `graphviz` or `zlib` is not PyPI's project of that name but a C program or library.
+    """
+    sure = project == "python" or request.names.is_certain(project, name) or project in request.from_conda
+    return sure or carried[name].is_python
 
 
-def _fits(version: str, specifier: SpecifierSet) -> bool:
-    try:
-        return specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
-        return not specifier
-
-
-def _no_version_note(line: PyRequirement, specifier: SpecifierSet, carried: Carried) -> str:
-    newest = carried.versions[-3:]
-    return f"{line.name}: conda carries {', '.join(newest)}, none fits {specifier}; taken from PyPI"
+def _lacking_note(name: str, wanted: SpecifierSet, versions: Sequence[str]) -> str:
+    return f"{name}: conda carries {newest(versions)}, none fits {wanted}; taken from PyPI"

@@ -7,12 +7,13 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from envpack.archive.formats import FORMATS
 from envpack.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from envpack.spark.launcher import Launcher
 
 _NOT_IN_A_URI = re.compile(r"[\s#]")
@@ -45,16 +46,15 @@ def local_file(uri: str) -> tuple[str, tuple[str, ...]]:
     return name, (f"{_copy(uri)} {shlex.quote(name)}",)
 
 
-def unpack(uri: str, archive_format: Format, directory: Path) -> tuple[str, ...]:
+def unpack(uri: str, archive_format: FormatName, directory: Path) -> tuple[str, ...]:
     """Return the shell commands that unpack an archive into a directory of this machine."""
     file, fetch = local_file(uri)
     target = shlex.quote(str(directory))
     make = f"mkdir -p {target}"
-    if archive_format == "zip":
-        return (*fetch, make, f"unzip -q -o {shlex.quote(file)} -d {target}")
-    if fetch:
-        return (make, f"{_copy(uri)} - | tar -xzf - -C {target}")
-    return (make, f"tar -xzf {shlex.quote(file)} -C {target}")
+    format = FORMATS[archive_format]
+    if fetch and format.stream:
+        return (make, f"{_copy(uri)} - | {format.stream.format(directory=target)}")
+    return (*fetch, make, format.unpack.format(file=shlex.quote(file), directory=target))
 
 
 def _copy(uri: str) -> str:

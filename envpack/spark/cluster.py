@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from envpack.errors import BadRequirements, Problem, UsageError
-from envpack.requirements import pep508
+from envpack.requirements import markers, pep508
 from envpack.resolve import match_spec
 from envpack.resolve.request import Limit, Provided
 from envpack.spark.versions import LINES, dotted, minor
@@ -191,8 +190,8 @@ def _line_of_conda(spec: CondaSpec) -> _Line:
 def _situations(lines: Sequence[_Line], target: Target, pythons: Iterable[str]) -> Iterator[tuple[_Line, ...]]:
     """Yield the lines that hold together, for each Python on which any holds."""
     for python in pythons:
-        environment: dict[str, Any] = {**target.marker_environment(python), "extra": ""}
-        holding = tuple(line for line in lines if line.marker is None or Marker(line.marker).evaluate(environment))
+        environment = target.marker_environment(python)
+        holding = tuple(line for line in lines if markers.applies(line, environment))
         if holding:
             yield holding
 

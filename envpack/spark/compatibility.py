@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from envpack.requirements.names import CondaName, ProjectName
 from envpack.resolve.names import Names
 from envpack.resolve.request import Addition, Limit
 from envpack.spark.versions import dotted, line_of, minor, python_warnings
@@ -155,9 +156,9 @@ def warnings(spark: Minor, python: Minor, packages: Mapping[str, str]) -> Iterat
     """
     yield from python_warnings(spark, python, packages)
     names = Names()
-    versions = {names.project(name): version for name, version in packages.items()}
+    versions = {names.project(CondaName(name)): version for name, version in packages.items()}
     for row in rows_of(spark):
-        version = versions.get(row.package)
+        version = versions.get(ProjectName(row.package))
         if version and not _fits(version, row.specifier):
             yield f"{row.package} {version} with Spark {dotted(spark)}: {row.breaks}"
 
@@ -191,7 +192,7 @@ def _of_python(spark: str, python: str | None, asked: Requirements) -> Iterator[
     oldest, newest = line.declared
     declared = {"python": f">={dotted(oldest)},<{dotted((newest[0], newest[1] + 1))}"}
     says = f"Spark {spark} declares Python {dotted(oldest)} to {dotted(newest)}"
-    own_line = any(spec.name == "python" and spec.text.rpartition("::")[2] != "python" for spec in asked.conda)
+    own_line = any(each.name == "python" and each.spec.version for each in asked.conda)
     if not python and not own_line:
         yield Limit(bounds=declared, reason=f"{says}; --python asks for another that it loads")
         return

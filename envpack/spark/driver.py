@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from envpack.errors import UsageError
+from envpack.redact import without_secrets
 
 AUTO = "auto"
 """The choice that means: find one."""
@@ -53,7 +55,12 @@ def _version(python: str) -> str | None:
     """Return what a Python says its minor version is, or None when it does not run."""
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", _VERSION], capture_output=True, text=True, check=True, timeout=30
+            [python, "-I", "-c", _VERSION],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+            env=without_secrets(os.environ),
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from envpack.archive.formats import ALIAS
+from envpack.archive.formats import ALIAS, DEFAULT, FORMATS
 from envpack.errors import UsageError
 from envpack.spark.versions import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName, Unpacker
     from envpack.spark.versions import Minor
 
 HERE = f"./{ALIAS}"
@@ -69,8 +69,8 @@ class Launcher:
     """The first Spark that unpacks archives there."""
     before: str = "ignores archives"
     """What an older Spark does."""
-    zip_since: Minor = (4, 0)
-    """The first Spark that keeps the permissions in a zip there."""
+    unpacker: Unpacker = "spark"
+    """Who unpacks the archive there."""
     local: str = ""
     """What to know about an archive with a `file:` address."""
     local_refused: bool = False
@@ -79,16 +79,19 @@ class Launcher:
     """What else the person must know."""
 
 
-def refuse_archive(launcher: Launcher, spark: Minor, archive_format: Format) -> None:
-    """Raise UsageError when this Spark cannot run an archive of that format under this launcher."""
-    if spark < launcher.since:
+def refuse_archive(launcher: Launcher, spark: Minor | None, archive_format: FormatName) -> None:
+    """Raise UsageError when a Spark (None: the newest) cannot run an archive of that format under a launcher."""
+    if spark and spark < launcher.since:
         raise UsageError(
             f"Spark {dotted(spark)} {launcher.before} under {launcher.name}, which needs {dotted(launcher.since)}",
             hint="use YARN, or unpack the archive at the same place on every node",
         )
-    if archive_format == "zip" and spark < launcher.zip_since:
+    format = FORMATS[archive_format]
+    if not format.works(launcher.unpacker, spark):
+        since = format.since[launcher.unpacker]
+        remedy = f"the first that keeps them there is {dotted(since)}" if since else "only YARN's nodes keep them"
+        name = f"Spark {dotted(spark)}" if spark else "Spark"
         raise UsageError(
-            f"Spark {dotted(spark)} loses a zip's permissions under {launcher.name}, so its Python cannot be run: "
-            f"the first that keeps them there is {dotted(launcher.zip_since)}",
-            hint="build with --format tar.gz",
+            f"{name} loses {format.loss} under {launcher.name}, so its Python cannot be run: {remedy}",
+            hint=f"build with --format {DEFAULT}",
         )

@@ -31,7 +31,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
     ),
     Launcher(
         name="yarn-client",
@@ -40,9 +40,8 @@ _ALL = (
         driver="client",
         archives=_YARN_ARCHIVES,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
     ),
-    # Spark unpacks zips with its Hadoop, which ignored permissions (HADOOP-18145) up to the 3.3.4 in Spark 3.5.
     Launcher(
         name="k8s-cluster",
         purpose="Kubernetes, the driver in a pod",
@@ -80,7 +79,7 @@ _ALL = (
         archives=None,
         option=False,
         root=None,
-        zip_since=_ANY,
+        unpacker="shell",
     ),
     # A session's workers run in a directory of their own, below the executor's.
     Launcher(
@@ -119,7 +118,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local=_LIVY_FILES,
     ),
     Launcher(
@@ -132,7 +131,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local=_LIVY_FILES,
         notes=('add your program to the body: "file": "s3a://bucket/app.py"',),
     ),
@@ -146,7 +145,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local=_LIVY_FILES,
     ),
     # `env_vars=` would also reach spark-submit itself, which then looks for the packed Python on Airflow's worker.
@@ -160,7 +159,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local="the archive must lie on the disk of every worker of Airflow",
         notes=("give the operator no env_vars with PYSPARK_PYTHON in it: they reach spark-submit itself too",),
     ),
@@ -174,7 +173,7 @@ _ALL = (
         python=_ON_YARN,
         driver_variables=_AM,
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local=_LIVY_FILES,
     ),
     # EMR's own file system reads s3://; its spark-env exports a PYSPARK_PYTHON, which the property beats.
@@ -187,7 +186,7 @@ _ALL = (
         driver_variables=_AM,
         scheme="s3",
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
     ),
     Launcher(
         name="emr-serverless",
@@ -219,7 +218,7 @@ _ALL = (
         driver_variables=_AM,
         scheme="gs",
         yarn=True,
-        zip_since=_ANY,
+        unpacker="yarn",
         local="Dataproc reads archives from Cloud Storage",
         local_refused=True,
         notes=("the bucket must be one of Cloud Storage; copy the archive there under its own name if it is not",),

@@ -141,7 +141,7 @@ def settings_for(
     )
     if job.spark:
         versions.refuse_python(job.spark, job.python)
-        refuse_archive(chosen, job.spark, manifest.archive.format)
+    refuse_archive(chosen, job.spark, manifest.archive.format)
     match chosen.driver:
         case "cluster":
             return _settings(job, _on_the_cluster(job))

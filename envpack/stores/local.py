@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
+from envpack.redact import stored
 from envpack.stores.base import (
     PROBE,
     Entry,
@@ -98,7 +99,7 @@ class LocalStore:
         """Write a small object unless the key is taken."""
         path = self._path(key)
         with _refusals(path), _draft(path) as draft:
-            draft.write(data)
+            draft.write(stored(data))
             return _name_anew(draft, path)
 
     def replace(self, key: str, data: bytes, version: str | None) -> bool:
@@ -107,7 +108,7 @@ class LocalStore:
             return self.create(key, data)
         path = self._path(key)
         with _refusals(path), _draft(path) as draft:
-            draft.write(data)
+            draft.write(stored(data))
             _settle(draft)
             with _lock(path):
                 current = self.read(key)

@@ -7,6 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from envpack.redact import without_secrets
+
 _DEEPEN = (50, 500)
 """How many commits to fetch at a time while a shallow clone does not reach the commit where a branch began."""
 
@@ -27,7 +29,7 @@ class Repository:
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+                env={**_environment(arguments), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
                 check=False,
                 timeout=_SECONDS,
             )
@@ -79,6 +81,11 @@ class Repository:
         """Return what a git command prints; None when it fails or prints nothing."""
         answer = self.git(*arguments)
         return answer.stdout.decode().strip() or None if answer.returncode == 0 else None
+
+
+def _environment(arguments: tuple[str, ...]) -> dict[str, str]:
+    """Return what git needs of the environment: its credentials only where it asks a server."""
+    return dict(os.environ) if arguments[0] == "fetch" else without_secrets(os.environ)
 
 
 def _is_hash(name: str) -> bool:

@@ -1,55 +1,50 @@
-"""Run uv, the PyPI engine, and tell what its failures mean."""
+"""Run uv, the PyPI engine."""
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uv import find_uv_bin
 
-from envpack.errors import Unreachable
-from envpack.redact import redact
+from envpack.redact import filtered_logger, meet_files, redact
+from envpack.tools import uv_failures
+from envpack.tools.uv_access import NO_ACCESS, environment, meet_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
+    from envpack.tools.uv_access import Access
 
-_NETWORK = re.compile(
-    r"error sending request|Failed to fetch|Request failed|Could not connect|dns error|tcp connect error"
-    r"|operation timed out|Network connectivity is disabled"
-)
-_ADDRESS = re.compile(r"https?://[^\s`'\")]+")
-
-
-@dataclass(frozen=True)
-class Failure(Exception):
-    """uv ended with an error that is not the network's."""
-
-    text: str
-    """What uv wrote, without credentials."""
+logger = filtered_logger(__name__)
 
 
 def run(
-    arguments: Sequence[str], *, cache: Path, workdir: Path, on_line: Callable[[str], None] | None = None
+    arguments: Sequence[str],
+    *,
+    cache: Path,
+    workdir: Path,
+    access: Access = NO_ACCESS,
+    on_line: Callable[[str], None] | None = None,
 ) -> None:
     """Run uv with its cache in `cache`, in `workdir` so that no project's uv configuration is picked up.
 
-    Each line that uv writes about its progress goes to `on_line`. Raises Unreachable when an index does not
-    answer, and Failure for everything else that goes wrong.
+    `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
+    about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
+    Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
-    logger.debug("run %s", redact(" ".join(command)))
+    command += access.arguments
+    logger.debug("run %s", " ".join(command))
+    meet_files(os.environ)
+    meet_keyring(os.environ, access)
     lines: list[str] = []
     with subprocess.Popen(
         command,
         cwd=workdir,
-        env=_environment(),
+        env={**environment(os.environ, access), **access.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -61,31 +56,11 @@ def run(
         try:
             for line in process.stderr:
                 lines.append(line)
-                logger.debug("uv: %s", redact(line.rstrip()))
+                logger.debug("uv: %s", line.rstrip())
                 if on_line:
                     on_line(line)
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        _fail("".join(lines))
-
-
-def _environment() -> dict[str, str]:
-    # An active virtual environment or conda environment must not become uv's target.
-    dropped = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "UV_SYSTEM_PYTHON")
-    return {name: value for name, value in os.environ.items() if name not in dropped}
-
-
-def _fail(text: str) -> None:
-    text = redact(text).strip().removeprefix("error: ")
-    if _NETWORK.search(text) and "No solution found" not in text:
-        addresses = _ADDRESS.findall(text)
-        where = addresses[-1] if addresses else "the package index"
-        reason = text.splitlines()[-1].strip().removeprefix("cause: ")
-        raise Unreachable(
-            f"a package index cannot be read ({where}): {reason}",
-            hint="check the network; name another index with --index-url in the requirements or UV_INDEX_URL, "
-            "or wheels in a folder with --find-links",
-        )
-    raise Failure(text)
+        raise uv_failures.of(redact("".join(lines)), process.returncode)

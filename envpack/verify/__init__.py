@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from envpack.archive.unpack import SUFFIXES, extract
+from envpack.archive.formats import SUFFIXES, format_of
+from envpack.archive.unpack import extract
 from envpack.errors import VerificationFailed
 from envpack.files.elf import version_text
 from envpack.files.remove import remove
@@ -66,7 +67,7 @@ def verify(
     is only inspected. Raises VerificationFailed with every problem that was found.
     """
     start = time.monotonic()
-    if not archive.name.endswith(SUFFIXES):
+    if format_of(archive.name) is None:
         raise VerificationFailed(
             f"Spark would not unpack {archive.name}", hint=f"end its name in one of {', '.join(SUFFIXES)}"
         )

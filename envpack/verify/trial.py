@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import select
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact, without_secrets
 from envpack.verify.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
@@ -40,7 +39,12 @@ def bound_by_permissions() -> tuple[str, ...]:
     words = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
     if os.geteuid() != 0 or not shutil.which(words[0]):
         return ()
-    usable = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+    usable = (
+        subprocess.run(
+            [*words, "true"], capture_output=True, check=False, env=without_secrets(os.environ)
+        ).returncode
+        == 0
+    )
     return words if usable else ()
 
 

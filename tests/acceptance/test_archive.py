@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpack.archive import pack
+from envpack.archive.formats import FORMATS
+from envpack.archive.packing import pack
 from tests.support.archives import peak_memory
 
 if TYPE_CHECKING:
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
 
 pytestmark = pytest.mark.acceptance
 
@@ -32,9 +33,9 @@ def sparse(path: Path, size: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
-@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_a_file_of_5_gigabytes_is_packed_in_little_memory_and_unpacked_whole(
-    prefix: Path, tmp_path: Path, kind: Format
+    prefix: Path, tmp_path: Path, kind: FormatName
 ) -> None:
     size = 5_000_000_000
     sparse(prefix / "large.bin", size)

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from playwright.sync_api import Browser
 
-from envpack import catalog
+from envpack.catalog import places
 from envpack.catalog.offers import offers
 from envpack.packages.compare import compare
 from envpack.spark.launchers import LAUNCHERS
@@ -53,7 +53,7 @@ def bucket(moto_s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         name = moto_s3.new_bucket()
         store = open_store(f"s3://{name}/envs")
         fill(store, RELEASES)
-        catalog.publish_beside(store, tmp_path_factory.mktemp("indexes"))
+        places.publish_beside(store, tmp_path_factory.mktemp("indexes"))
         # As a bucket behind a company's network allows it: everybody there reads.
         allow = {
             "Effect": "Allow",
@@ -63,7 +63,7 @@ def bucket(moto_s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         }
         policy = {"Version": "2012-10-17", "Statement": [allow]}
         moto_s3.client().put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
-        yield f"{moto_s3.endpoint}/{name}/envs/{catalog.PREFIX}"
+        yield f"{moto_s3.endpoint}/{name}/envs/{places.PREFIX}"
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def here(chromium: Browser, folder: Path) -> Iterator[Visit]:
 
 
 def write_folder(store: Path, site: Path) -> None:
-    catalog.write_folder(open_store(str(store)), store.with_name("indexes"), site)
+    places.write_folder(open_store(str(store)), store.with_name("indexes"), site)
 
 
 def address(manifest: Any) -> str:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from envpack.archive import pack
 from envpack.archive.formats import FORMATS
+from envpack.archive.packing import pack
 from tests.support.job import SPARK_3, SPARK_4
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from tests.support.yarn import Localizer
 
 pytestmark = pytest.mark.acceptance
@@ -60,7 +60,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prefix
 
 
-def packed(prefix: Path, archive_format: Format, localizer: Localizer) -> Path:
+def packed(prefix: Path, archive_format: FormatName, localizer: Localizer) -> Path:
     archive = localizer.directory / f"{prefix.name}.{archive_format}"
     pack(prefix, archive, format=archive_format)
     return archive
@@ -72,13 +72,13 @@ def localizer(request: pytest.FixtureRequest, localizer_of: Callable[[str], Loca
 
 
 @pytest.fixture(scope="module", params=FORMATS)
-def archive_format(request: pytest.FixtureRequest) -> Format:
-    archive_format: Format = request.param
+def archive_format(request: pytest.FixtureRequest) -> FormatName:
+    archive_format: FormatName = request.param
     return archive_format
 
 
 @pytest.fixture(scope="module")
-def shared(prefix: Path, archive_format: Format, localizer: Localizer) -> Path:
+def shared(prefix: Path, archive_format: FormatName, localizer: Localizer) -> Path:
     """The prefix as a node unpacks it for all its users."""
     return localizer.unpack(packed(prefix, archive_format, localizer), "PUBLIC")
 
@@ -103,13 +103,13 @@ def test_all_may_read_and_run_what_is_public(shared: Path) -> None:
 
 
 def test_the_user_alone_may_read_and_run_what_is_private(
-    small: Path, archive_format: Format, localizer: Localizer
+    small: Path, archive_format: FormatName, localizer: Localizer
 ) -> None:
     tree = localizer.unpack(packed(small, archive_format, localizer), "PRIVATE")
     assert permissions(tree) == {("directory", 0o700), ("file", 0o500)}
 
 
-def test_a_tar_keeps_links_and_a_zip_has_copies(shared: Path, archive_format: Format) -> None:
+def test_a_tar_keeps_links_and_a_zip_has_copies(shared: Path, archive_format: FormatName) -> None:
     links = {str(path.relative_to(shared)): str(path.readlink()) for path in shared.rglob("*") if path.is_symlink()}
     kept = {"bin/alias": "tool", "lib64": "lib", "share/far": f"{LONG}/{LONG}/{LONG}.txt"}
     assert links == (kept if archive_format == "tar.gz" else {})
@@ -125,7 +125,7 @@ def test_an_archive_without_a_suffix_that_yarn_knows_stays_packed(name: str, loc
 
 
 def test_an_archive_that_ends_inside_a_file_is_refused(
-    small: Path, archive_format: Format, localizer: Localizer
+    small: Path, archive_format: FormatName, localizer: Localizer
 ) -> None:
     archive = packed(small, archive_format, localizer)
     archive.write_bytes(archive.read_bytes()[: -LARGE // 2])

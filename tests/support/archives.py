@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import shutil
@@ -12,7 +11,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from rattler.package_streaming import extract
@@ -20,7 +19,7 @@ from rattler.package_streaming import extract
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from envpack.archive.formats import Format
+    from envpack.archive.formats import FormatName
     from tests.support.channel import Channel
 
 
@@ -57,7 +56,8 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
     if path.suffix == ".zip":
         _write_zip(path, entries)
     else:
-        with gzip.open(path, "wb", compresslevel=0) as file, tarfile.open(fileobj=file, mode="w|") as tar:
+        mode: Literal["w", "w:gz"] = "w" if path.suffix == ".tar" else "w:gz"
+        with tarfile.open(path, mode) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
     return path
@@ -117,10 +117,10 @@ def first_difference(one: Path, other: Path) -> str | None:
     return "the members are equal; their order or what is around them differs"
 
 
-def peak_memory(prefix: Path, out: Path, kind: Format) -> int:
+def peak_memory(prefix: Path, out: Path, kind: FormatName) -> int:
     """Pack in a process of its own and return its peak memory in bytes, as Linux tells it."""
     program = (
-        "import sys; from pathlib import Path; from envpack.archive import pack\n"
+        "import sys; from pathlib import Path; from envpack.archive.packing import pack\n"
         "pack(Path(sys.argv[1]), Path(sys.argv[2]), format=sys.argv[3], level=2)\n"
         "print(Path('/proc/self/status').read_text())"
     )

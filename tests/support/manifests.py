@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envpack.archive.formats import Format
+from envpack.archive.formats import FormatName
 from envpack.config.target import Target
 from envpack.packages.package import PackedPackage
 from envpack.releases.manifest import ArchiveFacts, Manifest
@@ -20,7 +20,7 @@ S3 = "s3://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.t
 def manifest(
     *,
     python: str = "3.11.7",
-    archive_format: Format = "tar.gz",
+    archive_format: FormatName = "tar.gz",
     spark: str | None = None,
     variables: dict[str, str] | None = None,
     packages: Sequence[str] = (),

@@ -13,7 +13,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 from playwright.sync_api import sync_playwright
 
-from envpack import catalog
+from envpack.catalog import places
 from envpack.stores import open_store
 from tests.support.browser import CHROMIUM, FLAGS, Scheme, Visit, visit
 from tests.support.many_releases import fill
@@ -24,7 +24,7 @@ BUCKET = "company-spark"
 RELEASES = 240
 
 
-def make(site: Path, copies: Path) -> catalog.Published:
+def make(site: Path, copies: Path) -> places.Published:
     """Write the catalog of a bucket with many releases into a folder."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
@@ -38,7 +38,7 @@ def make(site: Path, copies: Path) -> catalog.Published:
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     store = open_store(f"s3://{BUCKET}/envs")
     fill(store, RELEASES)
-    made = catalog.write_folder(store, copies, site)
+    made = places.write_folder(store, copies, site)
     server.stop()
     return made
 
@@ -66,7 +66,7 @@ def main() -> None:
         browser.close()
 
 
-def _example(made: catalog.Published) -> tuple[str, str, str]:
+def _example(made: places.Published) -> tuple[str, str, str]:
     """Return an environment that a current Spark can run, with its newest and an older release."""
     for environment in made.site.contents.environments:
         newest = environment.current.listed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.utils import ReadFileChunk, signal_not_transferring, signal_transferring
 
+from envpack.redact import filtered_logger
 from envpack.stores.s3.errors import spoiled
 from envpack.stores.s3.interrupt import PATIENCE, done_within
 from envpack.stores.s3.parts import Sent
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from envpack.stores.s3.parts import Part
     from envpack.stores.s3.proofs import Proof
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _proofs: dict[tuple[str, str], tuple[Proof, ...]] = {}
 """By endpoint and bucket, the proofs that are worth an attempt, as far as this process has learned."""

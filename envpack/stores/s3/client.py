@@ -11,10 +11,11 @@ import boto3
 import botocore.session
 from boto3.compat import filter_python_deprecation_warnings
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 
 from envpack.errors import UsageError
-from envpack.redact import redact
+from envpack.redact import know, meet, redact, take_apart
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
     Raises UsageError for an endpoint that is no URL.
     """
     filter_python_deprecation_warnings()
+    meet(options.endpoint or "")
     core = botocore.session.get_session()
     # botocore's own parser of times takes most of the time of a listing.
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
@@ -60,8 +62,31 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
         raise UsageError(
             redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
         ) from error
+    if take_apart(client.meta.endpoint_url).userinfo:
+        raise UsageError(
+            f"the store's endpoint {redact(client.meta.endpoint_url)} has a name or a password in it, which S3 "
+            "has no use for",
+            hint="take it out of --s3-endpoint-url, AWS_ENDPOINT_URL_S3 or the profile; keys go into "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
+        )
+    _know_keys(session)
+    client.meta.events.register("before-send.s3", _know_token)
     client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
     return client
+
+
+def _know_keys(session: boto3.Session) -> None:
+    """Let the filter of secrets know the keys of a client that has been made, which has looked them up."""
+    with suppress(BotoCoreError):
+        if credentials := session.get_credentials():
+            keys = credentials.get_frozen_credentials()
+            know(keys.access_key, keys.secret_key, keys.token)
+
+
+def _know_token(request: Any, **_: object) -> None:  # noqa: ANN401 - boto3 has no types
+    """Let the filter of secrets know the token of a role, which changes while a process runs."""
+    token = request.headers.get("X-Amz-Security-Token")
+    know(token.decode() if isinstance(token, bytes) else token)
 
 
 def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time in an answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 import re
 import threading
 import time
@@ -17,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from envpack import digest
 from envpack.errors import EnvpackError, UsageError
-from envpack.redact import redact
+from envpack.redact import filtered_logger, redact, stored
 from envpack.stores.base import Entry, Held, Object, Observation, Unfinished, another_content, damaged, writing
 from envpack.stores.s3.assembly import Assembly, Source, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait before a write that met another one to the same key is tried again."""
 
-logger = logging.getLogger(__name__)
+logger = filtered_logger(__name__)
 
 _URL = re.compile(r"s3a?://(?P<bucket>[A-Za-z0-9._-]{3,255})(?:/(?P<prefix>[^?#]*))?", re.IGNORECASE)
 
@@ -303,7 +302,7 @@ class S3Store:
                     self._client.put_object,
                     **self._address(key),
                     **condition,
-                    Body=data,
+                    Body=stored(data),
                     ContentType=_content_type(key),
                     CacheControl="no-cache",  # what may be replaced is asked for again; it costs 304 and no bytes
                     ChecksumAlgorithm="SHA256",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envpack.archive.members import TIME, Member, mode_of
-from envpack.archive.targz import records
+from envpack.archive.tar import records
 
 LENGTHS = st.one_of(st.integers(1, 300), st.sampled_from([98, 99, 100, 101, 510, 511, 512, 513]))
 LETTERS = st.sampled_from(["a", "é", "日", "\udcff"])

@@ -1,0 +1,41 @@
+"""Where the catalog of a store is written: beside its releases, or into a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack.catalog.contents import read
+from envpack.catalog.pages import INDEX, site
+from envpack.catalog.publishing import GUARD, Published, publish
+from envpack.errors import UsageError
+from envpack.progress import SILENT, Progress
+from envpack.stores import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.stores.base import Store
+
+__all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "site", "write_folder"]
+
+PREFIX = "_catalog/"
+"""Where a store's own catalog lies. No release can have that name."""
+
+
+def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> Published:
+    """Bring the catalog in the store itself up to date; `copies` is where this machine keeps indexes.
+
+    Raises Conflict when others never stop writing to it.
+    """
+    return publish(store, PREFIX, lambda: site(store, read(store, copies), beside=True), progress)
+
+
+def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> Published:
+    """Write the catalog of a store into a folder, or bring the one there up to date.
+
+    Raises UsageError when the folder holds something else.
+    """
+    if folder.exists() and not (folder / GUARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there and holds no catalog", hint="name a new directory or an empty one")
+    place = open_store(str(folder.absolute()))
+    return publish(place, "", lambda: site(store, read(store, copies), beside=False), progress)

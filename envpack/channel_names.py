@@ -1,0 +1,56 @@
+"""What a person's name of a conda channel means: a directory, an address, or a name that conda gives a meaning.
+
+Source: conda's `Channel` (conda/models/channel.py) and its constants (conda/base/constants.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULTS = ("pkgs/main", "pkgs/r")
+"""What `defaults` means on Linux and macOS, most wanted first."""
+
+_PKGS = "https://repo.anaconda.com"
+"""Where conda has the channels `pkgs/...`; all other names lie below one address, which py-rattler knows."""
+
+_SUBDIR = re.compile(r"(?:linux|osx|win|freebsd|netbsd|openbsd|zos|emscripten|wasi|aix|android|ios)-\w+|noarch")
+
+
+def is_subdir(word: str) -> bool:
+    """Return whether a word is the name of a channel's subdirectory: `noarch` or SYSTEM-PROCESSOR (CEP 26)."""
+    return _SUBDIR.fullmatch(word) is not None
+
+
+def without_subdir(channel: str) -> tuple[str, str]:
+    """Return a channel and the subdirectory that its name ends with, empty if it does not: `conda-forge/noarch`."""
+    head, _, last = channel.rstrip("/").rpartition("/")
+    return (head, last) if head and is_subdir(last) else (channel.rstrip("/"), "")
+
+
+def is_directory(channel: str, base: Path) -> bool:
+    """Return whether a channel is a directory, relative to `base`, and no name.
+
+    It is when it is written as a path, as conda has it, or when there is a channel in a directory of that name.
+    `pkgs/main` and `conda-forge/label/rc` are names.
+    """
+    if "://" in channel:
+        return False
+    return channel.startswith((".", "~", "/")) or (base / channel / "noarch").is_dir()
+
+
+def expanded(channel: str) -> tuple[str, ...]:
+    """Return the names and addresses that a channel's name or address stands for; most stand for themselves."""
+    if channel == "defaults":
+        return tuple(f"{_PKGS}/{name}" for name in DEFAULTS)
+    return (f"{_PKGS}/{channel}",) if channel.startswith("pkgs/") else (channel,)
+
+
+def name_of(url: str) -> str:
+    """Return the name by which people know the channel at an address: its path, without a token."""
+    path = re.sub(r"^/t/[^/]+", "", urlsplit(url).path).strip("/")
+    return path if urlsplit(url).scheme != "file" else path.rpartition("/")[2]

@@ -1,0 +1,204 @@
+"""What happens between a conda package's arrival in the cache and its linking: it is checked, or taken out again.
+
+rattler fetches, extracts and links in one go, many packages at a time. It tells when a package has been extracted,
+and goes on only when that call returns; what the call raises is passed over. A package that must not be linked is
+therefore removed from the cache, and rattler then fails because it is not there.
+"""
+
+from __future__ import annotations
+
+import bz2
+import resource
+import shutil
+import threading
+import zipfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from envpack import digest
+from envpack.prefix.conda_package import Links, check
+from envpack.requirements.names import CondaName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.lock.lock import CondaPackage
+
+SAFE_SIZE = 1 << 30
+"""Bytes that any package may be extracted to."""
+
+_MOST_GROWTH = 100
+"""How many times its size a larger package may be extracted to; conda-forge's largest have 4 to 20."""
+
+_PIECE = 1 << 20
+"""Bytes that are decompressed at once."""
+
+_LOOK = 0.5
+"""Seconds between two looks at how much of the disk is free."""
+
+_LOOKS = 20
+"""After so many of them what is being extracted is looked at in any case: others may have freed space meanwhile."""
+
+
+class Arrivals:
+    """Checks the packages of one prefix as they come into the cache."""
+
+    def __init__(self, packages: Sequence[CondaPackage], directory: Path, passed: Path) -> None:
+        """`directory` is rattler's package cache; `passed` remembers which packages were found sound."""
+        self.problems: list[str] = []
+        """What forbids to link, each a sentence that begins with a package's name."""
+        self.warnings: list[str] = []
+        self._packages = {package.name: package for package in packages}
+        self._directory = directory
+        self._passed = passed
+        self._links = Links()
+        self._stopped: set[Path] = set()
+        self._lock = threading.Lock()
+        python = self._packages.get(CondaName("python"))
+        minor = ".".join(python.version.split(".")[:2]) if python else "3"
+        self._site_packages = (python and python.python_site_packages_path) or f"lib/python{minor}/site-packages"
+
+    def arrived(self, name: str) -> None:
+        """Check a package that lies in the cache; it is removed from there when it must not be linked."""
+        package = self._packages[CondaName(name)]
+        place = self._place(package)
+        mark = self._passed / package.sha256
+        try:
+            known = mark.exists()
+            site_packages = self._site_packages if package.noarch == "python" else None
+            checked = check(place, site_packages=site_packages, contents=not known)
+            problems, warnings = list(checked.problems), list(checked.warnings)
+            if known:
+                warnings = mark.read_text("utf-8").splitlines()
+            with self._lock:
+                if not problems and (wrong := self._links.add(checked.links)):
+                    problems.append(wrong)
+        except Exception as error:  # noqa: BLE001 - whatever prevents the check must prevent the linking
+            problems, warnings, known = [f"could not be checked: {error}"], [], False
+        with self._lock:
+            told = f"{package.name} {package.version}"
+            self.problems += [f"{told} {problem}" for problem in problems]
+            self.warnings += [f"{told} {warning}" for warning in warnings]
+        if problems:
+            shutil.rmtree(place, ignore_errors=True)
+            mark.unlink(missing_ok=True)
+        elif not known:
+            with suppress(OSError):
+                self._passed.mkdir(parents=True, exist_ok=True)
+                mark.write_text("\n".join(warnings), "utf-8")
+
+    def local_and_new(self) -> Iterator[tuple[CondaPackage, Path]]:
+        """Yield the packages of directory channels that are not in the cache, with where they are."""
+        for package in self._packages.values():
+            if (path := local_path(package.url)) and not self._place(package).is_dir():
+                yield package, path
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Stop the extraction of a package that becomes much larger than an honest one.
+
+        A single file is stopped by the operating system, many by taking away the directory they are written to.
+        """
+        largest = max([self._limit(package) for package in self._packages.values()], default=SAFE_SIZE)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(ended,), name="extraction", daemon=True)
+        bounded = soft == resource.RLIM_INFINITY or soft > largest
+        if bounded:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+        watch.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watch.join()
+            for path in self._stopped:
+                path.unlink(missing_ok=True)
+            if bounded:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def _watch(self, ended: threading.Event) -> None:
+        free, looks = _free(self._directory), 0
+        while not ended.wait(_LOOK):
+            looks += 1
+            if free - _free(self._directory) < SAFE_SIZE and looks % _LOOKS:
+                continue
+            for package in self._packages.values():
+                for growing in self._directory.glob(f".{_glob_safe(self._place(package).name)}*"):
+                    if growing.is_dir() and _size(growing) > self._limit(package):
+                        self._stop(package, growing)
+
+    def _stop(self, package: CondaPackage, growing: Path) -> None:
+        """Put a file in the place of the directory that a package is extracted to."""
+        told = f"{package.name} {package.version}"
+        text = f"{told} would be extracted to over {self._limit(package):,} bytes, which no honest package is"
+        with self._lock:
+            self._stopped.add(growing)
+            if text not in self.problems:
+                self.problems.append(text)
+        for _ in range(100):  # more may be written while it is removed
+            shutil.rmtree(growing, ignore_errors=True)
+            with suppress(OSError):
+                growing.touch(exist_ok=False)
+                return
+
+    def _limit(self, package: CondaPackage) -> int:
+        return max(SAFE_SIZE, _MOST_GROWTH * (package.size or 0))
+
+    def _place(self, package: CondaPackage) -> Path:
+        return self._directory / f"{package.name}-{package.version}-{package.build}"
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of a `file:` URL; None for another."""
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def damage(package: CondaPackage, path: Path) -> str | None:
+    """Say how a package's file differs from what its channel's index says; None if it does not. Raises OSError."""
+    if digest.of_file(path) == package.sha256:
+        return None
+    size = path.stat().st_size
+    if package.size is not None and size < package.size and not _is_whole(path):
+        return f"is truncated: {size:,} of {package.size:,} bytes"
+    return "is not the file that its channel's index names: its SHA-256 is another"
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether a package's file has its end: a zip its directory, a bzip2 stream its last block."""
+    if path.suffix == ".conda":
+        return zipfile.is_zipfile(path)
+    stream = bz2.BZ2Decompressor()
+    try:
+        with path.open("rb") as file:
+            while not stream.eof:
+                chunk = file.read(digest.CHUNK) if stream.needs_input else b""
+                if not chunk and stream.needs_input:
+                    break
+                stream.decompress(chunk, _PIECE)
+    except OSError:
+        return False
+    return stream.eof
+
+
+def _free(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return 0
+
+
+def _size(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _glob_safe(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,0 +1,229 @@
+"""Find out whether an extracted conda package is what its own list of files says, and may be linked.
+
+rattler links what `info/paths.json` names without looking: a path that leads out of the prefix is followed, an
+absolute one ends the process, digests and sizes are not compared (rattler's `rattler/src/install` and
+`path_resolver`). conda compares sizes, and digests when `extra_safety_checks` is on. So each package is checked
+when it has been extracted and before it is linked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpack import digest
+from envpack.archive import links
+from envpack.archive.members import Entry
+from envpack.errors import PackingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+MOST_FILES = 1_000_000
+"""A package that lists more is refused."""
+
+_LIST_AT_MOST = 1 << 28
+"""Bytes of `info/paths.json` that are read."""
+
+_SHOWN = 4
+
+_OWN_TO_CONDA = ("conda-meta/history", "conda-meta/frozen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One line of a package's list of files."""
+
+    path: str
+    """As the package has it: `site-packages/...` in a noarch Python package."""
+    link: bool = False
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found out about a package."""
+
+    problems: tuple[str, ...] = ()
+    """What forbids to link it, each the end of a sentence that begins with its name."""
+    warnings: tuple[str, ...] = ()
+    """What is legal but says that something is amiss."""
+    links: tuple[Entry, ...] = ()
+    """Its symbolic links, where they will be in the prefix."""
+
+
+@dataclass
+class Links:
+    """The symbolic links of all packages of a prefix so far: one may lead out of it only through another's."""
+
+    known: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, new: Iterable[Entry]) -> str | None:
+        """Take in a package's links; say what is wrong if one of them leads out, or makes an earlier one do so."""
+        arrived = {link.path: link for link in new}
+        if not arrived:
+            return None
+        self.known |= arrived
+        tree = links.Tree(self.known.values())
+        behind = next((path for path in self.known if any(folder in self.known for folder in _above(path))), None)
+        if behind:
+            return f"makes {behind} a link that lies behind another link"
+        winding = [link for link in self.known.values() if _winds(link.link) and link.path not in arrived]
+        for link in (*arrived.values(), *winding):
+            try:
+                tree.resolve(link)
+            except PackingFailed as error:
+                return f"cannot be linked: {error.message}"
+        return None
+
+
+def check(directory: Path, *, site_packages: str | None, contents: bool) -> Checked:
+    """Check a package that was extracted into a directory.
+
+    `site_packages` is where the modules of a noarch Python package go; None for other packages. With `contents`
+    every file is compared with its size and digest, which need be done once only. Raises OSError.
+    """
+    try:
+        listed = read_list(directory)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Checked(problems=(f"has a list of files that cannot be read: {_plain(str(error))}",))
+    if len(listed) > MOST_FILES:
+        return Checked(problems=(f"lists {len(listed):,} files; more than {MOST_FILES:,} are not linked",))
+    problems = list(_grouped(_unfit(listed)))
+    if problems:
+        return Checked(problems=tuple(problems))
+    found = list(_grouped(_differing(directory, listed, contents=contents)))
+    if found:
+        return Checked(problems=tuple(found))
+    warnings = list(_unlisted(directory, listed)) if contents else []
+    return Checked(warnings=tuple(warnings), links=tuple(_links(directory, listed, site_packages)))
+
+
+def read_list(directory: Path) -> list[Listed]:
+    """Return an extracted package's list of files: `info/paths.json`, or `info/files` of packages before 2017.
+
+    Raises ValueError, KeyError, TypeError or AttributeError when it is none.
+    """
+    path = directory / "info/paths.json"
+    if not path.is_file():
+        lines = (
+            (directory / "info/files").read_text("utf-8").splitlines()
+            if (directory / "info/files").exists()
+            else []
+        )
+        return [Listed(path=line) for line in lines if line]
+    if path.stat().st_size > _LIST_AT_MOST:
+        raise ValueError(f"it has {path.stat().st_size:,} bytes")
+    return [_listed(entry) for entry in json.loads(path.read_bytes())["paths"]]
+
+
+def _listed(entry: dict[str, Any]) -> Listed:
+    path, kind = entry["_path"], entry.get("path_type", "hardlink")
+    if not isinstance(path, str):
+        raise TypeError(f"{path!r} is no path")
+    sha256, size = entry.get("sha256"), entry.get("size_in_bytes")
+    return Listed(
+        path=path.removeprefix("./"),
+        link=kind == "softlink",
+        sha256=sha256.lower() if isinstance(sha256, str) and kind == "hardlink" else None,
+        size=size if isinstance(size, int) and kind == "hardlink" else None,
+    )
+
+
+def _unfit(listed: Sequence[Listed]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the paths themselves."""
+    for entry in listed:
+        path = entry.path
+        if path.startswith("/") or ".." in path.split("/"):
+            yield "lists files outside the environment", path
+        elif not path or not path.isprintable() or posixpath.normpath(path) != path:
+            yield "lists files whose names no file should have", path
+        elif path in _OWN_TO_CONDA or (path.startswith("conda-meta/") and path.endswith(".json")):
+            yield "would write among conda's records", path
+
+
+def _differing(directory: Path, listed: Sequence[Listed], *, contents: bool) -> Iterator[tuple[str, str]]:
+    """Yield what is there otherwise than the list says."""
+    root = f"{directory}/"
+    for entry in listed:
+        try:
+            status = os.lstat(root + entry.path)
+        except OSError:
+            yield "lacks files that it lists", entry.path
+            continue
+        if stat.S_ISLNK(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            yield "holds what is neither a file nor a link nor a directory", entry.path
+        elif contents and (
+            (entry.size is not None and entry.size != status.st_size)
+            or (entry.sha256 and entry.sha256 != digest.of_file(Path(root + entry.path)))
+        ):
+            yield "has files that are not what its list says", entry.path
+
+
+def _unlisted(directory: Path, listed: Sequence[Listed]) -> Iterator[str]:
+    known = {entry.path for entry in listed}
+    there = [path for path in _walk(directory, "") if not path.startswith("info/") and path not in known]
+    if there:
+        yield f"holds files that it does not list, which were not linked: {_some(there)}"
+
+
+def _walk(directory: Path | str, above: str) -> Iterator[str]:
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{above}{entry.name}/")
+            else:
+                yield above + entry.name
+
+
+def _links(directory: Path, listed: Sequence[Listed], site_packages: str | None) -> Iterator[Entry]:
+    for entry in listed:
+        here = directory / entry.path
+        if entry.link or here.is_symlink():
+            yield Entry(_placed(entry.path, site_packages), "link", 0, os.readlink(here), executable=False)  # noqa: PTH115 - a Path would drop `./`
+
+
+def _placed(path: str, site_packages: str | None) -> str:
+    """Return where a file of a package goes in the prefix (CEP 17, and the noarch Python layout)."""
+    if site_packages and path.startswith("site-packages/"):
+        return f"{site_packages}/{path.removeprefix('site-packages/')}"
+    if site_packages and path.startswith("python-scripts/"):
+        return f"bin/{path.removeprefix('python-scripts/')}"
+    return path
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def _winds(target: str) -> bool:
+    """Say whether a link goes down and up again, so that where it leads depends on what is on its way."""
+    steps = [step for step in target.split("/") if step not in ("", ".")]
+    return ".." in steps[next((at for at, step in enumerate(steps) if step != ".."), len(steps)) :]
+
+
+def _grouped(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    by_trouble: dict[str, list[str]] = {}
+    for trouble, path in found:
+        by_trouble.setdefault(trouble, []).append(path)
+    yield from (f"{trouble}: {_some(paths)}" for trouble, paths in by_trouble.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(_plain(name) for name in names[:_SHOWN]) + more
+
+
+def _plain(text: str) -> str:
+    """Return a name or message as it can be shown on a terminal."""
+    shown = text if text.isprintable() and text else ascii(text)
+    return shown if len(shown) <= 200 else f"{shown[:197]}..."

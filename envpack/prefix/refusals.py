@@ -1,0 +1,125 @@
+"""Why conda packages are not linked, in words a person can act on: none of rattler's, and no bytes of a file."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.errors import BrokenPackage, NotReady, PackingFailed, Unreachable
+from envpack.prefix.arrivals import damage
+from envpack.redact import filtered_logger, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from envpack.errors import EnvpackError
+    from envpack.prefix.arrivals import Arrivals
+
+logger = filtered_logger(__name__)
+
+_FETCHED = re.compile(r"failed to fetch (\S+)")
+
+_LONGEST = 300
+"""Characters of a reason that are shown."""
+
+_MEND_CHANNEL = (
+    "mend the channel and its index, or solve anew with --upgrade if the package was replaced on purpose"
+)
+
+_MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
+    (
+        r"HTTP status [a-z ]*error \((404|410)\b",
+        Unreachable,
+        "{file} is listed in its channel, and is not there: {said}",
+        _MEND_CHANNEL,
+    ),
+    (
+        "error sending request|error decoding response|HTTP status",
+        Unreachable,
+        "a package cannot be fetched: {said}",
+        "check the network and the channel's address",
+    ),
+    (
+        "No space left|Disk quota exceeded",
+        NotReady,
+        "the disk is full: {said}",
+        "make room, or name another cache with ENVPACK_CACHE_DIR",
+    ),
+    (
+        "hash mismatch",
+        BrokenPackage,
+        "{file} is not the file that its channel's index names: its SHA-256 is another",
+        _MEND_CHANNEL,
+    ),
+    (
+        "File too large",
+        BrokenPackage,
+        "{file} would be extracted to a file of a size that no honest package has",
+        _MEND_CHANNEL,
+    ),
+    (
+        "(?s)failed to fetch .*package cache",
+        BrokenPackage,
+        "{file} is damaged or truncated: it cannot be extracted",
+        _MEND_CHANNEL,
+    ),
+    (
+        "",
+        PackingFailed,
+        "the conda packages cannot be linked: {said}",
+        "if a package was replaced in its channel, solve anew with --upgrade",
+    ),
+)
+"""What rattler says, as a regular expression, and what that means; the first that fits."""
+
+
+def check_local(arrivals: Arrivals) -> None:
+    """See that the packages of directory channels are those that were locked: rattler compares no digests there.
+
+    Raises Unreachable when one is not there, BrokenPackage when one is another file or only a part of it.
+    """
+    absent, damaged = [], []
+    for package, path in arrivals.local_and_new():
+        try:
+            wrong = damage(package, path)
+        except FileNotFoundError:
+            absent.append(f"{path.name} is listed in the channel {path.parent.parent}, and is not there")
+        except OSError as error:
+            damaged.append(f"{path} cannot be read: {error.strerror}")
+        else:
+            damaged += [f"{path} {wrong}"] if wrong else []
+    if absent:
+        raise Unreachable("\n".join([*absent, *damaged]), hint=_MEND_CHANNEL)
+    if damaged:
+        raise BrokenPackage("\n".join(damaged), hint=_MEND_CHANNEL)
+
+
+def refused(problems: Sequence[str]) -> BrokenPackage | None:
+    """Return the error for packages that were found unfit before they were linked; None if there are none."""
+    if not problems:
+        return None
+    text = "\n".join(sorted(problems))
+    return BrokenPackage(
+        f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
+        hint="take another build or version of it, and tell its maintainers",
+    )
+
+
+def explained(error: Exception, prefix: Path) -> EnvpackError:
+    """Return our error for one of rattler's: which package, what is wrong with it, and what to do."""
+    text = redact(str(error)).replace(str(prefix), "PREFIX")
+    logger.info("rattler: %s", ascii(text))
+    found = _FETCHED.search(text)
+    words = {
+        "file": found[1] if found else "a package",
+        "said": ": ".join(_plain(reason) for reason in text.split("\nCaused by: ")),
+    }
+    kind, message, hint = next(row[1:] for row in _MEANINGS if re.search(row[0], text))
+    return kind(message.format(**words), hint=hint)
+
+
+def _plain(text: str) -> str:
+    """Return a message as it can be shown: some quote what a file holds."""
+    shown = text.strip() if text.strip().isprintable() else ascii(text.strip())
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."

@@ -1,0 +1,138 @@
+"""The secrets that this process has met, in every form in which they may leave it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+import threading
+import zlib
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+from envpack.redact.address import MASK, VARIABLE, is_random
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHORTEST = 4
+_ALONE = 8
+"""Shorter secrets are found only where no letter or digit touches them."""
+
+_COMMON = (
+    "true false none null main master latest release stable prod production staging develop public private "
+    "user username password passwd secret token apikey admin root guest anonymous default test example python "
+    "python3 conda pypi pip spark pyspark environment environments envpack archive linux noarch wheel package "
+    "packages channel channels simple index files bearer basic digest sha256 version localhost https http aws "
+    "us-east-1 requirements settings manifest"
+)
+"""What stands in many outputs and is nobody's secret, whatever it was given as."""
+
+_GZIP = b"\x1f\x8b"
+_VERSION = re.compile(r"v?\d+(?:\.\w+)+")
+_PLACE = re.compile(r"(?:\.{0,2}|~)/\S*")
+
+_words = frozenset(_COMMON.split())
+_lock = threading.Lock()
+_secrets: dict[str, None] = {}
+_forms: dict[str, re.Pattern[str] | None] = {}
+"""Each form of a secret, longest first, with the pattern that finds it where it stands alone."""
+
+
+def know(*secrets: str | None) -> None:
+    """Keep secrets, so that `hide` finds them; words too common to be one are passed over."""
+    for secret in secrets:
+        if secret and secret not in _secrets and not VARIABLE.search(secret) and _is_distinct(secret):
+            with _lock:
+                _secrets[secret] = None
+                alone = len(secret) < _ALONE or secret.isdigit() or (secret.isalpha() and secret.islower())
+                _remember(_written(secret), alone=alone)
+                _remember(_encoded(secret), alone=False)
+
+
+def know_login(user: str, password: str) -> None:
+    """Keep a password, and a name with it as HTTP sends them (RFC 7617)."""
+    know(password)
+    if not password or VARIABLE.search(password):
+        return
+    with _lock:
+        for pair in {f"{user}:{password}", f"{quote(user, safe='')}:{quote(password, safe='')}"}:
+            both = base64.b64encode(pair.encode()).decode()
+            _remember(iter((both, both.rstrip("="), base64.urlsafe_b64encode(pair.encode()).decode())), alone=False)
+
+
+def hide(text: str) -> str:
+    """Return a text with every secret that is known masked, whatever form it is in."""
+    for form, pattern in tuple(_forms.items()):
+        if form in text:
+            text = pattern.sub(MASK, text) if pattern else text.replace(form, MASK)
+    return text
+
+
+def stored(data: bytes) -> bytes:
+    """Return what is written for others to read, with every secret that is known masked; gzip is looked into."""
+    if not _forms:
+        return data
+    try:
+        text = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error):
+        return data
+    plain = text.decode("utf-8", "surrogateescape")
+    hidden = hide(plain)
+    if hidden == plain:
+        return data
+    masked = hidden.encode("utf-8", "surrogateescape")
+    return gzip.compress(masked, mtime=0) if data.startswith(_GZIP) else masked
+
+
+def _is_distinct(secret: str) -> bool:
+    if len(secret) < _SHORTEST or secret.lower() in _words or _VERSION.fullmatch(secret):
+        return False
+    if _PLACE.fullmatch(secret) and not is_random(secret.strip("/")):
+        return False
+    if len(set(secret)) < 3:  # `****`
+        return False
+    return not (secret.isdigit() and len(secret) < _ALONE) and not (len(secret) < 6 and secret.isalpha())
+
+
+def _remember(forms: Iterator[str], *, alone: bool) -> None:
+    for form in forms:
+        pattern = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])")
+        _forms.setdefault(form, pattern if alone else None)
+    ordered = sorted(_forms.items(), key=lambda item: -len(item[0]))
+    _forms.clear()
+    _forms.update(ordered)
+
+
+def _written(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as URLs, JSON, HTML, YAML, Python and shells write it."""
+    yield secret
+    for percent in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield from (percent, re.sub("%..", lambda found: found[0].lower(), percent), quote(percent, safe=""))
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    yield from (
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+    )
+    yield from (repr(secret)[1:-1], repr(f"{secret}'\"")[1:-4], secret.replace("'", "''"))
+    yield from (secret.replace("'", "'\"'\"'"), secret.replace("'", r"'\''"), secret.replace("\\", "\\\\"))
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """Yield what base64 makes of a secret wherever in a longer text it lies (RFC 4648)."""
+    data = secret.encode()
+    if len(data) < _ALONE:
+        whole = base64.b64encode(data).decode()
+        if len(data) >= 6:
+            yield from (whole, base64.urlsafe_b64encode(data).decode())
+        return
+    for before in range(3):
+        padded = bytes(before) + data
+        # The characters at both ends also hold bits of what is beside the secret.
+        first, last = (0, 2, 3)[before], (0, 3, 2)[len(padded) % 3]
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            text = encode(padded).decode()
+            yield text[first : len(text) - last]

@@ -1,0 +1,164 @@
+"""Where secrets are met: URLs, the environment, and the files that hold credentials for channels and indexes."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from envpack.redact.address import VARIABLE, is_random, take_apart
+from envpack.redact.known import hide, know, know_login
+from envpack.redact.urls import BLANK_IN_PASSWORD, addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SECRET_NAME = re.compile(
+    r"(?i)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNING_?KEY|CREDENTIAL"
+    r"|_AUTH|^AUTH|_PAT$|_PSW$|_PWD$|_PASS$|_SIG$|_KEY$)"
+)
+_NO_SECRET_NAME = re.compile(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
+_SECRET_IN_FILE = re.compile(
+    r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)"
+)
+_PLACE_OR_ADDRESS = re.compile(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
+_LARGEST = 1 << 20
+
+
+def meet(text: str) -> None:
+    """Keep the secrets of every URL in a text."""
+    for match in BLANK_IN_PASSWORD.finditer(text):
+        know(match[0].removeprefix(match["scheme"]).partition(":")[2][:-1])
+    for url in addresses(text):
+        address = take_apart(url)
+        know(*address.secrets())
+        if address.userinfo:
+            know_login(address.user, address.password)
+
+
+def meet_variables(written: str, values: Mapping[str, str]) -> None:
+    """Keep the values of variables that stand for secrets in the URLs of a text.
+
+    `written` has them as `${NAME}`, `values` are by name. One in a path is kept if its name or its look tells.
+    """
+    for url in addresses(written):
+        address = take_apart(url)
+        for place, always in ((address.userinfo, True), (address.query, True), (address.path, False)):
+            for name in VARIABLE.findall(place):
+                value = values.get(name[2:-1], "")
+                if always or is_secret_name(name[2:-1]) or is_random(value):
+                    know(value)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable of this name is likely to hold a secret."""
+    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET_NAME.search(name)
+
+
+def may_be_published(name: str, value: str) -> bool:
+    """Return whether a variable may be written where everybody reads it.
+
+    It may not if it holds a secret that is known, an address with a password or a token, or what looks like one
+    under a name that says so.
+    """
+    if hide(value) != value:
+        return False
+    addresses_in = [take_apart(url) for url in addresses(value)]
+    if any(parts.password or "the path" in parts.lost() for parts in addresses_in):
+        return False
+    mixed = len(value) >= 8 and re.search(r"\d", value) and re.search(r"[A-Za-z]", value)
+    return not (mixed and " " not in value and is_secret_name(name) and not _PLACE_OR_ADDRESS.match(value))
+
+
+def meet_environment(environ: Mapping[str, str]) -> None:
+    """Keep the secrets of an environment: values of variables with telling names, and what URLs hold."""
+    for name, value in environ.items():
+        if is_secret_name(name):
+            know(value, *(line for line in value.splitlines() if len(line) > 15))
+        if "@" in value or "://" in value:
+            meet(value)
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for a child that needs no secret: without the variables that hold one."""
+    return {name: value for name, value in environ.items() if not _holds_secret(name, value)}
+
+
+def _holds_secret(name: str, value: str) -> bool:
+    if is_secret_name(name):
+        return True
+    found = [take_apart(url) for url in addresses(value)] if "@" in value or "://" in value else []
+    return any(True for address in found for _ in address.secrets())
+
+
+def meet_files(environ: Mapping[str, str]) -> None:
+    """Keep the secrets of the files from which uv and rattler take credentials.
+
+    Sources: uv's documentation, "HTTP credentials" (netrc files, uv's own store, its configuration); rattler's
+    `AuthenticationStorage` (RATTLER_AUTH_FILE, `~/.rattler/credentials.json`, netrc files).
+    """
+    for path in _files(environ):
+        text = _text(path)
+        if text is None:
+            continue
+        if path.suffix == ".json":
+            know(*_leaves(text))
+        elif path.suffix == ".toml":
+            know(*_SECRET_IN_FILE.findall(text))
+            meet(text)
+        else:
+            _meet_netrc(path)
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    home = Path(environ.get("HOME") or Path.home())
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    yield Path(environ.get("NETRC") or home / ".netrc")
+    if named := environ.get("RATTLER_AUTH_FILE"):
+        yield Path(named)
+    yield from (home / ".rattler" / "credentials.json", data / "rattler" / "credentials.json")
+    yield Path(environ.get("UV_CONFIG_FILE") or config / "uv" / "uv.toml")
+    yield from (Path("/etc/uv/uv.toml"), config / "uv" / "credentials.toml")
+    yield from (data / "uv" / "credentials" / "credentials.toml",)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8", "replace") if path.stat().st_size <= _LARGEST else None
+    except OSError:
+        return None
+
+
+def _meet_netrc(path: Path) -> None:
+    import netrc  # noqa: PLC0415 - most commands read none
+
+    try:
+        hosts = netrc.netrc(path).hosts.values()
+    except (netrc.NetrcParseError, OSError, UnicodeError):
+        # uv and rattler may read more of it than Python does.
+        words = (_text(path) or "").split()
+        know(*(value for word, value in pairwise(words) if word == "password"))
+        return
+    for user, _, password in hosts:
+        know_login(user or "", password or "")
+
+
+def _leaves(text: str) -> Iterator[str]:
+    """Yield every text of a JSON file of credentials but names of users and hosts."""
+    try:
+        waiting: list[tuple[str, Any]] = [("", json.loads(text))]
+    except ValueError:
+        return
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+            if isinstance(value.get("username"), str) and isinstance(value.get("password"), str):
+                know_login(value["username"], value["password"])
+        elif isinstance(value, list):
+            waiting += [(key, each) for each in value]
+        elif isinstance(value, str) and key != "username":
+            yield value

@@ -1,0 +1,61 @@
+"""Standard output and standard error, filtered."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from envpack.redact.urls import redact
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+class Filtered(io.TextIOWrapper):
+    """A text stream that takes the secrets out of all that is written to it; each text passes as a whole."""
+
+    def write(self, text: str) -> int:
+        """Write a text without its secrets; return its length."""
+        super().write(redact(text))
+        return len(text)
+
+
+class Filter(logging.Filter):
+    """Takes the secrets out of what a logger is given."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Put the finished text in the place of a record's message."""
+        record.msg, record.args = redact(record.getMessage()), None
+        return True
+
+
+def filtered_logger(name: str) -> logging.Logger:
+    """Return a module's logger, whose records hold no secret whoever handles them."""
+    found = logging.getLogger(name)
+    if not any(isinstance(each, Filter) for each in found.filters):
+        found.addFilter(Filter())
+    return found
+
+
+def guard_output() -> None:
+    """Filter what this process writes to standard output and standard error from now on, tracebacks included."""
+    sys.stdout, sys.stderr = _filtered(sys.stdout), _filtered(sys.stderr)
+
+
+def _filtered(stream: TextIO) -> TextIO:
+    if isinstance(stream, Filtered) or not hasattr(stream, "buffer"):
+        return stream
+    stream.flush()
+    # What cannot write other letters is replaced by click, and the filter with it.
+    narrow = codecs.lookup(stream.encoding).name == "ascii"
+    return Filtered(
+        stream.buffer,
+        encoding="utf-8" if narrow else stream.encoding,
+        errors=stream.errors,
+        newline="\n",
+        line_buffering=getattr(stream, "line_buffering", False),
+        write_through=getattr(stream, "write_through", False),
+    )

@@ -1,0 +1,114 @@
+"""Secrets in a text: those that are known, and what looks like one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.redact.address import MASK, take_apart
+from envpack.redact.known import hide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:?//|https?:/)(?:(?!,[A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>`\\])+")
+_HOST = (
+    r"(?:localhost|\[[0-9A-Fa-f:]+\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"
+    r"|[\w-]+(?=:\d{1,5}(?!\w)|/))"
+)
+BLANK_IN_PASSWORD = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@\"'<>]+:(?!\s|\d{1,5}\s)[^\n\"'<>@]{0,200}\s[^\n\"'<>]{0,200}@"
+    rf"(?={_HOST})"
+)
+_LOGIN = re.compile(
+    rf"(?<!\w)(?!mailto:)(?P<scheme>(?:https?:/?)?)"
+    rf"[^\s:/@\"'<>`,;()]{{1,100}}:[^\s\"'<>`]{{1,200}}@(?={_HOST})"
+)
+_HEADER = re.compile(
+    r"(?i)(?P<name>\b(?:proxy-)?authorization\b\W{1,4}(?:(?:bearer|basic|token|digest)\s+)?"
+    r"|\b(?:x-jfrog-art-api|x-api-key|private-token|job-token|x-amz-security-token|(?:set-)?cookie)\b\W{1,4}"
+    r"|\bbearer\s+)(?!\*\*\*)[^\s\"',;]{6,}"
+)
+_PLAIN = re.compile(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
+_MAY_HOLD_TOKEN = re.compile(r"/(?:t|priv)/|/[\w-]{16,}(?:/|$)")
+_HEADER_WORDS = ("authorization", "bearer ", "x-jfrog", "x-api-key", "-token", "cookie")
+"""One of them is in whatever `_HEADER` finds; to look for them is quicker."""
+
+_TOKENS = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|pypi-AgE[\w-]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
+    r"|xox[abeoprs]-[\w-]{10,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{30,}|dckr_pat_[\w-]{20,}"
+    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
+)
+
+
+_TOKEN_PREFIXES = (
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "pypi-",
+    "AKIA",
+    "ASIA",
+    "xox",
+    "hf_",
+    "npm_",
+    "dckr_pat_",
+    "eyJ",
+)
+"""As `_HEADER_WORDS`, for `_TOKENS`."""
+
+
+def redact(text: str) -> str:
+    """Return a text without the secrets in it.
+
+    The secrets that this process knows are masked in whatever form they are. URLs lose names and passwords, conda
+    tokens (`/t/TOKEN/`) and the values of parameters, those on a short list of harmless ones excepted. What is left
+    of a URL still names the same file for someone who has the credentials. Header lines with credentials, and the
+    tokens of well-known services, are masked wherever they stand.
+    """
+    text = hide(text)
+    if "@" in text:
+        text = BLANK_IN_PASSWORD.sub(lambda match: match["scheme"], text)
+    text = "".join(_pieces(text))
+    lower = text.lower()
+    if any(word in lower for word in _HEADER_WORDS):
+        text = _HEADER.sub(lambda match: f"{match['name']}{MASK}", text)
+    if any(prefix in text for prefix in _TOKEN_PREFIXES):
+        text = _TOKENS.sub(MASK, text)
+    return text
+
+
+def addresses(text: str) -> Iterator[str]:
+    """Yield what is a URL in a text, or was meant to be one."""
+    for piece, is_url in _split(text):
+        yield from (piece,) if is_url else (match[0] for match in _LOGIN.finditer(piece))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for piece, is_url in _split(text):
+        yield (
+            _shown(piece) if is_url else _LOGIN.sub(lambda match: match["scheme"], piece) if "@" in piece else piece
+        )
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the URLs of a text and what lies between them, each with whether it is one."""
+    end = 0
+    for match in _URL.finditer(text):
+        yield text[end : match.start()], False
+        yield match[0], True
+        end = match.end()
+    yield text[end:], False
+
+
+def _shown(url: str) -> str:
+    if _PLAIN.fullmatch(url) and not (url.startswith("http") and _MAY_HOLD_TOKEN.search(url)):
+        return url  # as most are: to take them apart takes ten times longer
+    plain = url.rstrip(".,;:!)]}")
+    end = url[len(plain) :]
+    if end.startswith("}") and plain.rpartition("${")[1]:
+        plain, end = f"{plain}}}", end[1:]
+    return take_apart(plain).shown() + end

@@ -1,0 +1,107 @@
+"""Whether a line applies: the one place that evaluates the markers of requirements and of constraints.
+
+Whoever carries the package, channel or index, is handed lines that apply, without their markers. Source: the
+packaging specification "Dependency specifiers", with the cluster's values instead of this machine's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from envpack.requirements.values import PyRequirement
+
+_UNKNOWN = re.compile(r"\b(platform_release|platform_version)\b")
+_NOTHING = frozenset[str]()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What applies on some Pythons."""
+
+    pythons: tuple[str, ...]
+    """Full versions, in the order given; empty when there was none to choose from."""
+    lines: tuple[PyRequirement, ...]
+    """The requirements that apply, without markers."""
+    constraints: tuple[PyRequirement, ...]
+    """The constraints that apply, without markers."""
+
+
+class Marked(Protocol):
+    """What may bear a marker."""
+
+    @property
+    def marker(self) -> str | None:
+        """The condition, or None for always."""
+
+
+def applies(line: Marked, environment: Mapping[str, str]) -> bool:
+    """Return whether a line applies in an environment of PEP 508's marker variables.
+
+    No extra is asked for when a file is installed, so `extra == "x"` does not hold. What the environment says
+    nothing about, a node's kernel, is the empty text.
+    """
+    if line.marker is None:
+        return True
+    return Marker(line.marker).evaluate(
+        {**environment, "extra": "", "extras": _NOTHING, "dependency_groups": _NOTHING}
+    )
+
+
+def holding(lines: Iterable[PyRequirement], environment: Mapping[str, str]) -> tuple[PyRequirement, ...]:
+    """Return the lines that apply in an environment, without their markers."""
+    return tuple(without_marker(line) for line in lines if applies(line, environment))
+
+
+def without_marker(line: PyRequirement) -> PyRequirement:
+    """Return a line that applies always."""
+    if line.marker is None:
+        return line
+    requirement = Requirement(line.text)
+    requirement.marker = None
+    return replace(line, marker=None, text=str(requirement))
+
+
+def situations(
+    lines: Sequence[PyRequirement],
+    constraints: Sequence[PyRequirement],
+    pythons: Sequence[str],
+    environment: Callable[[str], Mapping[str, str]],
+) -> tuple[Situation, ...]:
+    """Return what applies on each of the Pythons, those with the same answer together, in the Pythons' order.
+
+    `environment` gives the marker variables for a Python. Without any Python there is one situation: the lines that
+    bear no marker.
+    """
+    if not pythons:
+        return (
+            Situation(
+                pythons=(),
+                lines=tuple(line for line in lines if line.marker is None),
+                constraints=tuple(line for line in constraints if line.marker is None),
+            ),
+        )
+    found: dict[tuple[bool, ...], list[str]] = {}
+    for python in pythons:
+        values = environment(python)
+        found.setdefault(tuple(applies(line, values) for line in (*lines, *constraints)), []).append(python)
+    return tuple(
+        Situation(
+            pythons=tuple(alike),
+            lines=holding(lines, environment(alike[0])),
+            constraints=holding(constraints, environment(alike[0])),
+        )
+        for alike in found.values()
+    )
+
+
+def about_the_kernel(lines: Iterable[PyRequirement]) -> tuple[PyRequirement, ...]:
+    """Return the lines whose markers ask for the release or version of the nodes' kernel, which is not known."""
+    return tuple(line for line in lines if line.marker and _UNKNOWN.search(line.marker))

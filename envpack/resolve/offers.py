@@ -1,0 +1,128 @@
+"""What the package index has of one project: which version, for which Pythons, for which glibc."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+
+from envpack.errors import Unsatisfiable
+from envpack.resolve import pypi
+from envpack.resolve.sources import newest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.requirements import PyRequirement
+
+PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+"""Those that are asked for."""
+
+NEWEST_GLIBC = "2.40"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What an index has for a line that it cannot answer as it stands."""
+
+    known: bool
+    """Whether it has the project at all."""
+    newest: str | None = None
+    """The newest version with a wheel for the target, whatever version the line asks for."""
+    pythons: tuple[str, ...] = ()
+    """The other Pythons for which it has what the line asks for."""
+    newer_glibc: bool = False
+    """Whether it has what the line asks for where glibc is newer."""
+
+
+def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch: Path) -> Offer | None:
+    """Return what the index has for a line, or None when it can answer the line."""
+
+    def ask(asked: PyRequirement, **changes: object) -> str | Unsatisfiable:
+        alone = replace(
+            question,
+            requirements=(asked,),
+            constraints=(),
+            bounds={},
+            linked={},
+            provided=(),
+            with_dependencies=False,
+            **changes,  # type: ignore[arg-type] # fields of a question
+        )
+        try:
+            answer = pypi.solve(alone, cache=cache, scratch=Path(tempfile.mkdtemp(prefix="uv-", dir=scratch)))
+        except Unsatisfiable as error:
+            return error
+        return answer.wheels[0].version
+
+    if isinstance(ask(line), str):
+        return None
+    loose = replace(line, text=line.name, specifier="", extras=(), hashes=())
+    any_version = ask(loose)
+    if isinstance(any_version, Unsatisfiable) and " was not found in " in any_version.message:
+        return Offer(known=False)
+    minor = _minor(question.python)
+    newer = replace(question.target, glibc=NEWEST_GLIBC)
+
+    def pythons() -> Iterator[str]:
+        for python in PYTHONS:
+            if python != minor and isinstance(ask(line, python=f"{python}.0"), str):
+                yield python
+
+    return Offer(
+        known=True,
+        newest=any_version if isinstance(any_version, str) else None,
+        pythons=tuple(pythons()),
+        newer_glibc=isinstance(ask(line, target=newer), str),
+    )
+
+
+def told(
+    line: PyRequirement, offer: Offer, lacking: Sequence[str], question: pypi.Question, near: str | None
+) -> tuple[str, str | None]:
+    """Return what channels and index have of a project, in words, and a hint where there is one.
+
+    `lacking` are the versions that the channels carry, none of which fits. `near` offers names that are like it.
+    """
+    wanted = str(SpecifierSet(line.specifier)) or "the request"
+    on_channels = f"; the channels carry {newest(lacking)}" if lacking else ""
+    if not offer.known and not lacking:
+        nowhere = f"no channel and no index has {line.name}"
+        return (
+            f"{line.origin}: {nowhere}",
+            near or f"{line.name} is misspelt, or lies in a channel or index not named",
+        )
+    nothing = f"{line.origin}: no version of {line.name} fits {wanted}"
+    if not offer.known:
+        return f"{nothing}: no index has the project{on_channels}", None
+    minor = _minor(question.python)
+    if offer.pythons:
+        nearest = min(offer.pythons, key=lambda other: abs(_number(other) - _number(minor)))
+        have = f"the index has it for Python {', '.join(offer.pythons)}{on_channels}"
+        return f"{line.origin}: {line.text} is not for Python {minor}: {have}", f"try --python {nearest}"
+    if offer.newer_glibc:
+        reason = f"{line.origin}: {line.text} needs a newer glibc than {question.target.glibc}{on_channels}"
+        return reason, "if the nodes have a newer glibc, say so with --glibc"
+    if offer.newest is not None:
+        return f"{nothing}: the index has {offer.newest} as its newest wheel{on_channels}", None
+    reason = f"{line.origin}: the index has {line.name}, but no wheel that fits{on_channels}"
+    return reason, make_a_wheel(line.name, line.text)
+
+
+def make_a_wheel(name: str, wanted: str) -> str:
+    """Return how to make a wheel of a project that has none; `wanted` is what pip is asked for."""
+    return (
+        f"{name} has no wheel that fits: make one with `pip wheel --no-deps --wheel-dir wheels {wanted}` on a "
+        "machine like the nodes, and name the folder with `--find-links wheels` in the requirements"
+    )
+
+
+def _minor(python: str) -> str:
+    return ".".join(python.split(".")[:2])
+
+
+def _number(minor: str) -> int:
+    return int(minor.split(".")[1])

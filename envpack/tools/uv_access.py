@@ -1,0 +1,145 @@
+"""How uv is told which indexes to ask, and with which credentials.
+
+By its environment, which only its owner can read.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from envpack.redact import know_login, take_apart, without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+_NAME = "ENVPACK{}"
+"""How the indexes of a run are named: uv takes credentials by an index's name."""
+
+_ANOTHER_TARGET = frozenset(
+    {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "UV_SYSTEM_PYTHON"}
+)
+"""Variables that would make an active environment uv's target."""
+
+_OF_UV = re.compile(r"UV_|(?i:https?|all|no)_proxy$|SSL_|NETRC$")
+"""Variables with secrets that are meant for uv."""
+
+
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+
+_PATIENCE = 10
+"""Seconds for a keyring to answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Indexes and credentials for a run of uv."""
+
+    arguments: tuple[str, ...] = ()
+    """Options that hold no secret."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables for uv's process alone."""
+    lines: tuple[str, ...] = field(default=(), repr=False)
+    """What goes at the head of a requirements file that no one else can read: pages of links with secrets."""
+    replaced: frozenset[str] = frozenset()
+    """Variables of the person's that say something else."""
+
+
+NO_ACCESS = Access()
+
+
+def access(
+    *,
+    index_url: str | None = None,
+    extra_index_urls: Sequence[str] = (),
+    find_links: Sequence[str] = (),
+    no_index: bool = False,
+    environ: Mapping[str, str],
+) -> Access:
+    """Return how uv reaches these indexes and pages; URLs may hold credentials. `environ` is the person's.
+
+    Names and passwords go into `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD` (uv's documentation, "Package
+    indexes", "Providing credentials directly"); a token that is part of an address has to stay in it.
+    """
+    variables: dict[str, str] = {}
+    replaced: set[str] = set()
+    if index_url:
+        variables["UV_DEFAULT_INDEX"] = _named(index_url, _NAME.format(""), variables)
+        replaced |= {"UV_INDEX_URL", "UV_DEFAULT_INDEX"}
+    if extra_index_urls:
+        named = [_named(url, _NAME.format(n), variables) for n, url in enumerate(extra_index_urls, start=1)]
+        variables["UV_INDEX"] = " ".join([*environ.get("UV_INDEX", "").split(), *named])
+        replaced.add("UV_EXTRA_INDEX_URL")
+    arguments, lines = ["--no-index"] if no_index else [], []
+    for place in find_links:
+        if "://" in place and take_apart(place).public() != place:
+            lines.append(f"--find-links {place.replace(' ', '%20')}")
+        else:
+            arguments += ["--find-links", place]
+    return Access(
+        arguments=tuple(arguments), environment=variables, lines=tuple(lines), replaced=frozenset(replaced)
+    )
+
+
+def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
+    """Let the filter of secrets know what uv gets from the `keyring` program, where a person wants uv to ask it.
+
+    uv asks for each index whose user has no password (uv's documentation, "HTTP credentials").
+    """
+    if environ.get("UV_KEYRING_PROVIDER") != "subprocess" or not shutil.which("keyring"):
+        return
+    told = {**environ, **given.environment}
+    urls = [url for name in _INDEX_VARIABLES for url in told.get(name, "").split()]
+    for named in urls:
+        name, _, url = named.rpartition("=") if "=" in named.partition("://")[0] else ("", "", named)
+        user = take_apart(url).user or told.get(f"UV_INDEX_{name.upper()}_USERNAME", "")
+        if user and not take_apart(url).password:
+            know_login(user, _from_keyring(take_apart(url).public(), user))
+
+
+@cache
+def _from_keyring(url: str, user: str) -> str:
+    for service in (url, take_apart(url).host):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            command = ["keyring", "get", service, user]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+            if done.returncode == 0 and done.stdout.strip():
+                return done.stdout.strip()
+    return ""
+
+
+def write_requirements(path: Path, lines: Iterable[str]) -> None:
+    """Write a new requirements file for uv, which no one but its owner can read: its lines may hold secrets."""
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def environment(environ: Mapping[str, str], given: Access) -> dict[str, str]:
+    """Return what uv's process gets of the person's variables: of those with secrets only what is meant for uv.
+
+    All of them where uv asks the `keyring` program, whose plugins have variables of their own, or signs requests.
+    """
+    asks_others = environ.get("UV_KEYRING_PROVIDER", "disabled") != "disabled" or "UV_S3_ENDPOINT_URL" in environ
+    kept = dict(environ) if asks_others else without_secrets(environ)
+    kept |= {name: value for name, value in environ.items() if _OF_UV.match(name)}
+    dropped = _ANOTHER_TARGET | given.replaced
+    return {name: value for name, value in kept.items() if name not in dropped}
+
+
+def _named(url: str, name: str, variables: dict[str, str]) -> str:
+    """Return an index as `NAME=URL` without user and password; put these into `variables`."""
+    parts = take_apart(url)
+    if not parts.userinfo:
+        return f"{name}={url}"
+    user, _, password = parts.userinfo.partition(":")
+    variables[f"UV_INDEX_{name}_USERNAME"] = unquote(user)
+    if password:
+        variables[f"UV_INDEX_{name}_PASSWORD"] = unquote(password)
+    return f"{name}={url.replace(f'{parts.userinfo}@', '', 1)}"
