@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cache import cache_directory
 from tests.support.channel import Channel
-from tests.support.command import Desk, desk_at
+from tests.support.command import Desk, as_pypi_was, desk_at
 from tests.test_templates import TEMPLATES, header
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
@@ -50,7 +50,8 @@ JOBS = {
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> Desk:
-    desk = desk_at(tmp_path_factory.mktemp("templates") / "a desk", full_channel, cache_directory() / "envpack")
+    home = tmp_path_factory.mktemp("templates") / "a desk"
+    desk = as_pypi_was(desk_at(home, full_channel, cache_directory() / "envpack"))
     for template in TEMPLATES:
         # The starter channel has the tests' own Python and no other.
         text = template.read_text("utf-8").replace(

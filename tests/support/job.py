@@ -12,7 +12,7 @@ import pytest
 
 from envpack.spark import versions
 from tests.support.cache import cache_directory
-from tests.support.command import Desk, desk_at
+from tests.support.command import Desk, as_pypi_was, desk_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,7 +204,7 @@ class JobDesk:
 
 def job_desk(home: Path, channel: Channel, mode: str = MODE) -> JobDesk:
     """Make a directory with `job.yml` and `job.py`; its cache outlives the tests, and what it keeps is reused."""
-    desk = desk_at(home, channel, cache_directory() / "envpack")
+    desk = as_pypi_was(desk_at(home, channel, cache_directory() / "envpack"))
     python = versions.dotted(versions.minor(channel.python))
     desk.write("job.yml", _ENVIRONMENT.format(python=python, mode=json.dumps(mode)))
     work = JobDesk(desk=desk, mode=mode)
