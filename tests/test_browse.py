@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from envpack.errors import UsageError
+from envpack.lock.lock import Source
 from envpack.packages.package import Contained
 from envpack.releases.search import matcher
 from envpack.resolve.names import Names
@@ -96,7 +97,7 @@ def test_a_search_without_a_hit_says_so(used: Desk) -> None:
     assert "contains numpy>99" in ran.err
 
 
-def found(spec: str, name: str, version: str, source: str = "pypi") -> bool:
+def found(spec: str, name: str, version: str, source: Source = "pypi") -> bool:
     return matcher(spec, Names())(Contained(name, version, source, ""))
 
 
@@ -118,7 +119,7 @@ def found(spec: str, name: str, version: str, source: str = "pypi") -> bool:
         ("xz >=5.6.0,<5.6.2", "xz", "5.6.1", "conda"),
     ],
 )
-def test_a_spec_finds(spec: str, name: str, version: str, source: str) -> None:
+def test_a_spec_finds(spec: str, name: str, version: str, source: Source) -> None:
     assert found(spec, name, version, source)
 
 
@@ -135,7 +136,7 @@ def test_a_spec_finds(spec: str, name: str, version: str, source: str) -> None:
         ("openssl =3.0", "openssl", "3.1", "conda"),
     ],
 )
-def test_a_spec_does_not_find(spec: str, name: str, version: str, source: str) -> None:
+def test_a_spec_does_not_find(spec: str, name: str, version: str, source: Source) -> None:
     assert not found(spec, name, version, source)
 
 

@@ -31,6 +31,9 @@ SCHEMA = json.loads((Path(__file__).parent.parent / "docs/gc.schema.json").read_
 NOW_OR_NEVER = Rules(last=0, history=0, grace=0)
 """Nothing but a tag keeps a release."""
 
+RECORD = {"schema": 1, "digest": "f" * 64, "created": "2025-01-02T00:00:00Z"}
+"""A build record that points at nothing."""
+
 DYING = """
 import os, signal, sys, threading
 import envpack.gc.collect as collecting
@@ -62,7 +65,7 @@ class Dying:
 url, left, after = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "after"
 store = Dying(open_store(url), left, after)
 rules = Rules(last=0, history=0, grace=0)
-gc.apply(store, gc.plan(store, rules))
+collecting.apply(store, collecting.plan(store, rules))
 """
 
 
@@ -147,7 +150,7 @@ class TestThePlan:
         manifest = manifest_of("never finished")
         archive = f"udf/{manifest.short_digest}/{manifest.archive.file}"
         store.create(archive, b"never finished")
-        store.create("udf/builds/1234.json", json.dumps({"digest": "f" * 64}).encode())
+        store.create(f"udf/builds/{'1' * 64}.json", json.dumps(RECORD).encode())
         draft = Path(store.url, "udf", ".envpack-draft-0123")
         draft.write_text("half a file")
         assert collecting.plan(store, Rules()).leftovers == ()
@@ -155,7 +158,7 @@ class TestThePlan:
         found = {(left.kind, left.key) for left in collecting.plan(store, Rules()).leftovers}
         assert found == {
             ("orphan", f"udf/{manifest.short_digest}"),
-            ("record", "udf/builds/1234.json"),
+            ("record", f"udf/builds/{'1' * 64}.json"),
             ("upload", "udf/.envpack-draft-0123"),
         }
         collect(store, Rules())
@@ -493,8 +496,8 @@ class TestTheCommand:
         store = open_store(str(desk.store))
         publish(store, "gone", days=60)
         publish(store, "kept", tag="prod")
-        store.create("udf/builds/1234.json", json.dumps({"digest": "f" * 64}).encode())
-        age(store, "udf/builds/1234", 3)
+        store.create(f"udf/builds/{'1' * 64}.json", json.dumps(RECORD).encode())
+        age(store, "udf/builds/1", 3)
         for arguments in ([], ["--apply"]):
             ran = desk.run("gc", "--keep-last", "0", "--output", "json", *arguments)
             assert ran.code == 0, ran.err

@@ -12,6 +12,7 @@ import pytest
 from envpack.errors import StoreRefused
 from envpack.progress import Progress
 from envpack.releases import index, lookup, tags
+from envpack.releases.listed import NameIndex
 from envpack.stores import open_store
 from envpack.stores.base import Object, Store
 from envpack.stores.local import LocalStore
@@ -30,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return store
 
 
-def digests(found: tuple[index.NameIndex, ...]) -> set[str]:
+def digests(found: tuple[NameIndex, ...]) -> set[str]:
     return {listed.digest for each in found for _, listed in each.releases.values()}
 
 
@@ -97,7 +98,7 @@ def test_a_new_release_and_a_moved_tag_are_seen_though_no_index_knows_them(store
     release = lookup.at(store, name, oldest.digest)
     assert release is not None
     value = release.manifest.to_json()
-    value["archive"]["sha256"] = "f" * 64
+    value["archive"] |= {"sha256": "f" * 64, "file": f"{name}-{'f' * 16}.tar.gz"}
     store.create(f"{name}/{'f' * 16}/manifest.json", json.dumps(value).encode())
     tags.move(store, name, "latest", oldest.digest, by="jane", again=True)
     (again,) = index.read(store, tmp_path / "copies", name)
@@ -204,7 +205,7 @@ def test_an_index_that_another_has_just_written_is_made_again_on_top(tmp_path: P
     assert index.refresh(store, name)
     found = store.read(f"{name}/index.json.gz")
     assert isinstance(found, Object)
-    assert len(index.NameIndex.loads(found.data, name).releases) == 20
+    assert len(NameIndex.loads(found.data, name).releases) == 20
 
 
 def test_copies_that_cannot_be_kept_are_done_without(tmp_path: Path) -> None:

@@ -65,12 +65,12 @@ def test_the_python_of_a_lock_is_known() -> None:
     )
 
 
-def test_the_digest_does_not_depend_on_where_a_local_channel_lies() -> None:
+def test_the_identity_does_not_depend_on_where_a_local_channel_lies() -> None:
     def lying_in(directory: str) -> Lock:
         moved = replace(PYTHON, url=f"file://{directory}/channel/linux-64/python.conda")
         return replace(LOCK, channels=(f"file://{directory}/channel",), packages=(moved,))
 
-    assert lying_in("/home/a").digest() == lying_in("/home/b").digest()
+    assert lying_in("/home/a").identity() == lying_in("/home/b").identity()
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_digest_does_not_depend_on_where_a_local_channel_lies() -> None:
         {"requested": ("six", "python")},
     ],
 )
-def test_the_digest_changes_with_all_that_can_change_the_archive(change: dict[str, object]) -> None:
-    assert replace(LOCK, **change).digest() != LOCK.digest()  # type: ignore[arg-type] # each change is typed above
+def test_the_identity_changes_with_all_that_can_change_the_archive(change: dict[str, object]) -> None:
+    assert replace(LOCK, **change).identity() != LOCK.identity()  # type: ignore[arg-type] # each change is typed above
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "version: 99\n", "version: 6\npackages: []\n", "- 1\n"])

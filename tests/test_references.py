@@ -141,7 +141,7 @@ def test_a_digest_prefix_of_two_releases_is_refused(tmp_path: Path, store: Store
     twins = open_store(str(tmp_path))
     for number in ("1", "2"):
         manifest = some_release(store).manifest.to_json()
-        manifest["archive"]["sha256"] = f"abcd{number}" + "0" * 59
+        manifest["archive"] |= {"sha256": f"abcd{number}{'0' * 59}", "file": f"udf-abcd{number}{'0' * 11}.tar.gz"}
         twins.create(f"udf/abcd{number}{'0' * 11}/manifest.json", json.dumps({**manifest, "name": "udf"}).encode())
     with pytest.raises(UsageError, match="names 2 releases"):
         references.resolve(twins, "udf@abcd")

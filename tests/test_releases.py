@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "a store"))
 
 
-def manifest_of(archive: Path, name: str = "udf", inputs: str = "i" * 64) -> Manifest:
+def manifest_of(archive: Path, name: str = "udf", inputs: str = "1" * 64) -> Manifest:
     sha256 = digest.of_file(archive)
     return Manifest(
         name=name,
@@ -57,7 +57,7 @@ def test_a_published_release_is_found_by_its_inputs_its_digest_and_its_tag(store
     tags.advance(store, "udf", "prod", manifest.digest, by="jane")
     assert written
     assert release.manifest == manifest
-    assert lookup.find_build(store, "udf", "i" * 64) == release
+    assert lookup.find_build(store, "udf", "1" * 64) == release
     assert references.resolve(store, manifest.reference) == release
     assert references.resolve(store, f"udf@{manifest.digest[:6]}") == release
     assert references.resolve(store, "udf:prod") == release
@@ -69,13 +69,15 @@ def test_a_release_exists_only_when_its_manifest_does(store: Store, tmp_path: Pa
     manifest = manifest_of(archive)
     store.upload(f"udf/{manifest.short_digest}/{manifest.archive.file}", archive, manifest.digest, Step())
     assert list(all_releases(store)) == []
-    assert lookup.find_build(store, "udf", "i" * 64) is None
+    assert lookup.find_build(store, "udf", "1" * 64) is None
 
 
 def test_publishing_the_same_archive_twice_keeps_the_first_release(store: Store, tmp_path: Path) -> None:
     archive = archive_with(tmp_path, "one")
     first, _ = publish.publish(store, manifest_of(archive), archive, {})
-    second, written = publish.publish(store, replace(manifest_of(archive), created="later"), archive, {})
+    second, written = publish.publish(
+        store, replace(manifest_of(archive), created="2030-01-02T03:04:05Z"), archive, {}
+    )
     assert (second, written) == (first, False)
 
 
@@ -94,7 +96,9 @@ def test_of_many_who_publish_at_once_one_writes_and_all_have_the_release(store: 
 
     def publish_it(number: int) -> tuple[str, bool]:
         start.wait()
-        release, written = publish.publish(store, replace(manifest, created=str(number)), archive, {})
+        release, written = publish.publish(
+            store, replace(manifest, created=f"2030-01-02T03:04:0{number}Z"), archive, {}
+        )
         return release.manifest.created, written
 
     with ThreadPoolExecutor(8) as pool:
@@ -112,7 +116,7 @@ def test_a_name_that_would_break_keys_or_submissions_is_refused(name: str) -> No
 def test_listing_yields_every_release_and_no_other_object(store: Store, tmp_path: Path) -> None:
     for name, content in (("a", "one"), ("a", "two"), ("b", "one")):
         archive = archive_with(tmp_path, content)
-        manifest = manifest_of(archive, name=name, inputs=content)
+        manifest = manifest_of(archive, name=name, inputs=digest.of_bytes(content.encode()))
         publish.publish(store, manifest, archive, {"x.lock": b""})
         tags.advance(store, name, "latest", manifest.digest, by="jane")
     assert [release.manifest.name for release in all_releases(store)] == ["a", "a", "b"]

@@ -16,6 +16,7 @@ import pytest
 from envpack import digest
 from envpack.errors import BadRequirements, Problem
 from envpack.requirements import Indexes, Requirements, read
+from envpack.requirements.formats import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -535,7 +536,7 @@ def test_a_missing_file_is_met_with_the_nearest_names() -> None:
 
 
 def test_a_file_of_another_kind_is_refused_with_what_is_accepted() -> None:
-    kinds = "is neither requirement lines (*.txt) nor a conda environment file (*.yml, *.yaml); "
+    kinds = f"is not {KINDS}; "
     Path("folder").mkdir()
     Path("folder.txt").mkdir()
     os.mkfifo("pipe.txt")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from envpack.archive import slim
-from envpack.archive.formats import Saving
 from envpack.archive.members import Member, file
 from envpack.archive.packing import pack
 from envpack.archive.pieces import Kept, Pieces
+from envpack.archive.saving import Saving
 
 SITE = "lib/python3.11/site-packages"
 

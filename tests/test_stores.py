@@ -17,6 +17,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -25,6 +26,7 @@ from envpack import digest
 from envpack.errors import Conflict, EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.progress import Step
 from envpack.stores import local, open_store
+from envpack.stores.base import AnotherContent
 from envpack.stores.s3 import client, errors
 from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support.counting import Counting
@@ -215,6 +217,32 @@ class AnyStore:
         store.download(KEY, tmp_path / "back", Step())
         assert digest.of_file(tmp_path / "back") == digest.of_file(small)
 
+    @pytest.mark.parametrize("size", ["small", "large"])
+    def test_an_upload_over_other_bytes_of_the_same_size_is_a_conflict(
+        self, store: Store, size: str, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> None:
+        path: Path = request.getfixturevalue(size)
+        other = tmp_path / "other"
+        other.write_bytes(path.read_bytes()[:-1] + b"?")
+        store.upload(KEY, other, digest.of_file(other), Step())
+        with pytest.raises(AnotherContent) as conflict:
+            store.upload(KEY, path, digest.of_file(path), Step())
+        assert conflict.value.hint
+        store.download(KEY, tmp_path / "back", Step())
+        assert digest.of_file(tmp_path / "back") == digest.of_file(other)
+
+    def test_an_objects_size_is_told_without_reading_it(self, store: Store) -> None:
+        assert store.size(KEY) is None
+        store.create(KEY, b"12345")
+        assert store.size(KEY) == 5
+
+    def test_a_small_object_that_is_large_is_refused(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        store.create(KEY, b"12345")
+        for module in ("local", "s3.store"):
+            monkeypatch.setattr(f"envpack.stores.{module}.SMALL", 4)
+        with pytest.raises(UsageError, match="larger than"):
+            store.read(KEY)
+
     def test_two_uploads_of_one_file_end_with_one_object_and_no_error(self, place: Place, large: Path) -> None:
         sha256 = digest.of_file(large)
         stores = [place.open(), place.open()]
@@ -393,6 +421,30 @@ class TestLocalStore(AnyStore):
         assert store.upload("b", small, digest.of_file(small), Step())
         assert _keys(store) == ["a", "b"]
 
+    @pytest.mark.parametrize("below", ["", "/below"])
+    def test_a_store_that_is_a_file_or_below_one_cannot_be_listed(self, tmp_path: Path, below: str) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        store = open_store(f"{tmp_path / 'file'}{below}")
+        for look in (
+            store.folders,
+            lambda: list(store.list()),
+            lambda: store.read("a/b"),
+            lambda: store.size("a/b"),
+        ):
+            with pytest.raises(StoreRefused) as refused:
+                look()
+            assert refused.value.hint
+
+    def test_a_pipe_in_a_store_is_not_waited_for(self, store: Store, tmp_path: Path) -> None:
+        path = Path(unquote(urlsplit(store.uri(KEY)).path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+        with pytest.raises(StoreRefused):
+            store.read(KEY)
+        small = _file(tmp_path / "a file", 3)
+        with pytest.raises(AnotherContent):
+            store.upload(KEY, small, digest.of_file(small), Step())
+
     def test_a_store_that_is_a_file_is_refused_with_a_hint(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for attempt in (lambda store: store.create("x", b""), lambda store: store.read("x"), _keys):
@@ -478,13 +530,22 @@ class AnyS3Store(AnyStore):
         assert "immutable" in head["CacheControl"]
         assert "ContentEncoding" not in head
 
-    def test_an_upload_over_the_same_size_of_another_digest_is_a_conflict(
-        self, store: Store, small: Path, tmp_path: Path
+    @pytest.mark.parametrize("sent", ["whole", "in parts"])
+    @pytest.mark.parametrize("with_checksum", [True, False], ids=["with SHA-256", "without"])
+    def test_what_another_tool_put_there_is_ours_only_if_its_bytes_are(
+        self, place: Place, large: Path, tmp_path: Path, sent: str, with_checksum: bool
     ) -> None:
-        store.upload(KEY, small, digest.of_file(small), Step())
-        other = _file(tmp_path / "other", small.stat().st_size)
-        with pytest.raises(Conflict):
-            store.upload(KEY, other, digest.of_file(other), Step())
+        """Its metadata claims our digest either way."""
+        sha256 = digest.of_file(large)
+        other = tmp_path / "other"
+        other.write_bytes(large.read_bytes()[:-1] + b"?")
+        for path, ours in ((large, True), (other, False)):
+            _put_as_another_tool(place, path, sha256, parts=sent == "in parts", with_checksum=with_checksum)
+            if ours:
+                assert not place.open().upload(KEY, large, sha256, Step())
+            else:
+                with pytest.raises(AnotherContent):
+                    place.open().upload(KEY, large, sha256, Step())
 
     def test_an_interrupted_upload_leaves_no_parts(self, place: Place, large: Path) -> None:
         _stopped_writer(place, large, signal.SIGINT)
@@ -606,6 +667,25 @@ def _head(place: Place) -> dict[str, Any]:
     assert place.server is not None
     head: dict[str, Any] = place.server.client().head_object(**_address(place))
     return head
+
+
+def _put_as_another_tool(place: Place, path: Path, claimed: str, *, parts: bool, with_checksum: bool) -> None:
+    """Put a file where an upload wants to go, its metadata claiming a digest."""
+    assert place.server is not None
+    client, address = place.server.client(), _address(place)
+    asked = {"ChecksumAlgorithm": "SHA256"} if with_checksum else {}
+    client.delete_object(**address)
+    if not parts:
+        client.put_object(**address, Body=path.read_bytes(), Metadata={"sha256": claimed}, **asked)
+        return
+    upload = client.create_multipart_upload(**address, Metadata={"sha256": claimed}, **asked)["UploadId"]
+    data, done = path.read_bytes(), []
+    for number, start in enumerate(range(0, len(data), SMALLEST_PART), 1):
+        part = {"UploadId": upload, "PartNumber": number, "Body": data[start : start + SMALLEST_PART]}
+        answer = client.upload_part(**address, **part, **asked)
+        kept = {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
+        done.append({"PartNumber": number, **(kept if with_checksum else {"ETag": answer["ETag"]})})
+    client.complete_multipart_upload(**address, UploadId=upload, MultipartUpload={"Parts": done})
 
 
 def _unfinished(place: Place) -> list[str]:

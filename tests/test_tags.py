@@ -124,7 +124,12 @@ def test_a_tag_that_is_not_one_is_named(tmp_path: Path) -> None:
 
 def test_a_tag_of_before_movers_were_kept_is_read(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    old = {"schema": 1, "digest": TWO, "moved": "2025-01-02T00:00:00Z", "history": [{"digest": ONE, "moved": "x"}]}
+    old = {
+        "schema": 1,
+        "digest": TWO,
+        "moved": "2025-01-02T00:00:00Z",
+        "history": [{"digest": ONE, "moved": "2025-01-01T00:00:00Z"}],
+    }
     store.create("udf/tags/prod.json", json.dumps(old).encode())
     found = tags.read(store, "udf", "prod")
     assert found is not None

@@ -111,14 +111,3 @@ LEVEL = 5
 
 LEVELS = {"fast": 2, "default": LEVEL, "best": 9}
 """Words for levels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Saving:
-    """What one rule of `--slim` left out of an archive; bytecode that was never made for it does not count."""
-
-    rule: str
-    files: int
-    """Files and links."""
-    size: int
-    """Their bytes, unpacked."""

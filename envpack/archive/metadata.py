@@ -34,8 +34,11 @@ def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] 
     for name in _LOCAL_FIELDS:
         record.pop(name, None)
     record.update(extracted_package_dir="", package_tarball_full_path="", link={"source": "", "type": 1})
+    for name, value in record.items():
+        if isinstance(value, str) and "://" in value:
+            record[name] = without_secrets(value)
     if record.get("url"):
-        record["url"] = public(without_secrets(record["url"]))
+        record["url"] = public(record["url"])
     if record.get("channel"):
         record["channel"] = _public_channel(record["channel"])
     record["files"] = sorted(set(record.get("files", ())) & set(kept))

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
-    from envpack.archive.formats import FormatName, Saving
+    from envpack.archive.formats import FormatName
     from envpack.archive.parts import Part
     from envpack.archive.pieces import Kept, Pieces
     from envpack.archive.plan import Sources
+    from envpack.archive.saving import Saving
     from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16

@@ -12,8 +12,8 @@ from envpack.archive.members import Member
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from envpack.archive.formats import Saving
     from envpack.archive.pieces import Rewritten
+    from envpack.archive.saving import Saving
     from envpack.archive.selection import Selected
     from envpack.progress import Progress
 

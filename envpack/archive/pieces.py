@@ -18,12 +18,13 @@ import secrets
 import struct
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from zlib_ng import zlib_ng
 
-from envpack.archive.formats import Saving
 from envpack.archive.members import CHUNK, Entry
+from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
+from envpack.codec import Count, Digest, Kind, Text, Unreadable
 from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
@@ -54,15 +55,15 @@ class Rewritten(NamedTuple):
 class Facts:
     """What is known of a piece without reading it."""
 
-    owner: str
+    owner: Text
     """The package; empty for what is the environment's."""
-    length: int
+    length: Count
     """Bytes, compressed."""
-    sha256: str
+    sha256: Digest
     """Of the compressed bytes."""
-    size: int
+    size: Count
     """Bytes before compressing: of the tar records, or of the content of a zip's members."""
-    crc: int
+    crc: Count
     """CRC-32 of the tar records; 0 in a zip."""
     entries: tuple[Entry, ...]
     """Its members, in their order."""
@@ -78,15 +79,10 @@ class Facts:
         """Return the facts as JSON."""
         return json.dumps({**vars(self), "saved": [vars(s) for s in self.saved]}, separators=(",", ":")).encode()
 
-    @classmethod
-    def loads(cls, data: bytes) -> Facts:
-        """Read what `dumps` wrote."""
-        value: dict[str, Any] = json.loads(data)
-        value["entries"] = tuple([Entry(*entry) for entry in value["entries"]])
-        value["directories"] = tuple(value["directories"])
-        value["rewritten"] = tuple([Rewritten(*row) for row in value["rewritten"]])
-        value["saved"] = tuple([Saving(**saving) for saving in value["saved"]])
-        return cls(**value)
+
+STORED = Kind(
+    what="the index of a piece", type=Facts, limit=256 << 20, hint="remove the piece: the next build makes it anew"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +165,7 @@ class Pieces:
             piece = _read(key, path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
+        except (OSError, ValueError, struct.error, Unreadable) as error:
             _remove(path, str(error))
             return None
         with contextlib.suppress(OSError):  # of another user's cache only what is read can be had
@@ -242,7 +238,7 @@ class Keeping:
 def _read(key: str, path: Path) -> Piece:
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        file.seek(size - _TAIL.size)
+        file.seek(max(size - _TAIL.size, 0))
         crc, crc_of_index, length = _TAIL.unpack(file.read())
         start = size - _TAIL.size - length
         if start < 0:
@@ -251,7 +247,7 @@ def _read(key: str, path: Path) -> Piece:
         index = file.read(length)
     if zlib_ng.crc32(index) != crc_of_index:
         raise ValueError("its index is not the one that was written")
-    facts = Facts.loads(index)
+    facts = STORED.loads(index, str(path))
     if facts.length != start:
         raise ValueError("its length is not what its index says")
     return Piece(key=key, facts=facts, path=path, crc=crc)

@@ -38,8 +38,8 @@ from envpack.errors import PackingFailed
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from envpack.archive.formats import Saving
     from envpack.archive.ownership import Owners
+    from envpack.archive.saving import Saving
     from envpack.progress import Progress
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive.formats import Saving
+from envpack.archive.saving import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,10 +40,6 @@ class Rule:
 
     name: str
     """In a word or two, as it stands in the manifest."""
-    what: str
-    """What the files are."""
-    why: str
-    """Why a node needs none of them."""
     patterns: tuple[str, ...]
     """Regular expressions, of which one is found in the path."""
     keeps: tuple[str, ...] = ()
@@ -65,8 +61,7 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         name="tests",
-        what="test suites of packages and of the standard library, with their data and bytecode",
-        why="no job runs them; what tests are written with, such as numpy.testing, stays",
+        # No job runs them; what tests are written with, such as numpy.testing, stays
         patterns=(
             _SITE + r"(.*/)?tests(/|$)",
             # `test` is often a part of the interface (tensorflow.test): only where it is known not to be
@@ -81,15 +76,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="static libraries",
-        what="static libraries, and what libtool notes about libraries",
-        why="only linkers read them",
+        # Only linkers read them
         patterns=(r"\.l?a$",),
         keeps=(_METADATA, _COMPILES),
     ),
     Rule(
         name="headers",
-        what="C, C++ and CUDA headers",
-        why="only compilers read them; Python's own stay, and those of packages that compile on a node",
+        # Only compilers read them; Python's own stay, and those of packages that compile on a node
         patterns=(r"^include/", r"\.(h|hh|hpp|hxx|h\+\+|inl|ipp|tcc|cuh)$"),
         keeps=(
             _METADATA,
@@ -102,22 +95,19 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="sources",
-        what="sources of compiled modules in C, C++, Fortran and Cython",
-        why="the compiled modules are what is imported",
+        # The compiled modules are what is imported
         patterns=(_SITE + r".*\.(c|cc|cpp|cxx|c\+\+|f|f77|f90|for|pyx|pxd|pxi|pyf)$",),
         keeps=(_METADATA, _COMPILES),
     ),
     Rule(
         name="stubs",
-        what="type stubs",
-        why="only type checkers and editors read them; lazy_loader reads a package's __init__.pyi, which stays",
+        # Only type checkers and editors read them; lazy_loader reads a package's __init__.pyi, which stays
         patterns=(r"\.pyi$",),
         keeps=(_METADATA, r"/__init__\.pyi$", _SITE + r"(basedpyright|jedi|mypy|pyright|pytype)/"),
     ),
     Rule(
         name="build files",
-        what="what CMake, pkg-config, autoconf, Meson and Python's own build leave for other builds",
-        why="only builds read them; the Makefile that sysconfig names stays",
+        # Only builds read them; the Makefile that sysconfig names stays
         patterns=(
             r"^(lib|lib64|share)/(aclocal|cmake|pkgconfig)(/|$)",
             _SITE + r"(.*/)?pkgconfig(/|$)",
@@ -128,39 +118,33 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="manuals",
-        what="manual pages, info files and documents",
-        why="nobody reads them on a node; licences stay",
+        # Nobody reads them on a node; licences stay
         patterns=(r"^(share/)?(man|info|doc|gtk-doc|help)(/|$)",),
         keeps=(r"(?i:licen[cs]e|copying|copyright|notice|authors)",),
     ),
     Rule(
         name="translations",
-        what="messages of C programs in other languages",
-        why="processes on a node speak English",
+        # Processes on a node speak English
         patterns=(r"^share/locale/.*\.mo$",),
     ),
     Rule(
         name="completions",
-        what="completions for interactive shells",
-        why="nobody types on a node",
+        # Nobody types on a node
         patterns=(r"^share/(bash-completion|fish|zsh)(/|$)", r"^etc/bash_completion\.d(/|$)"),
     ),
     Rule(
         name="debug symbols",
-        what="separate debug symbols, and the source maps of scripts for browsers",
-        why="only debuggers read them",
+        # Only debuggers read them
         patterns=(r"^lib/debug(/|$)", r"\.so(\.[0-9.]+)?\.debug$", r"\.(css|js)\.map$"),
     ),
     Rule(
         name="windows",
-        what="launchers for Windows that installers carry",
-        why="nodes run Linux",
+        # Nodes run Linux
         patterns=(r"/(distlib|setuptools)/[^/]+\.exe$", r"/distutils/command/[^/]+\.exe$"),
     ),
     Rule(
         name="bytecode duplicates",
-        what="bytecode of the same modules once more, for python -O",
-        why="workers run without -O and read the other",
+        # Workers run without -O and read the other
         patterns=(r"/__pycache__/[^/]+\.opt-[12]\.pyc$",),
     ),
 )

@@ -1,7 +1,7 @@
-"""Remember what a build came to, so that the same build again asks the store one question.
+"""Remember what a build came to, so that the same build again asks the store three small questions.
 
-The question is whether the tag still points at the release: what a tag points at is never removed. The answer to
-a conditional read of a tag that has not moved has no body.
+Does the tag still point at the release, is its manifest as it was, is its archive there. They are asked at once. A
+conditional read of what has not changed is answered without a body, and so is a HEAD.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.errors import UsageError
-from envpack.releases import tags
-from envpack.releases.keys import archive_uri, manifest_uri
-from envpack.releases.lookup import Release
-from envpack.releases.manifest import Manifest
+from envpack.codec import Kind, Line, Text
+from envpack.files.inside import inside
+from envpack.releases import keys
+from envpack.releases.lookup import Release, is_whole
+from envpack.releases.manifest import Manifest, contradiction
+from envpack.releases.tags import Tag
 from envpack.stores.base import Object
 
 if TYPE_CHECKING:
@@ -25,6 +27,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.stores.base import Store
+
+
+_AT_ONCE = 4
+"""Questions that are under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """What a build came to, as it is kept."""
+
+    manifest: Manifest
+    seen: dict[Line, tuple[Text, Line]]
+    """The objects that said so: key to content and version."""
+
+
+STORED = Kind(
+    what="a build's memory",
+    type=Remembered,
+    limit=64 << 20,
+    hint="remove it: the next build asks the store",
+    check=lambda remembered: contradiction(remembered.manifest),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,35 +60,37 @@ class Memory:
     @classmethod
     def of(cls, directory: Path, store: Store, name: str, inputs: str) -> Memory:
         """Return the memory of a build; `directory` is where all are kept."""
-        return cls(path=directory / digest.of_bytes(store.url.encode()) / f"{name}-{inputs}.json")
+        folder = digest.of_bytes(store.url.encode())
+        return cls(path=inside(directory, f"{folder}/{name}-{inputs}.json"))
 
     def recall(self, store: Store, wanted: Sequence[str]) -> Release | None:
-        """Return the release if all the wanted tags still point at it; None if the store must be asked more.
-
-        Without wanted tags the manifest itself must still be there.
-        """
-        try:
-            value = json.loads(self.path.read_bytes())
-            manifest = Manifest.loads(json.dumps(value["manifest"]).encode(), str(self.path))
-            known = {
-                key: Object(data=text.encode(), version=version) for key, (text, version) in value["seen"].items()
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
+        """Return the release if all the wanted tags still point at it and it is there; None: ask the store more."""
+        remembered = STORED.recall(self.path)
+        if remembered is None:
             return None
-        for key in _keys(manifest, wanted):
-            there = store.read(key, known.get(key))
-            if there is None or (wanted and tags.Tag.loads(there.data, store.uri(key)).digest != manifest.digest):
-                return None
-        return Release(
+        manifest = remembered.manifest
+        release = Release(
             manifest=manifest,
-            archive_uri=archive_uri(store, manifest.name, manifest.digest, manifest.archive.format),
-            manifest_uri=manifest_uri(store, manifest.name, manifest.digest),
+            archive_uri=store.uri(keys.archive_key(manifest)),
+            manifest_uri=store.uri(keys.manifest(manifest.name, manifest.digest)),
         )
+
+        def is_as_it_was(key: str) -> bool:
+            there = store.read(key, _object(remembered, key))
+            if there is None:
+                return False
+            if keys.tag_of_key(key):
+                return Tag.loads(there.data, store.uri(key)).digest == manifest.digest
+            return Manifest.loads(there.data, store.uri(key)) == manifest
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            whole = pool.submit(is_whole, store, release)
+            return release if all(pool.map(is_as_it_was, _keys(manifest, wanted))) and whole.result() else None
 
     def keep(self, store: Store, release: Release, wanted: Sequence[str]) -> None:
         """Remember a release that the wanted tags point at; that it cannot be written is no reason to fail."""
-        keys = _keys(release.manifest, wanted)
-        seen = {key: (there.data.decode(), there.version) for key in keys if (there := store.read(key))}
+        known = _keys(release.manifest, wanted)
+        seen = {key: (there.data.decode(), there.version) for key in known if (there := store.read(key))}
         value = {"manifest": release.manifest.to_json(), "seen": seen}
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         with contextlib.suppress(OSError):
@@ -74,4 +100,12 @@ class Memory:
 
 
 def _keys(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
-    return [tags.key_of(manifest.name, tag) for tag in wanted] or [f"{manifest.folder}/manifest.json"]
+    tags = [keys.tag(manifest.name, tag) for tag in wanted]
+    return [*tags, keys.manifest(manifest.name, manifest.digest)]
+
+
+def _object(remembered: Remembered, key: str) -> Object | None:
+    if key not in remembered.seen:
+        return None
+    text, version = remembered.seen[key]
+    return Object(data=text.encode(), version=version)

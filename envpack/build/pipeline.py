@@ -15,15 +15,19 @@ from envpack.build.archive_options import level_of
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Site, Watch, allow, make
 from envpack.build.results import Built, Locked
-from envpack.errors import BadRequirements, Gone, Problem
+from envpack.errors import BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
+from envpack.gc.collect import remove_orphan
+from envpack.gc.rules import configured as retention
 from envpack.lock.file import dump, parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
 from envpack.releases import index, keys, lookup, publish, sbom, tags
 from envpack.releases.provenance import who
+from envpack.requirements.indexes import with_environment
+from envpack.requirements.values import STRATEGIES
 from envpack.resolve import match_spec
 from envpack.resolve.names import Names
 from envpack.resolve.request import Request
@@ -76,7 +80,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     """
     watch = Watch()
     _check(config)
-    asked = requirements.read(file)
+    asked = requirements.read(file, environment=config.environment)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
     store = store_of(config) if config.store or not options.dry_run else None
@@ -142,7 +146,7 @@ def _provide(
 def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     _check(config)
-    request = request_of(requirements.read(file), config)
+    request = request_of(requirements.read(file, environment=config.environment), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 
@@ -183,8 +187,10 @@ def request_of(asked: Requirements, config: Config) -> Request:
         for name in given
         if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
     ]
+    own = understood.requirements
+    reached = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
     return Request(
-        requirements=understood.requirements,
+        requirements=replace(own, indexes=reached),
         target=replace(config.target(), spark=spark),
         channels=channels,
         python=config.python,
@@ -236,6 +242,11 @@ def _check(config: Config) -> None:
     match_spec.of_python(config.python, config.origins.get("python", "python"))
     level_of(config)
     policy.configured(config)
+    if config.index_strategy not in STRATEGIES:
+        where = config.origins.get("index_strategy", "the configuration")
+        raise UsageError(
+            f"{where}: there is no index strategy {config.index_strategy!r}", hint=" or ".join(STRATEGIES)
+        )
     size_of(config.cache_limit, "cache-limit")
     if config.spark:
         versions.line_of(versions.minor(config.spark))
@@ -295,11 +306,12 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
         published = shared_pieces.Published.load(site.cache.published, store)
         beside = {
             **made.beside,
-            f"{job.name}.lock": dump(job.lock).encode(),
+            keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
             shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
         }
-        release, written = publish.publish(
+        put = partial(
+            publish.publish,
             store,
             manifest,
             made.packed.path,
@@ -307,6 +319,12 @@ def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bo
             held=shared_pieces.held_by(store, job.name, pieces, published),
             progress=site.progress,
         )
+        try:
+            release, written = put()
+        except publish.Orphan as orphan:
+            if not remove_orphan(store, orphan.folder, retention(job.config).grace, site.progress):
+                raise
+            release, written = put()
         published.remember(manifest.folder, pieces)
         verified = manifest.verified
         if verified != "no" and not written and release.manifest.verified == "no":

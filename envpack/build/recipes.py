@@ -6,14 +6,15 @@ import base64
 import contextlib
 import json
 import secrets
+from collections.abc import Mapping  # noqa: TC003 - the codec reads the types
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from envpack.errors import UsageError
-from envpack.releases.manifest import Manifest
+from envpack.codec import Digest, FileName, Kind, Word
+from envpack.files.inside import inside
+from envpack.releases.manifest import Manifest, contradiction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from envpack.archive.packing import Packed
@@ -26,14 +27,23 @@ _MOST = 500
 class Recipe:
     """How to make an archive again, and what is known of it."""
 
-    pieces: tuple[str, ...]
+    pieces: tuple[Word, ...]
     """The keys of the archive's pieces, in order."""
-    sha256: str
+    sha256: Digest
     """The archive's digest."""
     manifest: Manifest | None = None
     """That of the build; another of the same inputs differs in its name, its time and who made it."""
-    beside: Mapping[str, bytes] = field(default_factory=dict)
+    beside: Mapping[FileName, bytes] = field(default_factory=dict)
     """Small files that belong to the release and follow from the archive."""
+
+
+STORED = Kind(
+    what="a recipe",
+    type=Recipe,
+    limit=128 << 20,
+    hint="remove it: the next build makes another",
+    check=lambda recipe: contradiction(recipe.manifest) if recipe.manifest else None,
+)
 
 
 class Recipes:
@@ -44,17 +54,7 @@ class Recipes:
 
     def load(self, key: str) -> Recipe | None:
         """Return the recipe of a build; None if there is none that can be read."""
-        path = self._root / f"{key}.json"
-        try:
-            value = json.loads(path.read_bytes())
-            return Recipe(
-                pieces=tuple(value["pieces"]),
-                sha256=value["sha256"],
-                manifest=_manifest(value["manifest"], str(path)),
-                beside={name: base64.b64decode(data) for name, data in value["beside"].items()},
-            )
-        except (OSError, ValueError, KeyError, TypeError, UsageError):
-            return None
+        return STORED.recall(self._path(key))
 
     def keep(self, key: str, recipe: Recipe) -> None:
         """Write a recipe, whole or not at all; that it cannot be written is no reason to fail."""
@@ -64,12 +64,15 @@ class Recipes:
             "manifest": recipe.manifest.to_json() if recipe.manifest else None,
             "beside": {name: base64.b64encode(data).decode() for name, data in recipe.beside.items()},
         }
-        part = self._root / f".{key}.{secrets.token_hex(4)}"
+        part = self._path(key).with_name(f".{key}.{secrets.token_hex(4)}")
         with contextlib.suppress(OSError):
             self._root.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps(value), "utf-8")
-            part.replace(self._root / f"{key}.json")
+            part.replace(self._path(key))
             self._shrink()
+
+    def _path(self, key: str) -> Path:
+        return inside(self._root, f"{key}.json")
 
     def _shrink(self) -> None:
         kept = sorted(self._root.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -87,7 +90,3 @@ def recipe_of(
     return Recipe(
         pieces=tuple(key for key in keys if key), sha256=packed.sha256, manifest=manifest, beside=beside or {}
     )
-
-
-def _manifest(value: dict[str, Any] | None, where: str) -> Manifest | None:
-    return Manifest.loads(json.dumps(value).encode(), where) if value else None

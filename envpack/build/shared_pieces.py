@@ -10,10 +10,15 @@ import contextlib
 import json
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
 
 from envpack import digest
-from envpack.releases import tags
+from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
+from envpack.files.inside import inside
+from envpack.redact import filtered_logger
+from envpack.releases import keys, tags
 from envpack.stores.base import Held
 
 if TYPE_CHECKING:
@@ -23,10 +28,12 @@ if TYPE_CHECKING:
     from envpack.archive.composing import Laid
     from envpack.stores.base import Store
 
-FILE = "pieces.json"
+FILE = keys.PIECES
 """Its name beside the manifest."""
 
 SCHEMA = 1
+
+logger = filtered_logger(__name__)
 
 _WORTH = 5 << 20
 """Bytes; S3 copies no part that is smaller."""
@@ -39,6 +46,46 @@ _REMEMBERED = 30
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredPiece:
+    """Where one piece lies in an archive."""
+
+    sha256: Digest
+    """Of its compressed bytes."""
+    start: Count
+    """Its first byte in the archive."""
+    size: Count
+    """Bytes."""
+    of: Text
+    """The package; empty for what is the environment's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPieces:
+    """The JSON of `pieces.json`."""
+
+    archive: FileName
+    """The archive's file, beside it."""
+    pieces: Annotated[tuple[StoredPiece, ...], Meta(max_length=100_000)]
+    """In the order of the archive."""
+
+
+STORED = Kind(
+    what="a list of pieces",
+    type=StoredPieces,
+    limit=32 << 20,
+    schema=SCHEMA,
+    hint="uploads do without it",
+)
+
+PUBLISHED: Kind[dict[str, dict[str, int]]] = Kind(
+    what="a memory of what was published",
+    type=dict[Folder, dict[Digest, Count]],
+    limit=64 << 20,
+    hint="remove it: uploads do without it",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """The releases that this machine has published to one store: folder to its pieces' digests and sizes."""
 
@@ -48,11 +95,8 @@ class Published:
     @classmethod
     def load(cls, directory: Path, store: Store) -> Published:
         """Read what is remembered of a store; what cannot be read is forgotten."""
-        path = directory / f"{digest.of_bytes(store.url.encode())}.json"
-        try:
-            return cls(path=path, releases=json.loads(path.read_bytes()))
-        except (OSError, ValueError):
-            return cls(path=path, releases={})
+        path = inside(directory, f"{digest.of_bytes(store.url.encode())}.json")
+        return cls(path=path, releases=PUBLISHED.recall(path) or {})
 
     def remember(self, folder: str, pieces: Sequence[Laid]) -> None:
         """Add a release, and forget the oldest; that it cannot be written is no reason to fail."""
@@ -108,15 +152,20 @@ def held_by(store: Store, name: str, pieces: Sequence[Laid], published: Publishe
 def _sources(store: Store, name: str, wanted: Mapping[str, int], published: Published) -> Iterator[str]:
     latest = tags.read(store, name, tags.LATEST)
     if latest:
-        yield f"{name}/{latest.digest[: digest.SHORT]}"
+        yield keys.folder(name, latest.digest)
     yield from published.likely(wanted)
 
 
 def _pieces_in(store: Store, folder: str) -> dict[str, tuple[str, int]]:
     """Return where a release has its pieces: digest to key and start; nothing if it does not say so."""
     there = store.read(f"{folder}/{FILE}")
-    try:
-        value: dict[str, Any] = json.loads(there.data) if there else {"pieces": []}
-        return {row["sha256"]: (f"{folder}/{value['archive']}", int(row["start"])) for row in value["pieces"]}
-    except (ValueError, KeyError, TypeError):
+    if there is None:
         return {}
+    try:
+        stored = STORED.loads(there.data, store.uri(f"{folder}/{FILE}"))
+    except Unreadable as error:
+        logger.info("%s", error.message)
+        return {}
+    if not stored.archive.startswith(f"{folder.replace('/', '-')}."):
+        return {}
+    return {row.sha256: (f"{folder}/{stored.archive}", row.start) for row in stored.pieces}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envpack import digest
 from envpack.errors import UsageError
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.listed import Listed, NameIndex
     from envpack.releases.lookup import Release
-    from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -102,71 +101,20 @@ def read(store: Store, copies: Path) -> Contents:
 
     What other people's tools have put there is checked before it is believed.
     """
-    environments, passed_over = [], []
+    environments, passed_over = [], list[str]()
     for found in index.read(store, copies):
-        sound, flaws = _sound(found)
-        passed_over += [*found.problems, *flaws]
-        if sound:
-            environments.append(_environment(found, sound))
+        passed_over += found.problems
+        if found.releases:
+            environments.append(_environment(found, list(found.releases.values())))
     return Contents(store=store.url, environments=tuple(environments), passed_over=tuple(passed_over))
-
-
-def manifest_flaw(manifest: Manifest) -> str | None:
-    """Return why a manifest cannot be shown, or None: where texts should be there may be anything."""
-    texts: list[Any] = [manifest.envpack, manifest.verified, manifest.archive.file, manifest.archive.format]
-    texts += [*manifest.requested, *manifest.warnings, *manifest.variables.values()]
-    if manifest.provenance:
-        texts += [value for value in astuple(manifest.provenance) if not isinstance(value, bool | None)]
-    packages: tuple[Any, ...] = manifest.packages
-    for package in packages:
-        if not isinstance(package.size, int | None):
-            return f"the size of {package.name!r} is {package.size!r}"
-        texts += [package.source, package.sha256, *filter(None, (package.build, package.license))]
-    odd = next((text for text in texts if not isinstance(text, str)), None)
-    if odd is not None:
-        return f"not a text: {odd!r}"
-    members: Any = manifest.archive.members
-    return None if isinstance(members, int) else f"{members!r} members"
 
 
 def load(store: Store, listed: Listed) -> Release | None:
     """Return a release with its manifest, or None where it has gone meanwhile or cannot be shown."""
     try:
-        release = lookup.at(store, listed.name, listed.digest)
+        return lookup.at(store, listed.name, listed.digest)
     except UsageError:
         return None
-    return release if release and not manifest_flaw(release.manifest) else None
-
-
-def _sound(found: NameIndex) -> tuple[list[tuple[str, Listed]], list[str]]:
-    """Return the releases of a name that can be shown, each with its stamp, and why others cannot."""
-    sound, flaws = [], []
-    for short, (stamp, listed) in found.releases.items():
-        flaw = _flaw(found.name, short, listed)
-        if flaw:
-            flaws.append(f"{found.name}/{short}: {flaw}")
-        else:
-            sound.append((stamp, listed))
-    return sound, flaws
-
-
-def _flaw(name: str, short: str, listed: Listed) -> str | None:
-    """Return why a release is not shown, or None: its values go into addresses, sums and plots."""
-    values: Any = listed
-    if not (isinstance(values.digest, str) and _DIGEST.fullmatch(values.digest)):
-        return f"its digest is {values.digest!r}"
-    if (values.name, values.digest[: digest.SHORT]) != (name, short):
-        return f"it describes {values.name}@{values.digest[: digest.SHORT]}"
-    try:
-        _moment(values.created)
-    except (ValueError, TypeError, AttributeError):
-        return f"it was created at {values.created!r}"
-    if not all(isinstance(size, int) and size >= 0 for size in (values.size, values.unpacked_size)):
-        return f"its sizes are {values.size!r} and {values.unpacked_size!r}"
-    texts = [values.python, *(text for package in values.packages for text in package)]
-    texts += [text for text in (values.by, values.commit) if text is not None]
-    odd = next((text for text in texts if not isinstance(text, str)), None)
-    return None if odd is None else f"not a text: {odd!r}"
 
 
 def _environment(found: NameIndex, sound: Sequence[tuple[str, Listed]]) -> Environment:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from envpack import digest
+
 if TYPE_CHECKING:
     from envpack.catalog.contents import Contents
     from envpack.releases.manifest import Manifest
@@ -40,7 +42,7 @@ def release(manifest: Manifest) -> bytes:
             "requested": list(manifest.requested),
             "variables": list(manifest.variables.items()),
             "packages": [
-                (p.name, p.version, p.build or "", p.source, p.size, p.license or "", p.sha256[:16])
+                (p.name, p.version, p.build or "", p.source, p.size, p.license or "", p.sha256[: digest.SHORT])
                 for p in manifest.packages
             ],
         },

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from envpack import digest
 from envpack.catalog import data
 from envpack.catalog.contents import load
 from envpack.catalog.offers import offers
@@ -181,7 +182,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters |= {"size": human_size, "signed": _signed}
+    templates.filters |= {"size": human_size, "signed": _signed, "short": _short}
     templates.globals |= {
         "asset": cache(_asset),
         "offers": offers,
@@ -190,6 +191,11 @@ def _templates() -> jinja2.Environment:
         "made_by": VERSION,
     }
     return templates
+
+
+def _short(sha256: str) -> str:
+    """Return the part of a digest that stands in paths."""
+    return sha256[: digest.SHORT]
 
 
 def _signed(amount: int) -> str:

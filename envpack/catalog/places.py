@@ -9,6 +9,7 @@ from envpack.catalog.pages import INDEX, site
 from envpack.catalog.publishing import GUARD, Published, publish
 from envpack.errors import UsageError
 from envpack.progress import SILENT, Progress
+from envpack.releases import keys
 from envpack.stores import open_store
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "site", "write_folder"]
 
-PREFIX = "_catalog/"
-"""Where a store's own catalog lies. No release can have that name."""
+PREFIX = keys.CATALOG
+"""Where a store's own catalog lies."""
 
 
 def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> Published:

@@ -17,8 +17,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from envpack.catalog.pages import gone
-from envpack.errors import Conflict, UsageError
+from envpack.codec import FilePath, Kind, Line
+from envpack.errors import Conflict
 from envpack.progress import SILENT, Progress
+from envpack.releases import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from envpack.progress import Step
     from envpack.stores.base import Object, Store
 
-GUARD = "catalog.json"
+GUARD = keys.CATALOG_NOTE
 """What files there are: path to the key of the content, or null where it may be anything."""
 
 SCHEMA = 1
@@ -39,6 +41,23 @@ PAUSE = 0.2
 
 _WRITERS = 8
 """How many files are on their way at once; a store may be far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogNote:
+    """The guard's JSON."""
+
+    pages: dict[FilePath, Line | None]
+    """Each file's path with the key of its content, or null where it may be anything."""
+
+
+STORED = Kind(
+    what="a catalog's note",
+    type=CatalogNote,
+    limit=64 << 20,
+    schema=SCHEMA,
+    hint="remove it: `envpack catalog --publish` writes all pages anew",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +164,4 @@ def _with_gone(pages: Iterable[Page], known: Mapping[str, str | None]) -> list[P
 
 
 def _parse(guard: Object | None, where: str = "") -> dict[str, str | None]:
-    if guard is None:
-        return {}
-    try:
-        value = json.loads(guard.data)
-        if value["schema"] > SCHEMA:
-            raise UsageError(f"{where} was written by a newer envpack", hint="upgrade envpack")
-        return dict(value["pages"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{where} is not a catalog's: {error!r}", hint="was it edited by hand?") from error
+    return dict(STORED.loads(guard.data, where).pages) if guard else {}

@@ -81,6 +81,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
     """Build one environment; what goes wrong is part of the outcome."""
     start = time.monotonic()
     log: list[str] = []
+    task.config.meet_secrets()  # a builder of its own has not read it
 
     def write(line: str) -> None:
         line = redact(line)

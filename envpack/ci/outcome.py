@@ -113,11 +113,6 @@ class Report:
     deleted: tuple[str, ...] = ()
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
-        """The environments that were not built."""
-        return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
-
-    @property
     def exit_code(self) -> int:
         """0, or the code of the first failure."""
         return next((outcome.failure.code for outcome in self.outcomes if outcome.failure), 0)

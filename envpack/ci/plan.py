@@ -104,7 +104,7 @@ def _literal_root(pattern: str, here: Path) -> str:
 def _item(file: Path, changes: Changes, config: Config, configuration: Path | None, here: Path) -> Item:
     shown = _shown(file, here)
     try:
-        asked = requirements.read(file)
+        asked = requirements.read(file, environment=config.environment)
     except BadRequirements:
         return Item(
             file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True

@@ -10,6 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, TypeVar
 
+from envpack.redact import guard_output, meet_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -63,7 +65,9 @@ def _in_processes(
 
 
 def _begin() -> None:
-    """Have this process end when it is told to, or when the one that began it is gone."""
+    """Have this process end when it is told to, or when the one that began it is gone; filter what it says."""
+    guard_output()
+    meet_environment(os.environ)
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()

@@ -14,6 +14,7 @@ import click
 from envpack.errors import EnvpackError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -122,9 +123,9 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, and the next step."""
-    click.echo(f"{_mark('error:', 'red')} {error.message}", err=True, color=colours())
+    click.echo(f"{_mark('error:', 'red')} {visible(error.message, lines=True)}", err=True, color=colours())
     if error.hint:
-        click.echo(f"{_mark('hint:', 'cyan')} {error.hint}", err=True, color=colours())
+        click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())
 
 
 def colours() -> bool | None:

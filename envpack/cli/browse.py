@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.cli.table import table
 from envpack.units import age, human_size
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
     from envpack.progress import Progress
-    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.listed import Listed, NameIndex
     from envpack.releases.search import Hit
     from envpack.stores.base import Store
 
@@ -65,11 +66,11 @@ def list_command(
     found = list(_listed(_indexes(store, config, name, progress), tagged=tagged))
     if output == "json":
         rows = [_to_json(store, listed, tags) for listed, tags in found]
-        click.echo(json.dumps({"schema": SCHEMA, "releases": rows}, indent=2, ensure_ascii=False))
+        say_json({"schema": SCHEMA, "releases": rows})
     elif found:
-        click.echo(table(_HEAD, (_row(listed, tags) for listed, tags in found)))
+        say(table(_HEAD, (_row(listed, tags) for listed, tags in found)))
     else:
-        click.echo(f"{store.url} holds no releases{f' of {name}' if name else ''}", err=True)
+        click.echo(visible(f"{store.url} holds no releases{f' of {name}' if name else ''}"), err=True)
 
 
 @click.command(
@@ -104,12 +105,12 @@ def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose
     hits = [hit for hit in found if hit.tags or not tagged]
     if output == "json":
         rows = [{**_to_json(store, hit.release, hit.tags), "found": _found(hit)} for hit in hits]
-        click.echo(json.dumps({"schema": SCHEMA, "spec": spec, "releases": rows}, indent=2, ensure_ascii=False))
+        say_json({"schema": SCHEMA, "spec": spec, "releases": rows})
     elif hits:
-        click.echo(table(("REFERENCE", "TAGS", "PACKAGE", "VERSION", "SOURCE", "AGE", "BY"), _hit_rows(hits)))
+        say(table(("REFERENCE", "TAGS", "PACKAGE", "VERSION", "SOURCE", "AGE", "BY"), _hit_rows(hits)))
         progress.info(f"{len(hits)} releases of {len({hit.release.name for hit in hits})} names contain {spec}")
     else:
-        click.echo(f"no release in {store.url} contains {spec}", err=True)
+        click.echo(visible(f"no release in {store.url} contains {spec}"), err=True)
 
 
 _HEAD = ("REFERENCE", "TAGS", "AGE", "SIZE", "PYTHON", "SPARK", "PLATFORM", "BY", "COMMIT")

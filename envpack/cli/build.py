@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.units import human_size
 
@@ -61,11 +61,11 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
     for note in built.notes:
         progress.warn(note)
     if output == "json":
-        click.echo(json.dumps(built.to_json(), indent=2, ensure_ascii=False))
+        say_json(built.to_json())
         return
     for line in _summary(built, dry_run=chosen.dry_run):
         if chosen.dry_run:
-            click.echo(line)
+            say(line)
         else:
             progress.info(line)
     if built.settings and not chosen.dry_run:
@@ -90,11 +90,11 @@ def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given
     for note in locked.notes:
         progress.warn(note)
     if output == "json":
-        click.echo(json.dumps(locked.to_json(), indent=2, ensure_ascii=False))
+        say_json(locked.to_json())
         return
     for line in package_lines(packages_of(locked.lock)):
         progress.info(line)
-    click.echo(locked.path)
+    say(locked.path)
 
 
 def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:

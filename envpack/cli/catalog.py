@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def catalog_command(
         progress.warn(f"passed over {text}")
     if output == "json":
         rows = [{"index": index, **_facts(published)} for index, published in made.items()]
-        click.echo(json.dumps({"schema": SCHEMA, "catalogs": rows}, indent=2, ensure_ascii=False))
+        say_json({"schema": SCHEMA, "catalogs": rows})
         return
     for index in made:
-        click.echo(index)
+        say(index)
 
 
 def _facts(published: Published) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say
 from envpack.cli.screen import screen
 
 
@@ -43,4 +44,4 @@ def init_command(directory: Path, python: Path | None, output: str, *, quiet: bo
     progress.info(
         f"build with: envpack build FILE --channel {shlex.quote(str(made.directory))} --glibc {made.glibc}"
     )
-    click.echo(made.directory)
+    say(made.directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say_json
 from envpack.cli.screen import plain, screen
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     write_folder(report, given["report"], config, chosen.driver_python)
     say(f"report: {given['report']}")
     if output == "json":
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        say_json(report.to_json())
     else:
         for line in _rows(report):
-            click.echo(line)
+            say(line)
     return report.exit_code
 
 

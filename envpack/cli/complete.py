@@ -15,7 +15,7 @@ def reference(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
     """Return the names, and behind a name its tags or digests, that begin as what is typed."""
     from envpack.cli import options
     from envpack.files.cache import Cache
-    from envpack.releases import index
+    from envpack.releases.index_copies import Copies
 
     try:
         config = options.configuration(dict(ctx.params))
@@ -23,7 +23,7 @@ def reference(ctx: click.Context, _param: click.Parameter, incomplete: str) -> l
         return []
     if config.store is None:
         return []
-    known = index.Copies(Cache(Path(config.cache_dir)).indexes, config.store)
+    known = Copies(Cache(Path(config.cache_dir)).indexes, config.store)
     name, sign = incomplete, ""
     for each in ":@":
         if each in incomplete:

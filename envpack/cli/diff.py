@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import complete, options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.units import human_size
 
@@ -59,10 +59,10 @@ def diff_command(
     chosen = Options(dry_run=True, verify=False, locked=given["locked"], upgrade=given["upgrade"])
     found = difference(*(_side(text, config, chosen, progress) for text in (before, after)))
     if output == "json":
-        click.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        say_json(found.to_json())
         return
     for line in _markdown(found, every=files) if output == "markdown" else _text(found, every=files):
-        click.echo(line)
+        say(line)
     for note in found.notes:
         progress.info(f"note: {note}")
 

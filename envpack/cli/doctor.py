@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import colours, options
+from envpack.cli.answer import say_json
 from envpack.cli.screen import screen
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def doctor_command(
         report = diagnose(config, reference, limit=timeout)
         step.note(f"{len(report.findings)} findings")
     if output == "json":
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        say_json(report.to_json())
     else:
         for line in _lines(report):
             click.echo(line, color=colours())
@@ -80,8 +81,10 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     for finding in report.findings:
         word, colour = _MARKS[finding.level]
-        first, *rest = finding.text.splitlines()
+        first, *rest = visible(finding.text, lines=True).splitlines()
         yield f"{click.style(f'{word:<8}', fg=colour)} {finding.check:<14} {first}"
         yield from (f"{'':<24}{line}" for line in rest)
         if finding.hint:
-            yield from textwrap.wrap(f"-> {finding.hint}", 110, initial_indent=" " * 24, subsequent_indent=" " * 27)
+            yield from textwrap.wrap(
+                f"-> {visible(finding.hint)}", 110, initial_indent=" " * 24, subsequent_indent=" " * 27
+            )

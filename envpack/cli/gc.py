@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.units import human_size
 
@@ -67,10 +67,10 @@ def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, ver
         progress.warn(warning)
     freed = collect.apply(store, planned, progress) if applied else None
     if output == "json":
-        click.echo(json.dumps(_to_json(store, planned, freed), indent=2))
+        say_json(_to_json(store, planned, freed))
         return
     for line in _rows(planned, everything=verbose):
-        click.echo(line)
+        say(line)
     for line in _summary(planned, freed):
         progress.info(line)
 

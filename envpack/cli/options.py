@@ -48,9 +48,15 @@ SOLVE = _together(
         "-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel: name, URL or directory."
     ),
     click.option("--python", metavar="V", help="The Python to build with, such as 3.11."),
+    click.option("--environment", metavar="NAME", help="Which environment of a pixi.lock to build."),
     click.option("--platform", type=click.Choice(PLATFORMS), help="The cluster's platform."),
     click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes."),
     click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
+    click.option(
+        "--index-strategy",
+        type=click.Choice(["first-index", "unsafe-best-match"]),
+        help="Several package indexes: the first that has a project answers, or the best version of all.",
+    ),
     click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
     click.option("--from-conda", multiple=True, metavar="NAME", help="Take this project from a conda channel."),
     click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from envpack.archive.formats import SUFFIXES, FormatName, format_of
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
 from envpack.units import human_size
@@ -41,10 +41,10 @@ def pack_command(
     if output == "json":
         facts = {name: value for name, value in vars(packed).items() if name not in ("path", "pieces")}
         saved = [vars(saving) for saving in packed.saved]
-        click.echo(json.dumps({"path": str(packed.path), **facts, "slim": saved}, indent=2))
+        say_json({"path": str(packed.path), **facts, "slim": saved})
         return
     progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
-    click.echo(packed.path)
+    say(packed.path)
 
 
 def _format_of(file: Path) -> FormatName:

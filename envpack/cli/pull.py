@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import hand_over, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
 
@@ -46,7 +46,7 @@ def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, v
     from envpack.pull.pull import pull
     from envpack.releases import references
     from envpack.spark.local_process import variables_in
-    from envpack.spark.paste import shell_word
+    from envpack.spark.paste import shell_name, shell_word
 
     check_empty(directory)
     progress = screen(quiet=quiet, verbose=verbose)
@@ -64,12 +64,12 @@ def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, v
             "python": str(directory / "bin" / "python"),
             "env": own,
         }
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        say_json(facts)
         return
     progress.info(f"{release.manifest.reference} is ready: {directory / 'bin' / 'python'} app.py")
-    click.echo(f"export PATH={shell_word(str(directory / 'bin'))}:$PATH")
+    hand_over(f"export PATH={shell_word(str(directory / 'bin'))}:$PATH")
     for name, value in own.items():
-        click.echo(f"export {name}={shell_word(value)}")
+        hand_over(f"export {shell_name(name)}={shell_word(value)}")
 
 
 @click.command(

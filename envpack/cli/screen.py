@@ -12,6 +12,7 @@ from envpack.cli import colours
 from envpack.cli.options import log_to_stderr
 from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit
 from envpack.units import human_size
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,11 @@ class Plain(Lines):
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {text}", err=True, color=colours())
+        click.echo(
+            f"{click.style('warning:', fg='yellow', bold=True)} {visible(text, lines=True)}",
+            err=True,
+            color=colours(),
+        )
 
 
 class Terminal(Plain):
@@ -74,7 +79,7 @@ class Terminal(Plain):
             self._open -= 1
             if not self._open:
                 self._bars.stop()
-        self._bars.console.print(bar.closing(name), highlight=False, markup=False)
+        self._bars.console.print(visible(bar.closing(name), lines=True), highlight=False, markup=False)
 
 
 class _Bar(Counted):
@@ -104,4 +109,4 @@ def _drop(_line: str) -> None:
 
 
 def _to_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(visible(line, lines=True), err=True)

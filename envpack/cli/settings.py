@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import hand_over, say_json
 from envpack.cli.screen import screen
 
 if TYPE_CHECKING:
@@ -40,12 +40,13 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     from envpack.build.results import SCHEMA, describe
     from envpack.releases import references
     from envpack.releases.last_use import note_use
+    from envpack.releases.lookup import check_there
     from envpack.spark.render import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     found = references.find(reference, config)
-    release = found.release
+    release = check_there(found.store, found.release)
     settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
     if config.record_use:
         note_use(found.store, release.manifest)
@@ -56,7 +57,7 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
             **describe(release),
             "settings": describe_settings(settings),
         }
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        say_json(value)
         return
     echo_settings(settings, output, progress)
 
@@ -71,4 +72,4 @@ def echo_settings(settings: Settings, output: str, progress: Progress) -> None:
         progress.info(f"first: {command}")
     for warning in settings.warnings:
         progress.warn(warning)
-    click.echo(render(settings, cast("Output", output)))
+    hand_over(render(settings, cast("Output", output)))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.table import table
 from envpack.errors import UsageError
 from envpack.units import age, human_size
+from envpack.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def show_command(reference: str, output: str, why: str | None, **given: Any) -> 
 
     found = references.find(reference, options.configuration(given))
     if output == "sbom":
-        click.echo(sbom.of(found.release.manifest), nl=False)
+        click.echo(visible_json(sbom.of(found.release.manifest).decode()), nl=False)
         return
     release, manifest = found.release, found.release.manifest
     chains = _chains(manifest, why) if why else None
@@ -53,14 +54,14 @@ def show_command(reference: str, output: str, why: str | None, **given: Any) -> 
         tag for tag, each in tags.of_name(found.store, manifest.name).items() if each.digest == manifest.digest
     )
     if output == "json":
-        click.echo(json.dumps(_to_json(release, pointing, chains), indent=2, ensure_ascii=False))
+        say_json(_to_json(release, pointing, chains))
     elif chains is not None:
         for line in _chain_lines(manifest, chains):
-            click.echo(line)
+            say(line)
     else:
         for line in _facts(release, pointing):
-            click.echo(line)
-        click.echo(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
+            say(line)
+        say(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
 
 
 def _to_json(release: Release, tags: Sequence[str], chains: Sequence[Sequence[str]] | None) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
         "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
         "warnings": "; ".join(manifest.warnings),
     }
-    yield from (f"{name:<10} {value}" for name, value in facts.items() if value)
+    yield from (f"{name:<10} {visible(value)}" for name, value in facts.items() if value)
     yield ""
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from envpack import digest
 from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.errors import UsageError
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from envpack.releases.tags import Tag
@@ -48,6 +50,7 @@ def tag_command(
     When two people move a tag at the same time, one of them is told that the other has.
     """
     from envpack.releases import index, provenance, publish, references, tags
+    from envpack.releases.lookup import check_there
     from envpack.stores import store_of
 
     if history and rollback:
@@ -59,7 +62,8 @@ def tag_command(
     by, _ = provenance.who(os.environ)
     if tag is not None:
         found = references.find(reference, config)
-        manifest, store, name = found.release.manifest, found.store, found.release.manifest.name
+        manifest, store = check_there(found.store, found.release).manifest, found.store
+        name = manifest.name
         expected = seen.rpartition("@")[2].lower() if seen else None
         before = tags.move(store, name, tag, manifest.digest, by=by, again=move, seen=expected)
     else:
@@ -76,21 +80,22 @@ def tag_command(
     if changed:
         index.refresh(store, name)
     if output == "json":
-        click.echo(json.dumps(_to_json(name, tag, now, changed=changed), indent=2))
+        say_json(_to_json(name, tag, now, changed=changed))
     elif history:
         for move_ in now.moves:
-            click.echo(f"{move_.moved}  {name}@{move_.digest[:16]}  {move_.by}".rstrip())
+            say(f"{move_.moved}  {name}@{move_.digest[: digest.SHORT]}  {visible(move_.by)}".rstrip())
     else:
-        click.echo(_sentence(name, tag, before, now, changed=changed))
+        say(_sentence(name, tag, before, now, changed=changed))
 
 
 def _sentence(name: str, tag: str, before: Tag | None, now: Tag, *, changed: bool) -> str:
-    reference = f"{name}@{now.digest[:16]}"
+    reference = f"{name}@{now.digest[: digest.SHORT]}"
     if not changed:
         return f"{name}:{tag} points at {reference} already, since {now.moved}"
     if before is None:
         return f"{name}:{tag} points at {reference}; it is new"
-    return f"{name}:{tag} points at {reference}; before, since {before.moved}, at {name}@{before.digest[:16]}"
+    earlier = f"{name}@{before.digest[: digest.SHORT]}"
+    return f"{name}:{tag} points at {reference}; before, since {before.moved}, at {earlier}"
 
 
 def _to_json(name: str, tag: str, found: Tag, *, changed: bool) -> dict[str, Any]:
@@ -99,7 +104,7 @@ def _to_json(name: str, tag: str, found: Tag, *, changed: bool) -> dict[str, Any
         "schema": 1,
         "name": name,
         "tag": tag,
-        "reference": f"{name}@{found.digest[:16]}",
+        "reference": f"{name}@{found.digest[: digest.SHORT]}",
         "digest": found.digest,
         "changed": changed,
         "moves": [{"digest": move.digest, "moved": move.moved, "by": move.by} for move in found.moves],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from envpack.cli import complete, options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError, VerificationFailed
 
@@ -56,7 +56,7 @@ def verify_command(
     from envpack.releases import references
     from envpack.stores import store_of
 
-    if (reference is None) != everything and not everything:
+    if reference is None and not everything:
         raise UsageError("which release?", hint="envpack verify REF, or envpack verify --all")
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
@@ -72,10 +72,10 @@ def verify_command(
         done.append(each)
         if output == "text":
             for line in _row(each) if everything else _lines(each):
-                click.echo(line)
+                say(line)
     if output == "json":
         value = {"schema": SCHEMA, "releases": [each.to_json() for each in done]}
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        say_json(value)
     bad = sum(bool(each.problems) for each in done)
     if everything and output == "text":
         progress.info(f"{len(done)} checked, {bad} of them bad")

@@ -14,7 +14,7 @@ from envpack.errors import UsageError
 from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _BOOLEANS = {
     "true": True,
@@ -47,6 +47,8 @@ class Config:
     """Conda channels, most wanted first: names, URLs or directories."""
     python: str | None = None
     """The Python to build with, such as `3.11`."""
+    environment: str | None = None
+    """Which environment of a pixi.lock is built; by default its `default`."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC
@@ -69,6 +71,8 @@ class Config:
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
+    index_strategy: str = "first-index"
+    """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
@@ -115,6 +119,14 @@ class Config:
     origins: Mapping[str, str] = field(default_factory=dict)
     """Field name to where its value came from: a flag, a variable, a file, or `default`."""
 
+    def meet_secrets(self) -> None:
+        """Let the filter of secrets know those of this configuration: of channels, of stores, of endpoints."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str):
+                    meet(text)
+
     def target(self) -> Target:
         """Return the cluster that is built for."""
         return Target(platform=self.platform, glibc=self.glibc, cuda=self.cuda, spark=self.spark)
@@ -142,16 +154,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) 
             values[name], origins[name] = written[name], str(path)
         else:
             origins[name] = "default"
-    _meet(values.values())
-    return Config(**values, origins=origins)
-
-
-def _meet(values: Iterable[Any]) -> None:
-    """Let the filter of secrets know what addresses hold: those of channels, stores and endpoints."""
-    for value in values:
-        for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str):
-                meet(text)
+    config = Config(**values, origins=origins)
+    config.meet_secrets()
+    return config
 
 
 def find(directory: Path) -> Path | None:

@@ -17,6 +17,9 @@ DEFAULT_GLIBC = "2.28"
 
 _MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
 
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
+_SPARK = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?")
+
 # The C library versions that uv has a platform for (`uv pip compile --help`, --python-platform).
 _UV_GLIBC = ((2, 17), (2, 28), *((2, minor) for minor in range(31, 41)))
 
@@ -41,9 +44,9 @@ class Target:
             )
         for name in ("glibc", "cuda"):
             value = getattr(self, name)
-            if value is not None and not re.fullmatch(r"\d+\.\d+", value):
+            if value is not None and not _VERSION.fullmatch(value):
                 raise UsageError(f"{name} {value!r} is not a version", hint="write it as 2.28")
-        if self.spark is not None and not re.fullmatch(r"\d+\.\d+(\.\d+)?", self.spark):
+        if self.spark is not None and not _SPARK.fullmatch(self.spark):
             raise UsageError(f"Spark {self.spark!r} is not a version", hint="write it as 3.5 or 3.5.6")
 
     @property

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.doctor.finding import Finding
+from envpack.doctor.finding import Finding, Level
 from envpack.units import human_size
 from envpack.version import VERSION
 
@@ -70,10 +70,10 @@ def cache(config: Config) -> Iterator[Finding]:
         text = "its file system has no hard links: each build copies all files"
         yield Finding(check="cache", level="warning", text=text, hint=elsewhere)
     if free < ROOM:
-        level = "warning" if free > ROOM / 10 else "problem"
+        level: Level = "warning" if free > ROOM / 10 else "problem"
         text = f"only {human_size(free)} are free; an ordinary build takes {human_size(ROOM)}"
         hint = f"make room, or delete {root}: that loses nothing but time"
-        yield Finding(check="cache", level="warning" if level == "warning" else "problem", text=text, hint=hint)
+        yield Finding(check="cache", level=level, text=text, hint=hint)
     size, whole = _size(root)
     text = f"{'' if whole else 'more than '}{human_size(size)} are cached; deleting them loses nothing but time"
     yield Finding(check="cache", level="ok", text=text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sys
 import tempfile
 import time
@@ -16,7 +17,10 @@ from urllib.request import Request, urlopen
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
+from envpack.requirements import Indexes
+from envpack.requirements.indexes import with_environment
 from envpack.resolve.conda import channel_addresses
+from envpack.resolve.pypi import access_of
 from envpack.tools import uv
 
 if TYPE_CHECKING:
@@ -59,28 +63,20 @@ def _channel_at(address: ChannelAddress) -> Iterator[Finding]:
 
 
 def index(config: Config) -> Iterator[Finding]:
-    """Let uv, with the configuration it finds, ask its index for a project."""
+    """Let uv ask its index, or those that its variables name, for a project."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "asked.txt")
         asked.write_text(f"{_ASKED_FOR}\n", "utf-8")
-        arguments = [
-            "pip",
-            "compile",
-            str(asked),
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-            "--python",
-            sys.executable,
-        ]
-        arguments += ["--python-version"]
+        arguments = ["pip", "compile", str(asked), "--no-deps", "--only-binary", ":all:"]
+        arguments += ["--python", sys.executable, "--python-version", config.python or "3.11"]
+        reach = access_of(with_environment(Indexes(), os.environ))
         try:
-            uv.run([*arguments, config.python or "3.11"], cache=Path(folder, "cache"), workdir=Path(folder))
+            uv.run(arguments, cache=Path(folder, "cache"), workdir=Path(folder), access=reach)
         except Unsatisfiable as error:
             first = error.message.splitlines()[-1]
             text = f"uv's package index has no {_ASKED_FOR}: {first}"
-            hint = "that is fine if it is a site's own; else check UV_INDEX_URL and uv's configuration"
+            hint = "that is fine if it is a site's own; else check UV_DEFAULT_INDEX"
             yield Finding(check="index", level="warning", text=text, hint=hint)
             return
         except EnvpackError as error:

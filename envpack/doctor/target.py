@@ -9,6 +9,7 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.gc import rules
 from envpack.releases import references
+from envpack.releases.lookup import check_there
 from envpack.resolve import match_spec
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
@@ -67,7 +68,8 @@ def _together(config: Config) -> Iterator[Finding]:
 def release(reference: str, config: Config) -> Iterator[Finding]:
     """Look at whether the configured launcher and Spark can run a release."""
     try:
-        found = references.find(reference, config).release
+        there = references.find(reference, config)
+        found = check_there(there.store, there.release)
         manifest = found.manifest
         settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
     except EnvpackError as error:

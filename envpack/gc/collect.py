@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from envpack.digest import SHORT
 from envpack.errors import EnvpackError, StoreRefused, UsageError
 from envpack.progress import SILENT, Progress, Step
-from envpack.releases import inventory, removal_notice
+from envpack.releases import inventory, keys, removal_notice
 from envpack.units import human_size
 
 if TYPE_CHECKING:
@@ -166,6 +166,35 @@ def apply(store: Store, planned: Plan, progress: Progress = SILENT) -> Freed:
     return freed
 
 
+def remove_orphan(store: Store, key: str, grace: float, progress: Progress = SILENT) -> bool:
+    """Remove the folder of what was to become a release, unless it is one or is younger than `grace` seconds.
+
+    `key` is its key: `NAME/DIGEST`. Return whether it was removed. Builders are told as by `apply`. Raises Conflict
+    when a gc is at it, and StoreRefused when the store does not let one delete.
+    """
+
+    def there() -> list[Entry]:
+        return list(store.list(f"{key}/"))
+
+    def is_old(entries: Collection[Entry]) -> bool:
+        is_release = any(entry.key == f"{key}/{keys.MANIFEST}" for entry in entries)
+        return not is_release and all(entry.modified < time.time() - grace for entry in entries)
+
+    if not is_old(there()):
+        return False
+    with removal_notice.collecting(store, progress) as collector:
+        _check_clock(store)
+        collector.post([key])
+        entries = there()
+        if not is_old(entries):
+            return False
+        for entry in entries:
+            collector.may_delete()
+            store.delete(entry.key)
+    progress.warn(f"{store.uri(key)} held other bytes than it should and no manifest: it was removed")
+    return True
+
+
 def _verdicts(shelf: Shelf, rules: Rules, now: float) -> list[Verdict]:
     kept = [Verdict(folder=shelf.folders[key], kept_by=why) for key, why in rules.reasons(shelf, now).items()]
     return sorted(kept, key=lambda verdict: -(verdict.folder.published or 0))
@@ -261,7 +290,7 @@ class _Removal:
         if left.upload:
             self.store.abort(left.upload)
             freed = True
-        elif left.kind == "record" and self.store.read(f"{left.points_at}/manifest.json") is None:
+        elif left.kind == "record" and self.store.read(f"{left.points_at}/{keys.MANIFEST}") is None:
             freed = self.store.delete(left.key)
         else:
             return

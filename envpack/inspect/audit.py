@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from envpack import digest
 from envpack.archive.unpack import list_members
 from envpack.errors import EnvpackError, UsageError
+from envpack.files.inside import inside
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -67,7 +68,7 @@ def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, pro
     manifest = release.manifest
     checks = [_manifest(release), _lock(store, release)]
     with cache.scratch() as scratch:
-        archive = scratch / manifest.archive.file
+        archive = inside(scratch, manifest.archive.file)
         checks.append(_bytes(store, release, archive, progress))
         if checks[-1].problem is None:
             checks.append(_content(store, release, archive))
@@ -94,8 +95,8 @@ def audit_all(
 
 
 def _tags(store: Store, name: str, held: Iterable[str]) -> Iterator[Audit]:
-    for entry in store.list(f"{name}/tags/"):
-        parts = tags.of_key(entry.key)
+    for entry in store.list(keys.tags_of(name)):
+        parts = keys.tag_of_key(entry.key)
         if parts is None:
             continue
         reference = f"{name}:{parts[1]}"
@@ -140,7 +141,7 @@ def _manifest(release: Release) -> Check:
 def _lock(store: Store, release: Release) -> Check:
     """Check that the lock beside a release gives the packages of its manifest."""
     manifest = release.manifest
-    file = f"{manifest.name}.lock"
+    file = keys.lock_file(manifest.name)
     data = lookup.read_beside(store, release, file)
     if data is None:
         return Check(name="lock", problem=f"{file} is not there")

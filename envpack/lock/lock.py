@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from envpack import digest
+from envpack.redact import public as without_secrets
 
 if TYPE_CHECKING:
     from envpack.config.target import Target
@@ -122,17 +123,13 @@ class Lock:
         wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
         return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
 
-    def digest(self) -> str:
-        """Return the SHA-256 of `identity`."""
-        return digest.of_json(self.identity())
-
 
 def public(url: str) -> str:
-    """Return a URL as it may be known outside this machine: for a local file only its last two parts.
+    """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
 
     `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https", "s3", "oci", "gs"):
-        return url
+        return without_secrets(url)
     return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from envpack.codec import Count, Digest, Line, Text, Word
 from envpack.lock.lock import Source, public
 
 if TYPE_CHECKING:
@@ -15,33 +16,32 @@ if TYPE_CHECKING:
 class PackedPackage:
     """One package inside the archive."""
 
-    name: str
-    version: str
+    name: Word
+    version: Word
     source: Source
-    sha256: str
+    sha256: Digest
     """Of the downloaded package."""
-    url: str
+    url: Line
     """Public address; for a package from a local folder only its last two parts."""
-    build: str | None = None
+    build: Word | None = None
     """A conda package's build string."""
-    size: int | None = None
+    size: Count | None = None
     """Bytes of the downloaded package."""
-    license: str | None = None
+    license: Text | None = None
     """An SPDX expression, or what the package says where that is none."""
-    requires: tuple[str, ...] | None = None
+    requires: tuple[Word, ...] | None = None
     """Names of the packages beside it that it needs, sorted; None where that was not recorded."""
-    unpacked_size: int | None = None
+    unpacked_size: Count | None = None
     """Bytes of its files in the archive, bytecode included."""
 
 
 class Contained(NamedTuple):
     """A package inside a release."""
 
-    name: str
-    version: str
-    source: str
-    """`conda` or `pypi`."""
-    build: str
+    name: Word
+    version: Word
+    source: Source
+    build: Word
     """A conda package's build string, else empty."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from envpack import digest
 from envpack.archive.unpack import check_empty, unpack
 from envpack.errors import VerificationFailed
+from envpack.files.inside import inside
 from envpack.progress import SILENT, Progress
 from envpack.releases import keys
 
@@ -35,7 +36,7 @@ def pull(
     """
     check_empty(directory)
     with cache.scratch() as scratch:
-        archive = scratch / release.manifest.archive.file
+        archive = inside(scratch, release.manifest.archive.file)
         download(store, release, archive, progress=progress)
         if problem := mismatch(archive, release.manifest):
             raise VerificationFailed(

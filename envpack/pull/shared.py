@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.files.inside import inside
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
 from envpack.pull.pull import pull
@@ -33,7 +34,7 @@ def prepare(store: Store, release: Release, *, cache: Cache, progress: Progress 
     holds it until it ends, so that it is not removed meanwhile. Raises UsageError when the cache cannot be used.
     """
     home = cache.environments
-    directory = home / release.manifest.digest[:_DIGITS]
+    directory = inside(home, release.manifest.digest[:_DIGITS])
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = os.open(_lock_of(directory), os.O_RDWR | os.O_CREAT, 0o666)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 from envpack.redact.urls import redact
+
+_ATTRIBUTES = ("strerror", "filename", "filename2", "reason", "msg", "text", "cmd", "output", "stdout", "stderr")
+"""Where the errors of the standard library keep texts of their own."""
 
 
 def clean(error: BaseException) -> None:
-    """Take the secrets out of an error, its causes and its notes, for programs that show them."""
+    """Take the secrets out of an error, its causes and its notes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -15,16 +21,16 @@ def clean(error: BaseException) -> None:
             continue
         seen.add(id(each))
         waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
-        each.args = tuple(redact(value) if isinstance(value, str) else value for value in each.args)
-        for name, value in vars(each).items():
-            if isinstance(value, str):
-                _set(each, name, redact(value))
-            elif name == "__notes__":
-                value[:] = map(redact, value)
+        each.args = tuple(map(_cleaned, each.args))
+        for name in {*vars(each), *_ATTRIBUTES}:
+            value = getattr(each, name, None)
+            if isinstance(value, (str, list, tuple)):
+                # Some cannot be written, as those of a frozen dataclass by the usual way.
+                with suppress(AttributeError, TypeError):
+                    object.__setattr__(each, name, _cleaned(value))
 
 
-def _set(error: BaseException, name: str, value: str) -> None:
-    try:
-        setattr(error, name, value)
-    except AttributeError:  # a frozen dataclass
-        object.__setattr__(error, name, value)
+def _cleaned(value: Any) -> Any:  # noqa: ANN401 - whatever an error has for an argument
+    if isinstance(value, str):
+        return redact(value)
+    return type(value)(map(_cleaned, value)) if type(value) in (list, tuple) else value

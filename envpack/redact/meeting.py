@@ -31,9 +31,10 @@ def meet(text: str) -> None:
     """Keep the secrets of every URL in a text."""
     for match in BLANK_IN_PASSWORD.finditer(text):
         know(match[0].removeprefix(match["scheme"]).partition(":")[2][:-1])
-    for url in addresses(text):
+    whole = [text] if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and " " in take_apart(text).userinfo else []
+    for url in (*addresses(text), *whole):
         address = take_apart(url)
-        know(*address.secrets())
+        know(*address.secrets(), *address.password.split())
         if address.userinfo:
             know_login(address.user, address.password)
 
@@ -77,6 +78,7 @@ def meet_environment(environ: Mapping[str, str]) -> None:
     for name, value in environ.items():
         if is_secret_name(name):
             know(value, *(line for line in value.splitlines() if len(line) > 15))
+            know(*(_leaves(value) if value.startswith("{") else ()))
         if "@" in value or "://" in value:
             meet(value)
 
@@ -121,8 +123,9 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
         yield Path(named)
     yield from (home / ".rattler" / "credentials.json", data / "rattler" / "credentials.json")
     yield Path(environ.get("UV_CONFIG_FILE") or config / "uv" / "uv.toml")
-    yield from (Path("/etc/uv/uv.toml"), config / "uv" / "credentials.toml")
-    yield from (data / "uv" / "credentials" / "credentials.toml",)
+    shared = [Path(place) for place in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if place]
+    yield from (place / "uv" / "uv.toml" for place in (*shared, Path("/etc")))
+    yield data / "uv" / "credentials" / "credentials.toml"
 
 
 def _text(path: Path) -> str | None:

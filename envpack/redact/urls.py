@@ -18,7 +18,7 @@ _HOST = (
 )
 BLANK_IN_PASSWORD = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@\"'<>]+:(?!\s|\d{1,5}\s)[^\n\"'<>@]{0,200}\s[^\n\"'<>]{0,200}@"
-    rf"(?={_HOST})"
+    rf"(?={_HOST}|[\w-]+(?:['\"\s]|$))"
 )
 _LOGIN = re.compile(
     rf"(?<!\w)(?!mailto:)(?P<scheme>(?:https?:/?)?)"

@@ -1,7 +1,4 @@
-"""The files of a release, told without its archive: a list beside the manifest.
-
-<store>/<name>/<digest 16>/files.json.gz
-"""
+"""The files of a release, told without its archive: a list beside the manifest."""
 
 from __future__ import annotations
 
@@ -9,15 +6,16 @@ import csv
 import gzip
 import json
 import posixpath
-import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+from msgspec import Meta
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.errors import UsageError
+from envpack.codec import Count, Kind, Text
+from envpack.releases import keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from envpack.packages.package import PackedPackage
 
-FILE = "files.json.gz"
+FILE = keys.FILES
 
 SCHEMA = 1
 
@@ -91,14 +89,49 @@ def dumps(files: Sequence[File]) -> bytes:
     return gzip.compress(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), 9, mtime=0)
 
 
+class StoredFile(NamedTuple):
+    """A row of the list's JSON."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=4096)]
+    size: Count
+    """Bytes; 0 for a link."""
+    content: Annotated[str, Meta(max_length=4200)]
+    """The beginning of its SHA-256, `-> TARGET` for a link, else empty."""
+    owner: Count
+    """Which of the owners it belongs to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFiles:
+    """The list's JSON."""
+
+    owners: tuple[Text, ...]
+    """`conda/NAME` or `pypi/NAME`; empty for what belongs to no package alone."""
+    files: Annotated[tuple[StoredFile, ...], Meta(max_length=2_000_000)]
+    """Sorted by path."""
+
+
+def _contradiction(stored: StoredFiles) -> str | None:
+    most = len(stored.owners)
+    stray = next((file for file in stored.files if file.owner >= most), None)
+    return f"{stray.path!r} has owner {stray.owner} of {most}" if stray else None
+
+
+STORED = Kind(
+    what="a list of files",
+    type=StoredFiles,
+    limit=128 << 20,
+    schema=SCHEMA,
+    packed=True,
+    hint="it was edited or is damaged: what it says of the release's files cannot be had again",
+    check=_contradiction,
+)
+
+
 def loads(data: bytes, where: str) -> tuple[File, ...]:
-    """Read a list of files; `where` names it in errors."""
-    try:
-        value: dict[str, Any] = json.loads(gzip.decompress(data))
-        owners = value["owners"]
-        return tuple(File(path, size, content, owners[owner]) for path, size, content, owner in value["files"])
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UsageError(f"{where} is not a list of files: {error!r}", hint="was it edited by hand?") from error
+    """Read a list of files; `where` is its address in errors. Raises Unreadable."""
+    stored = STORED.loads(data, where)
+    return tuple(File(path, size, content, stored.owners[owner]) for path, size, content, owner in stored.files)
 
 
 def differences(before: Iterable[File], after: Iterable[File]) -> tuple[FileChange, ...]:

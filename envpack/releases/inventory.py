@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.errors import UsageError
 from envpack.progress import Step
 from envpack.releases import keys, tags
-from envpack.releases.last_use import USED
+from envpack.releases.lookup import BUILD_RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from envpack.releases.tags import Tag
     from envpack.stores.base import Entry, Store
 
-_FOLDER = re.compile(rf"[0-9a-f]{{{digest.SHORT}}}")
 _READERS = 8
 """Small objects that are read at a time; S3 connections are as many."""
 
@@ -64,12 +59,12 @@ class Folder:
         First what leads to the release, then what makes it one, the archive last: whatever is left when a removal
         ends early is found again, and nobody takes it for whole.
         """
-        archive = f"{self.key}/{self.name}-{self.digest}."
+        archive = keys.archive_stem(self.name, self.digest)
         rest = sorted(self.objects, key=lambda entry: (not self._is_manifest(entry), entry.key.startswith(archive)))
         return [*self.records, *rest]
 
     def _is_manifest(self, entry: Entry) -> bool:
-        return entry.key == f"{self.key}/manifest.json"
+        return entry.key == keys.manifest(self.name, self.digest)
 
 
 @dataclass(kw_only=True)
@@ -99,18 +94,18 @@ class _Found:
     def add(self, entry: Entry) -> None:
         name, _, rest = entry.key.partition("/")
         part, _, file = rest.partition("/")
-        known = _FOLDER.fullmatch(part) or part in ("builds", "tags", USED)
+        known = keys.is_short(part) or part in (keys.BUILDS, keys.TAGS, keys.USED)
         if not (file and known and keys.is_name(name)):
             return  # not a release's: indexes, pages, other people's objects
         shelf = self.shelves.setdefault(name, Shelf(name=name))
         stem = file.removesuffix(".json")
         match part:
-            case "builds":
+            case keys.BUILDS:
                 self.records.append((name, entry))
-            case "tags":
-                self.tags += [parts] if (parts := tags.of_key(entry.key)) else []
-            case "used":
-                shelf.used[stem] = entry
+            case keys.TAGS:
+                self.tags += [parts] if (parts := keys.tag_of_key(entry.key)) else []
+            case keys.USED:
+                shelf.used |= {stem: entry} if keys.is_short(stem) else {}
             case _:
                 shelf.folders.setdefault(part, Folder(name=name, digest=part)).objects.append(entry)
 
@@ -164,15 +159,4 @@ def _pointer(store: Store, step: Step, key: str) -> str | None:
     """Return the first digits that a build record points at; None when it is gone."""
     step.advance(1)
     found = store.read(key)
-    with _legible(store, key):
-        return str(json.loads(found.data)["digest"])[: digest.SHORT] if found else None
-
-
-@contextmanager
-def _legible(store: Store, key: str) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{store.uri(key)} is not what envpack writes: {error!r}", hint="was it edited by hand? see what it was"
-        ) from error
+    return BUILD_RECORD.loads(found.data, store.uri(key)).digest[: digest.SHORT] if found else None

@@ -1,10 +1,18 @@
-"""Keys of a store: where everything of a release lies.
+"""Keys of a store: where everything lies, and what a key says of what lies there.
 
 <store>/<name>/<digest 16>/<name>-<digest 16>.tar.gz   the archive (digest 16: its first 16 hex digits)
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
-<store>/<name>/<digest 16>/...                         the lock, and what else belongs to the release
+<store>/<name>/<digest 16>/<name>.lock                 the lock
+<store>/<name>/<digest 16>/pieces.json                 where each package lies in the archive
+<store>/<name>/<digest 16>/files.json.gz               the archive's files
+<store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
+<store>/<name>/<digest 16>/verified.json               that it was verified after it was published
 <store>/<name>/builds/<input digest>.json              what was built from these inputs
-<store>/<name>/tags/<tag>.json                         the only thing that changes
+<store>/<name>/tags/<tag>.json                         the only thing of a release that changes
+<store>/<name>/used/<digest 16>.json                   when it was last used
+<store>/<name>/index.json.gz                           a summary of the name's manifests and tags
+<store>/.gc.json                                       what is being removed
+<store>/_catalog/...                                   the catalog's pages; catalog.json says which are current
 """
 
 from __future__ import annotations
@@ -19,15 +27,39 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_MANIFEST_KEY = re.compile(r"(?P<name>[^/]+)/(?P<digest>[0-9a-f]{16})/manifest\.json")
+BUILDS, TAGS, USED = "builds", "tags", "used"
+"""What lies under a name beside the folders of its releases."""
+
+MANIFEST = "manifest.json"
+PIECES = "pieces.json"
+FILES = "files.json.gz"
+SBOM = "sbom.cdx.json"
+VERIFIED = "verified.json"
+INDEX = "index.json.gz"
+
+REMOVAL_NOTICE = ".gc.json"
+"""No release can have this name."""
+
+CATALOG = "_catalog/"
+"""Where the catalog lies; no release can have this name."""
+
+CATALOG_NOTE = "catalog.json"
+"""Beside the catalog's pages."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FOLDER = re.compile(rf"[0-9a-f]{{{digest.SHORT}}}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MANIFEST_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/(?P<digest>{_FOLDER.pattern})/manifest\.json")
+_TAG_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/{TAGS}/(?P<tag>{_TAG.pattern})\.json")
 
 
 def check_name(name: str) -> str:
     """Return a release name that may stand in keys and file names, or raise UsageError."""
     if not is_name(name):
         raise UsageError(
-            f"{name!r} cannot name a release", hint="use small letters, digits, '.', '_' and '-'; see --name"
+            f"{name!r} cannot name a release",
+            hint="use at most 200 small letters, digits, '.', '_' and '-'; see --name",
         )
     return name
 
@@ -37,9 +69,47 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def check_tag(tag: str) -> str:
+    """Return a tag's name that may stand in keys and references, or raise UsageError."""
+    if not _TAG.fullmatch(tag):
+        raise UsageError(f"{tag!r} cannot be a tag", hint="use at most 200 letters, digits, '.', '_' and '-'")
+    return tag
+
+
+def is_short(text: str) -> bool:
+    """Return whether a text can be the name of a release's folder: the first 16 digits of a digest."""
+    return _FOLDER.fullmatch(text) is not None
+
+
 def archive_file(name: str, sha256: str, format: str) -> str:
     """Return an archive's file name; it carries the digest because YARN refuses two resources of one name."""
     return f"{name}-{sha256[: digest.SHORT]}.{format}"
+
+
+def archive_stem(name: str, sha256: str) -> str:
+    """Return how the key of a release's archive begins, whatever its format."""
+    return f"{folder(name, sha256)}/{archive_file(name, sha256, '')}"
+
+
+def archive_key(manifest: Manifest) -> str:
+    """Return the key of a release's archive."""
+    facts = manifest.archive
+    return f"{folder(manifest.name, facts.sha256)}/{archive_file(manifest.name, facts.sha256, facts.format)}"
+
+
+def archive_uri(store: Store, name: str, sha256: str, format: str) -> str:
+    """Return the address of a release's archive."""
+    return store.uri(f"{folder(name, sha256)}/{archive_file(name, sha256, format)}")
+
+
+def manifest(name: str, sha256: str) -> str:
+    """Return the key of a manifest."""
+    return f"{folder(name, sha256)}/{MANIFEST}"
+
+
+def manifest_uri(store: Store, name: str, sha256: str) -> str:
+    """Return the address of a release's manifest."""
+    return store.uri(manifest(name, sha256))
 
 
 def digest_of_key(key: str) -> str | None:
@@ -48,31 +118,57 @@ def digest_of_key(key: str) -> str | None:
     return match["digest"] if match else None
 
 
-def archive_key(manifest: Manifest) -> str:
-    """Return the key of a release's archive."""
-    return f"{folder(manifest.name, manifest.digest)}/{manifest.archive.file}"
-
-
-def archive_uri(store: Store, name: str, sha256: str, format: str) -> str:
-    """Return the address of a release's archive."""
-    return store.uri(f"{folder(name, sha256)}/{archive_file(name, sha256, format)}")
-
-
-def manifest_uri(store: Store, name: str, sha256: str) -> str:
-    """Return the address of a release's manifest."""
-    return store.uri(f"{folder(name, sha256)}/manifest.json")
-
-
 def folder(name: str, sha256: str) -> str:
-    """Return the folder of a release: `<name>/<digest 16>`."""
-    return f"{name}/{sha256[: digest.SHORT]}"
+    """Return the folder of a release: `<name>/<digest 16>`. Raises UsageError for what is no digest.
+
+    `sha256` are all 64 digits or the first 16.
+    """
+    short = sha256[: digest.SHORT]
+    if not is_short(short):
+        raise UsageError(
+            f"{sha256!r} is not a digest", hint="a digest has 64 hex digits, the first 16 name a release"
+        )
+    return f"{check_name(name)}/{short}"
+
+
+def lock_file(name: str) -> str:
+    """Return the name of the lock beside a manifest."""
+    return f"{name}.lock"
 
 
 def verified(manifest: Manifest) -> str:
     """Return the key of the note that a release was verified after it was published."""
-    return f"{folder(manifest.name, manifest.digest)}/verified.json"
+    return f"{folder(manifest.name, manifest.digest)}/{VERIFIED}"
 
 
 def build_record(name: str, input_digest: str) -> str:
     """Return the key of the record of what was built from these inputs."""
-    return f"{name}/builds/{input_digest}.json"
+    if not _DIGEST.fullmatch(input_digest):
+        raise UsageError(f"{input_digest!r} is not a digest", hint="a digest has 64 hex digits")
+    return f"{check_name(name)}/{BUILDS}/{input_digest}.json"
+
+
+def tag(name: str, tag: str) -> str:
+    """Return the key of a tag."""
+    return f"{check_name(name)}/{TAGS}/{check_tag(tag)}.json"
+
+
+def tags_of(name: str) -> str:
+    """Return how the keys of all tags of a name begin."""
+    return f"{check_name(name)}/{TAGS}/"
+
+
+def tag_of_key(key: str) -> tuple[str, str] | None:
+    """Return name and tag of a tag's key, or None for the key of something else."""
+    match = _TAG_KEY.fullmatch(key)
+    return (match["name"], match["tag"]) if match else None
+
+
+def last_use(manifest: Manifest) -> str:
+    """Return the key of the record of when a release was last used."""
+    return f"{check_name(manifest.name)}/{USED}/{manifest.short_digest}.json"
+
+
+def index(name: str) -> str:
+    """Return the key of a name's index."""
+    return f"{check_name(name)}/{INDEX}"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import EnvpackError
 from envpack.redact import filtered_logger
+from envpack.releases import keys
 from envpack.units import now
 
 if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
-
-USED = "used"
-"""The part of a key, `NAME/used/DIGEST.json`, under which records of use lie."""
 
 OFTEN = timedelta(hours=12)
 """A use is not noted again within this time."""
@@ -23,15 +23,33 @@ OFTEN = timedelta(hours=12)
 _logger = filtered_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastUse:
+    """When a release was last used."""
+
+    digest: Digest
+    used: Moment
+
+
+STORED = Kind(
+    what="a record of use",
+    type=LastUse,
+    limit=64 << 10,
+    schema=1,
+    hint="the next use writes it anew",
+)
+
+
 def note_use(store: Store, manifest: Manifest) -> bool:
     """Note that a release is used now, and return whether it was written.
 
-    A reader's credentials may not write, and that is no reason to fail: what the store refuses is only logged.
+    A reader's credentials may not write, and that is no reason to fail: what the store refuses is only logged. A
+    record that cannot be read is written anew.
     """
-    key = f"{manifest.name}/{USED}/{manifest.short_digest}.json"
+    key = keys.last_use(manifest)
     try:
         found = store.read(key)
-        if found and _age(json.loads(found.data)["used"]) < OFTEN:
+        if found and _is_recent(found.data, key):
             return False
         data = json.dumps({"schema": 1, "digest": manifest.digest, "used": now()}).encode()
         return store.replace(key, data, found.version if found else None)
@@ -40,5 +58,9 @@ def note_use(store: Store, manifest: Manifest) -> bool:
         return False
 
 
-def _age(when: str) -> timedelta:
-    return datetime.now(timezone.utc) - datetime.fromisoformat(when.replace("Z", "+00:00"))
+def _is_recent(data: bytes, key: str) -> bool:
+    try:
+        used = datetime.fromisoformat(STORED.loads(data, key).used.replace("Z", "+00:00"))
+    except (Unreadable, ValueError):
+        return False
+    return timedelta(0) <= datetime.now(timezone.utc) - used < OFTEN

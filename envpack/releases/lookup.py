@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envpack import digest
+from envpack.codec import Digest, Kind, Moment, Unreadable
+from envpack.errors import UsageError
 from envpack.releases import keys, tags
-from envpack.releases.manifest import Manifest
+from envpack.releases.manifest import Manifest, Verified
 
 if TYPE_CHECKING:
     from envpack.stores.base import Store
@@ -22,6 +24,38 @@ class Release:
     manifest_uri: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class BuildRecord:
+    """What was built from one input digest."""
+
+    digest: Digest
+    """The release's."""
+    created: Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterVerification:
+    """How a release was verified after it was published."""
+
+    how: Verified
+
+
+BUILD_RECORD = Kind(
+    what="a build record",
+    type=BuildRecord,
+    limit=64 << 10,
+    schema=1,
+    hint="remove the object: the next build writes it anew",
+)
+
+LATER_VERIFICATION = Kind(
+    what="a note of verification",
+    type=LaterVerification,
+    limit=64 << 10,
+    hint="remove the object: the next build writes it anew",
+)
+
+
 def read_beside(store: Store, release: Release, file: str) -> bytes | None:
     """Return a file that was published with a release, or None when there is none of that name."""
     found = store.read(f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}")
@@ -29,40 +63,83 @@ def read_beside(store: Store, release: Release, file: str) -> bytes | None:
 
 
 def is_verified(store: Store, release: Release) -> bool:
-    """Return whether a release has been verified, before it was published or since."""
-    return release.manifest.verified != "no" or store.read(keys.verified(release.manifest)) is not None
+    """Return whether a release has been verified, before it was published or since.
+
+    A note that cannot be read counts as none.
+    """
+    if release.manifest.verified != "no":
+        return True
+    key = keys.verified(release.manifest)
+    found = store.read(key)
+    try:
+        return found is not None and LATER_VERIFICATION.loads(found.data, store.uri(key)).how != "no"
+    except Unreadable:
+        return False
+
+
+def is_whole(store: Store, release: Release) -> bool:
+    """Return whether a release's archive is where its manifest says, as large as it says. Nothing is read."""
+    return store.size(keys.archive_key(release.manifest)) == release.manifest.archive.size
+
+
+def check_there(store: Store, release: Release) -> Release:
+    """Return a release if its archive is there; raises UsageError when it is gone."""
+    if store.size(keys.archive_key(release.manifest)) is None:
+        raise UsageError(
+            f"{release.archive_uri} is gone, so {release.manifest.reference} cannot be used",
+            hint="build it again, which puts the same archive back, or choose another release: `envpack list`",
+        )
+    return release
 
 
 def find_build(store: Store, name: str, input_digest: str) -> Release | None:
-    """Return the release that was built from these inputs, or None."""
-    record = store.read(keys.build_record(name, input_digest))
-    if record is None:
+    """Return the release that was built from these inputs, if it is there with its archive, or None.
+
+    A record that cannot be read counts as none; publishing writes it anew.
+    """
+    key = keys.build_record(name, input_digest)
+    record = store.read(key)
+    try:
+        sha256 = BUILD_RECORD.loads(record.data, store.uri(key)).digest if record else None
+    except Unreadable:
         return None
-    return _release(store, keys.folder(name, json.loads(record.data)["digest"]))
+    release = at(store, name, sha256) if sha256 else None
+    return release if release and is_whole(store, release) else None
 
 
 def tagged(store: Store, name: str, tag: str) -> Release | None:
     """Return the release that a tag points at, or None when there is no such tag."""
     found = tags.read(store, name, tag)
-    return _release(store, keys.folder(name, found.digest)) if found else None
+    return at(store, name, found.digest) if found else None
 
 
 def at(store: Store, name: str, sha256: str) -> Release | None:
-    """Return the release with a digest, of which the first 16 digits are looked at, or None."""
-    return _release(store, keys.folder(name, sha256))
+    """Return the release whose digest begins with these 16 digits or more; None if there is none.
 
-
-def digests(store: Store, name: str, beginning: str = "") -> list[str]:
-    """Return the first 16 digits of the digest of each release of a name, sorted."""
-    return [short for entry in store.list(f"{name}/{beginning}") if (short := keys.digest_of_key(entry.key))]
-
-
-def _release(store: Store, folder: str) -> Release | None:
-    key = f"{folder}/manifest.json"
+    Raises Unreadable when what lies there is no manifest, or another release's.
+    """
+    key = keys.manifest(name, sha256)
     found = store.read(key)
     if found is None:
         return None
     manifest = Manifest.loads(found.data, store.uri(key))
+    if manifest.name != name or not manifest.digest.startswith(sha256):
+        shown = f"{name}@{sha256 if len(sha256) > digest.SHORT else sha256[: digest.SHORT]}"
+        raise Unreadable(
+            f"{store.uri(key)} is the manifest of {manifest.name}@{manifest.digest}, not of {shown}",
+            hint="find out who wrote it there; nothing of it is used",
+        )
     return Release(
-        manifest=manifest, archive_uri=store.uri(f"{folder}/{manifest.archive.file}"), manifest_uri=store.uri(key)
+        manifest=manifest,
+        archive_uri=store.uri(keys.archive_key(manifest)),
+        manifest_uri=store.uri(key),
     )
+
+
+def digests(store: Store, name: str, beginning: str = "") -> list[str]:
+    """Return the first 16 digits of the digest of each release of a name, sorted."""
+    return [
+        short
+        for entry in store.list(f"{keys.check_name(name)}/{beginning}")
+        if (short := keys.digest_of_key(entry.key))
+    ]

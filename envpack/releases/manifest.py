@@ -4,31 +4,56 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from envpack import digest
-from envpack.archive.formats import FormatName, Saving
-from envpack.config.target import Target
-from envpack.errors import UsageError
-from envpack.packages.package import PackedPackage
+from envpack.archive.formats import FormatName  # noqa: TC001 - the codec reads the types
+from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
+from envpack.codec import (
+    Count,
+    Digest,
+    FileName,
+    Kind,
+    Line,
+    MaybeDigest,
+    Moment,
+    Name,
+    PythonVersion,
+    Text,
+    VariableName,
+    VariableValue,
+    Word,
+)
+from envpack.config.target import Target  # noqa: TC001 - the codec reads the types
+from envpack.packages.package import PackedPackage  # noqa: TC001 - the codec reads the types
+from envpack.releases import keys
 
 SCHEMA = 1
 """Version of the manifest's JSON; a reader refuses a newer one."""
+
+_MOST = Meta(max_length=20_000)
+"""More packages, or warnings, than any environment has."""
+
+Verified = Literal["run", "inspected", "no"]
+"""How a release was verified: its Python ran; it is another platform's and was read only; not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Who made a release, and from which state of the requirements file. It is no part of the archive."""
 
-    by: str
+    by: Text
     """A user's name, or the CI system with its job: `Jenkins team/envs #12`."""
-    job: str | None = None
+    job: Text | None = None
     """The CI job's address."""
-    repository: str | None = None
+    repository: Text | None = None
     """Where the requirements file's git repository comes from, without credentials."""
-    commit: str | None = None
+    commit: Word | None = None
     """The commit that was checked out."""
-    file: str | None = None
+    file: Text | None = None
     """The requirements file's path in the repository."""
     modified: bool = False
     """Whether the file differed from the commit."""
@@ -38,16 +63,16 @@ class Provenance:
 class ArchiveFacts:
     """The archive's file."""
 
-    file: str
+    file: FileName
     """Its name beside the manifest."""
     format: FormatName
-    size: int
+    size: Count
     """Bytes."""
-    sha256: str
+    sha256: Digest
     """The digest."""
-    unpacked_size: int
+    unpacked_size: Count
     """Bytes of all files when unpacked."""
-    members: int
+    members: Count
     """How many files, links and directories it holds."""
 
 
@@ -55,28 +80,28 @@ class ArchiveFacts:
 class Manifest:
     """One release, complete: settings can be made from it without the archive."""
 
-    name: str
+    name: Name
     archive: ArchiveFacts
-    python: str
+    python: PythonVersion
     """Version of the Python inside, such as `3.11.7`."""
     target: Target
-    packages: tuple[PackedPackage, ...]
+    packages: Annotated[tuple[PackedPackage, ...], _MOST]
     """Sorted by name."""
-    requested: tuple[str, ...] = ()
+    requested: Annotated[tuple[Line, ...], _MOST] = ()
     """What the requirements asked for."""
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: Annotated[dict[VariableName, VariableValue], _MOST] = field(default_factory=dict)
     """Environment variables the environment wants, values relative to where it is unpacked."""
-    input_digest: str = ""
+    input_digest: MaybeDigest = ""
     """Digest of everything the build was made from."""
-    created: str = ""
+    created: Moment = ""
     """When the build ended, UTC, ISO 8601."""
-    envpack: str = ""
+    envpack: Word = ""
     """Version of envpack that made it."""
-    verified: str = ""
-    """How it was verified: `run` (its Python ran), `inspected` (another platform's, read only) or `no`."""
-    warnings: tuple[str, ...] = ()
+    verified: Verified = "no"
+    """How it was verified."""
+    warnings: Annotated[tuple[Text, ...], _MOST] = ()
     """What the build warned about."""
-    slim: tuple[Saving, ...] | None = None
+    slim: Annotated[tuple[Saving, ...], _MOST] | None = None
     """What a node never needs and was left out; None when nothing was to be."""
     provenance: Provenance | None = None
     """Who built it, and from what; None in manifests of before this was kept."""
@@ -125,44 +150,31 @@ class Manifest:
 
     @classmethod
     def loads(cls, data: bytes, where: str) -> Manifest:
-        """Read a manifest; `where` names it in errors. Keys of a newer minor version are passed over."""
-        try:
-            value = json.loads(data)
-            if value["schema"] > SCHEMA:
-                raise UsageError(
-                    f"{where} was written by a newer envpack ({value.get('envpack')})", hint="upgrade envpack"
-                )
-            return cls(
-                name=value["name"],
-                archive=_known(ArchiveFacts, value["archive"]),
-                python=value["python"],
-                target=Target.from_json(value["target"]),
-                packages=tuple(_package(package) for package in value["packages"]),
-                requested=tuple(value.get("requested", ())),
-                variables=dict(value.get("variables", {})),
-                input_digest=value.get("input_digest", ""),
-                created=value.get("created", ""),
-                envpack=value.get("envpack", ""),
-                verified=value.get("verified", ""),
-                warnings=tuple(value.get("warnings", ())),
-                slim=tuple(_known(Saving, saving) for saving in value["slim"]) if "slim" in value else None,
-                provenance=_known(Provenance, value["provenance"]) if value.get("provenance") else None,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{where} is not a manifest: {error!r}", hint="was it edited by hand?") from error
+        """Read a manifest; `where` is its address in errors. Raises Unreadable."""
+        return STORED.loads(data, where)
 
 
-def _package(value: dict[str, Any]) -> PackedPackage:
-    requires = value.get("requires")
-    return cast(
-        "PackedPackage",
-        _known(PackedPackage, value if requires is None else {**value, "requires": tuple(requires)}),
-    )
+def contradiction(manifest: Manifest) -> str | None:
+    """Return what a manifest says of itself that cannot be, or None."""
+    facts = manifest.archive
+    expected = keys.archive_file(manifest.name, facts.sha256, facts.format)
+    if facts.file != expected:
+        return f"its archive is called {facts.file!r}, not {expected}"
+    if not manifest.created:
+        return "it does not say when it was created"
+    datetime.fromisoformat(manifest.created.replace("Z", "+00:00"))  # ValueError for a 30th of February
+    return None
+
+
+STORED = Kind(
+    what="a manifest",
+    type=Manifest,
+    limit=16 << 20,
+    schema=SCHEMA,
+    hint="it was edited or is damaged: remove the release's folder and build it again",
+    check=contradiction,
+)
 
 
 def _known_values(value: dict[str, Any]) -> dict[str, Any]:
     return {name: each for name, each in value.items() if each is not None}
-
-
-def _known(kind: type[Any], value: dict[str, Any]) -> Any:  # noqa: ANN401 - the type that was asked for
-    return cast("Any", kind(**{name: value[name] for name in kind.__dataclass_fields__ if name in value}))

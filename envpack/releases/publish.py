@@ -6,17 +6,33 @@ import json
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.errors import Gone, UsageError
+from envpack.errors import Conflict, Gone, UsageError
 from envpack.progress import SILENT, Progress
 from envpack.releases import keys, lookup, removal_notice, tags
+from envpack.releases.manifest import Manifest
+from envpack.stores.base import AnotherContent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from envpack.releases.lookup import Release
-    from envpack.releases.manifest import Manifest
+    from envpack.releases.manifest import Verified
     from envpack.stores.base import Held, Store
+
+
+class Orphan(Conflict):
+    """Other bytes lie where an archive wants to go, and belong to no release."""
+
+    def __init__(self, folder: str, where: str) -> None:
+        super().__init__(
+            f"{where} is there already with other bytes, and belongs to no release: its writer was killed, or is "
+            "still at it, or is not envpack",
+            hint="a build removes it once it is older than the grace period; to remove it now, when no other build "
+            "runs: `envpack gc --grace 0m --apply`",
+        )
+        self.folder = folder
+        """Where it lies, from the store's root."""
 
 
 def publish(
@@ -31,32 +47,71 @@ def publish(
     """Put a release into the store and return it, with whether it had to be written.
 
     `beside` are small files that belong to the release; `held` are bytes of the archive that the store already has
-    in other objects, and need not be sent. The manifest is written last, so a reader never sees a
-    release that is not whole. When another builder published the same archive first, theirs is returned. Raises
-    Conflict when something else lies under one of the keys.
+    in other objects, and need not be sent. The archive is written first and the manifest last, so a reader never
+    sees a release that is not whole. When another builder published the same archive first, theirs is returned.
+    Raises Orphan when other bytes without a manifest lie in the archive's place, Conflict when those of a release
+    do, and Unreadable when the manifest itself, or the one that is there, breaks a rule of what may be stored.
     """
     folder = keys.folder(manifest.name, manifest.digest)
+    key = keys.manifest(manifest.name, manifest.digest)
+    data = manifest.dumps()
+    Manifest.loads(data, store.uri(key))  # what no reader would take is not written
     written: list[bool] = []
 
     def put(_: bool) -> None:
+        is_published = store.size(key) is not None
         with progress.step("upload", total=manifest.archive.size, unit="bytes") as step:
-            store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, step, held)
+            try:
+                store.upload(keys.archive_key(manifest), archive, manifest.digest, step, held)
+            except AnotherContent as error:
+                if is_published:
+                    raise
+                raise Orphan(folder, store.uri(keys.archive_key(manifest))) from error
             step.note(store.uri(folder))
-        for file, data in beside.items():
-            store.create(f"{folder}/{file}", data)
-        written.append(store.create(f"{folder}/manifest.json", manifest.dumps()))
+        for file, content in beside.items():
+            _write_beside(store, f"{folder}/{file}", content, is_published=is_published)
+        written.append(store.create(key, data))
 
     removal_notice.beside_removals(store, folder, put)
     release = lookup.at(store, manifest.name, manifest.digest)
     if release is None:
         raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
-    store.create(keys.build_record(manifest.name, manifest.input_digest), _build_record(manifest))
+    _record(store, manifest)
     return release, any(written)
 
 
-def mark_verified(store: Store, release: Release, how: str) -> None:
+def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool) -> None:
+    """Write a small file of a release. Of one that is published nothing is changed.
+
+    Without a manifest a file of the same name was left by a writer that was killed, or by somebody else.
+    """
+    if store.create(key, content) or is_published:
+        return
+    there = store.read(key)
+    if there and there.data != content:
+        store.replace(key, content, there.version)
+
+
+def _record(store: Store, manifest: Manifest) -> None:
+    """Write down what was built from these inputs; a record that leads nowhere is replaced."""
+    if not manifest.input_digest:
+        return
+    key = keys.build_record(manifest.name, manifest.input_digest)
+    data = json.dumps({"schema": 1, "digest": manifest.digest, "created": manifest.created}).encode()
+    if store.create(key, data) or lookup.find_build(store, manifest.name, manifest.input_digest):
+        return
+    if there := store.read(key):
+        store.replace(key, data, there.version)
+
+
+def mark_verified(store: Store, release: Release, how: Verified) -> None:
     """Note that a release which was published unverified has been verified since; its manifest never changes."""
-    store.create(keys.verified(release.manifest), json.dumps({"how": how}).encode())
+    key = keys.verified(release.manifest)
+    data = json.dumps({"how": how}).encode()
+    if store.create(key, data) or lookup.is_verified(store, release):
+        return
+    if there := store.read(key):
+        store.replace(key, data, there.version)
 
 
 def roll_back(store: Store, name: str, tag: str, *, by: str) -> tags.Tag | None:
@@ -69,13 +124,10 @@ def roll_back(store: Store, name: str, tag: str, *, by: str) -> tags.Tag | None:
     if found is None:
         return None
     earlier = tags.before_last(name, tag, found)
-    if lookup.at(store, name, earlier.digest) is None:
+    release = lookup.at(store, name, earlier.digest)
+    if release is None or store.size(keys.archive_key(release.manifest)) is None:
         raise UsageError(
             f"{name}:{tag} pointed at {name}@{earlier.digest[: digest.SHORT]} before, which is gone",
             hint=f"choose one that is: `envpack tag --history {name}:{tag}`, then `envpack tag REF {tag} --move`",
         )
     return tags.move(store, name, tag, earlier.digest, by=by, again=True, seen=found.digest)
-
-
-def _build_record(manifest: Manifest) -> bytes:
-    return json.dumps({"schema": 1, "digest": manifest.digest, "created": manifest.created}).encode()

@@ -68,7 +68,7 @@ def parse(text: str) -> Reference:
         raise UsageError(f"{text!r} is not a reference", hint=_FORMS)
     name = keys.check_name(named["name"])
     if named["digest"] is None:
-        return Reference(name=name, tag=tags.check(named["tag"]) if named["tag"] else None)
+        return Reference(name=name, tag=keys.check_tag(named["tag"]) if named["tag"] else None)
     if not _FEWEST_DIGITS <= len(named["digest"]) <= 64:
         raise UsageError(
             f"{text!r} is not a reference: a digest is written with {_FEWEST_DIGITS} to 64 of its digits",

@@ -22,10 +22,14 @@ import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
+from msgspec import Meta
+
+from envpack.codec import Count, Folder, Kind, Line, Word
 from envpack.errors import Conflict
 from envpack.progress import SILENT
+from envpack.releases import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,8 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEY = ".gc.json"
-"""The notice's object; no release can have this name."""
+KEY = keys.REMOVAL_NOTICE
+"""The notice's object."""
 
 WINDOW = 30.0
 """Seconds after a notice was posted in which a deletion may begin."""
@@ -53,30 +57,22 @@ PAUSE = 0.5
 class Notice:
     """Who removes releases, and which."""
 
-    collector: str = ""
+    collector: Word = ""
     """A name of the process's own; empty when nobody is at it."""
-    host: str = ""
+    host: Line = ""
     """Its machine, for people."""
-    process: str = ""
+    process: Line = ""
     """What tells on the same machine whether it lives; empty where the system does not say."""
-    beat: int = 0
+    beat: Count = 0
     """Counts its notices: two of one process differ, so that others see that it gets on."""
-    folders: tuple[str, ...] = ()
+    folders: Annotated[tuple[Folder, ...], Meta(max_length=10_000)] = ()
     """The releases' folders: `NAME/DIGEST`."""
-    ended: str = ""
+    ended: Word = ""
     """When nobody is at it, what tells this notice from earlier ones."""
 
     def dumps(self) -> bytes:
         """Return the notice as it is stored."""
         return json.dumps({"schema": 1, **asdict(self)}, indent=1).encode()
-
-    @classmethod
-    def of(cls, found: Object | None) -> Notice:
-        """Read a notice; what is not there says that nobody is at it."""
-        if found is None:
-            return cls()
-        value = json.loads(found.data)
-        return cls(**{**{name: value[name] for name in asdict(cls())}, "folders": tuple(value["folders"])})
 
     @property
     def is_dead(self) -> bool:
@@ -87,6 +83,20 @@ class Notice:
             return False
         pid, _, started = number.partition("/")
         return _started(pid) != started
+
+
+STORED = Kind(
+    what="a removal notice",
+    type=Notice,
+    limit=4 << 20,
+    schema=1,
+    hint="no gc of envpack wrote that: remove the object when no gc is running",
+)
+
+
+def _notice(store: Store, found: Object | None) -> Notice:
+    """Read a notice; what is not there says that nobody is at it."""
+    return STORED.loads(found.data, store.uri(KEY)) if found else Notice()
 
 
 def beside_removals(store: Store, folder: str, write: Callable[[bool], T]) -> T:
@@ -107,7 +117,7 @@ def _when_free(store: Store, folder: str) -> str | None:
     """Wait until nobody is removing a folder; return the notice's version, None when there never was one."""
     sight = _Sight()
     while (found := store.read(KEY)) is not None:
-        notice = Notice.of(found)
+        notice = _notice(store, found)
         if folder not in notice.folders:
             return found.version
         if notice.is_dead or sight.unchanged(found.version) > PATIENCE:
@@ -151,7 +161,7 @@ class Collector:
         sight = _Sight()
         while not self._holds:
             found = self._store.read(KEY)
-            other = Notice.of(found)
+            other = _notice(self._store, found)
             stands = sight.unchanged(found.version) if found else 0.0
             if not other.collector or other.is_dead or stands > PATIENCE:
                 self._version = found.version if found else None
@@ -193,7 +203,7 @@ class Collector:
         if not self._store.replace(KEY, notice.dumps(), self._version):
             return False
         found = self._store.read(KEY)
-        if found is None or Notice.of(found) != notice:
+        if found is None or _notice(self._store, found) != notice:
             return False
         self._own, self._version, self._posted = notice, found.version, posted
         return True

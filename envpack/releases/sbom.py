@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from envpack.packages.licenses import expression
+from envpack.releases import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from envpack.packages.package import PackedPackage
     from envpack.releases.manifest import Manifest
 
-FILE = "sbom.cdx.json"
+FILE = keys.SBOM
 """Its name beside the manifest."""
 
 

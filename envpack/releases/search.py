@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from envpack.packages.package import Contained
-    from envpack.releases.index import Listed, NameIndex
+    from envpack.releases.listed import Listed, NameIndex
     from envpack.resolve.names import Names
 
 _SPEC = re.compile(

@@ -1,19 +1,18 @@
-"""Tags: movable names for releases, with all that they pointed at before.
-
-<store>/<name>/tags/<tag>.json
-"""
+"""Tags: movable names for releases, with all that they pointed at before."""
 
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from envpack import digest
+from envpack.codec import Digest, Kind, Moment, Text
 from envpack.errors import Conflict, Gone, StoreRefused, UsageError
-from envpack.releases import removal_notice
+from envpack.releases import keys, removal_notice
 from envpack.units import now
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ LATEST = "latest"
 REMEMBERED = 1000
 """How many moves a tag remembers."""
 
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KEY = re.compile(rf"(?P<name>[^/]+)/tags/(?P<tag>{_TAG.pattern})\.json")
 _TRIES = 20
 
 
@@ -36,11 +33,11 @@ _TRIES = 20
 class Move:
     """One move of a tag."""
 
-    digest: str
+    digest: Digest
     """The full digest of the release that it was pointed at."""
-    moved: str
+    moved: Moment
     """When, UTC, ISO 8601."""
-    by: str = ""
+    by: Text = ""
     """Who: a user or a CI job; empty for moves of before this was kept."""
 
 
@@ -73,41 +70,44 @@ class Tag:
     @classmethod
     def loads(cls, data: bytes, where: str) -> Tag:
         """Read a tag; `where` names it in errors."""
-        try:
-            value = json.loads(data)
-            return cls(moves=tuple(_move(entry) for entry in (value, *value.get("history", ()))))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{where} is not a tag: {error!r}", hint="was it edited by hand?") from error
+        stored = STORED.loads(data, where)
+        newest = Move(digest=stored.digest, moved=stored.moved, by=stored.by)
+        return cls(moves=(newest, *stored.history))
 
 
-def check(tag: str) -> str:
-    """Return a tag's name if it may stand in keys and references, or raise UsageError."""
-    if not _TAG.fullmatch(tag):
-        raise UsageError(f"{tag!r} cannot be a tag", hint="use letters, digits, '.', '_' and '-'")
-    return tag
+@dataclass(frozen=True, kw_only=True)
+class StoredTag:
+    """A tag's JSON: its newest move, and the others."""
+
+    digest: Digest
+    """The full digest of the release that it points at."""
+    moved: Moment
+    """When it was moved there, UTC, ISO 8601."""
+    by: Text = ""
+    """Who moved it there; empty for moves of before this was kept."""
+    history: Annotated[tuple[Move, ...], Meta(max_length=10 * REMEMBERED)] = ()
+    """What it pointed at before, newest first."""
 
 
-def key_of(name: str, tag: str) -> str:
-    """Return the key of a tag."""
-    return f"{name}/tags/{check(tag)}.json"
-
-
-def of_key(key: str) -> tuple[str, str] | None:
-    """Return name and tag of a key, or None for the key of something else."""
-    match = _KEY.fullmatch(key)
-    return (match["name"], match["tag"]) if match else None
+STORED = Kind(
+    what="a tag",
+    type=StoredTag,
+    limit=8 << 20,
+    schema=1,
+    hint="look at what it was; to have it again, remove that object and run `envpack tag REF TAG`",
+)
 
 
 def read(store: Store, name: str, tag: str) -> Tag | None:
     """Return a tag, or None when there is none of that name."""
-    key = key_of(name, tag)
+    key = keys.tag(name, tag)
     found = store.read(key)
     return Tag.loads(found.data, store.uri(key)) if found else None
 
 
 def of_name(store: Store, name: str) -> dict[str, Tag]:
     """Return the tags of a release name."""
-    names = (parts[1] for entry in store.list(f"{name}/tags/") if (parts := of_key(entry.key)))
+    names = (parts[1] for entry in store.list(keys.tags_of(name)) if (parts := keys.tag_of_key(entry.key)))
     return {tag: found for tag in names if (found := read(store, name, tag))}
 
 
@@ -124,7 +124,7 @@ def advance(store: Store, name: str, tag: str, sha256: str, *, by: str) -> Tag |
 
 
 def _advance(store: Store, name: str, tag: str, sha256: str, by: str) -> Tag | None:
-    key = key_of(name, tag)
+    key = keys.tag(name, tag)
     for _ in range(_TRIES):
         found = store.read(key)
         before = Tag.loads(found.data, store.uri(key)) if found else None
@@ -152,7 +152,7 @@ def move(
 def _move_for_person(
     store: Store, name: str, tag: str, sha256: str, *, by: str, again: bool, seen: str | None
 ) -> Tag | None:
-    key = key_of(name, tag)
+    key = keys.tag(name, tag)
     found = store.read(key)
     before = Tag.loads(found.data, store.uri(key)) if found else None
     if seen is not None and not (before and before.digest.startswith(seen)):
@@ -175,13 +175,13 @@ def _move_for_person(
 
 def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Callable[[], Tag | None]) -> Tag | None:
     """Move a tag so that no removal misses it; when its release is gone, put it back and raise Gone."""
-    key, folder = key_of(name, tag), f"{name}/{sha256[: digest.SHORT]}"
+    key, folder = keys.tag(name, tag), keys.folder(name, sha256)
     before: list[Tag | None] = []
 
     def write(removals: bool) -> None:
         if not before:
             before.append(move())
-        if removals and store.read(f"{folder}/manifest.json") is None:
+        if removals and store.read(keys.manifest(name, sha256)) is None:
             _put_back(store, key, before[0], sha256)
             raise Gone(f"{name}@{sha256[: digest.SHORT]} was removed by a gc", hint="build it again")
 
@@ -215,10 +215,6 @@ def before_last(name: str, tag: str, found: Tag) -> Move:
 def _moved(before: Tag | None, sha256: str, by: str) -> Tag:
     moves: Sequence[Move] = before.moves if before else ()
     return Tag(moves=(Move(digest=sha256, moved=now(), by=by), *moves)[:REMEMBERED])
-
-
-def _move(entry: dict[str, Any]) -> Move:
-    return Move(digest=entry["digest"], moved=entry["moved"], by=entry.get("by", ""))
 
 
 def _whereabouts(name: str, tag: str, found: Tag) -> str:

@@ -1,4 +1,4 @@
-"""A person's requirements file as values: `*.txt` as pip reads it, `*.yml` as conda does."""
+"""A person's requirements as values: lines as pip reads them, environment files as conda does, locks of others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envpack.errors import BadRequirements
-from envpack.requirements import clashes, yml
+from envpack.requirements import clashes, formats
+from envpack.requirements.formats import pixi_lock
+from envpack.requirements.formats.content import Content
 from envpack.requirements.pep508 import pinned_version
-from envpack.requirements.text import Refused, check_path
 from envpack.requirements.txt import Reading, Source
 from envpack.requirements.values import CondaSpec, Indexes, Origin, PyRequirement, Requirements
 
@@ -16,63 +17,75 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_REMEDIES = {
+    "uv.lock": "uv export --no-emit-project -o requirements.txt",
+    "poetry.lock": "poetry export -o requirements.txt",
+    "Pipfile.lock": "pipenv requirements > requirements.txt",
+}
+
 __all__ = ["CondaSpec", "Indexes", "Origin", "PyRequirement", "Requirements", "read"]
 
 
-def read(path: Path) -> Requirements:
+def read(path: Path, *, environment: str | None = None) -> Requirements:
     """Return what a requirements file and all files that it includes ask for.
 
-    Raises BadRequirements with every problem of all the files, each as `file:line: reason`.
+    `environment` chooses one of a file that has several, as pixi.lock may. Raises BadRequirements with every
+    problem of all the files, each as `file:line: reason`.
     """
-    reading = Reading(root=path.parent)
+    reading = Reading(root=path.parent, environment=environment)
     source = Source(path=path, shown=str(path))
-    environment = yml.Environment()
-    match path.suffix.lower():
-        case ".txt":
-            reading.read_file(source)
-        case ".yml" | ".yaml":
-            environment = yml.read(source, reading)
-        case _:
-            reading.refuse(source.at(0), _no_requirements(path))
-    for origin, reason in _of_the_whole(reading, environment, source):
+    content = _content(source, reading)
+    for origin, reason in _of_the_whole(reading, content, source):
         reading.refuse(origin, reason)
     if reading.problems:
         raise BadRequirements(reading.problems)
     return Requirements(
         path=path,
-        stem=environment.name or path.stem,
+        stem=content.name or path.stem,
         pypi=tuple(reading.pypi),
-        conda_first=path.suffix.lower() == ".txt",
-        conda=environment.conda,
+        conda_first=content.conda_first,
+        conda=content.conda,
         constraints=tuple(reading.constraints),
-        channels=environment.channels,
+        channels=content.channels,
         indexes=_effective(reading.indexes),
-        variables=environment.variables,
+        variables=content.variables,
         files=tuple(reading.files),
         places=reading.places,
+        pinned=content.pinned,
         warnings=tuple(reading.warnings),
     )
 
 
-def _no_requirements(path: Path) -> str:
-    """Return why a path without one of the suffixes that envpack reads cannot be read."""
-    try:
-        check_path(path)
-    except Refused as refused:
-        return refused.reason
-    match path.suffix:
-        case ".lock":
-            remedy = f"give {path.stem}; envpack uses the lock beside it by itself"
-        case ".toml":
-            remedy = f"`uv pip compile {path.name} -o requirements.txt` makes one of it"
-        case _:
-            remedy = "rename it if it is one of these"
-    return f"is neither requirement lines (*.txt) nor a conda environment file (*.yml, *.yaml); {remedy}"
+def _content(source: Source, reading: Reading) -> Content:
+    """Return what the file says, read as what it is."""
+    text = reading.read_text(source)
+    if text is None:
+        return Content()
+    found = formats.format_of(source.path, text)
+    if found is None:
+        reading.refuse(source.at(0), _of_no_format(source.path, text))
+        return Content()
+    return found.read(text, source, reading)
 
 
-def _of_the_whole(reading: Reading, environment: yml.Environment, source: Source) -> Iterator[tuple[Origin, str]]:
+def _of_no_format(path: Path, text: str) -> str:
+    """Return why a file of none of the formats cannot be read, and what to do."""
+    if pixi_lock.is_own(text):
+        return f"is a lock that envpack wrote; give {path.stem}, and envpack uses the lock beside it by itself"
+    if remedy := _REMEDIES.get(path.name):
+        return f"is a lock of another tool; `{remedy}` makes requirements of it"
+    if path.suffix == ".toml":
+        remedy = f"`uv pip compile {path.name} -o requirements.txt` makes one of it"
+    elif path.suffix == ".lock":
+        remedy = f"give {path.stem}; envpack uses the lock beside it by itself"
+    else:
+        remedy = "rename it if it is one of these"
+    return f"is not {formats.KINDS}; {remedy}"
+
+
+def _of_the_whole(reading: Reading, content: Content, source: Source) -> Iterator[tuple[Origin, str]]:
     """Yield place and reason of the problems that no single line has."""
-    if not (reading.pypi or environment.conda or reading.problems):
+    if not (reading.pypi or content.conda or content.pinned or reading.problems):
         yield source.at(0), "asks for no package"
     yield from clashes.find(reading.pypi, reading.constraints)
     if reading.needs_hashes:

@@ -143,6 +143,8 @@ def _is_location(where: str) -> bool:
 def _wheel(where: str) -> tuple[str, Version]:
     """Return the project and the version of the wheel that a URL or a path leads to, from its file name."""
     try:
+        if _SCHEME.match(where):
+            checked_login(where)
         file_name = unquote(urlsplit(where).path if _SCHEME.match(where) else where).rstrip("/").rpartition("/")[2]
     except ValueError as error:
         raise Refused(f"{quoted(where)} is not a URL") from error
@@ -170,7 +172,6 @@ def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
     url, fragment = urldefrag(where)
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
-        checked_login(url)
         told = parse_qs(fragment)
         return url, {_checked_hash(f"{kind}:{told[kind][0]}") for kind in _DIGEST_LENGTHS if kind in told}
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LARGEST_FILE = 4 << 20
 """Bytes; what is larger is no requirements file."""
 
+LARGEST_LOCK = 64 << 20
+"""Bytes; a lock names every package of several platforms."""
+
 LONGEST_LINE = 1 << 16
 """Characters of a line with its continuations; a thousand hashes fit."""
 
@@ -44,8 +47,8 @@ class Refused(Exception):
         """The line within the file, when the file was refused while it was decoded."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file.
+def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str:
+    """Return the text of a file of at most `largest` bytes.
 
     The encoding is UTF-8 unless a byte order mark or a PEP 263 comment in the first two lines says otherwise, as
     pip's requirements file format has it ("Encoding").
@@ -54,11 +57,11 @@ def read_text(path: Path) -> str:
     check_path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+            data = file.read(largest + 1)
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST_FILE:
-        raise Refused(f"is larger than {LARGEST_FILE >> 20} MiB and so no requirements file")
+    if len(data) > largest:
+        raise Refused(f"is larger than {largest >> 20} MiB and so no requirements file")
     return decode(data)
 
 

@@ -12,7 +12,18 @@ from urllib.parse import unquote, urlsplit
 from envpack.errors import Problem
 from envpack.redact import redact
 from envpack.requirements import addresses, options, pep508
-from envpack.requirements.text import LONGEST_LINE, Refused, check_path, expand, logical_lines, quoted, read_text
+from envpack.requirements.formats import explicit
+from envpack.requirements.text import (
+    LARGEST_FILE,
+    LARGEST_LOCK,
+    LONGEST_LINE,
+    Refused,
+    check_path,
+    expand,
+    logical_lines,
+    quoted,
+    read_text,
+)
 from envpack.requirements.values import Indexes, Origin
 
 if TYPE_CHECKING:
@@ -63,6 +74,8 @@ class Reading:
 
     root: Path
     """The directory of the person's file."""
+    environment: str | None = None
+    """Which of a lock's environments is asked for."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What has no effect, each with its place."""
@@ -87,12 +100,12 @@ class Reading:
 
     def warn(self, origin: Origin, what: str) -> None:
         """Keep a warning, without its credentials."""
-        self.warnings.append(redact(f"{origin}: {what}"))
+        self.warnings.append(redact(str(Problem(origin.file, origin.line, what))))
 
     def read_text(self, source: Source) -> str | None:
         """Return a file's text, or None after keeping the problem."""
         try:
-            text = read_text(source.path)
+            text = read_text(source.path, largest=LARGEST_FILE if source.path.suffix == ".txt" else LARGEST_LOCK)
         except Refused as refused:
             self.refuse(source.at(refused.line), refused.reason)
             return None
@@ -100,9 +113,18 @@ class Reading:
         return text
 
     def read_file(self, source: Source) -> None:
-        """Read every line of a file."""
-        text = self.read_text(source)
-        for number, line in logical_lines(text or ""):
+        """Read every line of a file that another one includes."""
+        text = self.read_text(source) or ""
+        if explicit.recognises(source.path, text):
+            self.refuse(
+                source.at(0), "is an explicit list and cannot be included: only a file of requirement lines can"
+            )
+        else:
+            self.read_lines(text, source)
+
+    def read_lines(self, text: str, source: Source) -> None:
+        """Read every line of a file's text."""
+        for number, line in logical_lines(text):
             self.read_line(line, source=source, number=number)
 
     def read_line(self, line: str, *, source: Source, number: int) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from envpack.requirements.match_spec import MatchSpec
     from envpack.requirements.names import CondaName, ProjectName
+    from envpack.requirements.pins import PinnedFile
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -78,6 +79,10 @@ class CondaSpec:
         return self.spec.name
 
 
+STRATEGIES = ("first-index", "unsafe-best-match")
+"""uv's words for several indexes: the first that has a project answers, or the best version of all, as in pip."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Indexes:
     """Where PyPI packages are looked for, as the file's options say; URLs may hold credentials."""
@@ -90,6 +95,8 @@ class Indexes:
     """Directories of wheels as absolute paths, and URLs of pages that link to wheels."""
     no_index: bool = False
     """Ask no index at all; then `index_url` and `extra_index_urls` are empty."""
+    strategy: str = "first-index"
+    """What several indexes mean, one of `STRATEGIES`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +125,8 @@ class Requirements:
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
     """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    pinned: PinnedFile | None = None
+    """The package files that a lock or an explicit list names; they are taken as they are."""
     warnings: tuple[str, ...] = ()
     """What of the files has no effect, each with its place; no part of the canonical form."""
 
@@ -138,8 +147,10 @@ class Requirements:
                 "extra_index_urls": [self.place(url) for url in self.indexes.extra_index_urls],
                 "find_links": sorted(self.place(link) for link in self.indexes.find_links),
                 "no_index": self.indexes.no_index,
+                **({} if self.indexes.strategy == STRATEGIES[0] else {"strategy": self.indexes.strategy}),
             },
             "variables": dict(sorted(self.variables.items())),
+            **({"pinned": self.pinned.canonical()} if self.pinned else {}),
         }
 
     def place(self, where: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +15,7 @@ from rattler import (
     Channel,
     Gateway,
     GenericVirtualPackage,
+    MatchSpec,
     PackageName,
     RepoDataRecord,
     Subdir,
@@ -29,7 +31,7 @@ from envpack.errors import NoSolution, Unreachable, Unsatisfiable, UsageError
 from envpack.lock.lock import CondaPackage
 from envpack.redact import meet_files, public, redact, take_apart
 from envpack.requirements.addresses import checked_login
-from envpack.requirements.match_spec import file_parts
+from envpack.requirements.match_spec import file_parts, of_package
 from envpack.requirements.names import CondaName
 from envpack.requirements.text import Refused, quoted
 from envpack.tools import rattler
@@ -189,19 +191,43 @@ class Channels:
         named = (address.plain for address in self.addresses if name_of(address.plain) == channel)
         return own or (() if "://" in channel else tuple(named))
 
-    def sha256_at(self, url: str) -> str | None:
-        """Return the SHA-256 of the package at an address: its channel's index has it, or the file itself."""
-        where, _, file = url.rpartition("/")
-        parts = file_parts(unquote(file))
-        if url.startswith("file://"):
-            path = Path(unquote(urlsplit(url).path))
-            return digest.of_file(path) if path.is_file() else None
-        if parts is None:
-            return None
-        channel, subdir = without_subdir(where)
-        asked = self._gateway.query([Channel(channel)], [Subdir(subdir or "noarch")], [parts[0]], recursive=False)
-        found = (record for records in self._ask(asked) for record in records if record.file_name == unquote(file))
-        return next((record.sha256.hex() for record in found if record.sha256), None)
+    def packages_at(self, urls: Iterable[str]) -> tuple[dict[str, CondaPackage], tuple[Unreachable, ...]]:
+        """Return the packages at addresses, and the failures of channels that could not be asked for theirs.
+
+        The index of the channel that an address lies in has them; it need not be one of these channels. A file on
+        this machine that no index has tells of itself.
+        """
+        folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for url in urls:
+            folder, _, file = url.rpartition("/")
+            folders[folder][unquote(file)] = url
+        found: dict[str, CondaPackage] = {}
+        failures: list[Unreachable] = []
+        for folder, files in folders.items():
+            try:
+                records = self._records_in(folder, [parts[0] for file in files if (parts := file_parts(file))])
+            except Unreachable as failure:
+                failures.append(failure)
+                records = []
+            found |= {files[r.file_name]: _locked(r) for r in records if r.file_name in files and r.sha256}
+            for url in files.values():
+                if url not in found and url.startswith("file://") and Path(unquote(urlsplit(url).path)).is_file():
+                    found[url] = self._package_of_file(url)
+        return found, tuple(failures)
+
+    def _records_in(self, folder: str, names: Sequence[str]) -> list[RepoDataRecord]:
+        channel, subdir = without_subdir(folder)
+        known = next((each for each in self.addresses if each.url == channel), None)
+        asked = [Channel(known.plain if known else channel)]
+        answer = self._ask(self._gateway.query(asked, [Subdir(subdir or "noarch")], names, recursive=False))
+        return [record for records in answer for record in records]
+
+    def _package_of_file(self, url: str) -> CondaPackage:
+        """Return the package that a file on this machine is."""
+        sha256 = digest.of_file(Path(unquote(urlsplit(url).path)))
+        spec = MatchSpec(of_package(url, f"sha256:{sha256}").for_solver())
+        answer = self._ask(self._gateway.query([], self._platforms, [spec], recursive=False))
+        return _locked(next(record for records in answer for record in records))
 
     def names(self) -> frozenset[str]:
         """Return every package name that the channels hold."""

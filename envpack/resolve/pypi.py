@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ def access_of(indexes: Indexes) -> Access:
         extra_index_urls=indexes.extra_index_urls,
         find_links=indexes.find_links,
         no_index=indexes.no_index,
-        environ=os.environ,
+        strategy=indexes.strategy,
     )
 
 

@@ -13,7 +13,9 @@ from envpack.errors import Unsatisfiable
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.progress import SILENT, Progress
 from envpack.requirements import Origin, markers, pep508
-from envpack.resolve import pypi
+from envpack.requirements.names import CondaName
+from envpack.resolve import heavier, pypi, python_bounds
+from envpack.resolve.as_is import lock_as_is
 from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import Asking, explained
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from envpack.files.cache import Cache
     from envpack.requirements import Requirements
     from envpack.requirements.match_spec import MatchSpec
-    from envpack.requirements.names import CondaName, ProjectName
+    from envpack.requirements.names import ProjectName
     from envpack.resolve.conda_part import CondaPart
     from envpack.resolve.request import Addition, Request
 
@@ -57,6 +59,8 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     base = request.requirements.path.parent
     addresses = channel_addresses(request.channels, base, request.requirements.place)
     channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
+    if request.requirements.pinned:
+        return Resolved(lock_as_is(request, request.requirements.pinned, channels), ())
 
     def solve(asked: Request) -> _Answer:
         return _complete(asked, channels, cache.uv, scratch)
@@ -102,7 +106,9 @@ def _answer(request: Request, channels: Channels, cache: Path, scratch: Path) ->
     answer = _solve_pypi(request, conda, cache, scratch)
     needed = {spec.split()[0] for package in conda.packages for spec in package.depends} | {*answer.left_out}
     left_out = [f"{p.name} is left out: {p.reason}" for p in request.provided if p.name in needed and p.reason]
-    notes = (*conda.shares.notes, *answer.warnings, *_kernel_notes(request, conda), *left_out)
+    own = [each.name for each in request.requirements.conda]
+    costs = heavier.notes([*own, *map(CondaName, conda.shares.asked)], conda.packages, request.names)
+    notes = (*conda.shares.notes, *answer.warnings, *_kernel_notes(request, conda), *left_out, *costs)
     return _Answer(conda.packages, answer.wheels, _requested(request, conda), notes)
 
 
@@ -154,7 +160,9 @@ def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) 
         target=request.target,
     )
     # What an earlier attempt left would be taken for a preference.
-    return pypi.solve(question, cache=cache, scratch=Path(tempfile.mkdtemp(prefix="uv-", dir=scratch)))
+    return python_bounds.solve(
+        question, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
+    )
 
 
 def _check_known(request: Request, channels: Channels) -> None:

@@ -65,8 +65,12 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
 def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
     """Return a spec of one package's address with its SHA-256, which a lock needs."""
     url = spec.keys.get("url")
-    sha256 = channels.sha256_at(url) if url and "sha256" not in spec.keys else None
-    return replace(spec, keys={**spec.keys, "sha256": sha256}) if sha256 else spec
+    if url is None or "sha256" in spec.keys:
+        return spec
+    found, failures = channels.packages_at([url])
+    if url not in found:
+        raise (*failures, Unsatisfiable(f"no channel's index has the package at {public(url)}"))[0]
+    return replace(spec, keys={**spec.keys, "sha256": found[url].sha256})
 
 
 def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:

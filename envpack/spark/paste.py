@@ -8,6 +8,7 @@ import shlex
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from envpack.errors import UsageError
 from envpack.spark.launchers import launcher_named
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # What a shell passes on as it stands; shlex.quote would also quote the `#` inside a word.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROPERTY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 _JINJA = re.compile(r"\{[{%#]")
 
@@ -34,13 +38,30 @@ def shell_word(word: str) -> str:
     return word if _PLAIN.fullmatch(word) else shlex.quote(word)
 
 
+def shell_name(name: str) -> str:
+    """Return the name of a variable that may stand before `=` in a shell's line; raises UsageError for another."""
+    if not _VARIABLE.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name of an environment variable",
+            hint="names have letters, digits and `_`; correct `variables:` in the environment file and build again",
+        )
+    return name
+
+
+def property_name(name: str) -> str:
+    """Return the name of a Spark property that may stand in a line of a properties file; raises UsageError."""
+    if not _PROPERTY.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of a Spark property", hint="use --output json")
+    return name
+
+
 def _submit(settings: Settings) -> str:
     return _lines(_pairs(words_of(settings)))
 
 
 def _connect(settings: Settings) -> str:
     """Return the command that starts the server; only its environment can name the Python."""
-    variables = (f"{name}={shell_word(value)}" for name, value in settings.env.items())
+    variables = (f"{shell_name(name)}={shell_word(value)}" for name, value in settings.env.items())
     return _lines([*variables, _SERVER, *_pairs(words_of(settings))])
 
 
@@ -134,7 +155,8 @@ def _keywords(arguments: Mapping[str, Any]) -> str:
 
 
 def _kept_by_jinja(value: str) -> str:
-    return f"{{% raw %}}{value}{{% endraw %}}" if _JINJA.search(value) else value
+    """Return a value that Jinja gives back as it is. `raw` would not do: a value could hold its end."""
+    return value.replace("{", "{{ '{' }}") if _JINJA.search(value) else value
 
 
 def _literal(text: str) -> str:

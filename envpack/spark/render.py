@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from envpack.errors import UsageError
 from envpack.spark.launchers import launcher_named
-from envpack.spark.paste import NATURAL, shell_word, words_of
+from envpack.spark.paste import NATURAL, property_name, shell_name, shell_word, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,8 @@ def _properties(settings: Settings) -> str:
         )
     archive = {launcher.archives: settings.archive} if launcher.archives and settings.archive else {}
     return "\n".join(
-        f"{name}={_property_value(name, value)}" for name, value in {**archive, **settings.conf}.items()
+        f"{property_name(name)}={_property_value(name, value)}"
+        for name, value in {**archive, **settings.conf}.items()
     )
 
 
@@ -101,7 +102,7 @@ def _exports(settings: Settings) -> Iterator[str]:
         raise UsageError(
             f"with {settings.launcher} no variables of yours reach the driver", hint="use --output text or conf"
         )
-    yield from (f"export {name}={shell_word(value)}" for name, value in variables.items())
+    yield from (f"export {shell_name(name)}={shell_word(value)}" for name, value in variables.items())
 
 
 def variables_without_submit(settings: Settings) -> dict[str, str] | None:

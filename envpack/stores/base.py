@@ -65,6 +65,9 @@ class Unfinished:
     """When it was begun or, where the store knows that, last written; in seconds since 1970."""
 
 
+SMALL = 64 << 20
+"""Bytes that an object which is read whole has at most; what envpack writes is far smaller."""
+
 PROBE = ".doctor-"
 """How the names of objects begin that were written to try a store out."""
 
@@ -94,10 +97,14 @@ class Store(Protocol):
         ...
 
     def read(self, key: str, known: Object | None = None) -> Object | None:
-        """Return a small object, or None when there is none.
+        """Return a small object, or None when there is none. Raises UsageError for one of more than SMALL bytes.
 
         `known` is what it was when it was read before; it is returned, and not sent again, if it still is.
         """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes an object has, without reading it; None when there is none."""
         ...
 
     def create(self, key: str, data: bytes) -> bool:
@@ -114,9 +121,9 @@ class Store(Protocol):
         `held` says which of its bytes the store already has, for stores that can copy them where they lie. It is
         advice: wrong or outdated, it costs time and never the object.
 
-        The object appears whole or not at all, and its content is checked on the way. When the key is taken by
-        an object of another size or another known SHA-256, Conflict is raised. `step` is advanced by bytes, sent
-        or copied; an amount is negative where bytes must be sent again.
+        The object appears whole or not at all, and its content is checked on the way. When the key is taken, what
+        is there is believed to be this file only if its SHA-256 proves it; else AnotherContent is raised. `step`
+        is advanced by bytes, sent or copied; an amount is negative where bytes must be sent again.
         """
         ...
 
@@ -175,9 +182,21 @@ def damaged(uri: str) -> StoreRefused:
     )
 
 
-def another_content(uri: str) -> Conflict:
+class AnotherContent(Conflict):
+    """A key is taken by an object with other bytes."""
+
+
+def too_large(uri: str) -> UsageError:
+    """Return the error for an object that should be small and is not."""
+    return UsageError(
+        f"{uri} is larger than {SMALL >> 20} MiB, and envpack writes nothing so large there",
+        hint="find out who wrote it, and remove it",
+    )
+
+
+def another_content(uri: str) -> AnotherContent:
     """Return the error for a key that is taken by something else."""
-    return Conflict(
+    return AnotherContent(
         f"{uri} is already there with another content, and nothing published is overwritten",
         hint="find out who wrote it; remove it, or publish under another name",
     )

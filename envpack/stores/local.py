@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -15,9 +16,12 @@ from urllib.parse import unquote, urlsplit
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
+from envpack.files.inside import inside
+from envpack.files.regular import read_regular
 from envpack.redact import stored
 from envpack.stores.base import (
     PROBE,
+    SMALL,
     Entry,
     Object,
     Observation,
@@ -25,6 +29,7 @@ from envpack.stores.base import (
     another_content,
     damaged,
     missing,
+    too_large,
     writing,
 )
 from envpack.units import human_size
@@ -90,10 +95,24 @@ class LocalStore:
         path = self._path(key)
         with _refusals(path):
             try:
-                data = path.read_bytes()
+                data = read_regular(path, SMALL)
             except (FileNotFoundError, IsADirectoryError):
                 return None
+            except OSError as error:
+                if error.errno == errno.EFBIG:
+                    raise too_large(str(path)) from error
+                raise
         return Object(data=data, version=digest.of_bytes(data))
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of a file."""
+        path = self._path(key)
+        with _refusals(path):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a small object unless the key is taken."""
@@ -131,7 +150,9 @@ class LocalStore:
                         raise damaged(self.uri(key))
                     if _name_anew(draft, target):
                         return True
-            if target.stat().st_size != size:
+            there = target.stat()
+            same = stat.S_ISREG(there.st_mode) and there.st_size == size and digest.of_file(target) == sha256
+            if not same:
                 raise another_content(self.uri(key))
             return False
 
@@ -161,7 +182,7 @@ class LocalStore:
             try:
                 with os.scandir(place) as entries:
                     return tuple(sorted(entry.name for entry in entries if entry.is_dir()))
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return ()
 
     def delete(self, key: str) -> bool:
@@ -186,8 +207,8 @@ class LocalStore:
         for path in sorted(drafts):
             key = path.relative_to(self._root).as_posix()
             with _refusals(path), suppress(FileNotFoundError):
-                stat = path.stat()
-                yield Unfinished(key=key, token=path.name, size=stat.st_size, begun=stat.st_mtime)
+                status = path.stat()
+                yield Unfinished(key=key, token=path.name, size=status.st_size, begun=status.st_mtime)
 
     def abort(self, upload: Unfinished) -> None:
         """Remove a draft."""
@@ -223,10 +244,10 @@ class LocalStore:
         yield Observation(level="ok", text=f"{human_size(shutil.disk_usage(place).free)} are free there")
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if any(part in {"", ".", ".."} for part in parts):
-            raise UsageError(f"not a key: {key!r}", hint="keys are names joined by single slashes")
-        return self._root.joinpath(*parts)
+        try:
+            return inside(self._root, key)
+        except UsageError as error:
+            raise UsageError(f"not a key: {key!r}", hint="keys are names joined by single slashes") from error
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
         above = prefix.rpartition("/")[0]
@@ -238,12 +259,14 @@ class LocalStore:
                 if name.startswith((DRAFT, LOCK)) or not f"{base}{name}".startswith(prefix):
                     continue
                 with suppress(FileNotFoundError):
-                    stat = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each of 70,000 takes a second
-                    yield Entry(key=f"{base}{name}", size=stat.st_size, modified=stat.st_mtime, stamp=_stamp(stat))
+                    found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each of 70,000 takes a second
+                    yield Entry(
+                        key=f"{base}{name}", size=found.st_size, modified=found.st_mtime, stamp=_stamp(found)
+                    )
 
 
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
 
 def _directory(url: str) -> Path:

@@ -29,14 +29,14 @@ def run(
     access: Access = NO_ACCESS,
     on_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Run uv with its cache in `cache`, in `workdir` so that no project's uv configuration is picked up.
+    """Run uv with its cache in `cache`, in `workdir`; it reads no configuration file and no variable of its own.
 
     `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
     about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
     Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
-    command += access.arguments
+    command += ["--no-config", *access.arguments]
     logger.debug("run %s", " ".join(command))
     meet_files(os.environ)
     meet_keyring(os.environ, access)
@@ -44,7 +44,7 @@ def run(
     with subprocess.Popen(
         command,
         cwd=workdir,
-        env={**environment(os.environ, access), **access.environment},
+        env={**environment(os.environ), **access.environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from envpack.redact import know_login, take_apart, without_secrets
+from envpack.tools.uv_variables import reaches_uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 _NAME = "ENVPACK{}"
 """How the indexes of a run are named: uv takes credentials by an index's name."""
 
-_ANOTHER_TARGET = frozenset(
-    {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "UV_SYSTEM_PYTHON"}
-)
+_ANOTHER_TARGET = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH"})
 """Variables that would make an active environment uv's target."""
 
 _OF_UV = re.compile(r"UV_|(?i:https?|all|no)_proxy$|SSL_|NETRC$")
@@ -48,8 +47,6 @@ class Access:
     """Variables for uv's process alone."""
     lines: tuple[str, ...] = field(default=(), repr=False)
     """What goes at the head of a requirements file that no one else can read: pages of links with secrets."""
-    replaced: frozenset[str] = frozenset()
-    """Variables of the person's that say something else."""
 
 
 NO_ACCESS = Access()
@@ -61,31 +58,28 @@ def access(
     extra_index_urls: Sequence[str] = (),
     find_links: Sequence[str] = (),
     no_index: bool = False,
-    environ: Mapping[str, str],
+    strategy: str = "first-index",
 ) -> Access:
-    """Return how uv reaches these indexes and pages; URLs may hold credentials. `environ` is the person's.
+    """Return how uv reaches these indexes and pages; URLs may hold credentials.
 
     Names and passwords go into `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD` (uv's documentation, "Package
     indexes", "Providing credentials directly"); a token that is part of an address has to stay in it.
     """
     variables: dict[str, str] = {}
-    replaced: set[str] = set()
     if index_url:
         variables["UV_DEFAULT_INDEX"] = _named(index_url, _NAME.format(""), variables)
-        replaced |= {"UV_INDEX_URL", "UV_DEFAULT_INDEX"}
     if extra_index_urls:
         named = [_named(url, _NAME.format(n), variables) for n, url in enumerate(extra_index_urls, start=1)]
-        variables["UV_INDEX"] = " ".join([*environ.get("UV_INDEX", "").split(), *named])
-        replaced.add("UV_EXTRA_INDEX_URL")
-    arguments, lines = ["--no-index"] if no_index else [], []
+        variables["UV_INDEX"] = " ".join(named)
+    arguments, lines = ["--no-index"] if no_index else [], list[str]()
+    if strategy != "first-index":
+        arguments += ["--index-strategy", strategy]
     for place in find_links:
         if "://" in place and take_apart(place).public() != place:
             lines.append(f"--find-links {place.replace(' ', '%20')}")
         else:
             arguments += ["--find-links", place]
-    return Access(
-        arguments=tuple(arguments), environment=variables, lines=tuple(lines), replaced=frozenset(replaced)
-    )
+    return Access(arguments=tuple(arguments), environment=variables, lines=tuple(lines))
 
 
 def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
@@ -121,16 +115,17 @@ def write_requirements(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def environment(environ: Mapping[str, str], given: Access) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what uv's process gets of the person's variables: of those with secrets only what is meant for uv.
+
+    Of uv's own only what cannot change an answer (see `uv_variables`).
 
     All of them where uv asks the `keyring` program, whose plugins have variables of their own, or signs requests.
     """
     asks_others = environ.get("UV_KEYRING_PROVIDER", "disabled") != "disabled" or "UV_S3_ENDPOINT_URL" in environ
     kept = dict(environ) if asks_others else without_secrets(environ)
     kept |= {name: value for name, value in environ.items() if _OF_UV.match(name)}
-    dropped = _ANOTHER_TARGET | given.replaced
-    return {name: value for name, value in kept.items() if name not in dropped}
+    return {name: value for name, value in kept.items() if name not in _ANOTHER_TARGET and reaches_uv(name)}
 
 
 def _named(url: str, name: str, variables: dict[str, str]) -> str:

@@ -95,7 +95,7 @@ def faults(store: Store) -> list[str]:
         if sizes.get(key) != manifest.archive.size:
             found.append(f"{manifest.reference} has no whole archive")
     for entry in list(store.list()):
-        if parts := tags.of_key(entry.key):
+        if parts := keys.tag_of_key(entry.key):
             tag = tags.read(store, *parts)
             if tag and f"{parts[0]}/{tag.digest[: digest.SHORT]}/manifest.json" not in sizes:
                 found.append(f"{parts[0]}:{parts[1]} points at nothing")

@@ -86,21 +86,16 @@ def hostile_store(store: Path) -> Any:
     """Make a store whose newest release has harm in every text, and return that release's manifest."""
     fill_directory(store, 3)
     newest = manifests(store)[0]
-    newest["packages"][0].update(
-        name=HOSTILE, version=HOSTILE, license=HOSTILE, build=HOSTILE, url=f"javascript:{HOSTILE}"
-    )
+    newest["packages"][0].update(license=HOSTILE, url=f"javascript:{HOSTILE}")
     newest["packages"][1].update(name=PROTOTYPE, version=PROTOTYPE)
     newest["requested"] = [HOSTILE]
-    newest["variables"] = {HOSTILE: HOSTILE, PROTOTYPE: HOSTILE}
+    newest["variables"] = {"HOSTILE": HOSTILE, PROTOTYPE: HOSTILE}
     newest["warnings"] = [HOSTILE]
     newest["python"] = "3.11.7"
-    newest["envpack"] = HOSTILE
-    newest["verified"] = HOSTILE
     newest["provenance"] = {
         "by": HOSTILE,
         "job": f"javascript:{HOSTILE}",
         "repository": HOSTILE,
-        "commit": HOSTILE,
         "file": HOSTILE,
     }
     folder = store / newest["name"] / newest["archive"]["sha256"][:16]

@@ -62,10 +62,10 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
         raise UsageError(
             redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
         ) from error
-    if take_apart(client.meta.endpoint_url).userinfo:
+    endpoint = take_apart(client.meta.endpoint_url)
+    if endpoint.userinfo:
         raise UsageError(
-            f"the store's endpoint {redact(client.meta.endpoint_url)} has a name or a password in it, which S3 "
-            "has no use for",
+            f"the store's endpoint {endpoint.shown()} has a name or a password in it, which S3 has no use for",
             hint="take it out of --s3-endpoint-url, AWS_ENDPOINT_URL_S3 or the profile; keys go into "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
         )

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from envpack.stores.s3.options import S3Options
 
 NOT_FOUND = "404"
-NOT_MODIFIED = "304"
 """What the answer to a HEAD, which has no body, says of an object or a bucket that is not there."""
+
+NOT_MODIFIED = "304"
+"""The answer to a conditional read of an object that is still the version that was named."""
 
 CONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 """The key is taken, or holds another version than expected."""

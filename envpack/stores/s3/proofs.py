@@ -80,3 +80,15 @@ MD5 = Proof(
     text=bytes.hex,
 )
 """The ETag of a part that is not encrypted with a key of KMS: "Object" of the S3 API reference."""
+
+
+def of_parts(path: Path, part_size: int) -> str:
+    """Return what S3 says of a file that was uploaded in parts of one size: Base64 of a SHA-256, and their number.
+
+    It is the SHA-256 of the parts' own, one after the other ("Checking object integrity" of the S3 user guide,
+    composite checksums).
+    """
+    size = path.stat().st_size
+    starts = range(0, max(size, 1), part_size)
+    joined = b"".join(SHA256.of(path, start, part_size) for start in starts)
+    return f"{base64_of(hashlib.sha256(joined).digest())}-{len(starts)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import re
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,18 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from envpack import digest
 from envpack.errors import EnvpackError, UsageError
 from envpack.redact import filtered_logger, redact, stored
-from envpack.stores.base import Entry, Held, Object, Observation, Unfinished, another_content, damaged, writing
+from envpack.stores.base import (
+    SMALL,
+    Entry,
+    Held,
+    Object,
+    Observation,
+    Unfinished,
+    another_content,
+    damaged,
+    too_large,
+    writing,
+)
 from envpack.stores.s3.assembly import Assembly, Source, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
 from envpack.stores.s3.errors import (
@@ -33,6 +44,7 @@ from envpack.stores.s3.errors import (
 )
 from envpack.stores.s3.interrupt import PATIENCE, done_within
 from envpack.stores.s3.parts import plan
+from envpack.stores.s3.proofs import base64_of, of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -105,7 +117,14 @@ class S3Store:
                     return known
                 raise
             with answer["Body"] as body:
+                if answer["ContentLength"] > SMALL:
+                    raise too_large(self.uri(key))
                 return Object(data=body.read(), version=answer["ETag"])
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of an object by a HEAD."""
+        there = self._head(key)
+        return int(there["ContentLength"]) if there else None
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a small object unless the key is taken."""
@@ -124,12 +143,11 @@ class S3Store:
         What is held is copied within the bucket. Where the server cannot, or its copy is not what the file has,
         the file is sent whole.
         """
-        size = path.stat().st_size
         if digest.of_file(path) != sha256:
             # Of an object in parts S3 verifies each part's SHA-256 and knows none of the whole.
             raise damaged(self.uri(key))
         for pause in CONFLICT_PAUSES:
-            if self._taken(key, size, sha256):
+            if self._taken(key, path, sha256):
                 return False
             with self._asking("s3:PutObject and s3:AbortMultipartUpload", key):
                 failure = _rejection(partial(self._write, key, path, sha256, step, held))
@@ -233,14 +251,35 @@ class S3Store:
                 raise
             return answer
 
-    def _taken(self, key: str, size: int, sha256: str) -> bool:
-        """Say whether the key holds this very content; raises Conflict when it holds another."""
+    def _taken(self, key: str, path: Path, sha256: str) -> bool:
+        """Say whether the key holds this very file; raises AnotherContent when it holds something else."""
         there = self._head(key)
         if there is None:
             return False
-        if there["ContentLength"] != size or there["Metadata"].get("sha256", sha256) != sha256:
+        if there["ContentLength"] != path.stat().st_size or not self._holds(key, path, sha256):
             raise another_content(self.uri(key))
         return True
+
+    def _holds(self, key: str, path: Path, sha256: str) -> bool:
+        """Say whether an object has the bytes of a file: by a SHA-256 that S3 has taken of it, else by reading it.
+
+        What the writer says of it in the metadata proves nothing. Of an object in parts S3 has the SHA-256 of the
+        parts' own, and they are mostly of one size, that of the first.
+        """
+        address = self._address(key)
+        with self._asking("s3:GetObject", key):
+            taken = str(self._client.head_object(**address, ChecksumMode="ENABLED").get("ChecksumSHA256", ""))
+            if taken == base64_of(bytes.fromhex(sha256)):
+                return True
+            if "-" in taken:
+                first = int(self._client.head_object(**address, PartNumber=1)["ContentLength"])
+                if first and taken == of_parts(path, first):
+                    return True
+            seen = hashlib.sha256()
+            with closing(self._client.get_object(**address)["Body"]) as body:
+                for chunk in body.iter_chunks(digest.CHUNK):
+                    seen.update(chunk)
+        return seen.hexdigest() == sha256
 
     def _write(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held]) -> None:
         described = {
@@ -414,5 +453,5 @@ def _content_type(key: str) -> str:
 def _checksum(sha256: str, *, whole: bool) -> dict[str, str]:
     """Return how S3 is to verify a file: by its own SHA-256, or by one that boto3 takes of each part."""
     if whole:
-        return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+        return {"ChecksumSHA256": base64_of(bytes.fromhex(sha256))}
     return {"ChecksumAlgorithm": "SHA256"}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
 from envpack.redact import may_be_published
 from envpack.requirements import addresses, match_spec
+from envpack.requirements.formats import nodes
+from envpack.requirements.formats.content import Content
 from envpack.requirements.text import (
     LONGEST_LINE,
     Refused,
     did_you_mean,
     expand,
-    line_at,
     logical_lines,
     quoted,
 )
@@ -23,6 +24,7 @@ from envpack.requirements.values import CondaSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from envpack.requirements.txt import Reading, Source
 
@@ -42,40 +44,17 @@ _CHANNEL_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>[A-Za-z_][A-Za-z0-9_]*
 _BOOLEANS = {"true": "True", "false": "False"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """What an environment file says beside its `pip:` list."""
-
-    name: str | None = None
-    channels: tuple[str, ...] = ()
-    conda: tuple[CondaSpec, ...] = ()
-    variables: dict[str, str] = field(default_factory=dict)
+def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong in it is to be told
+    """Return whether a file is named as environment files are."""
+    return path.suffix.lower() in (".yml", ".yaml")
 
 
-def read(source: Source, reading: Reading) -> Environment:
+def read(text: str, source: Source, reading: Reading) -> Content:
     """Return what an environment file says; its `pip:` list and every problem go to `reading`.
 
     Source: conda's documentation, "Creating an environment file manually".
     """
-    text = reading.read_text(source)
-    if text is None:
-        return Environment()
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reading.refuse(source.at(mark.line + 1 if mark else 0), f"is not YAML: {error.problem or error.context}")
-        return Environment()
-    except yaml.reader.ReaderError as error:
-        line = line_at(text, error.position)
-        reading.refuse(source.at(line), f"is not YAML: it has the character U+{error.character:04X}")
-        return Environment()
-    except (ValueError, OverflowError) as error:
-        reading.refuse(source.at(0), f"is not YAML: {error}")
-        return Environment()
-    except RecursionError:
-        reading.refuse(source.at(0), "is nested too deeply for an environment file")
-        return Environment()
+    root = nodes.compose(text, source, reading, yaml.SafeLoader)
     return _Walk(source=source, reading=reading).environment(root)
 
 
@@ -86,16 +65,16 @@ class _Walk:
     source: Source
     reading: Reading
 
-    def environment(self, root: yaml.Node | None) -> Environment:
+    def environment(self, root: yaml.Node | None) -> Content:
         if root is None:
-            return Environment()
+            return Content()
         for node in _foreign(root):
             self.refuse(
                 node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed in an environment file"
             )
         if not isinstance(root, yaml.MappingNode):
             self.refuse(root, f"is not an environment file: it holds no keys such as {KEYS[0]}: and {KEYS[2]}:")
-            return Environment()
+            return Content()
         given: dict[str, yaml.Node] = {}
         for key, node, value in self.entries(root):
             if key in KEYS:
@@ -104,7 +83,7 @@ class _Walk:
                 self.refuse(node, f"there is no key {quoted(key)}{near}")
             else:
                 self.reading.warn(self.source.at(_line(node)), f"the key {quoted(key)} has no effect, as in conda")
-        return Environment(
+        return Content(
             name=self.name(given.get("name")),
             channels=tuple(self.channels(given.get("channels"))),
             conda=tuple(self.dependencies(given.get("dependencies"))),

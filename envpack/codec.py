@@ -1,0 +1,197 @@
+"""One codec for all that is stored, in a store or in a cache: what is read is held against its type, or refused.
+
+Whoever can write to a store can write anything into it. So nothing that is read is believed before each of its
+fields was held against a rule: its type, its form, its length. A kind of stored object is a `Kind`: a type whose
+fields are annotated with the rules below, a bound on its size, and what to do about one that cannot be read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from envpack.errors import UsageError
+from envpack.files.regular import read_regular
+from envpack.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_NO_CONTROLS = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+_MOST = 2**53 - 1
+"""The largest integer that every reader of JSON has (RFC 8259, section 6)."""
+
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""A SHA-256: 64 hex digits."""
+
+MaybeDigest = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?\Z")]
+"""A SHA-256, or nothing."""
+
+Short = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+"""The beginning of a digest, as it stands in keys."""
+
+Count = Annotated[int, Meta(ge=0, le=_MOST)]
+"""A number of bytes or of things."""
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\Z", max_length=200)]
+"""A release's name."""
+
+TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=200)]
+"""A tag's name."""
+
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*\Z", max_length=255)]
+"""The name of a file beside a manifest."""
+
+FilePath = Annotated[
+    str, Meta(pattern=rf"^(?!/)(?!(?:{_NO_CONTROLS}*/)?\.{{0,2}}(?:/|\Z)){_NO_CONTROLS}+\Z", max_length=1000)
+]
+"""A relative path of `/`-separated names, none of them empty, `.` or `..`."""
+
+Folder = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*/[0-9a-f]{16}\Z", max_length=217)]
+"""Where a release lies, from the store's root: `NAME/DIGEST`."""
+
+Word = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=1000)]
+"""Printable ASCII without blanks: what packages are called, their versions and builds, what tells objects apart."""
+
+Line = Annotated[str, Meta(pattern=rf"^{_NO_CONTROLS}*\Z", max_length=4000)]
+"""Text of one line, without control characters."""
+
+Text = Annotated[str, Meta(max_length=200_000)]
+"""Whatever a person or a package wrote; it is made visible where it is shown."""
+
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+        r"(?:\.[0-9]{3}(?:[0-9]{3})?)?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])\Z"
+    ),
+]
+"""A time, ISO 8601, with its zone."""
+
+PythonVersion = Annotated[str, Meta(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(?:\.[0-9][0-9A-Za-z.+_-]{0,30})?\Z")]
+"""A Python's version, such as `3.11.7`."""
+
+SHELL_COMMANDS = (
+    "BASHOPTS",
+    "BASH_ENV",
+    "IFS",
+    "PROMPT_COMMAND",
+    "PS0",
+    "PS1",
+    "PS2",
+    "PS4",
+    "SHELLOPTS",
+    "ZDOTDIR",
+)
+"""Variables whose values a shell runs or is ruled by; people put an environment's variables through their shell."""
+
+VariableName = Annotated[
+    str, Meta(pattern=rf"^(?!(?:{'|'.join(SHELL_COMMANDS)})\Z)[A-Za-z_][A-Za-z0-9_]*\Z", max_length=200)
+]
+"""The name of an environment variable, as POSIX has it."""
+
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=100_000)]
+"""The value of an environment variable; a process can be given anything but a NUL."""
+
+
+class Unreadable(UsageError):
+    """Something stored that is not what envpack writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What every version of a stored object has."""
+
+    schema: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
+
+
+_HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind(Generic[T]):
+    """One kind of stored object."""
+
+    what: str
+    """What one is called in an error: `a manifest`."""
+    type: type[T]
+    """What its JSON is read as. Keys that the type does not know are passed over."""
+    limit: int
+    """Bytes of JSON that one may have at most."""
+    schema: int | None = None
+    """The newest version that this envpack reads, under the key `schema`; None for what has no version."""
+    packed: bool = False
+    """Whether the JSON is compressed by gzip."""
+    hint: str
+    """The next step for a person who has one that cannot be read."""
+    check: Callable[[T], str | None] | None = None
+    """Says what is wrong between fields whose forms are right."""
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[T]:
+        return msgspec.json.Decoder(self.type)
+
+    def loads(self, data: bytes, where: str) -> T:
+        """Read one; `where` is its address or path. Raises Unreadable, whatever the bytes are."""
+        try:
+            text = _unpacked(data, self.limit) if self.packed else data
+            if len(text) > self.limit:
+                raise ValueError(f"it has more than {self.limit} bytes")
+            if self.schema is not None:
+                self._check_version(_HEAD.decode(text).schema, where)
+            value = self._decoder.decode(text)
+            problem = self.check(value) if self.check else None
+        except Unreadable:
+            raise
+        except (ValueError, TypeError, RecursionError, zlib.error, UsageError) as error:
+            problem = _reason(error)
+        if problem:
+            raise Unreadable(f"{where} is not {self.what}: {visible(problem)}", hint=self.hint)
+        return value
+
+    def recall(self, path: Path) -> T | None:
+        """Read one from a cache; what is not there or cannot be read is forgotten."""
+        try:
+            return self.loads(read_regular(path, self.limit), str(path))
+        except (OSError, Unreadable):
+            return None
+
+    def _check_version(self, schema: int | None, where: str) -> None:
+        if schema is None:
+            raise ValueError("it does not say its version")
+        if self.schema is not None and schema > self.schema:
+            raise Unreadable(
+                f"{where} was written by a newer envpack: {self.what} of version {schema}, and this one reads "
+                f"{self.schema}",
+                hint="upgrade envpack",
+            )
+
+
+def _unpacked(data: bytes, limit: int) -> bytes:
+    """Return what a gzip holds, of which no more than `limit` bytes are unpacked. Raises ValueError, zlib.error."""
+    inflate = zlib.decompressobj(wbits=31)
+    text = inflate.decompress(data, limit + 1)
+    if len(text) <= limit and not inflate.eof:
+        raise ValueError("it is not whole")
+    if inflate.unused_data:
+        raise ValueError("there is something behind its end")
+    return text
+
+
+def _reason(error: Exception) -> str:
+    """Return in a few words why something could not be read, and at which field."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    text = error.message if isinstance(error, UsageError) else str(error)
+    reason, _, place = text.partition(" - at `$")
+    if "matching regex" in reason:
+        reason = "not of the form that it must have"
+    return f"{place.strip('`.')}: {reason}" if place.strip("`.") else reason or type(error).__name__

@@ -1,0 +1,27 @@
+"""Join a path that came from elsewhere to a directory, and prove that it stays in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def inside(directory: Path, path: str) -> Path:
+    """Return `directory` joined with a relative path of `/`-separated names; nothing is looked at on the disk.
+
+    `path` may come from a store, an archive or a package. Raises UsageError unless each of its parts is the name of
+    something in the directory before it: neither empty nor `.` nor `..`, and without a NUL. An absolute path has
+    an empty first part. Whether a part is a symbolic link that leads elsewhere is not known here: who writes below
+    a directory that others can write to, must open it with O_NOFOLLOW.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise UsageError(
+            f"{path!r} leads out of {directory}, or names nothing in it",
+            hint="paths here are names joined by single slashes; find out who wrote this one",
+        )
+    return directory.joinpath(*parts)

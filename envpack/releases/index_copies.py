@@ -1,0 +1,60 @@
+"""The indexes that this machine keeps of each store, so that a store is asked for what is new only."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from envpack import digest
+from envpack.files.inside import inside
+from envpack.files.regular import read_regular
+from envpack.redact import filtered_logger
+from envpack.releases import keys
+from envpack.releases.listed import STORED, NameIndex
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = filtered_logger(__name__)
+
+_COPY = ".json.gz"
+
+
+class Copies:
+    """The indexes of one store that this machine keeps; those it cannot keep are read anew each time."""
+
+    def __init__(self, root: Path, url: str) -> None:
+        """Take the directory of all stores' copies and the store's URL, however it is spelt."""
+        plain = re.sub(r"^s3a://", "s3://", url, flags=re.IGNORECASE).rstrip("/")
+        self._folder = root / digest.of_bytes(plain.encode())[: digest.SHORT]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names that there are copies of, sorted."""
+        found = (path.name.removesuffix(_COPY) for path in self._folder.glob(f"[!.]*{_COPY}"))
+        return tuple(sorted(name for name in found if keys.is_name(name)))
+
+    def read(self, name: str) -> NameIndex:
+        """Return the copy of a name's index; an empty one if there is none."""
+        try:
+            return NameIndex.loads(read_regular(self._path(name), STORED.limit), name)
+        except OSError:
+            return NameIndex(name=name)
+
+    def keep(self, index: NameIndex) -> None:
+        """Keep a copy for the next time, if this machine lets us; another process may do the same."""
+        path = self._path(index.name)
+        part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(index.dumps())
+            part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            logger.info("no copy of the index of %s is kept: %s", index.name, error)
+
+    def _path(self, name: str) -> Path:
+        return inside(self._folder, f"{name}{_COPY}")

@@ -1,0 +1,25 @@
+"""The formats that requirements come in, one module each; another one is a module and its name below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from envpack.requirements.formats import conda_list, conda_lock, environment, explicit, lines, pixi_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.requirements.formats.content import Format
+
+FORMATS = cast("tuple[Format, ...]", (explicit, conda_list, pixi_lock, conda_lock, lines, environment))
+"""Asked in this order which of them a file is."""
+
+KINDS = (
+    "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), a `conda list --explicit` file, "
+    "conda-lock.yml or pixi.lock"
+)
+
+
+def format_of(path: Path, text: str) -> Format | None:
+    """Return the format of a file, by its name and its text, or None when it is none of them."""
+    return next((each for each in FORMATS if each.recognises(path, text)), None)

@@ -1,0 +1,23 @@
+"""Requirement lines as pip reads them: `*.txt`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envpack.requirements.formats.content import Content
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.requirements.txt import Reading, Source
+
+
+def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - any text may be lines
+    """Return whether a file is named as requirement lines are."""
+    return path.suffix.lower() == ".txt"
+
+
+def read(text: str, source: Source, reading: Reading) -> Content:
+    """Let every line be read; channels are asked first for what they name."""
+    reading.read_lines(text, source)
+    return Content(conda_first=True)

@@ -1,0 +1,63 @@
+"""The indexes that uv's variables name: part of the request, as they decide what a lock holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from envpack.requirements.values import Indexes
+
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)=(?P<url>.+)")
+
+
+def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
+    """Return the indexes of a file with those that variables name: the file's own lines come first.
+
+    Source: uv's documentation, "Environment variables": UV_DEFAULT_INDEX and the older UV_INDEX_URL, UV_INDEX, the
+    older UV_EXTRA_INDEX_URL, UV_FIND_LINKS. A name and a password of UV_INDEX_NAME_USERNAME and
+    UV_INDEX_NAME_PASSWORD go into the address. Nothing of it holds where the file says `--no-index`.
+    """
+    if indexes.no_index:
+        return indexes
+    default = [*_addresses(environ, "UV_DEFAULT_INDEX"), *_addresses(environ, "UV_INDEX_URL")]
+    extra = [*_addresses(environ, "UV_INDEX"), *_addresses(environ, "UV_EXTRA_INDEX_URL")]
+    links = [link.strip() for link in environ.get("UV_FIND_LINKS", "").split(",") if link.strip()]
+    return replace(
+        indexes,
+        index_url=indexes.index_url or next(iter(default), None),
+        extra_index_urls=_distinct([*indexes.extra_index_urls, *extra]),
+        find_links=_distinct(
+            [*indexes.find_links, *(link if "://" in link else _absolute(link) for link in links)]
+        ),
+    )
+
+
+def _addresses(environ: Mapping[str, str], variable: str) -> Iterator[str]:
+    for word in environ.get(variable, "").split():
+        named = _NAMED.fullmatch(word)
+        yield _with_login(named["url"], named["name"], environ) if named else word
+
+
+def _with_login(url: str, name: str, environ: Mapping[str, str]) -> str:
+    """Return the address of a named index with the user and the password that variables hold for it."""
+    word = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    user, password = (environ.get(f"UV_INDEX_{word}_{part}", "") for part in ("USERNAME", "PASSWORD"))
+    scheme, separator, rest = url.partition("://")
+    if not (user or password) or not separator or "@" in rest.partition("/")[0]:
+        return url
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}" if password else quote(user, safe="")
+    return f"{scheme}://{login}@{rest}"
+
+
+def _absolute(link: str) -> str:
+    return link if "://" in link else str(Path(link).expanduser().absolute())
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,27 @@
+"""Text from outside, as a terminal may get it: nothing in it moves the cursor, writes the clipboard or hides."""
+
+from __future__ import annotations
+
+import re
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_UNSEEN_BUT_LINES = re.compile(_UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""Return a text with every control character written as its escape: ESC becomes `\x1b`.
+
+    Control characters are those of C0 and C1, DEL, separators of lines and paragraphs, what changes the direction
+    of text or has no width (Unicode categories Cc, Zl, Zp and most of Cf), and lone surrogates. With `lines`,
+    newlines and tabs stay.
+    """
+    return (_UNSEEN_BUT_LINES if lines else _UNSEEN).sub(_escaped, text)
+
+
+def visible_json(text: str) -> str:
+    """Return the text of a JSON value with JSON's own escapes for such characters, which only strings can hold."""
+    return _UNSEEN_BUT_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", "surrogatepass").decode("ascii")
