@@ -67,7 +67,7 @@ class Channel:
 
 @pytest.fixture(scope="session")
 def channel() -> Channel:
-    """The channel for most tests: its Python has a tenth of the modules, so that builds are quick."""
+    """The channel for most tests: its Python has a quarter of the modules, so that builds are quick."""
     return _kept("small")
 
 

@@ -1,4 +1,4 @@
-"""A starter Python with a tenth of its modules: enough for what envpack runs in it, and quick to pack."""
+"""A starter Python with a quarter of its modules: enough for what envpack runs in it, and quick to pack."""
 
 from __future__ import annotations
 
