@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import posixpath
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -16,8 +14,10 @@ from envpack.errors import PackingFailed
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+
+    from envpack.files.installed import Installed as Found
 
 _MOST = 4
 """How many files of one kind of trouble are listed."""
@@ -39,35 +39,49 @@ class Installed:
     record: str = ""
     """The path of a conda package's record; a wheel's is one of its files."""
 
+    def sha256(self, path: str) -> str:
+        """Return the SHA-256 that the package's record has of one of its files, in hex; empty if it has none."""
+        known = self.files.get(path, "")
+        return known if self.record else digest.of_record(known)
 
-def conda_packages(records: Mapping[str, dict[str, Any]]) -> list[Installed]:
-    """Return what conda put into a prefix; `records` are the packages' own, by path."""
+
+def conda_packages(found: Found) -> list[Installed]:
+    """Return what conda put into a prefix."""
     return [
         Installed(
-            name=f"{record['name']} {record['version']}",
-            project=canonicalize_name(record["name"]),
-            owner=f"conda/{record['name']}",
-            files=_files(record),
-            record=path,
+            name=f"{record.name} {record.version}",
+            project=canonicalize_name(record.name),
+            owner=record.owner,
+            files=record.files,
+            record=record.path,
         )
-        for path, record in records.items()
+        for record in found.conda
     ]
 
 
-def wheels(prefix: Path, conda: Sequence[Installed]) -> list[Installed]:
-    """Return what pip or uv put into a prefix: the distributions whose `RECORD` no conda package brought."""
-    managed = {path for package in conda for path in package.files}
-    found = sorted(prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"))
-    return [_wheel(path, prefix) for path in found if path.relative_to(prefix).as_posix() not in managed]
+def wheels(found: Found) -> list[Installed]:
+    """Return what pip or uv put into a prefix."""
+    return [
+        Installed(
+            name=f"the wheel {wheel.spelling} {wheel.version}",
+            project=wheel.project,
+            owner=wheel.owner,
+            files=wheel.files,
+        )
+        for wheel in found.wheels
+    ]
 
 
-def check(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> None:
+def check(
+    prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str] = ()
+) -> None:
     """See that every file of every conda package is there and that no wheel has overwritten one.
 
-    Bytecode does not count. Where two conda packages bring the same file, what is in the prefix is what runs.
-    Raises PackingFailed naming the package, the files and the package that is to blame.
+    Bytecode does not count, and what is `settled` is as it should be. Where two conda packages bring the same
+    file, what is in the prefix is what runs. Raises PackingFailed naming the package, the files and the package
+    that is to blame.
     """
-    problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi)]
+    problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi, settled)]
     if problems:
         raise PackingFailed(
             "the environment is not what its packages say:\n" + "\n".join(f"- {problem}" for problem in problems),
@@ -97,13 +111,18 @@ def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]
             yield f"{package.name} lacks {_listed(gone)}{blame}"
 
 
-def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str]) -> Iterator[str]:
     owners = {path: wheel for wheel in pypi for path in wheel.files}
     for package in conda:
         changed: dict[str, list[str]] = {}
         for path, known in package.files.items():
             wheel = owners.get(path)
-            if wheel and not _is_bytecode(path) and not (known and known == digest.of_record(wheel.files[path])):
+            if (
+                wheel
+                and path not in settled
+                and not _is_bytecode(path)
+                and not (known and known == digest.of_record(wheel.files[path]))
+            ):
                 changed.setdefault(wheel.name, []).append(path)
         for name, paths in changed.items():
             yield f"{_listed(sorted(paths))} of {package.name} was overwritten by {name}"
@@ -133,26 +152,6 @@ def _paths_outside(prefix: Path, pypi: Sequence[Installed]) -> Iterator[str]:
                 relative = path.relative_to(prefix).as_posix()
                 owner = next((wheel.name for wheel in pypi if relative in wheel.files), "no package")
                 yield f"{relative} (of {owner}) puts {line.strip()} on the path, which is outside the environment"
-
-
-def _wheel(record: Path, prefix: Path) -> Installed:
-    project, _, version = record.parent.name.removesuffix(".dist-info").partition("-")
-    folder = record.parent.parent.relative_to(prefix).as_posix()
-    with record.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if len(row) > 1]
-    files = {posixpath.normpath(posixpath.join(folder, row[0])): row[1] for row in rows}
-    return Installed(
-        name=f"the wheel {project} {version}",
-        project=canonicalize_name(project),
-        owner=f"pypi/{canonicalize_name(project)}",
-        files={path: field for path, field in files.items() if not path.startswith("../")},
-    )
-
-
-def _files(record: dict[str, Any]) -> dict[str, str]:
-    paths = record.get("paths_data", {}).get("paths", ())
-    digests = {entry["_path"]: entry.get("sha256_in_prefix") or entry.get("sha256") or "" for entry in paths}
-    return {path: digests.get(path, "") for path in record["files"]}
 
 
 def _is_bytecode(path: str) -> bool:

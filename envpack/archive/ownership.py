@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from envpack import digest
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from envpack.archive.consistency import Installed
 
@@ -22,6 +25,8 @@ class Owners:
     """Path to owner, of the files that one package alone has."""
     contested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Owner to those of its paths that another package has too, sorted."""
+    lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Owner to those of its paths where another package's file is, sorted."""
     names: tuple[str, ...] = ()
     """All owners, sorted."""
 
@@ -33,8 +38,8 @@ class Owners:
         return owner or ENVIRONMENT
 
 
-def owners_of(packages: Iterable[Installed]) -> Owners:
-    """Return the owners of the files that packages brought; a file that two brought is nobody's."""
+def owners_of(prefix: Path, packages: Sequence[Installed]) -> Owners:
+    """Return the owners of the files that packages brought into a prefix; a file that two brought is nobody's."""
     by_path: dict[str, str] = {}
     contested: dict[str, set[str]] = {}
     names = set()
@@ -53,8 +58,27 @@ def owners_of(packages: Iterable[Installed]) -> Owners:
         contested={
             name: tuple(sorted(path for path, claimed in contested.items() if name in claimed)) for name in names
         },
+        lost=_lost(prefix, packages, contested),
         names=tuple(sorted(names)),
     )
+
+
+def _lost(
+    prefix: Path, packages: Sequence[Installed], contested: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return by owner the contested paths whose file is not the owner's own, as far as its record tells."""
+    lost: dict[str, list[str]] = {}
+    files = {package.owner: package for package in packages}
+    for path in sorted(contested):
+        here = prefix / path
+        if path.endswith(".pyc") or here.is_symlink() or not here.is_file():
+            continue
+        sha256 = digest.of_file(here)
+        for owner in contested[path]:
+            known = files[owner].sha256(path)
+            if known and known != sha256:
+                lost.setdefault(owner, []).append(path)
+    return {owner: tuple(paths) for owner, paths in lost.items()}
 
 
 def module_of(pyc: str) -> str:

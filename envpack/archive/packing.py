@@ -23,7 +23,7 @@ from envpack.tools.cores import cores
 from envpack.units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from envpack.archive.bytecode import Compiler
     from envpack.archive.formats import FormatName
@@ -74,6 +74,7 @@ def pack(
     compiler: Compiler | None = None,
     kept: Kept | None = None,
     slim: bool = False,
+    settled: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
@@ -83,6 +84,7 @@ def pack(
     which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
+    `settled` are files that more packages brought than one, and that are as they should be.
 
     Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
     editable packages that lead out of it), and when `out` cannot be written.
@@ -96,7 +98,7 @@ def pack(
 
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
-        sources = Sources(content=read(prefix), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
+        sources = Sources(content=read(prefix, settled), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
         for _ in range(_TRIES - 1):
             try:
                 return _pack(sources, out, manner, progress)

@@ -122,7 +122,8 @@ def _key(owner: str, sources: Sources, manner: Manner) -> str | None:
         return None
     contested = sources.content.owners.contested.get(owner, ())
     rules = slim.VERSION if sources.slim else None
-    return digest.of_json([PACKER, INSTALLERS, manner.format.name, manner.level, rules, identity, contested])
+    lost = sources.content.owners.lost.get(owner, ())
+    return digest.of_json([PACKER, INSTALLERS, manner.format.name, manner.level, rules, identity, contested, lost])
 
 
 def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:

@@ -13,7 +13,6 @@ read whole, or take as it is from this machine, is handled here:
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections import defaultdict
@@ -21,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, File, Packer
 from conda_pack.prefixes import replace_prefix
@@ -29,11 +28,12 @@ from conda_pack.prefixes import replace_prefix
 from envpack.archive import consistency, metadata, prefixes
 from envpack.archive.members import Member, opened, with_data
 from envpack.archive.members import file as member_of
-from envpack.archive.ownership import module_of, owners_of
+from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
 from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import relocatable
 from envpack.archive.slim import left_out, trimmed
 from envpack.errors import PackingFailed
+from envpack.files import installed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
 """What uv and rattler leave in a prefix for their own use; `__clobbers__` has the files that lost their place."""
+
+_OF_THE_PERSON = frozenset(
+    {".condarc", "condarc", ".mambarc", "etc/conda/.condarc", "pip.conf", "etc/pip.conf", "uv.toml"}
+    | {".netrc", ".pypirc", ".env", ".git-credentials", ".aws/config", ".aws/credentials"}
+)
+"""Configuration in an existing environment that no package brought: it may hold passwords, and no node needs it."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
 """Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
@@ -65,7 +71,7 @@ class Content:
     @cached_property
     def owners(self) -> Owners:
         """Who brought which file."""
-        return owners_of(self.packages)
+        return owners_of(self.prefix, self.packages)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,24 +112,33 @@ class Selected:
     """What was left out as no node needs it."""
 
 
-def read(prefix: Path) -> Content:
-    """Return what is in a prefix.
+def read(prefix: Path, settled: Collection[str] = ()) -> Content:
+    """Return what is in a prefix, where it is `settled` which package some files are of.
 
     Raises PackingFailed when it is none, is not consistent or leads out of itself.
     """
-    records = _records(prefix)
-    conda = consistency.conda_packages(records)
-    pypi = consistency.wheels(prefix, conda)
-    consistency.check(prefix, conda, pypi)
+    if not (prefix / "conda-meta").is_dir():
+        raise PackingFailed(
+            f"{prefix} is not a conda environment: it has no conda-meta",
+            hint="name the directory that has bin/python",
+        )
+    found = installed.read(prefix)
+    conda = consistency.conda_packages(found)
+    pypi = consistency.wheels(found)
+    consistency.check(prefix, conda, pypi, settled)
     consistency.check_nothing_leads_out(prefix, pypi)
-    return Content(prefix=prefix, records=records, packages=(*conda, *pypi))
+    return Content(
+        prefix=prefix, records={record.path: record.data for record in found.conda}, packages=(*conda, *pypi)
+    )
 
 
 def listed(content: Content) -> Listing:
     """List the files of a prefix. Raises PackingFailed when conda-pack cannot."""
     by_owner: dict[str, list[File]] = defaultdict(list)
     for file in _files(content.prefix):
-        by_owner[content.owners.of(file.target)].append(file)
+        owner = content.owners.of(file.target)
+        if owner != ENVIRONMENT or file.target not in _OF_THE_PERSON:
+            by_owner[owner].append(file)
     return Listing(content=content, by_owner=by_owner)
 
 
@@ -134,7 +149,8 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     out.
     """
     content = listing.content
-    selection = _Selection(content.prefix, listing.placeholders, progress)
+    lost = frozenset(path for paths in content.owners.lost.values() for path in paths)
+    selection = _Selection(content.prefix, listing.placeholders, lost, progress)
     files = groupby(listing.by_owner.pop(owner, ()), key=lambda file: file.target)
     members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
@@ -165,6 +181,8 @@ class _Selection:
 
     prefix: Path
     placeholders: Mapping[str, tuple[str, str]]
+    lost: frozenset[str]
+    """The paths of packages' files that others have replaced."""
     progress: Progress
     rewritten: list[Rewritten] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)
@@ -190,14 +208,14 @@ class _Selection:
             return Member(path=path, kind="directory") if not f"/{path}".endswith("/__pycache__") else None
         if not stat.S_ISREG(status.st_mode):
             raise PackingFailed(f"{path} is neither a file nor a link nor a directory", hint="remove it")
-        file = candidates[0] if len(candidates) == 1 else self._provider(candidates, here)
+        file = candidates[0] if len(candidates) == 1 and path not in self.lost else self._provider(candidates, here)
         plain = Member(path=path, source=here, size=status.st_size, executable=bool(status.st_mode & 0o111))
         return self._member(file, plain)
 
     def _member(self, file: File, plain: Member) -> Member:
         if file.file_mode in ("text", "binary") and file.prefix_placeholder:
             return self._from_cache(file, plain)
-        if plain.path in self.placeholders:
+        if plain.path in self.placeholders and plain.path not in self.lost:
             return self._turned_back(plain, *self.placeholders[plain.path])
         if plain.path.startswith("conda-meta/") or (file.file_mode is None and not _is_script(plain.path)):
             return plain
@@ -298,22 +316,6 @@ class _Collector:
         self.members.append(member_of(target, Path(source).read_bytes()))
 
 
-def _records(prefix: Path) -> dict[str, dict[str, Any]]:
-    if not (prefix / "conda-meta").is_dir():
-        raise PackingFailed(
-            f"{prefix} is not a conda environment: it has no conda-meta",
-            hint="name the directory that has bin/python",
-        )
-    return {f"conda-meta/{path.name}": _record(path) for path in sorted(prefix.glob("conda-meta/*.json"))}
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise PackingFailed(f"{path} is not JSON: {error}", hint="make the environment anew") from error
-
-
 def _placeholders(records: Iterable[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the placeholders that linking replaced in packages that are no longer in the cache."""
     return {
@@ -371,12 +373,13 @@ def _with_public_metadata(
     changed = {path: member.data for path, member in kept.items() if member.data is not None}
     # A file that several packages have is the environment's; whether it stays behind must not depend on the others.
     contested = content.owners.contested.get(owner, ())
-    there = {*kept, *(path for path in contested if not (slim and left_out(path)))}
+    lost = content.owners.lost.get(owner, ())
+    there = {*kept, *(path for path in contested if not (slim and left_out(path)))} - {*lost}
     for path, member in kept.items():
         if path in content.records:
-            rewritten = {path for path in there if cut and _is_wheel_record(path)}
+            rewritten = {path for path in there if (cut or lost) and _is_wheel_record(path)}
             yield with_data(member, metadata.conda_record(_content(member), there, rewritten))
-        elif _is_wheel_record(path) and (path not in conda or cut):
+        elif _is_wheel_record(path) and (path not in conda or cut or lost):
             folder = path.rpartition("/")[0]
             yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, there))
         else:

@@ -75,6 +75,7 @@ class Job:
                 "level": self.level,
                 "slim": SLIM if self.config.slim else None,
                 "packer": PACKER,
+                **({"allow-clobber": sorted(self.config.allow_clobber)} if self.config.allow_clobber else {}),
             }
         )
 
@@ -175,7 +176,14 @@ def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
     from envpack.prefix.install import install
 
     with watch.time("install"):
-        installed = install(job.lock, job.request, cache=site.cache, scratch=site.scratch, progress=site.progress)
+        installed = install(
+            job.lock,
+            job.request,
+            cache=site.cache,
+            scratch=site.scratch,
+            allow_clobber=job.config.allow_clobber,
+            progress=site.progress,
+        )
         activation.keep(installed.prefix, job.lock.variables)
         packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
@@ -268,6 +276,7 @@ def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
         compiler=Compiler(python=installed.python, into=installed.prefix),
         kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
+        settled=installed.clobbered,
         progress=site.progress,
     )
 

@@ -60,6 +60,12 @@ SOLVE = _together(
     click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
     click.option("--from-conda", multiple=True, metavar="NAME", help="Take this project from a conda channel."),
     click.option(
+        "--allow-clobber",
+        multiple=True,
+        metavar="NAME",
+        help="Let this package replace files of others, or be replaced, without a word.",
+    ),
+    click.option(
         "--with-pyspark/--without-pyspark",
         default=None,
         help="Keep a pyspark of the requirements in the archive; by default the cluster's own is used.",

@@ -71,6 +71,8 @@ class Config:
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
+    allow_clobber: tuple[str, ...] = ()
+    """Packages whose files may replace others', or be replaced by them, without a word."""
     index_strategy: str = "first-index"
     """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     names: Mapping[str, str] = field(default_factory=dict)

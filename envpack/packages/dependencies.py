@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import replace
-from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from envpack.files import installed
 from envpack.requirements.names import CondaName, ProjectName
 
 if TYPE_CHECKING:
@@ -148,11 +148,11 @@ def _applies(requirement: Requirement, extras: Iterable[str], target: Mapping[st
 
 def _requirements_in(prefix: Path) -> dict[ProjectName, list[Requirement]]:
     """Return what the distributions in a prefix say they require, by project name."""
-    found = {}
-    for folder in prefix.glob("lib/python*/site-packages/*.dist-info"):
-        name = ProjectName(folder.name.partition("-")[0])
-        found[name] = [parsed for text in PathDistribution(folder).requires or () if (parsed := _parsed(text))]
-    return found
+    found_in: dict[ProjectName, list[Requirement]] = {}
+    for each in installed.read(prefix).distributions:
+        parsed = [found for text in each.metadata.requires or () if (found := _parsed(text))]
+        found_in[ProjectName(each.project)] = parsed
+    return found_in
 
 
 def _parsed(text: str) -> Requirement | None:

@@ -6,10 +6,9 @@ import re
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING, Any
 
-from packaging.utils import canonicalize_name
+from envpack.files import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -111,10 +110,7 @@ def with_licenses(packages: Iterable[PackedPackage], prefix: Path) -> tuple[Pack
 
     A licence that is no expression stays as the package says it.
     """
-    wheels = {
-        str(canonicalize_name(folder.name.partition("-")[0])): of_metadata(PathDistribution(folder).metadata)
-        for folder in prefix.glob("lib/python*/site-packages/*.dist-info")
-    }
+    wheels = {each.project: of_metadata(each.metadata.metadata) for each in installed.read(prefix).distributions}
     return tuple(
         replace(package, license=wheels.get(package.name) or package.license)
         if package.source == "pypi"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
+from envpack.prefix.clobber import settle
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.resolve.conda import Channels, Machine, channel_addresses
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from envpack.files.cache import Cache
     from envpack.lock.lock import Lock
     from envpack.progress import Progress
@@ -26,11 +30,25 @@ class Installed:
     prefix: Path
     python: Path
     """A Python of the very version inside that this machine can run: its own, or another platform's."""
+    clobbered: frozenset[str]
+    """The files that more than one package brought, and of which it is decided whose are used."""
     warnings: tuple[str, ...]
 
 
-def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progress: Progress) -> Installed:
-    """Link what a lock names into a new prefix in `scratch`. Raises Unreachable, PackingFailed, Unsatisfiable."""
+def install(
+    lock: Lock,
+    request: Request,
+    *,
+    cache: Cache,
+    scratch: Path,
+    allow_clobber: Collection[str] = (),
+    progress: Progress,
+) -> Installed:
+    """Link what a lock names into a new prefix in `scratch`.
+
+    `allow_clobber` are packages whose files may replace others', or be replaced, without a word. Raises
+    Unreachable, PackingFailed, Unsatisfiable.
+    """
     prefix = _room(scratch, "prefix")
     login = login_of(request)
     of_conda = link_conda(
@@ -57,7 +75,32 @@ def install(lock: Lock, request: Request, *, cache: Cache, scratch: Path, progre
         scratch=_room(scratch, "wheels"),
         progress=progress,
     )
-    return Installed(prefix=prefix, python=python, warnings=of_conda)
+    stage = partial(_alone, lock=lock, prefix=prefix, python=python, login=login, cache=cache, scratch=scratch)
+    settled = settle(prefix, lock, stage=stage, allowed=allow_clobber)
+    return Installed(prefix=prefix, python=python, clobbered=settled.paths, warnings=(*of_conda, *settled.warnings))
+
+
+def _alone(
+    owner: str, *, lock: Lock, prefix: Path, python: Path, login: Login, cache: Cache, scratch: Path
+) -> Path:
+    """Install one package of a lock alone into a directory that has the prefix's layout, and return it."""
+    source, _, name = owner.partition("/")
+    into = _room(scratch, f"alone-{source}-{name}")
+    if source == "pypi":
+        link_wheels(
+            [wheel for wheel in lock.wheels if wheel.name == name],
+            into,
+            python=python,
+            version=lock.python,
+            target=lock.target,
+            login=login,
+            cache=cache,
+            scratch=_room(scratch, f"alone-{source}-{name}-files"),
+        )
+    else:
+        packages = [package for package in lock.packages if package.name in {"python", name}]
+        link_conda(packages, into, platform=lock.target.platform, login=login, cache=cache, named=prefix)
+    return into
 
 
 def login_of(request: Request) -> Login:

@@ -66,9 +66,12 @@ def link_conda(
     platform: str,
     login: Login,
     cache: Cache,
+    named: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
     """Link conda packages into an empty prefix and return what a person should know about them.
+
+    Their files name the prefix, or the directory `named` in its place.
 
     Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
     not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
@@ -87,7 +90,9 @@ def link_conda(
         reporter = _Reporter(download, linking, sizes, arrivals)  # type: ignore[abstract]
         try:
             with arrivals.bounded():
-                rattler.run(_install(records, prefix, platform, cache=cache, client=client, reporter=reporter))
+                rattler.run(
+                    _install(records, prefix, platform, named=named, cache=cache, client=client, reporter=reporter)
+                )
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
             raise refused(arrivals.problems) or explained(error, prefix) from error
         if refusal := refused(arrivals.problems):
@@ -215,6 +220,7 @@ async def _install(
     prefix: Path,
     platform: str,
     *,
+    named: Path | None,
     cache: Cache,
     client: Client | None,
     reporter: InstallerReporter,
@@ -225,6 +231,7 @@ async def _install(
         cache_dir=cache.packages,
         platform=Subdir(platform),
         execute_link_scripts=False,
+        alternative_target_prefix=named,
         client=client,
         reporter=reporter,
     )

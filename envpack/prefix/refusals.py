@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from envpack.errors import BrokenPackage, NotReady, PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, PackingFailed, Unreachable
 from envpack.prefix.arrivals import damage
 from envpack.redact import filtered_logger, redact
 
@@ -43,7 +43,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
     ),
     (
         "No space left|Disk quota exceeded",
-        NotReady,
+        PackingFailed,
         "the disk is full: {said}",
         "make room, or name another cache with ENVPACK_CACHE_DIR",
     ),

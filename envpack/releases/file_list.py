@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import posixpath
@@ -11,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta
-from packaging.utils import canonicalize_name
 
-from envpack import digest
 from envpack.codec import Count, Kind, Text
+from envpack.files import installed
 from envpack.releases import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from envpack.packages.package import PackedPackage
@@ -153,31 +151,18 @@ def _size(file: File | None) -> int | None:
 def _known(prefix: Path) -> dict[str, tuple[str, str]]:
     """Return owner and digest by path; a file that two packages brought is nobody's."""
     known: dict[str, tuple[str, str]] = {}
-    conda = list(_of_conda(prefix))
-    for path, owner, content in (*conda, *_of_wheels(prefix, {path for path, _, _ in conda})):
+    for path, owner, content in _brought(prefix):
         known[path] = ("", "") if path in known and known[path][0] != owner else (owner, content)
     return known
 
 
-def _of_conda(prefix: Path) -> Iterator[tuple[str, str, str]]:
-    for path in (prefix / "conda-meta").glob("*.json"):
-        record = json.loads(path.read_text("utf-8"))
-        if "name" not in record:
-            continue
-        owner = f"conda/{record['name']}"
-        digests = {one["_path"]: one.get("sha256") or "" for one in record.get("paths_data", {}).get("paths", ())}
-        yield from ((file, owner, digests.get(file, "")[:_DIGITS]) for file in record.get("files", ()))
-        yield f"conda-meta/{path.name}", owner, ""
-
-
-def _of_wheels(prefix: Path, of_conda: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    for record in prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"):
-        if record.relative_to(prefix).as_posix() in of_conda:
-            continue
-        owner = f"pypi/{canonicalize_name(record.parent.name.partition('-')[0])}"
-        inside = record.parent.parent.relative_to(prefix).as_posix()
-        for file, field in (row[:2] for row in csv.reader(record.read_text("utf-8").splitlines()) if len(row) > 1):
-            yield posixpath.normpath(posixpath.join(inside, file)), owner, digest.of_record(field)[:_DIGITS]
+def _brought(prefix: Path) -> Iterator[tuple[str, str, str]]:
+    found = installed.read(prefix)
+    for record in found.conda:
+        yield from ((path, record.owner, sha256[:_DIGITS]) for path, sha256 in record.packaged.items())
+        yield record.path, record.owner, ""
+    for wheel in found.wheels:
+        yield from ((path, wheel.owner, wheel.sha256(path)[:_DIGITS]) for path in wheel.files)
 
 
 def _source_of(pyc: str) -> str:

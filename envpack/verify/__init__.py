@@ -19,7 +19,14 @@ from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Finding, listed
-from envpack.verify.modules import Installed, check_distributions, check_paths, check_present, requested_modules
+from envpack.verify.modules import (
+    Installed,
+    Wanted,
+    check_distributions,
+    check_paths,
+    check_present,
+    requested_modules,
+)
 from envpack.verify.survey import Survey, check_bytecode, check_kept, check_prefix, check_structure, survey, walk
 from envpack.verify.trial import Node, hint_for, missing_library, missing_of_cluster, try_modules
 
@@ -76,20 +83,20 @@ def verify(
         refused = extract(archive, environment, read_only=True, step=step)
         files = walk(environment)
         installed = Installed.read(environment, python.rpartition(".")[0])
-        owners, findings = requested_modules(installed, requested)
+        wanted, findings = requested_modules(installed, requested)
         # To read every file takes about as long as to import the modules, and keeps another core busy.
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
             reading = pool.submit(survey, environment, files, build_prefix)
             reason = _why_not_run(files, target)
             if not reason:
                 node = Node(directory=room, variables=variables, timeout=import_timeout)
-                imported, failures = _run(node, owners, python, target)
+                imported, failures = _run(node, wanted, python, target)
             found = reading.result()
         findings += [Finding(text=text) for text in refused]
         findings += _inspect(found, installed, target, build_prefix)
         reason = reason or _needs_newer_glibc(found)
         if reason:
-            imported, failures = (), list(check_present(installed, owners))
+            imported, failures = (), list(check_present(installed, wanted.owners))
             findings.append(Finding(text=f"not run: {reason}", fatal=False))
         findings += failures
         step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
@@ -143,11 +150,9 @@ def _needs_newer_glibc(found: Survey) -> str | None:
     return None
 
 
-def _run(
-    node: Node, owners: Mapping[str, str], python: str, target: Target
-) -> tuple[tuple[str, ...], list[Finding]]:
+def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Finding]]:
     """Start the archive's Python and import the modules; return those that could be, sorted, and what is wrong."""
-    trial, findings = try_modules(node, ["ssl", *owners])
+    trial, findings = try_modules(node, ["ssl", *wanted.owners])
     if trial.version is None:
         text = f"bin/python does not start: {trial.ended}"
         return (), [Finding(text=text, hint=hint_for(trial.ended))]
@@ -160,18 +165,19 @@ def _run(
     if trial.certificates == 0:
         text = "no certificates: HTTPS from a worker will fail"
         findings.append(Finding(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`"))
-    findings += [_failure(module, owners, reason, target) for module, reason in trial.failed.items()]
-    return tuple(sorted({*trial.imported} & {*owners})), findings
+    findings += [_failure(module, wanted, reason, target) for module, reason in trial.failed.items()]
+    return tuple(sorted({*trial.imported} & {*wanted.owners})), findings
 
 
-def _failure(module: str, owners: Mapping[str, str], reason: str, target: Target) -> Finding:
-    """Return the finding for a module that is not imported; a note when only what the nodes have is missing."""
-    owner = owners.get(module, module)
+def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Finding:
+    """Return the finding for a module that is not imported; a note when a node has what is missing or need not."""
+    owner = wanted.owners.get(module, module)
     name = module if module == owner else f"{module} (of {owner})"
     library = missing_library(reason)
     if missing_of_cluster(reason):
         return Finding(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
-    fatal = not (library and is_of_driver(library, target))
+    of_driver = library is not None and is_of_driver(library, target)
+    fatal = not of_driver and (module == "ssl" or module in wanted.required)
     return Finding(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
 
 

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _NOT_FOR_IMPORT = {"bin", "doc", "docs", "example", "examples", "scripts", "test", "testing", "tests"}
 
 
+@dataclass(frozen=True)
+class Modules:
+    """The modules that a distribution or conda package brought, sorted."""
+
+    required: tuple[str, ...] = ()
+    """Those without which it does not work: they bear its name, or hold most of its files."""
+    others: tuple[str, ...] = ()
+    """Those that may need what is optional, such as duckdb's `adbc_driver_duckdb` and black's `blackd`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Installed:
     """What an environment says of itself: the distributions and conda packages it holds."""
@@ -51,15 +61,15 @@ class Installed:
             conda={path.name.rsplit("-", 2)[0]: path for path in records},
         )
 
-    def modules(self, name: str) -> tuple[str, ...] | None:
+    def modules(self, name: str) -> Modules | None:
         """Return the modules to import for a requested name, a project's or a conda package's.
 
         Empty when it brought none, as stubs and programs do; None when there is nothing of that name.
         """
         if name in self.conda and canonicalize_name(name) not in self.distributions:
-            return top_modules(self._conda_files(name))
+            return modules_of(name, self._conda_files(name))
         found = self.distributions.get(canonicalize_name(name))
-        return top_modules(_files(found[0])) if found else None
+        return modules_of(name, _files(found[0])) if found else None
 
     def _conda_files(self, name: str) -> Iterator[PurePosixPath]:
         inside = f"lib/{self.site_packages.parent.name}/site-packages/"
@@ -78,6 +88,39 @@ def _files(distribution: PathDistribution) -> list[PurePosixPath]:
     if top_level := distribution.read_text("top_level.txt"):
         return [PurePosixPath(name, "__init__.py") for name in top_level.split()]
     return [PurePosixPath(file) for file in distribution.files or ()]
+
+
+def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
+    """Divide the modules among the files of a distribution or conda package, whose paths are below `site-packages`.
+
+    Where none bears the name and none holds more than half of the files, those with the most are required.
+    """
+    paths = list(files)
+    found = top_modules(paths)
+    sizes = {module: sum(belongs(path, module) for path in paths) for module in found}
+    named = {module for module in found if _bears(module, name)}
+    most = {module for module in found if 2 * sizes[module] > sum(sizes.values())}
+    largest = {module for module in found if sizes[module] == max(sizes.values())}
+    required = named | most or largest
+    return Modules(
+        required=tuple(module for module in found if module in required),
+        others=tuple(module for module in found if module not in required),
+    )
+
+
+def belongs(file: PurePosixPath, module: str) -> bool:
+    """Say whether a file, below `site-packages`, is a module's own or lies in the package that the module is."""
+    steps = tuple(module.split("."))
+    inside = file.parts[: len(steps)]
+    if len(file.parts) == len(steps):
+        inside = (*inside[:-1], inside[-1].split(".")[0])
+    return inside == steps
+
+
+def _bears(module: str, name: str) -> bool:
+    return canonicalize_name(name) in {
+        canonicalize_name(part) for part in (module, module.split(".", maxsplit=1)[0])
+    }
 
 
 def top_modules(files: Iterable[PurePosixPath]) -> tuple[str, ...]:
@@ -108,17 +151,30 @@ def _module(file: PurePosixPath, packages: set[PurePosixPath]) -> str | None:
     return ".".join(parts) if fit else None
 
 
-def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
-    """Return each module to import with the requested name it belongs to, and what is missing of the requested."""
+@dataclass(frozen=True)
+class Wanted:
+    """The modules to import."""
+
+    owners: dict[str, str]
+    """Each module with the requested name it belongs to."""
+    required: frozenset[str]
+    """Those that have to be imported; that another cannot be is worth a note."""
+
+
+def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[Wanted, list[Finding]]:
+    """Return the modules to import, and what is missing of the requested."""
     owners: dict[str, str] = {}
+    required: set[str] = set()
     findings = []
     for name in requested:
         modules = installed.modules(name)
         if modules is None:
             findings.append(Finding(text=f"{name} was requested but is not in the environment"))
-        for module in modules or ():
+            continue
+        required.update(modules.required)
+        for module in (*modules.required, *modules.others):
             owners.setdefault(module, name)
-    return owners, findings
+    return Wanted(dict(sorted(owners.items())), frozenset(required)), findings
 
 
 def check_distributions(installed: Installed) -> Iterator[Finding]:

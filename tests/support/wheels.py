@@ -87,6 +87,11 @@ def write_odd_wheel(
     return path
 
 
+def record_line(path: str, content: str | bytes) -> str:
+    """Return a file's line of a `RECORD`."""
+    return f'"{path}",sha256={_hash(content)},{len(content)}\n'
+
+
 def member(path: str, mode: int = 0o100644) -> zipfile.ZipInfo:
     """Return a member of a zip with the file type and permissions of `mode`."""
     entry = zipfile.ZipInfo(path, EPOCH)
