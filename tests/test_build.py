@@ -17,7 +17,7 @@ import pytest
 import envpack
 from envpack import digest
 from envpack.cli import cli
-from envpack.errors import NotReady
+from envpack.errors import PackingFailed
 from tests.support.cache import shared
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
@@ -252,7 +252,7 @@ def test_a_post_link_script_is_not_run_and_is_reported(desk: Desk) -> None:
 def test_a_cache_whose_path_is_longer_than_packages_have_room_for_is_told(desk: Desk) -> None:
     desk.write("r.yml", "dependencies: [placed]")
     ran = desk.run("build", "r.yml", ENVPACK_CACHE_DIR=str(desk.home / ("long" * 60)))
-    assert (ran.code, "ENVPACK_CACHE_DIR" in ran.err) == (NotReady.exit_code, True)
+    assert (ran.code, "ENVPACK_CACHE_DIR" in ran.err) == (PackingFailed.exit_code, True)
     assert re.search(r"error: placed-1\.0-\S+ has no room .* which has \d\d\d bytes", ran.err)
 
 

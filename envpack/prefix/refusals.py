@@ -67,7 +67,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
     ),
     (
         "longer than the placeholder",
-        NotReady,
+        PackingFailed,
         "{file} has no room in a binary file for the path of the environment, which has {length} bytes: {prefix}",
         "name a cache with a shorter path by --cache-dir or ENVPACK_CACHE_DIR",
     ),
