@@ -47,11 +47,12 @@ def archives(one: Environment, work: Path) -> dict[str, Path]:
     made: dict[str, Path] = {}
     for name, manner in {
         "envpack": ["default"],
+        "envpack --format tar": ["default"],
         "envpack --slim": ["default", "slim"],
         "envpack --compression fast": ["fast"],
         "envpack --compression best": ["best"],
     }.items():
-        out = work / f"{len(made)}.tar.gz"
+        out = work / f"{len(made)}.{'tar' if name.endswith('tar') else 'tar.gz'}"
         command: list[str | Path] = [
             sys.executable,
             "-m",
@@ -104,7 +105,7 @@ def _rival(name: str, archive: Path, work: Path) -> Rival:
     node = work / "node"
     return Rival(
         name=name,
-        commands=[["tar", "-xzf", archive, "-C", node], [node / "bin" / "python", "-I", "-c", _IMPORT]],
+        commands=[["tar", "-xf", archive, "-C", node], [node / "bin" / "python", "-I", "-c", _IMPORT]],
         variables=variables(),
         before=partial(places.emptied, node),
         after=partial(_facts, archive),

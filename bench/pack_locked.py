@@ -8,23 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from envpack.archive.formats import LEVELS
+from envpack.archive.formats import LEVELS, format_of
 from envpack.archive.packing import pack
 from envpack.archive.pieces import Kept, Pieces
 from envpack.lock.file import parse
-
-if TYPE_CHECKING:
-    from envpack.archive.formats import FormatName
 
 
 def main(prefix: Path, lock: Path, pieces: Path, out: Path, *manner: str) -> None:
     """Pack, with the pieces of earlier archives where they are kept."""
     locked = parse(lock.read_text("utf-8"), str(lock))
     kept = Kept(pieces=Pieces(pieces, limit=1 << 40), identify=lambda _: locked.package_identities())
-    format: FormatName = "zip" if out.suffix == ".zip" else "tar.gz"
-    pack(prefix, out, format=format, level=LEVELS[manner[0]], slim="slim" in manner, kept=kept)
+    format = format_of(out.name)
+    assert format
+    pack(prefix, out, format=format.name, level=LEVELS[manner[0]], slim="slim" in manner, kept=kept)
 
 
 if __name__ == "__main__":

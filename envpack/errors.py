@@ -82,7 +82,7 @@ class Unreachable(EnvpackError):
 
 
 class PackingFailed(EnvpackError):
-    """A prefix that could not be linked or packed."""
+    """What could not be fetched, linked or packed, a full disk among the reasons."""
 
     exit_code = 6
 
@@ -124,7 +124,7 @@ class PolicyViolated(EnvpackError):
 class NotReady(EnvpackError):
     """A machine or a configuration with which no build works.
 
-    A full disk, a cache that cannot be written, too few file descriptors, and what `envpack doctor` finds.
+    Too few file descriptors, too little memory, and what `envpack doctor` finds.
     """
 
     exit_code = 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from envpack.files.atomic import FORGOTTEN, replacing, sweep, write
+import envpack
+from envpack.files.atomic import FORGOTTEN, keep, replacing, sweep, write
 
 
 def names(directory: Path) -> list[str]:
@@ -87,3 +89,28 @@ def test_what_a_killed_writer_left_is_swept_when_it_is_old_and_nothing_else_is(t
     sweep(tmp_path)
     assert names(tmp_path) == [".hidden.part", ".lock", "file.0123abcd.part"]
     sweep(tmp_path / "missing")
+
+
+def test_what_only_saves_time_is_kept_where_it_can_be_and_missing_where_not(tmp_path: Path) -> None:
+    left = tmp_path / "deep" / ".other.0123abcd.part"
+    left.parent.mkdir()
+    left.touch()
+    os.utime(left, (0, 0))
+    keep(tmp_path / "deep" / "file", b"data")
+    assert (tmp_path / "deep" / "file").read_bytes() == b"data"
+    assert names(tmp_path / "deep") == ["file"]
+    keep(tmp_path / "deep" / "file" / "below", b"data")
+    assert names(tmp_path / "deep") == ["file"]
+
+
+WRITERS = {"files/atomic.py", "stores/local.py"}
+"""Where a file gets its name when it is complete; objects of a store are created exclusively."""
+
+
+def test_nothing_else_gives_a_finished_file_its_name() -> None:
+    package = Path(envpack.__file__).parent
+    foreign = {"archive/compile_share.py"}  # runs in the packed Python and imports nothing of envpack
+    renames = re.compile(r"(part|draft|partial|temporary)\w*\.(replace|rename)\(|os\.(replace|rename)\(")
+    modules = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
+    found = {name for name, text in modules.items() if renames.search(text)}
+    assert found - foreign <= WRITERS

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from envpack.build.pipeline import Options, lock
 from envpack.channel_names import expanded, is_directory, name_of
+from envpack.config.config import load
 from envpack.errors import UsageError
 from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
 from envpack.resolve.conda import channel_addresses
-from envpack.resolve.names import Names
+from envpack.resolve.names import Names, checked_names
 from tests.support import conda_forge
+from tests.support.small_channel import write_channel
+from tests.support.wheels import write_wheel
 
 
 def test_a_conda_name_is_compared_as_it_is_and_a_project_by_pep_503() -> None:
@@ -84,6 +90,12 @@ def test_a_person_can_say_how_a_project_is_called() -> None:
     assert names.project(CondaName("greeter")) == "salu-tation"
 
 
+def test_a_table_of_a_persons_own_names_conda_packages() -> None:
+    with pytest.raises(UsageError) as caught:
+        checked_names({"torch": "py torch", "six": "s..x", "redis": "redis-py"}, "envpack.yaml")
+    assert len(str(caught.value).splitlines()) == 2
+
+
 def test_a_name_of_either_kind_means_the_project() -> None:
     names, lines = Names(), {ProjectName("torch"), ProjectName("modal")}
     assert names.meant("pytorch", lines) == "torch"
@@ -127,3 +139,79 @@ def test_a_channel_is_known_by_its_path_without_a_token() -> None:
     assert name_of("https://example.com/t/tk-1/conda-forge/label/rc") == "conda-forge/label/rc"
     assert name_of("file:///srv/mirror/conda-forge") == "conda-forge"
     assert expanded("conda-forge") == ("conda-forge",)
+
+
+# In a solve
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Callable[..., tuple[dict[str, str], tuple[str, ...]]]:
+    """Lock a file's text on the command line's own way; return each package's source, and the notes."""
+    write_channel(
+        tmp_path / "channel",
+        {
+            "matplotlib 3.9": ["matplotlib-base 3.9", "qt 6", "python"],
+            "matplotlib-base 3.9": ["python"],
+            "matplotlib 2.2": ["python"],
+            "qt 6": ["x1", "x2", "x3"],
+            **{f"x{number} 1": [] for number in (1, 2, 3)},
+            "redis-py 5": ["python"],
+            "zlib 1": [],
+        },
+    )
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for name in ("redis", "matplotlib", "zlib"):
+        write_wheel(shelf, name, "9")
+
+    def run(text: str, suffix: str = ".txt", **choices: object) -> tuple[dict[str, str], tuple[str, ...]]:
+        file = tmp_path / f"env{suffix}"
+        file.write_text(text.replace("SHELF", str(shelf)), "utf-8")
+        flags = {"channels": (str(tmp_path / "channel"),), "cache_dir": str(tmp_path / "cache"), **choices}
+        locked = lock(file, config=load(flags, {}, tmp_path), options=Options(upgrade=True))
+        found = {
+            **{str(p.name): "conda" for p in locked.lock.packages},
+            **{str(w.name): "pypi" for w in locked.lock.wheels},
+        }
+        return {name: source for name, source in found.items() if name != "python"}, locked.notes
+
+    return run
+
+
+OFFLINE = "--no-index\n--find-links SHELF\n"
+
+
+def test_a_line_is_taken_as_the_smallest_package_of_its_project(ask: Callable[..., Any]) -> None:
+    assert ask("matplotlib\n") == ({"matplotlib-base": "conda"}, ())
+    # Only the other package has that version.
+    assert ask("matplotlib<3\n") == ({"matplotlib": "conda"}, ())
+
+
+def test_a_package_that_a_match_spec_names_is_kept_and_its_cost_told_once(ask: Callable[..., Any]) -> None:
+    found, notes = ask("dependencies: [matplotlib]\n", ".yml")
+    assert {"matplotlib", "matplotlib-base", "qt"} <= found.keys()
+    (note,) = notes
+    assert note.startswith("matplotlib brings 4 packages (qt, x1, x2, ..., ")
+    assert note.endswith(") that matplotlib-base does without")
+    assert ask("dependencies: [matplotlib, qt]\n", ".yml")[1] == ()
+    assert ask("dependencies: [matplotlib-base]\n", ".yml")[1] == ()
+
+
+@pytest.mark.parametrize("name", ["redis", "Redis", "redis-py"])
+def test_a_source_is_forced_by_a_name_of_either_kind(ask: Callable[..., Any], name: str) -> None:
+    assert ask("redis\n")[0] == {"redis-py": "conda"}
+    assert ask(f"{OFFLINE}redis\n", from_pypi=(name,))[0] == {"redis": "pypi"}
+    assert ask(f"{OFFLINE}redis[hiredis]\n")[0] == {"redis": "pypi"}
+    pip = "dependencies:\n- pip: ['--no-index', '--find-links SHELF', redis]\n"
+    assert ask(pip, ".yml")[0] == {"redis": "pypi"}
+    assert ask(pip, ".yml", from_conda=(name,))[0] == {"redis-py": "conda"}
+
+
+def test_a_library_of_a_projects_name_is_taken_only_when_that_is_said(ask: Callable[..., Any]) -> None:
+    assert ask(f"{OFFLINE}zlib\n")[0] == {"zlib": "pypi"}
+    assert ask(f"{OFFLINE}zlib\n", from_conda=("zlib",))[0] == {"zlib": "conda"}
+
+
+def test_a_forced_name_that_no_line_has_is_told(ask: Callable[..., Any]) -> None:
+    (note,) = ask("redis\n", from_pypi=("torch",))[1]
+    assert note.startswith("--from-pypi torch has no effect: no line of ")

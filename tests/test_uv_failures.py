@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.errors import BrokenPackage, EnvpackError, NoSolution, NotReady, PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, EnvpackError, NoSolution, NotReady, PackingFailed, Unreachable, UsageError
 from envpack.tools import uv, uv_failures
 from tests.support.wheels import write_wheel
 
@@ -21,9 +21,9 @@ NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Be
 SAID: dict[str, tuple[str, type[EnvpackError]]] = {
     "disk full": (
         "error: Failed to query it\n  cause: failed to write `/c/x.py`: No space left on device (os error 28)",
-        NotReady,
+        PackingFailed,
     ),
-    "quota": ("error: failed to persist\n  cause: Disk quota exceeded (os error 122)", NotReady),
+    "quota": ("error: failed to persist\n  cause: Disk quota exceeded (os error 122)", PackingFailed),
     "descriptors": ("error: failed to open file `/c/y`: Too many open files (os error 24)", NotReady),
     "descriptors, as uv tells it at its start": (
         "error: Failed to discover it\n  cause: Could not detect either glibc version nor musl libc version",
@@ -33,10 +33,10 @@ SAID: dict[str, tuple[str, type[EnvpackError]]] = {
     "memory": ("memory allocation of 1234 bytes failed", NotReady),
     "cache is a file": (
         "error: Failed to initialize cache at `/c`\n  cause: failed to create directory: File exists (os error 17)",
-        NotReady,
+        UsageError,
     ),
-    "cache of another": ("error: failed to open file `/c/z`: Permission denied (os error 13)", NotReady),
-    "read-only": ("error: failed to create `/c`\n  cause: Read-only file system (os error 30)", NotReady),
+    "cache of another": ("error: failed to open file `/c/z`: Permission denied (os error 13)", UsageError),
+    "read-only": ("error: failed to create `/c`\n  cause: Read-only file system (os error 30)", UsageError),
     "401": (
         f"{NO_SOLUTION}x was not found\n\nhint: An index (https://a.example) (401 Unauthorized).",
         Unreachable,
@@ -120,7 +120,7 @@ def test_a_cache_that_cannot_be_used_leads_to_the_option_that_names_another(ask:
     file = tmp_path / "file"
     file.write_text("", "utf-8")
     error = ask("six", cache=file)
-    assert type(error) is NotReady
+    assert type(error) is UsageError
     assert "--cache-dir" in str(error.hint)
 
 
@@ -137,5 +137,5 @@ def test_a_cache_of_somebody_else_is_no_unsatisfiable_request(tmp_path: Path) ->
     done = subprocess.run(
         [*drop, sys.executable, "-c", program, cache], capture_output=True, text=True, check=False
     )
-    assert "NotReady" in done.stderr, done.stderr
+    assert "UsageError" in done.stderr, done.stderr
     assert "FrozenInstanceError" not in done.stderr

@@ -14,17 +14,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import struct
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zlib_ng import zlib_ng
 
 from envpack.archive.members import CHUNK, Entry
 from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Text, Unreadable
+from envpack.files.atomic import Draft, draft, sweep
 from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ class Pieces:
 
         That it cannot be written is no reason to fail: then it is not kept.
         """
-        keeping = Keeping(self._root / "new" / secrets.token_hex(8), self._path)
+        new = self._root / "new"
+        sweep(new)
+        keeping = Keeping(new, self._path)
         try:
             yield keeping
         finally:
@@ -186,53 +189,49 @@ class Kept:
 class Keeping:
     """A piece that is being written."""
 
-    def __init__(self, partial: Path, path_of: Callable[[str], Path]) -> None:
-        self._partial = partial
+    def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
+        """Begin one in `folder`; its key, and so its place by `path_of`, is known at its end."""
         self._path_of = path_of
         self._crc = 0
-        self._file: BinaryIO | None = None
+        self._writing = ExitStack()
+        self._draft: Draft | None = None
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            self._file = partial.open("xb")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._draft = self._writing.enter_context(draft(folder / "piece"))
         except OSError as error:
             self._give_up(error)
 
     def write(self, data: bytes) -> None:
         """Write all of `data`."""
-        if self._file:
+        if self._draft:
             self._crc = zlib_ng.crc32(data, self._crc)
             try:
-                self._file.write(data)
+                self._draft.file.write(data)
             except OSError as error:
                 self._give_up(error)
 
     def finish(self, key: str, facts: Facts) -> None:
         """Write the index, and put the piece in its place."""
         index = facts.dumps()
-        if self._file:
+        if self._draft:
             try:
-                self._file.write(index)
-                self._file.write(_TAIL.pack(self._crc, zlib_ng.crc32(index), len(index)))
-                self._file.close()
+                self._draft.file.write(index)
+                self._draft.file.write(_TAIL.pack(self._crc, zlib_ng.crc32(index), len(index)))
                 path = self._path_of(key)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._partial.replace(path)
-                self._file = None
+                self._draft.take_the_place_of(path)
             except OSError as error:
                 self._give_up(error)
+        self._draft = None
 
     def close(self) -> None:
         """Remove what was not finished."""
-        if self._file:
-            self._file.close()
-            self._file = None
-            self._partial.unlink(missing_ok=True)
+        self._draft = None
+        self._writing.close()
 
     def _give_up(self, error: OSError) -> None:
         log.debug("a piece is not kept: %s", error)
-        with contextlib.suppress(OSError):
-            self.close()
-        self._file = None
+        self.close()
 
 
 def _read(key: str, path: Path) -> Piece:

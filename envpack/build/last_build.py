@@ -6,15 +6,14 @@ conditional read of what has not changed is answered without a body, and so is a
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpack import digest
 from envpack.codec import Kind, Line, Text
+from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.releases import keys
 from envpack.releases.lookup import Release, is_whole
@@ -92,11 +91,7 @@ class Memory:
         known = _keys(release.manifest, wanted)
         seen = {key: (there.data.decode(), there.version) for key in known if (there := store.read(key))}
         value = {"manifest": release.manifest.to_json(), "seen": seen}
-        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(value), "utf-8")
-            part.replace(self.path)
+        atomic.keep(self.path, json.dumps(value).encode())
 
 
 def _keys(manifest: Manifest, wanted: Sequence[str]) -> list[str]:

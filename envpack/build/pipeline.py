@@ -29,7 +29,7 @@ from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.requirements.values import STRATEGIES
 from envpack.resolve import match_spec
-from envpack.resolve.names import Names
+from envpack.resolve.names import Names, checked_names
 from envpack.resolve.request import Request
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
@@ -240,6 +240,7 @@ def _check(config: Config) -> None:
     """Refuse values that cannot be used before any file is read. Raises UsageError."""
     config.target()
     match_spec.of_python(config.python, config.origins.get("python", "python"))
+    checked_names(config.names, config.origins.get("names", "names"))
     level_of(config)
     policy.configured(config)
     if config.index_strategy not in STRATEGIES:

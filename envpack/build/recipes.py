@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import secrets
 from collections.abc import Mapping  # noqa: TC003 - the codec reads the types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from envpack.codec import Digest, FileName, Kind, Word
+from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.releases.manifest import Manifest, contradiction
 
@@ -64,11 +64,8 @@ class Recipes:
             "manifest": recipe.manifest.to_json() if recipe.manifest else None,
             "beside": {name: base64.b64encode(data).decode() for name, data in recipe.beside.items()},
         }
-        part = self._path(key).with_name(f".{key}.{secrets.token_hex(4)}")
+        atomic.keep(self._path(key), json.dumps(value).encode())
         with contextlib.suppress(OSError):
-            self._root.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(value), "utf-8")
-            part.replace(self._path(key))
             self._shrink()
 
     def _path(self, key: str) -> Path:

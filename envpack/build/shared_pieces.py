@@ -6,9 +6,7 @@ the same name, and those that this machine has published to the store and that h
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +14,7 @@ from msgspec import Meta
 
 from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
+from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.redact import filtered_logger
 from envpack.releases import keys, tags
@@ -103,11 +102,7 @@ class Published:
         sizes = {piece.facts.sha256: piece.facts.length for piece in pieces}
         others = {name: held for name, held in self.releases.items() if name != folder}
         newest = dict(list({**others, folder: sizes}.items())[-_REMEMBERED:])
-        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(newest), "utf-8")
-            part.replace(self.path)
+        atomic.keep(self.path, json.dumps(newest).encode())
 
     def likely(self, wanted: Mapping[str, int]) -> Iterator[str]:
         """Yield the folders of releases that have enough of the wanted pieces, the one with most first."""

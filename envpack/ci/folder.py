@@ -10,6 +10,7 @@ from envpack.build import pipeline
 from envpack.ci.junit import junit
 from envpack.ci.markdown import markdown
 from envpack.errors import UsageError
+from envpack.files import atomic
 from envpack.redact import hide, stored
 from envpack.spark.launchers import DEFAULT, LAUNCHERS
 from envpack.spark.render import render
@@ -52,14 +53,12 @@ def write_folder(
         release = outcome.built.release if outcome.built else None
         if release and not report.dry_run:
             files[outcome.name] = _write_settings(outcome, release, folder, config, driver_python)
-    (folder / "junit.xml").write_bytes(stored(junit(report)))
-    (folder / "summary.md").write_text(hide(markdown(report)), "utf-8")
+    atomic.write(folder / "junit.xml", stored(junit(report)))
+    atomic.write(folder / "summary.md", hide(markdown(report)).encode())
     value = report.to_json()
     for environment in value["environments"]:
         environment["files"] = files.get(environment["name"], [])
-    part = folder / f".{REPORT}.part"
-    part.write_text(hide(json.dumps(value, indent=1, ensure_ascii=False)) + "\n", "utf-8")
-    part.replace(folder / REPORT)
+    atomic.write(folder / REPORT, (hide(json.dumps(value, indent=1, ensure_ascii=False)) + "\n").encode())
     return files
 
 
@@ -86,7 +85,7 @@ def _write_settings(
             # What a launcher cannot do is no file; the configured one's refusal has failed the build before.
             continue
         name = f"{outcome.name}.{end}"
-        (folder / name).write_text(hide(text) + "\n", "utf-8")
+        atomic.write(folder / name, (hide(text) + "\n").encode())
         written.append(name)
     return written
 

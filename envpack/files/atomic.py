@@ -8,9 +8,13 @@ import time
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
+from envpack.redact import filtered_logger
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+logger = filtered_logger(__name__)
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
@@ -18,29 +22,68 @@ FORGOTTEN = 24 * 3600.0
 """Seconds; what is being written is younger."""
 
 
+class Draft:
+    """A file that is being written, and that no reader knows."""
+
+    def __init__(self, path: Path) -> None:
+        """Create `path`, which must not be there. Raises OSError."""
+        self.file: IO[bytes] = path.open("xb")
+        self._path = path
+
+    def take_the_place_of(self, path: Path) -> None:
+        """Close the file, and give it the name `path` in place of what has it. Raises OSError."""
+        self.file.close()
+        self._path.replace(path)
+
+    def remove(self) -> None:
+        """Remove the file if it still has no other name, also where a full disk keeps it from being closed."""
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):  # a directory that has gone or became read-only: the first error says more
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Draft]:
+    """Give a new file beside `path`, in a directory that must exist; it is removed unless it takes a place.
+
+    It gets the permissions of any new file. Raises OSError.
+    """
+    made = Draft(path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"))
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a new file to write, which takes the place of `path` when the block ends without an error.
 
-    It is written beside `path`, in a directory that must exist, and gets the permissions of any new file. Raises
-    OSError; then, as after any other exception, `path` is what it was and nothing else is left, also where the disk
-    is full and the file cannot even be closed.
+    Raises OSError; then, as after any other exception, `path` is what it was and nothing else is left.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):  # a directory that has gone or became read-only: the first error says more
-            part.unlink(missing_ok=True)
-        raise
+    with draft(path) as made:
+        yield made.file
+        made.take_the_place_of(path)
 
 
 def write(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all. Raises OSError."""
     with replacing(path) as file:
         file.write(data)
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write what only saves time; its directory is made, and swept of what killed writers left.
+
+    That it cannot be written (a full disk, another user's cache) is no reason to fail, and is logged.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        write(path, data)
+    except OSError as error:
+        logger.info("%s is not kept: %s", path, error.strerror)
 
 
 def sweep(directory: Path, older: float = FORGOTTEN) -> None:

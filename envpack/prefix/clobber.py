@@ -11,7 +11,6 @@ import ast
 import json
 import os
 import re
-import secrets
 import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -193,9 +192,8 @@ def _put(owned: _Owned, winner: str, path: str, content: str) -> None:
     own = owned.file(winner, path)
     if not os.path.lexists(own):
         return
-    part = here.with_name(f".{here.name}.{secrets.token_hex(4)}")
-    shutil.copy2(own, part, follow_symlinks=False)
-    part.replace(here)
+    here.unlink(missing_ok=True)  # it may be a hard link to a cache
+    shutil.copy2(own, here, follow_symlinks=False)
 
 
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpack.errors import BrokenPackage, NotReady, PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, PackingFailed, Unreachable
 from envpack.prefix.arrivals import damage
 from envpack.redact import filtered_logger, redact
 
@@ -42,7 +42,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
     ),
     (
         "No space left|Disk quota exceeded",
-        NotReady,
+        PackingFailed,
         "the disk is full: {said}",
         "make room, or name another cache with ENVPACK_CACHE_DIR",
     ),

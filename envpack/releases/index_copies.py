@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from envpack import digest
+from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.files.regular import read_regular
 from envpack.redact import filtered_logger
@@ -45,16 +43,7 @@ class Copies:
 
     def keep(self, index: NameIndex) -> None:
         """Keep a copy for the next time, if this machine lets us; another process may do the same."""
-        path = self._path(index.name)
-        part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(index.dumps())
-            part.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            logger.info("no copy of the index of %s is kept: %s", index.name, error)
+        atomic.keep(self._path(index.name), index.dumps())
 
     def _path(self, name: str) -> Path:
         return inside(self._folder, f"{name}{_COPY}")

@@ -8,7 +8,8 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from envpack.requirements.names import CondaName, ProjectName
+from envpack.errors import UsageError
+from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ class Names:
             for conda in names:
                 found.setdefault(conda, project)
         return found
+
+
+def checked_names(extra: Mapping[str, str], said_by: str) -> Names:
+    """Return the table with a person's own entries, which are in `said_by`. Raises UsageError for what is none."""
+    problems = [
+        f"{said_by}: {conda!r}, for {project}, is no conda package: {problem}"
+        for project, conda in extra.items()
+        if (problem := problem_of(CondaName(conda)))
+    ]
+    if problems:
+        raise UsageError("\n".join(problems), hint="write `names: {PROJECT: PACKAGE}`")
+    return Names(extra)
 
 
 def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:

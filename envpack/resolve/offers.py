@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 """Those that are asked for."""
 
 NEWEST_GLIBC = "2.40"
+
+_NOWHERE = re.compile(r" was not found in |there are no versions of ")
+"""What uv says of a project without a page, and of one whose page names no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch:
         return None
     loose = replace(line, text=line.name, specifier="", extras=(), hashes=())
     any_version = ask(loose)
-    if isinstance(any_version, Unsatisfiable) and " was not found in " in any_version.message:
+    if isinstance(any_version, Unsatisfiable) and _NOWHERE.search(any_version.message):
         return Offer(known=False)
     minor = _minor(question.python)
     newer = replace(question.target, glibc=NEWEST_GLIBC)

@@ -173,7 +173,7 @@ def _settings(
         env=form.env,
         prepare=prepare,
         alternatives=alternatives,
-        notes=(launcher.submit, *notes, *launcher.notes),
+        notes=(launcher.submit, *notes, *launcher.notes, *advice.about_format(launcher, job.manifest)),
         warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark)),
     )
 

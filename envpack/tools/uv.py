@@ -33,7 +33,7 @@ def run(
 
     `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
     about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
-    Unsatisfiable, Unreachable, BrokenPackage, NotReady or PackingFailed.
+    NoSolution, Unsatisfiable, Unreachable, BrokenPackage, NotReady, UsageError or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
     command += ["--no-config", *access.arguments]

@@ -11,7 +11,15 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envpack.errors import BrokenPackage, NoSolution, NotReady, PackingFailed, Unreachable, Unsatisfiable
+from envpack.errors import (
+    BrokenPackage,
+    NoSolution,
+    NotReady,
+    PackingFailed,
+    Unreachable,
+    Unsatisfiable,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from envpack.errors import EnvpackError
@@ -46,7 +54,7 @@ KINDS = (
     _kind(
         "disk full",
         r"no space left on device|disk quota exceeded|\(os error (?:28|122)\)",
-        NotReady,
+        PackingFailed,
         "the disk is full",
         f"free some space, or {_CACHE}",
     ),
@@ -75,7 +83,7 @@ KINDS = (
         "cache not usable",
         r"failed to initialize cache|permission denied|read-only file system|operation not permitted"
         r"|\(os error (?:1|13|30)\)",
-        NotReady,
+        UsageError,
         "a directory cannot be used",
         _CACHE,
     ),
@@ -84,7 +92,7 @@ KINDS = (
         r"lack of valid authentication credentials|401 Unauthorized|403 Forbidden|407 Proxy Authentication",
         Unreachable,
         "a package index refuses the credentials, or wants some ({address})",
-        "put them into netrc or into the index's address in the requirements: https://USER:${TOKEN}@HOST/simple",
+        "put user and password into a netrc file, or before the host in the index's address, as `${USER}:${TOKEN}`",
     ),
     _kind(
         "certificate",

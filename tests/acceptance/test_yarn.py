@@ -42,7 +42,7 @@ def check_container(desk: JobDesk, process: Any, built: Any) -> None:
 
 
 @both_sparks
-@pytest.mark.parametrize(("mode", "archive_format"), [("cluster", "zip"), ("client", "tar.gz")])
+@pytest.mark.parametrize(("mode", "archive_format"), [("cluster", "zip"), ("client", "tar.gz"), ("cluster", "tar")])
 def test_yarn_runs_a_release_of_a_directory(
     mode: str, archive_format: str, version: str, yarn_job: JobDesk, spark_on_yarn: Callable[[str], Spark]
 ) -> None:
@@ -56,7 +56,7 @@ def test_yarn_runs_a_release_of_a_directory(
 def test_yarn_runs_a_release_of_s3_that_is_copied_to_another_staging_directory(
     version: str, yarn_job_on_s3: JobDesk, spark_on_yarn: Callable[[str], Spark]
 ) -> None:
-    answer = submitted(yarn_job_on_s3, spark_on_yarn(version), "client", "zip")
+    answer = submitted(yarn_job_on_s3, spark_on_yarn(version), "client", "tar")
     assert f"Uploading resource s3a://{yarn_job_on_s3.bucket}/releases/job/" in answer.log
     assert "/usercache/" in answer.executors[0].program[0]
 
