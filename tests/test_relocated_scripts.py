@@ -156,10 +156,3 @@ def test_a_module_that_cannot_ask_is_left_alone(source: str) -> None:
 def test_pkg_config_files_name_their_own_place() -> None:
     data = f"prefix={PREFIX}\nlibdir=${{prefix}}/lib\n".encode()
     assert freed("lib/pkgconfig/x.pc", data, PREFIX.encode()).startswith(b"prefix=${pcfiledir}/../..\n")
-
-
-@pytest.mark.skipif(not shutil.which("perl"), reason="no perl is installed")
-def test_a_perl_of_the_environment_runs_its_scripts(tmp_path: Path) -> None:
-    (tmp_path / "a node/environment/bin").mkdir(parents=True)
-    (tmp_path / "a node/environment/bin/perl").symlink_to(shutil.which("perl") or "")
-    assert run('#!PREFIX/bin/perl -w\nprint "@ARGV\\n";\n', "bin/program", tmp_path, "one", "two") == "one two\n"

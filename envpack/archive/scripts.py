@@ -21,14 +21,6 @@ _PYTHON_HEAD = b"""#!/bin/sh
 """
 """A shell runs the second line, which starts the environment's Python; to Python the two lines are a string."""
 
-_SKIPPING_HEAD = b"""#!/bin/sh
-exec %b%b%b -x "$0" "$@"
-#!%b
-"""
-"""For languages that skip with `-x` what stands before the line that names them."""
-
-_SKIPPING = (b"perl", b"ruby")
-
 _SHEBANG = re.compile(rb"\A#![ \t]*(?P<program>/[^ \t\r\n]*)(?P<options>[^\r\n]*)\r?\n")
 
 # What pip, uv, conda and rattler write where a path is too long for a shebang or has blanks in it.
@@ -68,8 +60,8 @@ def freed(path: str, data: bytes, prefix: bytes) -> bytes:
 def relocatable(script: bytes, prefixes: Sequence[bytes], path: str = "bin/script") -> bytes:
     """Return a script with an interpreter line that does not depend on where the prefix is.
 
-    A Python of one of the `prefixes`, or found on PATH by `env`, becomes the `python` of the environment, and so do
-    Perl and Ruby of a prefix. Another program of a prefix is looked up on PATH, as conda-pack has it. Other scripts
+    A Python of one of the `prefixes`, or found on PATH by `env`, becomes the `python` of the environment. Another
+    program of a prefix is looked up on PATH, as conda-pack has it. Other scripts
     stay as they are. `path` is where the script is in the environment.
     """
     match = _LONG_SHEBANG.match(script) or _SHEBANG.match(script)
@@ -85,8 +77,6 @@ def relocatable(script: bytes, prefixes: Sequence[bytes], path: str = "bin/scrip
         return _PYTHON_HEAD % (env, _FOUND % _way(path, b"python"), words) + body
     if not inside:
         return script
-    if name in _SKIPPING:
-        return _SKIPPING_HEAD % (env, _FOUND % _way(path, name), words, name) + body
     rest = b" ".join([*before, name, *arguments])
     return b"#!/usr/bin/env " + (b"-S " if before or arguments else b"") + rest + b"\n" + body
 
