@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import html
@@ -299,6 +300,35 @@ def test_a_traceback_of_the_command_is_filtered() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
     assert "ValueError: ***" in done.stderr
     assert "traceback-Secret-1" not in done.stdout + done.stderr
+
+
+def test_the_command_filters_what_it_says() -> None:
+    command = [str(Path(sys.executable).with_name("envpack")), "show", "command-Secret-1"]
+    environ = {**os.environ, "MY_TOKEN": "command-Secret-1"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "***" in done.stderr
+    assert "command-Secret-1" not in done.stdout + done.stderr
+
+
+def test_every_program_that_is_run_is_given_its_environment() -> None:
+    """What is not said is inherited, secrets included."""
+    silent = []
+    for path in Path(envpack.__path__[0]).rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            starts = isinstance(call, ast.Call) and ast.unparse(call.func) in (
+                *(
+                    "subprocess.run",
+                    "subprocess.Popen",
+                    "subprocess.check_output",
+                    "subprocess.check_call",
+                    "Popen",
+                ),
+                *("asyncio.create_subprocess_exec", "os.popen", "os.system", "os.execv", "os.spawnv"),
+            )
+            if starts and "env" not in {word.arg for word in call.keywords}:  # type: ignore[attr-defined]
+                silent.append(f"{path.name}:{call.lineno}")  # type: ignore[attr-defined]
+    assert silent == []
 
 
 def test_an_error_and_its_causes_hold_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from conda_pack.prefixes import replace_prefix
 from envpack.archive import consistency, metadata, prefixes
 from envpack.archive.members import Member, opened, with_data
 from envpack.archive.members import file as member_of
-from envpack.archive.ownership import module_of, owners_of
+from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
 from envpack.archive.pieces import Rewritten
 from envpack.archive.scripts import freed, relocatable
 from envpack.archive.slim import left_out, trimmed
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
 """What uv and rattler leave in a prefix for their own use; `__clobbers__` has the files that lost their place."""
+
+_OF_THE_PERSON = frozenset(
+    {".condarc", "condarc", ".mambarc", "etc/conda/.condarc", "pip.conf", "etc/pip.conf", "uv.toml"}
+    | {".netrc", ".pypirc", ".env", ".git-credentials", ".aws/config", ".aws/credentials"}
+)
+"""Configuration in an existing environment that no package brought: it may hold passwords, and no node needs it."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
 """Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
@@ -130,7 +136,9 @@ def listed(content: Content) -> Listing:
     """List the files of a prefix. Raises PackingFailed when conda-pack cannot."""
     by_owner: dict[str, list[File]] = defaultdict(list)
     for file in _files(content.prefix):
-        by_owner[content.owners.of(file.target)].append(file)
+        owner = content.owners.of(file.target)
+        if owner != ENVIRONMENT or file.target not in _OF_THE_PERSON:
+            by_owner[owner].append(file)
     return Listing(content=content, by_owner=by_owner)
 
 
