@@ -267,7 +267,7 @@ def until(true: Callable[[], Any]) -> None:
             "started more than 30 processes",
         ),
         (
-            "import mmap, time\nm = mmap.mmap(-1, 2**28)\nfor _ in "x" * 256: m.write(bytes(2**20))\ntime.sleep(9)",
+            "import mmap, time\nm=mmap.mmap(-1, 2**28)\nfor _ in range(256): m.write(bytes(2**20))\ntime.sleep(9)",
             Limits(memory=128 << 20, seconds=20),
             "used more than 128 MB of memory",
         ),

@@ -59,6 +59,7 @@ dependencies:
 - pyyaml
 - pip:
   - pyarrow
+  - duckdb
   - httpx
   - rich
   - typer
