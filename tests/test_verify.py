@@ -195,7 +195,7 @@ def test_a_module_finds_a_node_and_nothing_of_this_process(
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_BUILD", "1")
     code = """
-import getpass, os, pathlib, sys, tempfile
+import os
 names = {"PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "LC_CTYPE", "SSL_CERT_FILE"}
 assert set(os.environ) <= names, os.environ
 assert os.path.isfile("./environment/bin/python")
@@ -210,10 +210,8 @@ try:
     os.mkdir(os.path.expanduser("~/.cache"))
 except PermissionError:
     pass
-assert os.getuid() != 0 and getpass.getuser() == os.environ["USER"]
-for place in (os.getcwd(), tempfile.gettempdir()):
-    pathlib.Path(place, "file").write_text("mine")
-assert tempfile.gettempdir() == os.environ["TMPDIR"]
+for place in (os.getcwd(), os.environ["TMPDIR"]):
+    open(os.path.join(place, "file"), "w").close()
 """
     assert try_it(pack(*distribution(channel, "writing", {"writing.py": code})), "writing").imported == ("writing",)
 
