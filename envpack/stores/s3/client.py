@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from getpass import getpass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 
-from envpack.errors import UsageError
+from envpack.errors import StoreRefused, UsageError
 from envpack.redact import know, meet, redact, take_apart
 from envpack.version import VERSION
 
@@ -30,6 +32,9 @@ READ_TIMEOUT = 20
 ATTEMPTS = 3
 """How often botocore's standard mode sends a request in all; throttling and 5xx count too."""
 
+_ASKING = ("assume-role",)
+"""The credential providers of botocore that ask a person."""
+
 _CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
 """The operations that can bring an object to be and that take a condition."""
 
@@ -44,6 +49,8 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
     core = botocore.session.get_session()
     # botocore's own parser of times takes most of the time of a listing.
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    for name in _ASKING:
+        core.get_component("credential_provider").get_provider(name)._prompter = _ask  # noqa: SLF001 - no other way in
     session = boto3.Session(profile_name=options.profile, region_name=options.region, botocore_session=core)
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
@@ -73,6 +80,17 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
     client.meta.events.register("before-send.s3", _know_token)
     client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
     return client
+
+
+def _ask(question: str) -> str:
+    """Ask for the code of an MFA device, on a terminal only. Raises StoreRefused where there is none."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise StoreRefused(
+            f"the AWS profile asks for an MFA code ({question.strip().rstrip(':')}), and there is no terminal",
+            hint="get temporary credentials first (`aws sts get-session-token`) and set AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or use a profile without MFA",
+        )
+    return getpass(question)
 
 
 def _know_keys(session: boto3.Session) -> None:
