@@ -2,7 +2,7 @@
 
 Each is a process of its own; that which links nothing tells what the start and the imports take.
 
-Usage: python -m bench.link [--rounds N]
+Usage: python -m bench.link [SIZE]... [--rounds N]
 """
 
 from __future__ import annotations
@@ -20,18 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from bench.results import Row
+
 WAYS = ("envpack", "py-rattler", "neither")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the small environment."""
+    """Measure the environments that are named, or the small one and the one of hundreds of conda packages."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", metavar="SIZE", default=("small", "notebook"))
     parser.add_argument("--rounds", type=int, default=11)
     given = parser.parse_args(arguments)
-    lock = lock_of(environment("small"))
-    with places.work() as work:
-        taken = compare([_rival(way, lock, work / "prefix") for way in WAYS], rounds=given.rounds)
-    results.save("link", results.rows("small", taken))
+    rows: list[Row] = []
+    for size in given.sizes:
+        lock = lock_of(environment(size))
+        with places.work() as work:
+            taken = compare([_rival(way, lock, work / "prefix") for way in WAYS], rounds=given.rounds)
+        rows += results.rows(size, taken)
+    results.save("link", rows)
 
 
 def _rival(way: str, lock: Path, prefix: Path) -> Rival:

@@ -1,6 +1,6 @@
 """Pack one linked and compiled prefix: envpack, conda-pack, and plain tar and zip, which relocate nothing.
 
-Usage: python -m bench.pack [small|middle|large]... [--rounds N]
+Usage: python -m bench.pack [small|middle|large|mixed|notebook]... [--rounds N]
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import CHANGED, SIZES, Environment, environment, lock_of, variables
+from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, environment, lock_of, variables
 from bench.measure import Rival, compare
 from bench.places import emptied
 from envpack.archive.formats import LEVELS
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _CONDA_PACK = (Path(sys.executable).with_name("conda-pack"), "--quiet")
 
-_LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS), "large": ("default",)}
-"""The levels that each size is packed with while nothing was packed before."""
+_LEVELS = {"small": tuple(LEVELS), "middle": tuple(LEVELS)}
+"""The levels that a size is packed with while nothing was packed before; the others with the default alone."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the sizes that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", metavar="SIZE", default=SIZES)
+    parser.add_argument("sizes", nargs="*", metavar="SIZE", default=(*SIZES, *CONDA_SIZES))
     parser.add_argument("--all", action="store_true", help="zip archives and plain tar and zip, too")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(arguments)
@@ -66,7 +66,7 @@ def rivals(one: Environment, work: Path, *, everything: bool) -> Iterator[Rival]
 def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Rival]:
     changed = environment(one.name, change=CHANGED[one.name])
     for kind in kinds:
-        for level in _LEVELS[one.name] if kind == "tar.gz" else ("default",):
+        for level in _LEVELS.get(one.name, ("default",)) if kind == "tar.gz" else ("default",):
             place = work / f"cold-{level}-{kind}"
             name = f"envpack {kind} {level}, nothing packed before"
             yield rival(name, locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))

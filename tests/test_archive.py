@@ -381,6 +381,15 @@ def test_where_a_remote_wheel_came_from_is_told_without_its_password(small: Path
     assert told["url"] == "https://example.com/remote.whl"
 
 
+def test_configuration_that_no_package_brought_stays_behind(small: Path, tmp_path: Path) -> None:
+    for name in (".condarc", "pip.conf", ".netrc", ".env"):
+        (small / name).write_text("password: hidden\n")
+    (small / "app.conf").write_text("colour: blue\n")
+    pack(small, tmp_path / "out.tar.gz")
+    with tarfile.open(tmp_path / "out.tar.gz") as archive:
+        assert {"app.conf", ".condarc", "pip.conf", ".netrc", ".env"} & set(archive.getnames()) == {"app.conf"}
+
+
 def test_a_conda_record_names_the_package_and_no_place_on_this_machine(
     packed: dict[str, tuple[str, bytes]],
 ) -> None:

@@ -15,6 +15,7 @@ from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.prefix.link import Login
+from envpack.redact import hide
 from envpack.requirements import Requirements, read
 from envpack.requirements.names import CondaName, ProjectName
 from envpack.resolve.conda import channel_addresses
@@ -206,6 +207,16 @@ def test_uv_gets_no_secret_that_is_not_meant_for_it() -> None:
     assert set(uv_access.environment(environ)) == {"PATH", "https_proxy", "NETRC"}
     keyring = {**environ, "UV_KEYRING_PROVIDER": "subprocess"}
     assert "AWS_SECRET_ACCESS_KEY" in uv_access.environment(keyring)
+
+
+def test_what_a_keyring_gives_to_uv_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyring = tmp_path / "keyring"
+    keyring.write_text('#!/bin/sh\n[ "$2 $3" = "https://example.com/simple me" ] && echo from-keyring-1\n')
+    keyring.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given = uv_access.access(index_url="https://me@example.com/simple")
+    uv_access.meet_keyring({**os.environ, "UV_KEYRING_PROVIDER": "subprocess"}, given)
+    assert hide("got from-keyring-1") == "got ***"
 
 
 def test_what_uv_reads_can_be_read_by_its_owner_only(tmp_path: Path) -> None:

@@ -177,3 +177,15 @@ def test_hints_about_options_of_uv_are_not_passed_on() -> None:
         "hint: `a` was found on another index (try: `--index-strategy unsafe-best-match`)\n\nhint: Only for `win32`"
     )
     assert solver_text.of_uv(text) == "Because a was not found and you require a.\nOnly for `win32`"
+
+
+def test_a_project_that_must_come_from_conda_is_told_with_what_channels_have(fail: Fail) -> None:
+    error = fail("package>=9", from_conda=frozenset({"package"}))
+    assert "requirements.txt:3: no version of package fits >=9: the channels carry 1.5, 1.7, 1.8" in error.message
+    assert "--from-conda" in str(error.hint)
+
+
+def test_a_hash_that_no_wheel_has_is_told_with_its_line(fail: Fail, tmp_path: Path) -> None:
+    write_wheel(tmp_path, "wheeled", "1")
+    error = fail(f"wheeled==1 --hash=sha256:{'0' * 64}")
+    assert "requirements.txt:3: no wheel of wheeled" in error.message

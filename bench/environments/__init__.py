@@ -1,4 +1,8 @@
-"""The environments that are measured, made by envpack's own steps: a starter channel, and wheels from an index."""
+"""The environments that are measured, made by envpack's own steps.
+
+Those of `SIZES` are a starter channel's Python and wheels from an index; those of `CONDA_SIZES` have the real
+records of conda-forge.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ from envpack.lock.file import parse
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.progress import Lines
 from envpack.resolve.pypi import access_of
+from tests.support.replica import MINOR, Replica
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +40,18 @@ if TYPE_CHECKING:
     from envpack.lock.lock import Lock
 
 SIZES = ("small", "middle", "large")
+"""Python and wheels."""
 
-CHANGED = {"small": "requests==2.34.1", "middle": "scikit-learn==1.9.0", "large": "scikit-learn==1.9.0"}
+CONDA_SIZES = ("mixed", "notebook")
+"""Conda packages and wheels; conda packages alone. They need the sample of conda-forge, and a Python 3.12."""
+
+CHANGED = {
+    "small": "requests==2.34.1",
+    "middle": "scikit-learn==1.9.0",
+    "large": "scikit-learn==1.9.0",
+    "mixed": "rich==14.1.0",
+    "notebook": "xarray=2025.12.0",
+}
 """The one package that is replaced where one package changes."""
 
 
@@ -62,29 +77,47 @@ class Environment:
 
 
 def environment(name: str, *, change: str | None = None) -> Environment:
-    """Return one of `SIZES`, with one package replaced if `change` names another version of it."""
-    lines = (places.HERE / "environments" / f"{name}.txt").read_text("utf-8").splitlines()
+    """Return an environment by its name, with one package replaced if `change` names another version of it."""
+    file = file_of(name)
+    lines = file.read_text("utf-8").splitlines()
     if change:
-        project = change.partition("==")[0]
-        lines = [change if re.match(rf"{re.escape(project)}==", line) else line for line in lines]
-    return made(name, lines)
+        project = re.escape(change.partition("=")[0])
+        lines = [re.sub(rf"^( *- |){project}(==.*)?$", rf"\g<1>{change}", line) for line in lines]
+    return made(name, lines, suffix=file.suffix)
 
 
-def made(name: str, lines: list[str]) -> Environment:
+def file_of(name: str) -> Path:
+    """Return the requirements that an environment is made of."""
+    (file,) = (places.HERE / "environments").glob(f"{name}.*")
+    return file
+
+
+def made(name: str, lines: list[str], *, suffix: str = ".txt") -> Environment:
     """Return the environment of the lines of a requirements file, made unless it was kept from an earlier run."""
     if any(line.startswith("torch==") for line in lines):
         lines = [*lines, f"--find-links {absent.wheels()}"]
     key = digest.of_json([name, lines, sys.version])[:12]
 
     def make(folder: Path) -> None:
-        file = folder / f"{name}.txt"
+        file = folder / f"{name}{suffix}"
         file.write_text("\n".join(lines) + "\n", "utf-8")
-        run_envpack("lock", file)
+        if suffix == ".yml":
+            _lock_on_replica(file)
+        else:
+            run_envpack("lock", file)
         _link(file)
 
     folder = places.kept(f"{name}-{key}", make)
-    file = folder / f"{name}.txt"
+    file = folder / f"{name}{suffix}"
     return Environment(name=name, requirements=file, prefix=folder / "prefix", lock=_lock_of(file))
+
+
+def _lock_on_replica(file: Path) -> None:
+    """Lock a request, and once more on a channel that has the packages which it solves to."""
+    replica = Replica(minor=MINOR)
+    run_envpack("lock", file, "--channel", replica.solving.as_uri(), "--python", MINOR)
+    served = replica.channel_of(_lock_of(file).packages)
+    run_envpack("lock", file, "--channel", served.as_uri(), "--python", MINOR, "--upgrade")
 
 
 @cache

@@ -30,6 +30,9 @@ _COMMON = (
 )
 """What stands in many outputs and is nobody's secret, whatever it was given as."""
 
+_UNQUOTED = ("", "/", "!$&'()*+,", "!$&'()*+,;=:@", "!$&'()*+,;=:@/?")
+"""What libraries leave as it is where they quote: Python's, and the URL Standard's for logins, paths, queries."""
+
 _GZIP = b"\x1f\x8b"
 _VERSION = re.compile(r"v?\d+(?:\.\w+)+")
 _PLACE = re.compile(r"(?:\.{0,2}|~)/\S*")
@@ -65,7 +68,7 @@ def know_login(user: str, password: str) -> None:
 
 def hide(text: str) -> str:
     """Return a text with every secret that is known masked, whatever form it is in."""
-    for form, pattern in tuple(_forms.items()):
+    for form, pattern in _forms.items():
         if form in text:
             text = pattern.sub(MASK, text) if pattern else text.replace(form, MASK)
     return text
@@ -98,18 +101,18 @@ def _is_distinct(secret: str) -> bool:
 
 
 def _remember(forms: Iterator[str], *, alone: bool) -> None:
+    global _forms  # noqa: PLW0603 - replaced as a whole, as other threads read it meanwhile
+    found = dict(_forms)
     for form in forms:
         pattern = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])")
-        _forms.setdefault(form, pattern if alone else None)
-    ordered = sorted(_forms.items(), key=lambda item: -len(item[0]))
-    _forms.clear()
-    _forms.update(ordered)
+        found.setdefault(form, pattern if alone else None)
+    _forms = dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
 def _written(secret: str) -> Iterator[str]:
     """Yield a secret as it is, and as URLs, JSON, HTML, YAML, Python and shells write it."""
     yield secret
-    for percent in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+    for percent in (*(quote(secret, safe=safe) for safe in _UNQUOTED), quote_plus(secret)):
         yield from (percent, re.sub("%..", lambda found: found[0].lower(), percent), quote(percent, safe=""))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     yield from (

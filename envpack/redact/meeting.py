@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SECRET_NAME = re.compile(
-    r"(?i)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNING_?KEY|CREDENTIAL"
-    r"|_AUTH|^AUTH|_PAT$|_PSW$|_PWD$|_PASS$|_SIG$|_KEY$)"
+    r"(?i)TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNING_?KEY|CREDENTIAL"
+    r"|_PAT$|_PSW$|_PWD$|_PASS$"
 )
+_MAYBE_SECRET_NAME = re.compile(r"(?i)_AUTH|^AUTH|_SIG$|_KEY$")
+"""Names that many other things have, too: `CACHE_KEY`, `AUTH_MODE`."""
+
 _NO_SECRET_NAME = re.compile(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
 _SECRET_IN_FILE = re.compile(
     r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)"
 )
 _PLACE_OR_ADDRESS = re.compile(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
+_LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/]{16,}")
 _LARGEST = 1 << 20
 
 
@@ -76,7 +80,7 @@ def may_be_published(name: str, value: str) -> bool:
 def meet_environment(environ: Mapping[str, str]) -> None:
     """Keep the secrets of an environment: values of variables with telling names, and what URLs hold."""
     for name, value in environ.items():
-        if is_secret_name(name):
+        if is_secret_name(name) or (_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value)):
             know(value, *(line for line in value.splitlines() if len(line) > 15))
             know(*(_leaves(value) if value.startswith("{") else ()))
         if "@" in value or "://" in value:
@@ -89,7 +93,7 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _holds_secret(name: str, value: str) -> bool:
-    if is_secret_name(name):
+    if is_secret_name(name) or (_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value)):
         return True
     found = [take_apart(url) for url in addresses(value)] if "@" in value or "://" in value else []
     return any(True for address in found for _ in address.secrets())

@@ -157,13 +157,17 @@ class Channels:
         self._gateway = Gateway(cache_dir=repodata, client=client_of(addresses))
 
     def carried(self, names: Iterable[str]) -> dict[str, Carried]:
-        """Return what the channels hold of each name; names that no channel holds are missing."""
+        """Return what the channels hold of each name; names that no channel holds are missing.
+
+        The first channel that has a name hides it in the others, as the solver has it.
+        """
         wanted = sorted(set(names))
         answer = self._ask(self._gateway.query(self._sources, self._platforms, wanted, recursive=False))
         records: dict[str, list[RepoDataRecord]] = {}
-        for channel in answer:
-            for record in channel:
-                records.setdefault(record.name.normalized, []).append(record)
+        for record in (record for found in answer for record in found):
+            known = records.setdefault(record.name.normalized, [])
+            if not known or known[0].channel == record.channel:
+                known.append(record)
         return {
             name: Carried(
                 versions=tuple(sorted({str(record.version) for record in found})),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from envpack.errors import NoSolution, Unsatisfiable
+from packaging.specifiers import SpecifierSet
+
+from envpack.errors import EnvpackError, NoSolution, Unsatisfiable
 from envpack.requirements import CondaSpec, PyRequirement
 from envpack.resolve import conflict, offers, pep440, pypi, solver_text, specs
 from envpack.resolve.conda_part import solve_conda
@@ -56,8 +59,12 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
         return Unsatisfiable(error.message, hint=error.hint or _ANYTHING)
     # Limits that took part are told already, as the hint; without a hint the request fails without limits as well.
     firm = replace(request, limits=tuple(limit for limit in request.limits if error.hint and not limit.soft))
-    found = conflict.find(firm, error.message, asking.solve)
-    of_lines = _of_single_line(found.lines[0], firm, asking) if len(found.lines) == 1 else _Findings()
+    found, of_lines = conflict.Conflict(lines=()), _Findings()
+    # Trying must not hide what is known already: an index may be gone in the meantime.
+    with contextlib.suppress(EnvpackError):
+        found = conflict.find(firm, error.message, asking.solve)
+        if len(found.lines) == 1 and not error.hint:
+            of_lines = _of_single_line(found.lines[0], firm, asking)
     lines = [f"  {asked}" for asked in found.lines if not of_lines.reasons]
     told = [
         f"no set of packages fulfils the request on {asking.channels.machine}:",
@@ -114,7 +121,21 @@ def _of_spec(asked: CondaSpec, channels: Channels) -> _Findings:
     return _Findings()
 
 
+def _of_forced(line: PyRequirement, request: Request, channels: Channels) -> _Findings:
+    """Say of a project that must come from conda which versions there are, if none of them is wanted."""
+    wanted = SpecifierSet(line.specifier)
+    carried = channels.carried(request.names.conda_candidates(line.name))
+    versions = {version for each in carried.values() for version in each.versions}
+    if not versions or any(pep440.admitted(wanted, each.versions) for each in carried.values()):
+        return _Findings()
+    have = newest(pep440.in_order(versions))
+    reason = f"{line.origin}: no version of {line.name} fits {wanted}: the channels carry {have}"
+    return _Findings(reasons=[reason], hints=[f"without --from-conda {line.name} an index is asked as well"])
+
+
 def _of_requirement(line: PyRequirement, request: Request, asking: Asking) -> _Findings:
+    if line.name in request.from_conda:
+        return _of_forced(line, request, asking.channels)
     try:
         part = solve_conda(request, asking.channels)
     except Unsatisfiable:

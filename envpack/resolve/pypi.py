@@ -87,11 +87,11 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     found = {ProjectName(package["name"]): package for package in packages}
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
-    wanted_hashes = {line.name: frozenset(line.hashes) for line in lines if line.hashes}
+    with_hashes = {line.name: line for line in lines if line.hashes}
     ranks = _ranks(question.target, question.python)
     named = {line.name: line.address for line in question.requirements if line.address}
     wheels = (
-        _wheel(package, ranks, wanted_hashes, named.get(name))
+        _wheel(package, ranks, with_hashes.get(name), named.get(name))
         for name, package in found.items()
         if name not in question.linked and name not in given
     )
@@ -212,18 +212,21 @@ def _platform_tags(target: Target) -> Iterator[str]:
 def _wheel(
     package: dict[str, Any],
     ranks: dict[tags.Tag, int],
-    wanted_hashes: Mapping[ProjectName, frozenset[str]],
+    with_hashes: PyRequirement | None,
     named: str | None,
 ) -> Wheel:
-    """Return the best of a package's wheels; `named` is its address as the requirements write it, if they do."""
+    """Return the best of a package's wheels, one whose hash a line allows if there is such a line.
+
+    `named` is its address as the requirements write it, if they do.
+    """
     name = ProjectName(package["name"])
     direct = "archive" in package
     files = [package["archive"]] if direct else package.get("wheels", [])
-    if allowed := wanted_hashes.get(name):
-        files = [file for file in files if f"sha256:{file['hashes']['sha256']}" in allowed]
+    if with_hashes:
+        files = [file for file in files if f"sha256:{file['hashes']['sha256']}" in with_hashes.hashes]
         if not files:
             raise Unsatisfiable(
-                f"no wheel of {name} for the target has a hash that the requirements allow",
+                f"{with_hashes.origin}: no wheel of {name} for the target has a hash that the requirements allow",
                 hint="add the wheel's own hash, or take the --hash options off that line",
             )
     best = min(files, key=lambda file: _rank(_address(file), ranks))

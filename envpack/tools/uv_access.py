@@ -5,6 +5,7 @@ By its environment, which only its owner can read.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,6 @@ _ANOTHER_TARGET = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHO
 
 _OF_UV = re.compile(r"UV_|(?i:https?|all|no)_proxy$|SSL_|NETRC$")
 """Variables with secrets that are meant for uv."""
-
 
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 
@@ -92,7 +92,7 @@ def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
     told = {**environ, **given.environment}
     urls = [url for name in _INDEX_VARIABLES for url in told.get(name, "").split()]
     for named in urls:
-        name, _, url = named.rpartition("=") if "=" in named.partition("://")[0] else ("", "", named)
+        name, _, url = named.partition("=") if "=" in named.partition("://")[0] else ("", "", named)
         user = take_apart(url).user or told.get(f"UV_INDEX_{name.upper()}_USERNAME", "")
         if user and not take_apart(url).password:
             know_login(user, _from_keyring(take_apart(url).public(), user))
@@ -103,7 +103,9 @@ def _from_keyring(url: str, user: str) -> str:
     for service in (url, take_apart(url).host):
         with suppress(OSError, subprocess.TimeoutExpired):
             command = ["keyring", "get", service, user]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=os.environ
+            )
             if done.returncode == 0 and done.stdout.strip():
                 return done.stdout.strip()
     return ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,7 +19,12 @@ from tests.test_templates import TEMPLATES, header
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
 NOT_HERE = {"geospatial.yml": "its packages are conda-forge's, and no conda channel but the starter is reached"}
-"""Templates that cannot even be solved where there is only PyPI."""
+"""Templates that cannot even be solved where there is only PyPI; `test_conda_environments` builds and runs them."""
+
+LACKING = {
+    "nlp.txt": (("--from-pypi", "rapidfuzz"), "conda-forge's sample has rapidfuzz for Python 3.10 and 3.14 only"),
+}
+"""What a template needs beside its own command on the sample of conda-forge's records, and why."""
 
 JOBS = {
     "pandas-udf.txt": (
@@ -89,6 +96,21 @@ def test_a_template_is_built_and_does_its_job(template: Path, desk: Desk, channe
     assert done.stdout.split()[0] == "1"
     shutil.rmtree(node)
     shutil.rmtree(Path(archive).parent)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
+def test_every_template_solves_on_real_records_with_the_command_in_its_header(
+    template: Path, conda_forge: Path, channel: Channel, tmp_path: Path
+) -> None:
+    desk = desk_at(tmp_path / "a desk", channel, cache_directory() / "envpack")
+    shutil.copy(template, desk.home)
+    _, command, *arguments = shlex.split(header(template)["Use"])
+    place = arguments.index("--store")
+    del arguments[place : place + 2]
+    lacking, _ = LACKING.get(template.name, ((), ""))
+    ran = desk.run(command, *arguments, *lacking, "--channel", conda_forge.as_uri(), "--dry-run")
+    assert ran.code == 0, ran.err
+    assert re.search(r"from conda .*\bpython 3\.1\d", ran.out.replace("\n", " "))
 
 
 def test_what_cannot_be_had_here_is_said(desk: Desk, channel: Channel) -> None:

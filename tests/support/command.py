@@ -35,6 +35,8 @@ class Desk:
     home: Path
     channel: Channel
     environment: dict[str, str]
+    seconds: int = 300
+    """How long a command may take."""
 
     @property
     def store(self) -> Path:
@@ -59,7 +61,7 @@ class Desk:
             env={**self.environment, **variables},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=self.seconds,
             check=False,
         )
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
-from rattler import BuildString, GenericVirtualPackage, PackageName, Subdir, Version, solve
+from rattler import BuildString, GenericVirtualPackage, PackageName, Subdir, Version, install, solve
 
 import envpack.channel
 from envpack import digest
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rattler import RepoDataRecord
+
+    from envpack.lock.lock import CondaPackage
 
 MINOR = "3.12"
 """The Python that most of the sample's requests are solved with."""
@@ -59,13 +61,13 @@ def _write_repodata(home: Path, index: Mapping[str, Any]) -> None:
 
 
 def solved(
-    channel: Path, specs: Sequence[str], *, glibc: str = "2.28", constraints: Sequence[str] = ()
+    channel: str, specs: Sequence[str], *, glibc: str = "2.28", constraints: Sequence[str] = ()
 ) -> list[RepoDataRecord]:
     """Return py-rattler's own answer for linux-64, sorted by name; with nothing of envpack's in between."""
     machine = (("__unix", "0", "0"), ("__linux", "0", "0"), ("__glibc", glibc, "0"), ("__archspec", "1", "x86_64"))
     virtual = [GenericVirtualPackage(PackageName(n), Version(v), BuildString(b)) for n, v, b in machine]
     answer = solve(
-        sources=[channel.as_uri()],
+        sources=[channel],
         specs=list(specs),
         platforms=[Subdir(subdir) for subdir in SUBDIRS],
         virtual_packages=virtual,
@@ -98,11 +100,21 @@ class Replica:
         envpack adds for a Spark.
         """
         wanted = [f"python {self.minor}.*", *specs]
-        answer = solved(self.solving, wanted, glibc=self.glibc, constraints=constraints)
-        return self.channel_of((str(record.subdir), record.file_name) for record in answer)
+        answer = solved(self.solving.as_uri(), wanted, glibc=self.glibc, constraints=constraints)
+        return self._channel((str(record.subdir), record.file_name) for record in answer)
 
-    def channel_of(self, packages: Iterable[tuple[str, str]]) -> Path:
-        """Return such a channel for packages that are named by subdir and file name."""
+    def channel_of(self, packages: Iterable[CondaPackage]) -> Path:
+        """Return such a channel for packages of a lock that was solved on `solving`."""
+        return self._channel((package.subdir, package.url.rpartition("/")[2]) for package in packages)
+
+    def link(self, prefix: Path, *specs: str, packages: Path) -> None:
+        """Link what the specs solve to into a prefix, with nothing of envpack's in between; keep the packages."""
+        channel = self.channel(*specs)
+        wanted = [f"python {self.minor}.*", *specs]
+        answer = solved(channel.as_uri(), wanted, glibc=self.glibc)
+        asyncio.run(_awaited(install(answer, prefix, cache_dir=packages)))
+
+    def _channel(self, packages: Iterable[tuple[str, str]]) -> Path:
         wanted = sorted(set(packages))
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = dict(zip(wanted, pool.map(lambda key: self.package(*key), wanted), strict=True))

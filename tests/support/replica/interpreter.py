@@ -81,7 +81,7 @@ class Python:
             name for name in self._libraries() if _owner(name, (*record.depends, record.name)) == record.name
         )
         for name in own:
-            (root / "lib").mkdir(exist_ok=True)
+            (root / "lib").mkdir(parents=True, exist_ok=True)
             shutil.copy2(self.home / "lib" / name, root / "lib" / name)
         return own
 

@@ -150,8 +150,10 @@ def lay_out(record: Record, root: Path, *, interpreter: Python) -> None:
 def is_empty(record: Record) -> bool:
     """Say whether the package holds nothing but metadata."""
     small = record.size is not None and record.size < _SMALLEST
+    real = [name for name in record.depends if not name.startswith("__")]
     for_python = record.is_noarch_python or not {"python", "python_abi"}.isdisjoint(record.depends)
-    return bool(_EMPTY.fullmatch(record.name)) or small or for_python or _is_split(record)
+    bundle = record.json.get("noarch") == "generic" and not _DATA_ONLY.fullmatch(record.name) and bool(real)
+    return bool(_EMPTY.fullmatch(record.name)) or small or for_python or bundle or _is_split(record)
 
 
 def _is_split(record: Record) -> bool:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.missing import missing
+import pytest
 
 SAMPLE = Path(__file__).parents[4] / "shared" / "conda-forge"
 """Beside the project's root; no part of the project."""
@@ -56,9 +56,9 @@ class Record:
 
 
 def sample() -> Path:
-    """Return the sample's directory; skip where it is not there."""
+    """Return the sample's directory; skip where it is not there, in CI too: it is no part of the project."""
     if not SAMPLE.is_dir():
-        missing(f"the sample of conda-forge is not there: {SAMPLE.parent.name}/{SAMPLE.name} beside the project")
+        pytest.skip(f"no sample of conda-forge: there is no {SAMPLE.parent.name}/{SAMPLE.name} beside the project")
     return SAMPLE
 
 
