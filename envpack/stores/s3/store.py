@@ -31,7 +31,7 @@ from envpack.stores.base import (
     writing,
 )
 from envpack.stores.s3 import credentials
-from envpack.stores.s3.assembly import Assembly, Source, Uncopyable, assemble, can_copy
+from envpack.stores.s3.assembly import Assembly, CopySource, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
 from envpack.stores.s3.errors import (
     CONDITION_FAILED,
@@ -314,9 +314,9 @@ class S3Store:
             ).result()
         return None
 
-    def _copyable(self, size: int, held: Sequence[Held]) -> tuple[Sequence[Part], dict[str, Source]]:
+    def _copyable(self, size: int, held: Sequence[Held]) -> tuple[Sequence[Part], dict[str, CopySource]]:
         """Return the parts of a file, and the sources of those that can be copied; none if nothing can be."""
-        sources: dict[str, Source | None] = {}
+        sources: dict[str, CopySource | None] = {}
         while held and can_copy(self._client, self._bucket):
             usable = [range_ for range_ in held if sources.get(range_.key, True)]
             parts = plan(size, usable, sent_part=self._options.part_size)
@@ -327,14 +327,14 @@ class S3Store:
                 sources[key] = self._source(key, max(part.start + part.size for part in usable if part.key == key))
         return [], {}
 
-    def _source(self, key: str, reach: int) -> Source | None:
+    def _source(self, key: str, reach: int) -> CopySource | None:
         """Return an object to copy from, or None if it cannot be read or has not `reach` bytes."""
         try:
             head = self._client.head_object(**self._address(key))
         except ClientError as error:
             logger.debug("%s is no source to copy from: %s", self.uri(key), error)
             return None
-        return Source(key=self._prefix + key, etag=head["ETag"]) if head["ContentLength"] >= reach else None
+        return CopySource(key=self._prefix + key, etag=head["ETag"]) if head["ContentLength"] >= reach else None
 
     def _put(self, key: str, data: bytes, **condition: str) -> bool:
         with self._asking("s3:PutObject", key):
