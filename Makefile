@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: demo test newest pins names fetch acceptance yarn bench lint clean
+.PHONY: demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -57,6 +57,11 @@ acceptance: $(VENV)/dev
 # A real YARN runs what envpack prints. It needs Java and Maven.
 yarn: $(VENV)/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m yarn
+
+# `make demo` and `make test` in fresh roots of Debian's packages, as root and as an ordinary user; an hour.
+# It needs root and debootstrap.
+fresh-roots: $(VENV)/dev
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -rA -m fresh_roots
 
 # One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
 BENCH ?= pack
