@@ -96,6 +96,8 @@ def problems_of(path: Path, machine: Machine, *, name: str | None = None, versio
             if found:
                 return found
             expected = (name or in_file_name[0], version or str(in_file_name[1]))
+            if not _same_version(str(in_file_name[1]), expected[1]):
+                return [f"is version {expected[1]} inside, and {in_file_name[1]} by its file name"]
             return [*_wrong_metadata(reading, expected, machine), *_wrong_record(reading)]
     except UnicodeDecodeError:
         return ["has members whose names are not UTF-8"]
