@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
+.PHONY: schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -45,6 +45,10 @@ pins: $(VENV)/bin/uv
 # The table of conda names anew: `make names NAMES=FILE DATE=YYYY-MM-DD`; see envpack/resolve/mapping.py.
 names: $(VENV)/envpack
 	$(BIN)/python -m envpack.resolve.mapping "$(NAMES)" "$(DATE)"
+
+# The JSON schemas of what lies in a store, made from the types that it is read as.
+schemas: $(VENV)/dev
+	$(BIN)/python -m tests.support.write_schemas
 
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -241,6 +243,33 @@ def test_a_release_that_was_published_unverified_is_verified_once(desk: Desk) ->
     assert again["reused"]
     assert "verify" not in again["seconds"]
     assert len(desk.releases()) == 1
+
+
+def test_a_release_that_is_gone_or_is_not_what_it_should_be_is_published_again_and_right(desk: Desk) -> None:
+    desk.write("r.yml", "dependencies: [greeter]")
+    digest = desk.build("r.yml")["digest"]
+    folder = desk.store / "r" / digest[:16]
+    (archive,) = folder.glob("*.tar.gz")
+    for gone in ([archive], [folder / "manifest.json"], sorted(folder.iterdir())):
+        for path in gone:
+            path.unlink()
+        for command in (["settings", "r"], ["doctor", "r"]):
+            assert desk.run(*command).code != 0, gone
+        assert desk.build("r.yml")["digest"] == digest
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() == digest
+        assert desk.run("settings", "r").code == 0
+    data = archive.read_bytes()
+    (folder / "manifest.json").unlink()
+    archive.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # a writer that is not envpack
+    refused = desk.run("build", "r.yml")
+    assert refused.code == 10
+    assert "belongs to no release" in refused.err
+    for path in folder.iterdir():
+        os.utime(path, (0, time.time() - 2 * 86400))
+    ran = desk.run("build", "r.yml")
+    assert ran.code == 0, ran.err
+    assert "it was removed" in ran.err
+    assert archive.read_bytes() == data
 
 
 def test_a_post_link_script_is_not_run_and_is_reported(desk: Desk) -> None:
