@@ -87,6 +87,8 @@ def problems_of(path: Path, machine: Machine, *, name: str | None = None, versio
     except (InvalidWheelFilename, InvalidVersion):
         return ["has a name that is none of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"]
     found = [*_misfits(in_file_name[3], machine)]
+    if version and not _same_version(str(in_file_name[1]), version):
+        found.append(f"is version {version} inside, and {in_file_name[1]} by its file name")
     if found:
         return found
     try:
@@ -96,8 +98,6 @@ def problems_of(path: Path, machine: Machine, *, name: str | None = None, versio
             if found:
                 return found
             expected = (name or in_file_name[0], version or str(in_file_name[1]))
-            if not _same_version(str(in_file_name[1]), expected[1]):
-                return [f"is version {expected[1]} inside, and {in_file_name[1]} by its file name"]
             return [*_wrong_metadata(reading, expected, machine), *_wrong_record(reading)]
     except UnicodeDecodeError:
         return ["has members whose names are not UTF-8"]
