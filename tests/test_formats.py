@@ -17,10 +17,20 @@ from envpack.lock.lock import Lock
 from envpack.requirements import Requirements, read
 from envpack.resolve.request import Request
 from envpack.resolve.solve import resolve
-from tests.support import conda_forge
+from tests.support.replica.records import sample
 from tests.support.small_channel import PYTHONS, write_channel
 
-LOCKS = sorted(conda_forge.HOME.glob("locks/*.lock")) + sorted(conda_forge.HOME.glob("locks/*.yml"))
+TAKEN = (
+    "conda-lock-conda-1.yml",
+    "conda-lock-conda-2.yml",
+    "pixi5-conda-1.lock",
+    "pixi5-conda-2.lock",
+    "pixi5-pypi-2.lock",
+    "pixi6-conda-1.lock",
+    "pixi6-conda-2.lock",
+    "pixi6-pypi-1.lock",
+    "pixi7-pypi-1.lock",
+)
 
 # What is built from its source on linux-64, and what has nothing in pixi's environment `default`.
 REFUSED = {
@@ -63,9 +73,9 @@ def problems(file: Path | str) -> str:
     return str(caught.value)
 
 
-@conda_forge.needed
-@pytest.mark.parametrize("file", [path for path in LOCKS if path.name not in REFUSED], ids=lambda path: path.name)
-def test_a_real_lock_is_taken_as_it_is_without_a_question(file: Path) -> None:
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_real_lock_is_taken_as_it_is_without_a_question(name: str) -> None:
+    file = sample() / "locks" / name
     lock = locked(file)
     assert lock.python
     assert len(lock.packages) >= 18
@@ -93,17 +103,20 @@ def test_a_real_lock_is_taken_as_it_is_without_a_question(file: Path) -> None:
         assert ours.sha256 == record.sha256.hex()
 
 
-@conda_forge.needed
+def test_every_lock_of_the_sample_is_in_a_table() -> None:
+    there = {path.name for path in (sample() / "locks").iterdir() if path.suffix != ".tsv"}
+    assert there == {*TAKEN, *REFUSED}
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_real_lock_of_sources_is_refused_for_its_platform_alone(name: str) -> None:
     with pytest.raises(BadRequirements) as caught:
-        locked(conda_forge.HOME / "locks" / name)
+        locked(sample() / "locks" / name)
     assert REFUSED[name] in str(caught.value)
 
 
-@conda_forge.needed
 def test_our_own_lock_of_a_foreign_one_is_read_by_rattler_too() -> None:
-    lock = locked(conda_forge.HOME / "locks" / "pixi7-pypi-1.lock")
+    lock = locked(sample() / "locks" / "pixi7-pypi-1.lock")
     environment = LockFile.from_path(write("own.lock", dump(lock))).default_environment()
     assert environment
     (packages,) = environment.packages_by_platform().values()

@@ -19,7 +19,7 @@ from envpack.requirements.version_spec import NotAVersionSpec
 from envpack.resolve.match_spec import of_python
 from envpack.resolve.request import Request
 from envpack.resolve.solve import resolve
-from tests.support import conda_forge
+from tests.support.replica.records import SUBDIRS, records, repodata
 from tests.support.small_channel import PYTHONS, write_channel
 
 # Each with the one text of all that ask for the same. From conda's documentation ("Package match specifications",
@@ -39,6 +39,9 @@ SPECS = {
     "numpy=1.11": 'numpy[version="1.11.*"]',
     "numpy =1.11": 'numpy[version="1.11.*"]',
     "numpy=1.5*": 'numpy[version="1.5.*"]',
+    "numpy 2023.*.*": 'numpy[version="2023.*"]',
+    "numpy>=2.*.*": 'numpy[version=">=2"]',
+    "numpy>=*": "numpy",
     "numpy=1.11.1|1.11.3=py36_0": 'numpy[version="1.11.1.*|==1.11.3", build="py36_0"]',
     "numpy=1.11.2=*nomkl*": 'numpy[version="==1.11.2", build="*nomkl*"]',
     "numpy=1.7.*=py3*_2": 'numpy[version="1.7.*", build="py3*_2"]',
@@ -101,6 +104,9 @@ NONE = {
     "a b c d": "more than a name, a version and a build",
     "numpy[test]": "conda packages have no extras",
     "numpy[version<2]": "write version='<2'",
+    "numpy[build_number>=3]": "write build_number='>=3'",
+    "numpy[build]": "the key 'build' has no value",
+    "ray[default,data] >=2.9": "conda packages have no extras",
     "numpy[versin=2]": "did you mean version?",
     "numpy[build=a, build=b]": "twice",
     "numpy[version=1][build=2]": "more than one pair of brackets",
@@ -152,12 +158,11 @@ def test_whatever_is_written_is_a_spec_that_rattler_takes_or_is_refused(text: st
         rattler.MatchSpec(spec.for_solver())
 
 
-@conda_forge.needed
 def test_every_spec_of_real_records_means_what_it_means_to_rattler() -> None:
     depends: set[str] = set()
-    for record in [*conda_forge.records("linux-64").values(), *conda_forge.records("noarch").values()]:
-        depends |= {*record["depends"], *record.get("constrains", ())}
-        depends.add(f"{record['name']}={record['version']}={record['build']}")
+    for record in records({subdir: repodata(subdir) for subdir in SUBDIRS}).values():
+        depends |= {*record.json["depends"], *record.json.get("constrains", ())}
+        depends.add(f"{record.name}={record.version}={record.json['build']}")
     for text in depends:
         ours, theirs = (
             rattler.MatchSpec(each).to_canonical_string().replace('version="*",', "").replace('[version="*"]', "")

@@ -19,7 +19,7 @@ from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
 from envpack.resolve.conda import channel_addresses
 from envpack.resolve.names import Names, checked_names
-from tests.support import conda_forge
+from tests.support.replica.records import projects
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
 
@@ -29,9 +29,8 @@ def test_a_conda_name_is_compared_as_it_is_and_a_project_by_pep_503() -> None:
     assert ProjectName("Ruamel_.YAML") == "ruamel-yaml"
 
 
-@conda_forge.needed
 def test_every_real_name_is_a_conda_name() -> None:
-    assert [name for name in conda_forge.names() if problem_of(CondaName(name)) or CondaName(name) != name] == []
+    assert [name for name in projects() if problem_of(CondaName(name)) or CondaName(name) != name] == []
 
 
 @pytest.mark.parametrize(
@@ -61,10 +60,9 @@ def test_a_project_is_the_smallest_package_that_is_the_project(project: str, con
     assert Names().conda_candidates(ProjectName(project))[0] == conda
 
 
-@conda_forge.needed
 def test_every_project_that_conda_forge_has_is_found_there() -> None:
     held: defaultdict[ProjectName, set[str]] = defaultdict(set)
-    for conda, project in conda_forge.names().items():
+    for conda, project in projects().items():
         if project:
             held[ProjectName(project)].add(conda)
     names = Names()
@@ -76,11 +74,10 @@ def test_every_project_that_conda_forge_has_is_found_there() -> None:
     assert len(held) > 20_000
 
 
-@conda_forge.needed
 def test_the_table_is_what_its_maker_makes_of_the_real_names() -> None:
     text = files("envpack.resolve").joinpath(mapping.FILE).read_text("utf-8")
     made = date.fromisoformat(text.partition("\n")[0].rstrip(".")[-10:])
-    assert mapping.dump(mapping.differing(conda_forge.names()), made) == text
+    assert mapping.dump(mapping.differing(projects()), made) == text
     assert len(text) < 40_000
 
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Build what FILE asks for, publish it, and print the settings that run Spark in it.
 
-    FILE is a requirements file as pip reads it (*.txt) or a conda environment file (*.yml, *.yaml).
+    FILE is a requirements file as pip reads it (*.txt), a conda environment file (*.yml, *.yaml), or what is locked
+    already: a `conda list --explicit` file, conda-lock.yml, pixi.lock.
     """
     from envpack.build.pipeline import Options, build
     from envpack.cli.settings import echo_settings

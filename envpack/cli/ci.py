@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import options
-from envpack.cli.answer import say_json
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import plain, screen
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
         dry_run=given["dry_run"],
         driver_python=given["driver_python"],
     )
-    say = plain(quiet=quiet)
-    report = run(wanted, config=config, environ=os.environ, options=chosen, say=say)
+    log = plain(quiet=quiet)
+    report = run(wanted, config=config, environ=os.environ, options=chosen, say=log)
     write_folder(report, given["report"], config, chosen.driver_python)
-    say(f"report: {given['report']}")
+    log(f"report: {given['report']}")
     if output == "json":
         say_json(report.to_json())
     else:

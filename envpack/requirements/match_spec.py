@@ -54,6 +54,7 @@ _OF_RECORDS = ("subdir", "fn", "license", "license_family", "track_features", "f
 """Keys that no solver compares: the records that fit have to be looked up."""
 _PASSED_ON = ("build_number", "url", "md5", "sha256", "extras", "flags", "when")
 _NAME = re.compile(r"[^\s=<>!~,|\[\]()]+")
+_NO_EXTRAS = "conda packages have no extras; name the project under `- pip:`"
 _REGEX = re.compile(r"\^[^$\s]*\$")
 _KEY = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*")
 _BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^[^\s\"]*\$")
@@ -242,7 +243,8 @@ def _without_brackets(text: str) -> tuple[str, str | None]:
                 if "[" in behind:
                     raise _NotASpec("it has more than one pair of brackets")
                 if behind.strip() and not _LEGACY.fullmatch(behind):
-                    raise _NotASpec("something follows the brackets, which come last")
+                    extras = "=" not in text[start:position]
+                    raise _NotASpec(_NO_EXTRAS if extras else "something follows the brackets, which come last")
                 return text[:start] + behind, text[start + 1 : position]
     raise _NotASpec("a bracket is not closed")
 
@@ -282,11 +284,12 @@ def _value(text: str, start: int) -> tuple[str, int]:
 
 
 def _no_key(text: str) -> str:
-    if text.startswith("version") and text[7:8] in "<>!~":
-        return f"write version='{text[7:].strip(chr(39))}'"
-    if "=" not in text:
-        return "conda packages have no extras; name the project under `- pip:`"
-    return f"{text!r} is no key with a value"
+    if compared := re.match(r"(?P<key>\w+)\s*(?P<value>[<>!~]=?[^\s,]*)", text):
+        return f"write {compared['key']}='{compared['value']}'"
+    word = text.partition(",")[0].strip()
+    if word in KEYS:
+        return f"the key {word!r} has no value"
+    return f"{text!r} is no key with a value" if "=" in text else _NO_EXTRAS
 
 
 def _channel(text: str) -> tuple[str, str]:

@@ -196,7 +196,7 @@ def _regex(pattern: str) -> Clause:
 
 def _patterned(operator: str, value: str) -> Clause:
     """Return the clause of an operator and a value with `*`; at the end it means all that begin so."""
-    stem = value.rstrip("*")
+    stem = re.sub(r"(?:\.\*)+$", "", value).rstrip("*")
     if "*" in stem or not stem.rstrip("."):
         if operator in ("", "=", "=="):
             return Clause("glob", value)
