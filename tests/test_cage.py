@@ -25,7 +25,7 @@ from envpack.files.remove import remove
 from envpack.progress import Progress
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Ended, Limits, Walls
-from envpack.tools.report import LONGEST_LINE, BrokenReport, Report
+from envpack.tools.report import LONGEST_LINE, BrokenReport, ReportPipe
 from tests.support.hostile import let_loose, python
 from tests.support.missing import missing
 from tests.support.processes import running
@@ -405,7 +405,7 @@ def test_commands_and_reports_go_through_pipes(walls: Walls, settings: Cage) -> 
     code = "import os, sys; [os.write(3, line.upper().encode()) for line in sys.stdin]"
     with cage.start([PYTHON, "-I", "-c", code], settings, told=True) as caged:
         assert caged.commands
-        report = Report(caged.report)
+        report = ReportPipe(caged.report)
         for word in (b"one", b"two"):
             caged.commands.write(word + b"\n")
             assert report.line(30) == word.upper()
@@ -442,7 +442,7 @@ def test_a_command_that_cannot_be_run_is_an_error(walls: Walls, settings: Cage, 
 def test_a_report_is_bounded(walls: Walls, settings: Cage, payload: str) -> None:
     code = f"import os\nwith os.fdopen(3, 'w') as report: report.write({payload})"
     with cage.start([PYTHON, "-I", "-c", code], settings) as caged, pytest.raises(BrokenReport):
-        list(iter(partial(Report(caged.report).line, 30), None))
+        list(iter(partial(ReportPipe(caged.report).line, 30), None))
 
 
 # --- what a person is told ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.cores import cores
 from envpack.tools.process import lines_of
-from envpack.tools.report import BrokenReport, Report
+from envpack.tools.report import BrokenReport, ReportPipe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -119,7 +119,7 @@ class _Share:
 
     def __init__(self, caged: Caged, made: Path) -> None:
         self._caged = caged
-        self._report = Report(caged.report)
+        self._report = ReportPipe(caged.report)
         self.made = made
         """Where its bytecode is."""
 

@@ -17,7 +17,7 @@ class BrokenReport(Exception):
     """A report that is not what it has to be; the message says what is wrong with it."""
 
 
-class Report:
+class ReportPipe:
     """The lines that come out of a pipe, whose other end packaged code holds."""
 
     def __init__(self, pipe: IO[bytes]) -> None:

@@ -16,8 +16,8 @@ from envpack.redact import filtered_logger, redact
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.process import lines_of
-from envpack.tools.report import BrokenReport, Report
-from envpack.verify.finding import Finding
+from envpack.tools.report import BrokenReport, ReportPipe
+from envpack.verify.finding import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ class Trial:
         self.failed[module] = reason
 
 
-def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Finding]]:
+def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]]:
     """Import modules in one process, and each that fails there once more in a process of its own.
 
     Returns what was told, and notes: on modules that fail only beside the others, and on what was not tried.
@@ -135,7 +135,7 @@ def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Finding
         if module in alone.imported:
             trial.imported.append(module)
             text = f"{module} can be imported alone, but not beside the others: {trial.failed.pop(module)}"
-            findings.append(Finding(text=text, fatal=False))
+            findings.append(Defect(text=text, fatal=False))
     return trial, findings
 
 
@@ -204,7 +204,7 @@ def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float
     Raises TimeoutError, BrokenReport, and EOFError when there comes no more. A token that nobody can guess tells
     the probe's answers from what a module has written there.
     """
-    report = Report(caged.report)
+    report = ReportPipe(caged.report)
     hello = _event(report, timeout)
     version, path = hello.get("version"), hello.get("path")
     if not (isinstance(version, str) and isinstance(path, list) and all(isinstance(each, str) for each in path)):
@@ -239,7 +239,7 @@ def _take_in(module: str, event: dict[str, Any], token: str, trial: Trial) -> No
     trial.imported.append(module)
 
 
-def _event(report: Report, timeout: float) -> dict[str, Any]:
+def _event(report: ReportPipe, timeout: float) -> dict[str, Any]:
     """Return the next object of a report; raises as `_converse` does."""
     line = report.line(timeout)
     if line is None:
@@ -253,7 +253,7 @@ def _event(report: Report, timeout: float) -> dict[str, Any]:
     return event
 
 
-def _has_ended(report: Report) -> bool:
+def _has_ended(report: ReportPipe) -> bool:
     """Return whether the process is gone, which is then laid at the door of what comes next."""
     with suppress(TimeoutError):
         return report.line(0) is None

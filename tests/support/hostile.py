@@ -22,7 +22,7 @@ from typing import Any
 
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
-from envpack.tools.report import Report
+from envpack.tools.report import ReportPipe
 
 _LIBC = ctypes.CDLL(None)
 SECRET = "wJalrXUtnFEMI-the-secret"
@@ -342,7 +342,7 @@ def _try(facts: Facts, readable: Path, scratch: Path, confine: Confine, *, reads
         confine=confine,
     )
     with cage.start([program, "-I", "-S", "-c", TRIES, json.dumps(asdict(facts))], settings) as caged:
-        line = Report(caged.report).line(60)
+        line = ReportPipe(caged.report).line(60)
         if line is None:
             raise AssertionError(caged.wait(10))
         answer: dict[str, Any] = json.loads(line)

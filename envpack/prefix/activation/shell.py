@@ -7,7 +7,7 @@ import shlex
 import stat
 from typing import TYPE_CHECKING
 
-from envpack.prefix.activation.script import NOTHING, Outcome, Place
+from envpack.prefix.activation.script import NOTHING, Place, ScriptOutcome
 from envpack.progress import SILENT
 from envpack.redact import redact
 from envpack.tools import cage
@@ -82,7 +82,7 @@ def run(
     timeout: float,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
-) -> Outcome:
+) -> ScriptOutcome:
     """Source a script as conda does, in a bash with these variables, and return what it exported.
 
     It runs in a cage, has no input and no terminal, and is killed with all that it started after `timeout` seconds.
@@ -112,10 +112,10 @@ def run(
     said = _last_line(ended.output, place)
     status, after = _read(files["status"]), _read(files["after"])
     if status is None or after is None or _read(files["end"]) is None:
-        return Outcome(changed=NOTHING, problem=f"{_ending(ended)}{said}")
+        return ScriptOutcome(changed=NOTHING, problem=f"{_ending(ended)}{said}")
     failed = status != b"0"
     left = _variables(after)
-    return Outcome(
+    return ScriptOutcome(
         changed={name: value for name, value in left.items() if environ.get(name) != value},
         removed=frozenset(environ.keys() - left.keys()),
         problem=f"failed with status {_status(status)}{said}" if failed and said else None,
