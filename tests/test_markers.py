@@ -167,3 +167,12 @@ def test_the_versions_at_hand_are_those_of_the_first_channel_that_has_the_projec
     assert versions(resolved.lock)["layered"] == "3.5"
     assert "layered: conda carries 1.0, 2.0rc1, none fits >=3; taken from PyPI" in resolved.notes
     assert versions(solve("layered>=3", channels=channels[::-1]).lock)["layered"] == "3.0"
+
+
+def test_no_line_is_left_out_to_get_an_answer(solve: Solve) -> None:
+    # On Python 3.10 the line would not apply, and an environment without it could be had.
+    with pytest.raises(Unsatisfiable) as caught:
+        solve('user==1.0; python_version >= "3.11"', "compat<1")
+    assert "requirements.txt:4: " in str(caught.value)
+    found = versions(solve('old-only<2; python_version >= "3.12"', 'old-only; python_version < "3.12"').lock)
+    assert (found["old-only"], found["python"]) == ("1.0", "3.11.9")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from envpack.archive.members import CHUNK, opened
 
-_TEXT_AT_MOST = 64 << 20
+TEXT_AT_MOST = 64 << 20
 """A file that is larger is no text that needs a prefix, in bytes."""
 
 
@@ -34,7 +34,7 @@ def contains(path: str, size: int, wanted: bytes) -> bool:
 
 def text(path: str, size: int) -> bytes | None:
     """Return the content of a file that is text (UTF-8, as conda-pack has it), else None."""
-    if size > _TEXT_AT_MOST:
+    if size > TEXT_AT_MOST:
         return None
     data = Path(path).read_bytes()
     try:

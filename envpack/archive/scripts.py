@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+import shlex
 from typing import TYPE_CHECKING
+
+from envpack.archive import python_prefix, shell_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_RELOCATABLE = b"""#!/bin/sh
-'''exec' "$(dirname -- "$(realpath -- "$0")")/python"%b "$0" "$@"
+_FOUND = b'"$(dirname -- "$(realpath -- "$0")")/%b"'
+"""A program by its way from the script, in the shell's words."""
+
+_PYTHON_HEAD = b"""#!/bin/sh
+'''exec' %b%b%b "$0" "$@"
 ' '''
 """
-"""A shell runs the second line, which starts the Python beside the script; to Python the two lines are a string."""
+"""A shell runs the second line, which starts the environment's Python; to Python the two lines are a string."""
 
 _SHEBANG = re.compile(rb"\A#![ \t]*(?P<program>/[^ \t\r\n]*)(?P<options>[^\r\n]*)\r?\n")
 
@@ -24,27 +31,78 @@ _LONG_SHEBANG = re.compile(
 
 _PYTHON = re.compile(rb"python[0-9.]*t?")
 
+_PYTHON_SHEBANG = re.compile(rb"\A#![^\n]*\n'''exec' |\A#![^\n]*\bpython[0-9.]*\b")
 
-def relocatable(script: bytes, prefixes: Sequence[bytes]) -> bytes:
-    """Return a script of `bin/` with an interpreter line that does not depend on where the prefix is.
 
-    A Python of one of the `prefixes`, or found on PATH by `env`, becomes the `python` beside the script. Another
-    program of a prefix is looked up on PATH, as conda-pack has it. Other scripts stay as they are.
+def freed(path: str, data: bytes, prefix: bytes) -> bytes:
+    """Return a text without the prefix as far as it can do without it, whoever unpacks it where.
+
+    `path` is where it is in the environment, `prefix` what it has for the environment's directory. Scripts and
+    modules that can find the environment themselves do so; what is left of the prefix is for `conda-unpack`.
+    """
+    if path.startswith("bin/") or data.startswith(b"#!"):
+        data = relocatable(data, [prefix], path)
+    if prefix not in data:
+        return data
+    if path.endswith(".py") or _PYTHON_SHEBANG.match(data):
+        return python_prefix.without_prefix(data, prefix) or data
+    if path.endswith(".pc"):
+        up = posixpath.relpath(".", posixpath.dirname(path) or ".")
+        return data.replace(prefix, b"${pcfiledir}/" + up.encode())  # pkg-config(1), "pcfiledir"
+    try:
+        text, name = data.decode(), prefix.decode()
+    except UnicodeDecodeError:
+        return data
+    changed = shell_prefix.without_prefix(text, path, name) if shell_prefix.is_shell(text) else None
+    return data if changed is None else changed.encode()
+
+
+def relocatable(script: bytes, prefixes: Sequence[bytes], path: str = "bin/script") -> bytes:
+    """Return a script with an interpreter line that does not depend on where the prefix is.
+
+    A Python of one of the `prefixes`, or found on PATH by `env`, becomes the `python` of the environment. Another
+    program of a prefix is looked up on PATH, as conda-pack has it. Other scripts
+    stay as they are. `path` is where the script is in the environment.
     """
     match = _LONG_SHEBANG.match(script) or _SHEBANG.match(script)
     if match is None:
         return script
-    program, options = match["program"], match["options"].strip()
-    if program == b"/usr/bin/env" and options:
-        name, _, options = options.partition(b" ")
-        inside = False
-    else:
-        name = program.rpartition(b"/")[2]
-        inside = any(program.startswith(prefix + b"/") for prefix in prefixes)
+    before, program, arguments = _understood(match["program"], match["options"].split())
+    name = program.rpartition(b"/")[2]
+    inside = any(program.startswith(prefix + b"/") for prefix in prefixes)
     body = script[match.end() :]
-    arguments = b" " + options.strip() if options.strip() else b""
-    if _PYTHON.fullmatch(name) and (inside or program == b"/usr/bin/env"):
-        return _RELOCATABLE % arguments + body
-    if inside:
-        return b"#!/usr/bin/env " + (b"-S " if arguments else b"") + name + arguments + b"\n" + body
-    return script
+    words = b"".join(b" " + _quoted(word) for word in arguments)
+    env = b"".join([b"/usr/bin/env ", *(_quoted(word) + b" " for word in before)]) if before else b""
+    if _PYTHON.fullmatch(name) and (inside or b"/" not in program):
+        return _PYTHON_HEAD % (env, _FOUND % _way(path, b"python"), words) + body
+    if not inside:
+        return script
+    rest = b" ".join([*before, name, *arguments])
+    return b"#!/usr/bin/env " + (b"-S " if before or arguments else b"") + rest + b"\n" + body
+
+
+def _understood(program: bytes, words: Sequence[bytes]) -> tuple[list[bytes], bytes, list[bytes]]:
+    """Return `env`'s own words, the interpreter and its arguments."""
+    if program not in (b"/usr/bin/env", b"/bin/env"):
+        return [], program, list(words)
+    rest = list(words)
+    if rest and rest[0] == b"-S":
+        rest.pop(0)
+    elif rest and rest[0].startswith((b"-S", b"--split-string=")):
+        rest[0] = rest[0].removeprefix(b"-S").removeprefix(b"--split-string=")
+    before = []
+    while rest and (rest[0].startswith(b"-") or b"=" in rest[0]):
+        before.append(rest.pop(0))
+        if before[-1] in (b"-u", b"-C") and rest:
+            before.append(rest.pop(0))
+    return (before, rest[0], rest[1:]) if rest else ([], program, list(words))
+
+
+def _way(path: str, program: bytes) -> bytes:
+    """Return the way from the directory of a script to a program of the environment."""
+    folder = posixpath.dirname(path) or "."
+    return program if folder == "bin" else posixpath.relpath("bin", folder).encode() + b"/" + program
+
+
+def _quoted(word: bytes) -> bytes:
+    return shlex.quote(word.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

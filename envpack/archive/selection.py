@@ -5,7 +5,7 @@ read whole, or take as it is from this machine, is handled here:
 
 - Files without a placeholder come from the prefix, because that is what runs. Those with one come from the package
   cache, or are turned back where the cache no longer has the package.
-- Scripts in `bin/` get an interpreter line that works anywhere.
+- Scripts get an interpreter line that works anywhere, and with modules they find the prefix themselves.
 - Other texts that name the prefix get a placeholder instead, for `conda-unpack`.
 - Metadata is freed from what belongs to this machine; locks and caches of installers stay behind.
 - Bytecode is taken only where it is the same on every machine.
@@ -30,7 +30,7 @@ from envpack.archive.members import Member, opened, with_data
 from envpack.archive.members import file as member_of
 from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
 from envpack.archive.pieces import Rewritten
-from envpack.archive.scripts import relocatable
+from envpack.archive.scripts import freed, relocatable
 from envpack.archive.slim import left_out, trimmed
 from envpack.errors import PackingFailed
 from envpack.files import installed
@@ -154,7 +154,9 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     files = groupby(listing.by_owner.pop(owner, ()), key=lambda file: file.target)
     members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
-    chosen |= {member.path: member for member in _bytecode(bytecode, chosen)}
+    # What was compiled from a module with the prefix in it has the prefix of this machine.
+    naming = {row.path for row in selection.rewritten} | {path for path, m in chosen.items() if m.data is not None}
+    chosen |= {member.path: member for member in _bytecode(bytecode, chosen.keys() - naming)}
     stays, saved = trimmed(chosen, content.owners.of) if slim else (chosen, ())
     return Selected(
         members=list(_with_public_metadata(stays, listing, owner, slim=slim, cut=len(stays) < len(chosen))),
@@ -226,9 +228,11 @@ class _Selection:
         placeholder = file.prefix_placeholder
         if not source.is_file():
             return self._turned_back(plain, placeholder, file.file_mode)
-        if file.file_mode == "text" and _is_script(plain.path):
-            return self._text(plain, source.read_bytes(), placeholder)
         size = source.stat().st_size
+        if file.file_mode == "text" and size <= prefixes.TEXT_AT_MOST:
+            data = source.read_bytes()
+            if _is_script(plain.path) or freed(plain.path, data, placeholder.encode()) != data:
+                return self._text(plain, data, placeholder)
         if prefixes.contains(file.source, size, placeholder.encode()):
             self.rewritten.append(Rewritten(plain.path, placeholder, file.file_mode))
         return Member(path=plain.path, source=file.source, size=size, executable=plain.executable)
@@ -260,8 +264,7 @@ class _Selection:
         return self._text(plain, self._with_placeholder(data, PREFIX_PLACEHOLDER), PREFIX_PLACEHOLDER)
 
     def _text(self, plain: Member, data: bytes, placeholder: str) -> Member:
-        if _is_script(plain.path):
-            data = relocatable(data, [placeholder.encode()])
+        data = freed(plain.path, data, placeholder.encode())
         if placeholder.encode() in data:
             self.rewritten.append(Rewritten(plain.path, placeholder, "text"))
         return with_data(plain, data)

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
@@ -44,8 +44,7 @@ _REMEMBERED = 30
 """How many of the releases that this machine published are remembered for each store."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredPiece:
+class StoredPiece(Struct, frozen=True, kw_only=True):
     """Where one piece lies in an archive."""
 
     sha256: Digest
@@ -58,8 +57,7 @@ class StoredPiece:
     """The package; empty for what is the environment's."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredPieces:
+class StoredPieces(Struct, frozen=True, kw_only=True):
     """The JSON of `pieces.json`."""
 
     archive: FileName

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from envpack.catalog.pages import gone
 from envpack.codec import FilePath, Kind, Line
 from envpack.errors import Conflict
@@ -43,8 +45,7 @@ _WRITERS = 8
 """How many files are on their way at once; a store may be far."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CatalogNote:
+class CatalogNote(Struct, frozen=True, kw_only=True):
     """The guard's JSON."""
 
     pages: dict[FilePath, Line | None]

@@ -115,13 +115,8 @@ def _failed(reference: str, what: Literal["manifest", "tag"], problem: str) -> A
 
 
 def _manifest(release: Release) -> Check:
-    """Check that a manifest contradicts neither itself nor its place."""
+    """Check that a manifest does not contradict itself; its name and digest are checked when it is read."""
     manifest, problems = release.manifest, []
-    place = "/".join(release.manifest_uri.split("/")[-3:-1])
-    if place != f"{manifest.name}/{manifest.short_digest}":
-        problems.append(f"it is that of {manifest.reference} and lies under {place}")
-    if manifest.archive.file != keys.archive_file(manifest.name, manifest.digest, manifest.archive.format):
-        problems.append(f"its archive is called {manifest.archive.file}")
     pythons = [
         package.version for package in manifest.packages if (package.name, package.source) == ("python", "conda")
     ]

@@ -39,8 +39,9 @@ class CondaPart:
 def solve_conda(request: Request, channels: Channels) -> CondaPart:
     """Share the lines out and solve conda's part.
 
-    Where markers ask for the Python, the one that the other lines lead to comes first, and then the others, newest
-    first, until one can be had with the lines that apply on it. Raises Unsatisfiable.
+    Where markers ask for the Python, the one that the other lines lead to comes first. If the lines that apply on
+    it cannot be had, others are tried, newest first, on which lines for the same projects apply: no project is left
+    out to get an answer. Raises Unsatisfiable.
     """
     asked = request.requirements
     known = markers.situations(
@@ -52,7 +53,9 @@ def solve_conda(request: Request, channels: Channels) -> CondaPart:
     everywhere = _in_all(known)
     first = _solve(request, channels, everywhere, spec)
     failure: Unsatisfiable | None = None
-    for situation in sorted(known, key=lambda situation: first.python not in situation.pythons):
+    ordered = sorted(known, key=lambda situation: first.python not in situation.pythons)
+    wanted = {line.name for line in ordered[0].lines}
+    for situation in (each for each in ordered if wanted <= {line.name for line in each.lines}):
         if first.python in situation.pythons and _same(situation, everywhere):
             return CondaPart(situation=situation, shares=first.shares, packages=first.packages)
         try:

@@ -63,7 +63,7 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
     # Trying must not hide what is known already: an index may be gone in the meantime.
     with contextlib.suppress(EnvpackError):
         found = conflict.find(firm, error.message, asking.solve)
-        if len(found.lines) == 1:
+        if len(found.lines) == 1 and not error.hint:
             of_lines = _of_single_line(found.lines[0], firm, asking)
     lines = [f"  {asked}" for asked in found.lines if not of_lines.reasons]
     told = [

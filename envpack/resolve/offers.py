@@ -27,6 +27,9 @@ NEWEST_GLIBC = "2.40"
 _NOWHERE = re.compile(r" was not found in |there are no versions of ")
 """What uv says of a project without a page, and of one whose page names no file."""
 
+_NO_WHEEL = re.compile(r"(?:has|have) no usable wheels")
+"""What uv says of a source distribution."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
@@ -40,6 +43,8 @@ class Offer:
     """The other Pythons for which it has what the line asks for."""
     newer_glibc: bool = False
     """Whether it has what the line asks for where glibc is newer."""
+    without_wheel: bool = False
+    """Whether it has what the line asks for as a source only."""
 
 
 def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch: Path) -> Offer | None:
@@ -62,7 +67,8 @@ def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch:
             return error
         return answer.wheels[0].version
 
-    if isinstance(ask(line), str):
+    own = ask(line)
+    if isinstance(own, str):
         return None
     loose = replace(line, text=line.name, specifier="", extras=(), hashes=())
     any_version = ask(loose)
@@ -81,6 +87,7 @@ def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch:
         newest=any_version if isinstance(any_version, str) else None,
         pythons=tuple(pythons()),
         newer_glibc=isinstance(ask(line, target=newer), str),
+        without_wheel=_NO_WHEEL.search(own.message) is not None,
     )
 
 
@@ -110,9 +117,10 @@ def told(
     if offer.newer_glibc:
         reason = f"{line.origin}: {line.text} needs a newer glibc than {question.target.glibc}{on_channels}"
         return reason, "if the nodes have a newer glibc, say so with --glibc"
-    if offer.newest is not None:
+    if offer.newest is not None and not offer.without_wheel:
         return f"{nothing}: the index has {offer.newest} as its newest wheel{on_channels}", None
-    reason = f"{line.origin}: the index has {line.name}, but no wheel that fits{on_channels}"
+    newest_wheel = f"; {offer.newest} is the newest with a wheel" if offer.newest else ""
+    reason = f"{line.origin}: the index has {line.text}, but no wheel that fits{newest_wheel}{on_channels}"
     return reason, make_a_wheel(line.name, line.text)
 
 

@@ -44,7 +44,7 @@ def run(
     with subprocess.Popen(
         command,
         cwd=workdir,
-        env={**environment(os.environ), **access.environment},
+        env={**environment(os.environ), **access.environment, "UV_NO_WRAP": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
