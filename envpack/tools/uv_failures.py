@@ -144,6 +144,7 @@ KINDS = (
         "damaged wheel",
         r"failed to (?:extract|unzip)|invalid zip|zip (?:file|archive)|unexpected header|central directory|\bcrc\b"
         r"|the wheel is invalid|\.dist-info director|invalid package format|has invalid metadata"
+        r"|failed to open file `[^`]*\.dist-info/"
         r"|(?:RECORD|WHEEL|METADATA)\b.*(?:is invalid|not found|missing)|failed to read metadata",
         BrokenPackage,
         "a wheel is damaged",
