@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: demo test newest pins names fetch acceptance yarn bench lint clean
+.PHONY: schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -46,6 +46,10 @@ pins: $(VENV)/bin/uv
 names: $(VENV)/envpack
 	$(BIN)/python -m envpack.resolve.mapping "$(NAMES)" "$(DATE)"
 
+# The JSON schemas of what lies in a store, made from the types that it is read as.
+schemas: $(VENV)/dev
+	$(BIN)/python -m tests.support.write_schemas
+
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev
 	$(BIN)/python -m tests.support.fetch
@@ -57,6 +61,11 @@ acceptance: $(VENV)/dev
 # A real YARN runs what envpack prints. It needs Java and Maven.
 yarn: $(VENV)/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -n 2 --dist loadfile -m yarn
+
+# `make demo` and `make test` in fresh roots of Debian's packages, as root and as an ordinary user; an hour.
+# It needs root and debootstrap.
+fresh-roots: $(VENV)/dev
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -rA -m fresh_roots
 
 # One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
 BENCH ?= pack

@@ -14,6 +14,9 @@ from envpack import digest
 if TYPE_CHECKING:
     from pathlib import Path
 
+_DAY = "2026-11-26T00:00:00Z"
+"""What they need is taken as PyPI had it then."""
+
 _PACKAGES = ("awscli==1.46.1", "conda-pack==0.9.2")
 
 
@@ -27,6 +30,17 @@ def _install(folder: Path) -> None:
     uv = find_uv_bin()
     subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True)
     subprocess.run(
-        [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin/python", *_PACKAGES],
+        [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--exclude-newer",
+            _DAY,
+            "--compile-bytecode",
+            "--python",
+            folder / "bin/python",
+            *_PACKAGES,
+        ],
         check=True,
     )

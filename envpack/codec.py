@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from envpack.errors import UsageError
 from envpack.files.regular import read_regular
@@ -106,8 +106,7 @@ class Unreadable(UsageError):
     """Something stored that is not what envpack writes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Head:
+class _Head(Struct, frozen=True, kw_only=True):
     """What every version of a stored object has."""
 
     schema: Annotated[int, Meta(ge=1, le=_MOST)] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 
 import pytest
 
@@ -21,11 +22,22 @@ pytest_plugins = [
     "tests.support.livy",
 ]
 
-SLOW = ("acceptance", "yarn")
-"""Markers of tests that `make` has a target of the same name for."""
+SLOW = {"acceptance": "acceptance", "yarn": "yarn", "fresh_roots": "fresh-roots"}
+"""Markers of tests, and the target of `make` that runs them."""
+
+
+LONGEST_TMPDIR = 60
+"""Bytes. Packages have room for a prefix's path of 255, sockets for one of 107, and tests add long names."""
 
 
 def pytest_configure() -> None:
+    """Prepare this process and those that it starts."""
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_TMPDIR and os.access("/tmp", os.W_OK):  # noqa: S108
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"  # noqa: S108
+    _hear_ctrl_c()
+
+
+def _hear_ctrl_c() -> None:
     """Let Ctrl-C be heard by what tests start: a shell's background jobs ignore it, and so would all below them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -44,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("ENVPACK_ACCEPTANCE"):
         return
     for item in items:
-        for name in SLOW:
+        for name, target in SLOW.items():
             if item.get_closest_marker(name):
-                item.add_marker(pytest.mark.skip(reason=f"slow: `make {name}` runs it, with ENVPACK_ACCEPTANCE=1"))
+                item.add_marker(
+                    pytest.mark.skip(reason=f"slow: `make {target}` runs it, with ENVPACK_ACCEPTANCE=1")
+                )

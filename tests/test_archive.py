@@ -37,6 +37,7 @@ from envpack.archive.scripts import relocatable
 from envpack.errors import PackingFailed
 from envpack.progress import Progress, Step
 from tests.support.archives import first_difference, members, peak_memory
+from tests.support.missing import missing
 from tests.support.wheels import write_wheel
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def content(archive: Path, path: str) -> bytes:
 
 def unpack(archive: Path, directory: Path) -> Path:
     directory.mkdir()
+    if archive.suffix == ".zip" and not shutil.which("unzip"):
+        missing("there is no unzip on PATH")
     tool = ["unzip", "-q"] if archive.suffix == ".zip" else ["tar", "-xf"]
     where = "-d" if archive.suffix == ".zip" else "-C"
     subprocess.run([*tool, archive, where, directory], check=True)
@@ -718,7 +721,6 @@ def test_java_reads_both_formats_as_streams(environment: Packed, tmp_path: Path)
 
 
 def test_a_zip_is_what_hadoop_can_unpack(environment: Packed, tmp_path: Path) -> None:
-    subprocess.run(["unzip", "-tq", environment.zip], check=True, capture_output=True)
     with zipfile.ZipFile(environment.zip) as file:
         for info in file.infolist():
             mode = info.external_attr >> 16
@@ -728,6 +730,7 @@ def test_a_zip_is_what_hadoop_can_unpack(environment: Packed, tmp_path: Path) ->
             assert stat.S_IMODE(mode) in (0o644, 0o755)
             assert stat.S_ISDIR(mode) == info.is_dir()
             assert not stat.S_ISLNK(mode)
+        assert file.testzip() is None
     home = unpack(environment.zip, tmp_path / "home")
     assert run(home / "bin/speak") == f"spoken by {home}\n"
 

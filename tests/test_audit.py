@@ -96,7 +96,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "another digest in the manifest": (
         lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(sha256="0" * 64)),
         "manifest",
-        "lies under one/",
+        "its archive is called",
     ),
     "a need that is not there": (
         lambda folder: edit(folder / "manifest.json", lambda m: m["packages"][0].update(requires=["ghost"])),

@@ -39,10 +39,10 @@ for name in sorted(sys.stdlib_module_names - {"antigravity", "this"}):
 
 
 @pytest.fixture(scope="module")
-def moved(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moved(full_channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packed Python, linked in one directory and moved to another."""
     linked, there = tmp_path_factory.mktemp("linked") / "prefix", tmp_path_factory.mktemp("moved") / "env"
-    channel.link(linked, "python", "greeter")
+    full_channel.link(linked, "python", "greeter")
     return Path(shutil.move(linked, there))
 
 
@@ -105,20 +105,20 @@ def names_of_libraries(prefix: Path) -> Iterable[str]:
     return (path.name for path in (prefix / "lib").glob("*.so*"))
 
 
-def test_the_channel_holds_the_python_that_runs_envpack(channel: Channel) -> None:
-    (package,) = (channel.path / channel.platform).glob("python-*.conda")
+def test_the_channel_holds_the_python_that_runs_envpack(full_channel: Channel) -> None:
+    (package,) = (full_channel.path / full_channel.platform).glob("python-*.conda")
     assert package.name == f"python-{'.'.join(map(str, sys.version_info[:3]))}-envpack_0.conda"
-    repodata = json.loads((channel.path / channel.platform / "repodata.json").read_text())
+    repodata = json.loads((full_channel.path / full_channel.platform / "repodata.json").read_text())
     record = repodata["packages.conda"][package.name]
-    assert record["depends"] == [f"__glibc >={channel.glibc}"]
+    assert record["depends"] == [f"__glibc >={full_channel.glibc}"]
     assert record["license"] == "Python-2.0"
 
 
-def test_the_oldest_glibc_is_not_newer_than_the_one_the_python_runs_on_here(channel: Channel) -> None:
+def test_the_oldest_glibc_is_not_newer_than_the_one_the_python_runs_on_here(full_channel: Channel) -> None:
     here = os.confstr("CS_GNU_LIBC_VERSION")
     assert here
-    assert version(channel.glibc) <= version(here.split()[1])
-    assert version(channel.glibc) >= (2, 17)
+    assert version(full_channel.glibc) <= version(here.split()[1])
+    assert version(full_channel.glibc) >= (2, 17)
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -204,9 +204,9 @@ def test_it_carries_certificates(moved: Path) -> None:
     assert int(run(moved / "bin/python", "-c", count, SSL_CERT_FILE=str(moved / "ssl/cacert.pem"))) > 50
 
 
-def test_the_same_python_gives_the_same_bytes(channel: Channel, made_again: Path) -> None:
-    (package,) = (made_again / channel.platform).glob("*.conda")
-    assert digest.of_file(package) == digest.of_file(channel.path / channel.platform / package.name)
+def test_the_same_python_gives_the_same_bytes(full_channel: Channel, made_again: Path) -> None:
+    (package,) = (made_again / full_channel.platform).glob("*.conda")
+    assert digest.of_file(package) == digest.of_file(full_channel.path / full_channel.platform / package.name)
 
 
 def test_nothing_is_left_of_a_making_that_was_killed(made_again: Path) -> None:

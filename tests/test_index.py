@@ -140,7 +140,11 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("store", "damage"),
+    [*(("directory", damage) for damage in DAMAGES), ("moto", "no JSON")],
+    indirect=["store"],
+)
 def test_a_damaged_index_is_made_anew_from_the_manifests(store: Store, tmp_path: Path, damage: str) -> None:
     name = names(COUNT)[0]
     index.rebuild(store)

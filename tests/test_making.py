@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import tarfile
 from dataclasses import replace
@@ -18,6 +19,7 @@ from envpack.build import shared_pieces
 from envpack.build.recipes import Recipes
 from envpack.stores import open_store
 from envpack.stores.s3.options import SMALLEST_PART
+from tests.support.cache import shared
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.s3 import Gate, S3Server
@@ -29,10 +31,13 @@ WORK = {"link", "compile", "verify"}
 @pytest.fixture(scope="session")
 def seed(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Path:
     """A cache that knows Python and nothing of what is asked for here."""
-    desk = desk_at(tmp_path_factory.mktemp("seed") / "a desk", channel, tmp_path_factory.mktemp("seed cache"))
-    desk.write("seed.txt", "activated")
-    desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
-    return desk.cache
+
+    def make(home: Path) -> None:
+        desk = desk_at(home / "a desk", channel, home / "a cache")
+        desk.write("seed.txt", "activated")
+        desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
+
+    return shared(tmp_path_factory, "seed", make) / "a cache"
 
 
 @pytest.fixture
@@ -138,7 +143,7 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
     pieces = Pieces(fresh.cache / "pieces", limit=1 << 30)
     packed = assemble(recipe.pieces, pieces, tmp_path / "new.tar.gz")
     assert packed
-    unknown = shared_pieces.Published(path=tmp_path / "nothing.json", releases={})
+    unknown = shared_pieces.PublishedPieces(path=tmp_path / "nothing.json", releases={})
     held = shared_pieces.held_by(store, "r", packed.pieces, unknown)
     assert sum(part.size for part in held) > 0.95 * packed.size
     new = packed.path.read_bytes()
@@ -146,12 +151,15 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
         old = (fresh.store / part.key).read_bytes()
         assert old[part.start : part.start + part.size] == new[part.offset : part.offset + part.size]
     # Under a name that has no release yet, what this machine has published is asked.
-    known = shared_pieces.Published.load(fresh.cache / "published", store)
+    known = shared_pieces.PublishedPieces.load(fresh.cache / "published", store)
     assert shared_pieces.held_by(store, "new-name", packed.pieces, known) == held
     assert shared_pieces.held_by(store, "new-name", packed.pieces, unknown) == ()
 
 
 def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Server) -> None:
+    # What stays the same is copied in parts of 5 MiB or more.
+    files = {"alpha.py": "", "alpha.txt": random.Random(0).randbytes(8 << 20).hex()}
+    write_wheel(fresh.home / "shelf", "alpha", "1.0", files=files)
     gate = Gate(moto_s3)
     variables = {**moto_s3.variables(), "AWS_ENDPOINT_URL_S3": gate.endpoint}
     on_s3 = replace(fresh, environment={**fresh.environment, **variables})

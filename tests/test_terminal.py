@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Desk
+from tests.support.missing import missing
 from tests.support.wheels import write_wheel
 
 
 def on_a_terminal(desk: Desk, *arguments: str, **variables: str) -> tuple[int, str]:
     """Run envpack with a terminal as its stdout and stderr; return its exit code and what the terminal showed."""
-    master, slave = pty.openpty()
+    try:
+        master, slave = pty.openpty()
+    except OSError as error:
+        missing(f"this machine has no pseudo-terminals: {error}")
     process = subprocess.Popen(
         desk.command(*arguments),
         cwd=desk.home,
@@ -84,7 +88,7 @@ def test_a_full_disk_is_named_with_the_way_out(desk: Desk, tmp_path: Path) -> No
     small = tmp_path / "small"
     small.mkdir()
     desk.write("r.txt", "greeter")
-    mount = f"mount -t tmpfs -o size=30m tmpfs {shlex.quote(str(small))}"
+    mount = f"mount -t tmpfs -o size=15m tmpfs {shlex.quote(str(small))}"
     build = shlex.join([*desk.command("build", "r.txt"), "--cache-dir", str(small)])
     alone = ["unshare", "--mount", "--map-root-user"]
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from envpack import digest
 from envpack.codec import Kind, Line, Text
 from envpack.files import atomic
@@ -32,8 +34,7 @@ _AT_ONCE = 4
 """Questions that are under way."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remembered:
+class Remembered(Struct, frozen=True, kw_only=True):
     """What a build came to, as it is kept."""
 
     manifest: Manifest

@@ -102,7 +102,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class Workshop:
     """Where a build works: its caches and its own empty directory."""
 
     cache: Cache
@@ -147,7 +147,7 @@ class Made:
     """Small files that belong to the release."""
 
 
-def make(job: Job, site: Site, watch: Watch) -> Made:
+def make(job: Job, site: Workshop, watch: Watch) -> Made:
     """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError."""
     recipes = Recipes(site.cache.recipes)
     pieces = pieces_of(job.config, site.cache)
@@ -165,13 +165,13 @@ def make(job: Job, site: Site, watch: Watch) -> Made:
     return made
 
 
-def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Site) -> Packed | None:
+def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packed | None:
     out = site.room("assembled") / f"{job.name}.{job.format}"
     packed = assemble(recipe.pieces, pieces, out, format=job.format, progress=site.progress)
     return packed if packed and packed.sha256 == recipe.sha256 else None
 
 
-def _make(job: Job, site: Site, watch: Watch, pieces: Pieces) -> Made:
+def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
@@ -267,7 +267,7 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
     )
 
 
-def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
+def _pack(installed: Installed, job: Job, site: Workshop, pieces: Pieces) -> Packed:
     return pack(
         installed.prefix,
         site.room("archive") / f"{job.name}.{job.format}",
@@ -281,7 +281,7 @@ def _pack(installed: Installed, job: Job, site: Site, pieces: Pieces) -> Packed:
     )
 
 
-def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: Site) -> Verified:
+def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: Workshop) -> Verified:
     from envpack.verify import verify
 
     return verify(

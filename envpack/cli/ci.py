@@ -51,12 +51,12 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     successful build, as the CI system's variables say. A failure does not stop the others.
     """
     from envpack.build.pipeline import Options
-    from envpack.ci import Wanted, run
+    from envpack.ci import WantedRun, run
     from envpack.ci.folder import write_folder
 
     screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
-    wanted = Wanted(
+    wanted = WantedRun(
         patterns=patterns or config.ci_requirements,
         since=given["since"],
         everything=given["everything"],

@@ -41,6 +41,7 @@ STORE = _together(
     click.option(
         "--s3-addressing", type=click.Choice(["auto", "path", "virtual"]), help="How buckets are addressed."
     ),
+    click.option("--s3-patience", metavar="TIME", help="How long to go on when S3 asks to slow down, such as 60s."),
 )
 
 SOLVE = _together(

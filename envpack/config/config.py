@@ -94,6 +94,8 @@ class Config:
     """The account that must own the bucket."""
     s3_addressing: str = "auto"
     """`path` for servers that do not know buckets as host names."""
+    s3_patience: str = "60s"
+    """How long a request is sent again that S3 answers with SlowDown."""
     ci_requirements: tuple[str, ...] = ()
     """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
     ci_names: Mapping[str, str] = field(default_factory=dict)

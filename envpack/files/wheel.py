@@ -87,6 +87,8 @@ def problems_of(path: Path, machine: Machine, *, name: str | None = None, versio
     except (InvalidWheelFilename, InvalidVersion):
         return ["has a name that is none of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"]
     found = [*_misfits(in_file_name[3], machine)]
+    if version and not _same_version(str(in_file_name[1]), version):
+        found.append(f"is version {version} inside, and {in_file_name[1]} by its file name")
     if found:
         return found
     try:

@@ -32,7 +32,7 @@ _FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class AuditCheck:
     """One thing that was looked at."""
 
     name: Literal["manifest", "bytes", "lock", "content", "imports", "tag"]
@@ -47,7 +47,7 @@ class Audit:
     """What became of the checks of one release."""
 
     reference: str
-    checks: tuple[Check, ...]
+    checks: tuple[AuditCheck, ...]
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -111,17 +111,12 @@ def _tags(store: Store, name: str, held: Iterable[str]) -> Iterator[Audit]:
 
 
 def _failed(reference: str, what: Literal["manifest", "tag"], problem: str) -> Audit:
-    return Audit(reference=reference, checks=(Check(name=what, problem=problem),))
+    return Audit(reference=reference, checks=(AuditCheck(name=what, problem=problem),))
 
 
-def _manifest(release: Release) -> Check:
-    """Check that a manifest contradicts neither itself nor its place."""
+def _manifest(release: Release) -> AuditCheck:
+    """Check that a manifest does not contradict itself; its name and digest are checked when it is read."""
     manifest, problems = release.manifest, []
-    place = "/".join(release.manifest_uri.split("/")[-3:-1])
-    if place != f"{manifest.name}/{manifest.short_digest}":
-        problems.append(f"it is that of {manifest.reference} and lies under {place}")
-    if manifest.archive.file != keys.archive_file(manifest.name, manifest.digest, manifest.archive.format):
-        problems.append(f"its archive is called {manifest.archive.file}")
     pythons = [
         package.version for package in manifest.packages if (package.name, package.source) == ("python", "conda")
     ]
@@ -131,42 +126,42 @@ def _manifest(release: Release) -> Check:
     stray = {need for package in manifest.packages for need in package.requires or () if need not in known}
     if stray:
         problems.append(f"packages need {_some(stray)}, which it does not contain")
-    return Check(
+    return AuditCheck(
         name="manifest",
         problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
         fact=f"{len(manifest.packages)} packages",
     )
 
 
-def _lock(store: Store, release: Release) -> Check:
+def _lock(store: Store, release: Release) -> AuditCheck:
     """Check that the lock beside a release gives the packages of its manifest."""
     manifest = release.manifest
     file = keys.lock_file(manifest.name)
     data = lookup.read_beside(store, release, file)
     if data is None:
-        return Check(name="lock", problem=f"{file} is not there")
+        return AuditCheck(name="lock", problem=f"{file} is not there")
     try:
         locked = {(p.name, p.version, p.source, p.sha256) for p in packages_of(parse(data.decode(), file))}
     except (EnvpackError, UnicodeDecodeError) as error:
-        return Check(name="lock", problem=str(error))
+        return AuditCheck(name="lock", problem=str(error))
     told = {(p.name, p.version, p.source, p.sha256) for p in manifest.packages}
-    return Check(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
+    return AuditCheck(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
 
 
-def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> Check:
+def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> AuditCheck:
     try:
         download(store, release, archive, progress=progress)
     except EnvpackError as error:
-        return Check(name="bytes", problem=error.message)
+        return AuditCheck(name="bytes", problem=error.message)
     wrong = mismatch(archive, release.manifest)
-    return Check(
+    return AuditCheck(
         name="bytes",
         problem=f"{release.archive_uri}: {wrong}" if wrong else None,
         fact=f"SHA-256 {release.manifest.digest}",
     )
 
 
-def _content(store: Store, release: Release, archive: Path) -> Check:
+def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest and its list of files say."""
     manifest = release.manifest
     try:
@@ -174,7 +169,7 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
-        return Check(name="content", problem=error.message)
+        return AuditCheck(name="content", problem=error.message)
     problems = []
     size = sum(size for _, _, size, _ in members)
     # A tar may name a directory more than once.
@@ -196,10 +191,10 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         known = {(file.path, file.size) for file in files}
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
     wrong = "; ".join(problem for problem in problems if problem)
-    return Check(name="content", problem=wrong or None, fact=f"{count} members")
+    return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
 
 
-def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> Check:
+def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> AuditCheck:
     node = scratch / "node"
     node.mkdir()
     try:
@@ -214,10 +209,10 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progres
             progress=progress,
         )
     except EnvpackError as error:
-        return Check(name="imports", problem=error.message)
+        return AuditCheck(name="imports", problem=error.message)
     ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
-    return Check(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
+    return AuditCheck(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
 
 
 def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:

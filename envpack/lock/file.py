@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import msgspec
 import yaml
 
+from envpack.codec import Count, Line, Word
 from envpack.config.target import Target
-from envpack.errors import BadRequirements, Problem
+from envpack.errors import BadRequirements, Problem, UsageError
 from envpack.lock.lock import CondaPackage, Lock, Wheel
 from envpack.redact import meet, take_apart
 from envpack.requirements.names import CondaName, ProjectName
@@ -56,18 +58,36 @@ def dump(lock: Lock) -> str:
     return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
 
 
+_LONGEST = 16 << 20
+"""Characters; a lock of a thousand packages has one million."""
+
+
+class _Locked(msgspec.Struct):
+    """What a package of a lock must have, whoever wrote the lock: others can write to a store."""
+
+    name: Word
+    version: Word
+    url: Line
+    sha256: Word
+    size: Count | None
+
+
 def parse(text: str, file: str) -> Lock:
     """Read a lock from its text; `file` is its name in errors.
 
     Raises BadRequirements when the text is not a lock that envpack wrote.
     """
     try:
+        if len(text) > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST >> 20} MiB")
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
         if document["version"] not in _READABLE:
             readable = " and ".join(map(str, _READABLE))
             raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
         lock = _from_yaml(document)
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        for package in (*lock.packages, *lock.wheels):
+            msgspec.convert(package, _Locked, from_attributes=True)
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise BadRequirements(
             [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
             hint="delete it, or solve anew with --upgrade",

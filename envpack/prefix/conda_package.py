@@ -110,14 +110,11 @@ def read_list(directory: Path) -> list[Listed]:
 
     Raises ValueError, KeyError, TypeError or AttributeError when it is none.
     """
-    path = directory / "info/paths.json"
+    path, older = directory / "info/paths.json", directory / "info/files"
     if not path.is_file():
-        lines = (
-            (directory / "info/files").read_text("utf-8").splitlines()
-            if (directory / "info/files").exists()
-            else []
-        )
-        return [Listed(path=line) for line in lines if line]
+        if not older.is_file():
+            raise ValueError("it has neither info/paths.json nor info/files")
+        return [Listed(path=line) for line in older.read_text("utf-8").splitlines() if line]
     if path.stat().st_size > _LIST_AT_MOST:
         raise ValueError(f"it has {path.stat().st_size:,} bytes")
     return [_listed(entry) for entry in json.loads(path.read_bytes())["paths"]]

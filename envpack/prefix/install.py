@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import Unsatisfiable
+from envpack.files.installed import read
+from envpack.prefix import irregular
+from envpack.prefix.arrivals import local_path
 from envpack.prefix.clobber import settle
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.resolve.conda import Channels, Machine, channel_addresses
@@ -77,7 +80,25 @@ def install(
     )
     stage = partial(_alone, lock=lock, prefix=prefix, python=python, login=login, cache=cache, scratch=scratch)
     settled = settle(prefix, lock, stage=stage, allowed=allow_clobber)
-    return Installed(prefix=prefix, python=python, clobbered=settled.paths, warnings=(*of_conda, *settled.warnings))
+    odd = _look_at_wheels(lock, prefix, settled.paths, cache)
+    warnings = (*of_conda, *settled.warnings, *odd)
+    return Installed(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
+
+
+def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:
+    """See what wheels left in the prefix; what an index served is compared with its `RECORD` once."""
+    marks = {
+        wheel.name: cache.checked / f"{wheel.sha256}-installed-{lock.python}"
+        for wheel in lock.wheels
+        if local_path(wheel.url) is None
+    }
+    unchecked = {name: mark for name, mark in marks.items() if not mark.exists()}
+    warnings = irregular.check(read(prefix), unchecked=unchecked, settled=settled, python=lock.python)
+    if unchecked:
+        cache.checked.mkdir(parents=True, exist_ok=True)
+    for mark in unchecked.values():
+        mark.touch()
+    return warnings
 
 
 def _alone(

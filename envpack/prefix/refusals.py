@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = filtered_logger(__name__)
 
-_FETCHED = re.compile(r"failed to fetch (\S+)")
+_NAMED = re.compile(r"failed to (?:fetch|link) (\S+)")
 
 _LONGEST = 300
 """Characters of a reason that are shown."""
@@ -63,6 +64,12 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
         BrokenPackage,
         "{file} is damaged or truncated: it cannot be extracted",
         _MEND_CHANNEL,
+    ),
+    (
+        "longer than the placeholder",
+        PackingFailed,
+        "{file} has no room in a binary file for the path of the environment, which has {length} bytes: {prefix}",
+        "name a cache with a shorter path by --cache-dir or ENVPACK_CACHE_DIR",
     ),
     (
         "",
@@ -110,9 +117,11 @@ def explained(error: Exception, prefix: Path) -> EnvpackError:
     """Return our error for one of rattler's: which package, what is wrong with it, and what to do."""
     text = redact(str(error)).replace(str(prefix), "PREFIX")
     logger.info("rattler: %s", ascii(text))
-    found = _FETCHED.search(text)
+    found = _NAMED.search(text)
     words = {
         "file": found[1] if found else "a package",
+        "length": len(os.fsencode(prefix)),
+        "prefix": prefix,
         "said": ": ".join(_plain(reason) for reason in text.split("\nCaused by: ")),
     }
     kind, message, hint = next(row[1:] for row in _MEANINGS if re.search(row[0], text))

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from envpack.codec import Count, Kind, Text
 from envpack.files import installed
@@ -99,8 +99,7 @@ class StoredFile(NamedTuple):
     """Which of the owners it belongs to."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredFiles:
+class StoredFiles(Struct, frozen=True, kw_only=True):
     """The list's JSON."""
 
     owners: tuple[Text, ...]

@@ -190,7 +190,7 @@ def _summary_at(store: Store, name: str, short: str) -> Listed | UsageError | No
         release = lookup.at(store, name, short)
     except UsageError as error:
         return error
-    return _summary(release.manifest) if release else None
+    return summary(release.manifest) if release else None
 
 
 def _pointed_at(store: Store, name: str, tag: str) -> str | UsageError | None:
@@ -201,7 +201,8 @@ def _pointed_at(store: Store, name: str, tag: str) -> str | UsageError | None:
     return found.digest if found else None
 
 
-def _summary(manifest: Manifest) -> Listed:
+def summary(manifest: Manifest) -> Listed:
+    """Return a release in short."""
     provenance = manifest.provenance
     return Listed(
         name=manifest.name,

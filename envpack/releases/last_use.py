@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import EnvpackError
@@ -23,8 +24,7 @@ OFTEN = timedelta(hours=12)
 _logger = filtered_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LastUse:
+class LastUse(Struct, frozen=True, kw_only=True):
     """When a release was last used."""
 
     digest: Digest

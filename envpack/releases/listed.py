@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from envpack import digest
 from envpack.archive.formats import FormatName  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Line, Moment, Name, PythonVersion, TagName, Text, Unreadable, Word
@@ -87,8 +89,7 @@ class NameIndex:
         return _indexed(stored) if stored.name == name else cls(name=name)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredRow:
+class StoredRow(Struct, frozen=True, kw_only=True):
     """A release in the index's JSON."""
 
     stamp: Line
@@ -110,8 +111,7 @@ class StoredRow:
     """Which packages of the table it contains."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredPointer:
+class StoredPointer(Struct, frozen=True, kw_only=True):
     """A tag in the index's JSON."""
 
     stamp: Line
@@ -120,8 +120,7 @@ class StoredPointer:
     """The full digest of the release that it points at."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredIndex:
+class StoredIndex(Struct, frozen=True, kw_only=True):
     """The index's JSON."""
 
     name: Name

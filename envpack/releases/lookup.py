@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from envpack import digest
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import UsageError
@@ -24,8 +26,7 @@ class Release:
     manifest_uri: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildRecord:
+class BuildRecord(Struct, frozen=True, kw_only=True):
     """What was built from one input digest."""
 
     digest: Digest
@@ -33,8 +34,7 @@ class BuildRecord:
     created: Moment
 
 
-@dataclass(frozen=True, kw_only=True)
-class LaterVerification:
+class LaterVerification(Struct, frozen=True, kw_only=True):
     """How a release was verified after it was published."""
 
     how: Verified

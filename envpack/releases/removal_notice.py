@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
-import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -128,7 +126,7 @@ def _when_free(store: Store, folder: str) -> str | None:
 
 
 def _nobody() -> Notice:
-    return Notice(ended=uuid.uuid4().hex)
+    return Notice(ended=os.urandom(16).hex())
 
 
 @contextmanager
@@ -150,7 +148,7 @@ class Collector:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._own = Notice(collector=uuid.uuid4().hex, host=socket.gethostname(), process=_this_process())
+        self._own = Notice(collector=os.urandom(16).hex(), host=os.uname().nodename, process=_this_process())
         self._version: str | None = None
         self._posted = _now()
         self._holds = False

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from envpack import digest
 from envpack.codec import Digest, Kind, Moment, Text
@@ -75,8 +75,7 @@ class Tag:
         return cls(moves=(newest, *stored.history))
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredTag:
+class StoredTag(Struct, frozen=True, kw_only=True):
     """A tag's JSON: its newest move, and the others."""
 
     digest: Digest

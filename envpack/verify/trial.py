@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from envpack.redact import filtered_logger, redact, without_secrets
-from envpack.verify.finding import Finding
+from envpack.verify.finding import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ class Trial:
             self.certificates = event["certificates"]
 
 
-def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Finding]]:
+def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]]:
     """Import modules in one process, and each that fails there once more in a process of its own.
 
     Returns what was told, and notes: on modules that fail only beside the others, and on what was not tried.
@@ -122,7 +122,7 @@ def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Finding
     findings = []
     if os.geteuid() == 0 and not node.guard:
         text = "run as root without setpriv: that nobody can write to the environment was not tried"
-        findings.append(Finding(text=text, fatal=False))
+        findings.append(Defect(text=text, fatal=False))
     trial = Trial()
     _run_all(node, modules, trial)
     for module in [name for name in trial.failed if name not in trial.hung]:
@@ -131,7 +131,7 @@ def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Finding
         if module in alone.imported:
             trial.imported.append(module)
             text = f"{module} can be imported alone, but not beside the others: {trial.failed.pop(module)}"
-            findings.append(Finding(text=text, fatal=False))
+            findings.append(Defect(text=text, fatal=False))
     return trial, findings
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from tests.support import pypi
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.spark import installed
 
@@ -54,6 +55,7 @@ def test_a_row_holds_on_both_sides_of_its_bound(
     python = installed(spark) / "bin/python"
     subprocess.run(
         [find_uv_bin(), "pip", "install", "--quiet", "--python", python, "--target", tmp_path / "own", *packages],
+        env={**os.environ, **pypi.VARIABLES},
         check=True,
     )
     done = subprocess.run(

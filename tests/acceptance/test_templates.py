@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.cache import cache_directory
 from tests.support.channel import Channel
-from tests.support.command import Desk, desk_at
+from tests.support.command import Desk, as_pypi_was, desk_at
 from tests.test_templates import TEMPLATES, header
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
@@ -56,30 +56,35 @@ JOBS = {
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Desk:
-    desk = desk_at(tmp_path_factory.mktemp("templates") / "a desk", channel, cache_directory() / "envpack")
+def desk(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> Desk:
+    home = tmp_path_factory.mktemp("templates") / "a desk"
+    desk = as_pypi_was(desk_at(home, full_channel, cache_directory() / "envpack"))
     for template in TEMPLATES:
         # The starter channel has the tests' own Python and no other.
-        text = template.read_text("utf-8").replace("python=3.11", f"python={channel.python.rpartition('.')[0]}")
+        text = template.read_text("utf-8").replace(
+            "python=3.11", f"python={full_channel.python.rpartition('.')[0]}"
+        )
         (desk.home / template.name).write_text(text)
     return desk
 
 
-def asked(template: Path, channel: Channel) -> tuple[str, ...]:
-    return (template.name, "--spark", header(template)["Spark"].split(" ")[0], "--channel", channel.url)
+def asked(template: Path, full_channel: Channel) -> tuple[str, ...]:
+    return (template.name, "--spark", header(template)["Spark"].split(" ")[0], "--channel", full_channel.url)
 
 
 @pytest.mark.parametrize(
     "template", [t for t in TEMPLATES if t.name not in (*NOT_HERE, *JOBS)], ids=lambda template: template.name
 )
-def test_a_template_that_is_too_large_to_build_solves(template: Path, desk: Desk, channel: Channel) -> None:
-    ran = desk.run("build", *asked(template, channel), "--dry-run")
+def test_a_template_that_is_too_large_to_build_solves(template: Path, desk: Desk, full_channel: Channel) -> None:
+    ran = desk.run("build", *asked(template, full_channel), "--dry-run")
     assert ran.code == 0, ran.err
 
 
 @pytest.mark.parametrize("template", [t for t in TEMPLATES if t.name in JOBS], ids=lambda template: template.name)
-def test_a_template_is_built_and_does_its_job(template: Path, desk: Desk, channel: Channel, tmp_path: Path) -> None:
-    built = desk.build(*asked(template, channel), "--no-verify")
+def test_a_template_is_built_and_does_its_job(
+    template: Path, desk: Desk, full_channel: Channel, tmp_path: Path
+) -> None:
+    built = desk.build(*asked(template, full_channel), "--no-verify")
     node = tmp_path / "environment"
     node.mkdir()
     archive = built["archive"]["uri"].removeprefix("file://").replace("%20", " ")
@@ -113,8 +118,8 @@ def test_every_template_solves_on_real_records_with_the_command_in_its_header(
     assert re.search(r"from conda .*\bpython 3\.1\d", ran.out.replace("\n", " "))
 
 
-def test_what_cannot_be_had_here_is_said(desk: Desk, channel: Channel) -> None:
+def test_what_cannot_be_had_here_is_said(desk: Desk, full_channel: Channel) -> None:
     for name in NOT_HERE:
-        ran = desk.run("build", name, "--channel", channel.url, "--dry-run")
+        ran = desk.run("build", name, "--channel", full_channel.url, "--dry-run")
         assert ran.code == 4
         assert "no channel carries" in ran.err

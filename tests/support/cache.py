@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
+import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ def cache_directory() -> Path:
     cache = Path(os.environ.get("ENVPACK_TEST_CACHE") or platformdirs.user_cache_path("envpack-tests"))
     cache.mkdir(parents=True, exist_ok=True)
     return cache
+
+
+def shared(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a directory of this run of pytest, which `make` fills once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    return kept(name, make, within=own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own)
 
 
 def kept(name: str, make: Callable[[Path], None], *, within: Path | None = None) -> Path:

@@ -23,6 +23,7 @@ import envpack.channel
 from envpack import digest
 from envpack.channel import conda_file, interpreter
 from envpack.files import elf
+from tests.support import small_python
 from tests.support.cache import kept
 
 if TYPE_CHECKING:
@@ -66,15 +67,27 @@ class Channel:
 
 @pytest.fixture(scope="session")
 def channel() -> Channel:
-    """One channel for all workers and runs, made anew when what it is made of has changed."""
-    home = kept(f"channel-{_ingredients()[:16]}", _make)
-    return Channel(path=home / "channel", **json.loads((home / "facts.json").read_text()))
+    """The channel for most tests: its Python has a quarter of the modules, so that builds are quick."""
+    return _kept("small")
+
+
+@pytest.fixture(scope="session")
+def full_channel() -> Channel:
+    """The same with a whole Python, for tests that are about Python and for those that run Spark."""
+    return _kept("full")
+
+
+def _kept(kind: str) -> Channel:
+    """Return a channel that all workers and runs share; it is made anew when what it is made of has changed."""
+    home = kept(f"channels-{_ingredients()[:16]}", _make)
+    return Channel(path=home / kind, **json.loads((home / f"{kind}.json").read_text()))
 
 
 def _ingredients() -> str:
     sources = [
         *RECIPES.iterdir(),
         Path(__file__),
+        Path(small_python.__file__),
         Path(elf.__file__),
         *Path(envpack.channel.__path__[0]).glob("*.py"),
     ]
@@ -88,19 +101,28 @@ def _ingredients() -> str:
 
 
 def _make(home: Path) -> None:
-    path = home / "channel"
-    starter = envpack.channel.init(path)
-    _build(RECIPES / "recipe.yaml", path)
+    full, small = home / "full", home / "small"
+    starter = envpack.channel.init(full)
     (foreign,) = set(ELF_MACHINES) - {starter.platform}
-    _write_foreign_python(path / starter.platform / starter.packages[0], path / foreign, foreign)
-    asyncio.run(index_fs(path, force=True))
-    facts = {
-        "python": starter.python,
-        "platform": starter.platform,
-        "foreign": foreign,
-        "glibc": starter.glibc,
-    }
-    (home / "facts.json").write_text(json.dumps(facts))
+    whole = full / starter.platform / starter.packages[0]
+    (small / starter.platform).mkdir(parents=True)
+    reduced, glibc = small_python.write(whole, small / starter.platform)
+    asyncio.run(index_fs(small))
+    _build(RECIPES / "recipe.yaml", small)
+    for channel, python in ((full, whole), (small, reduced)):
+        _write_foreign_python(python, channel / foreign, foreign)
+    for package in (*small.glob("noarch/*.conda"), *small.glob(f"{starter.platform}/*.conda")):
+        if package != reduced:
+            shutil.copy(package, full / package.parent.name)
+    for channel, oldest in ((full, starter.glibc), (small, glibc)):
+        asyncio.run(index_fs(channel, force=True))
+        facts = {
+            "python": starter.python,
+            "platform": starter.platform,
+            "foreign": foreign,
+            "glibc": oldest,
+        }
+        (home / f"{channel.name}.json").write_text(json.dumps(facts))
 
 
 def _build(recipe: Path, channel: Path) -> None:

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import pypi
 from tests.support.channel import Channel
 
 ENVPACK = Path(sys.executable).with_name("envpack")
@@ -102,6 +103,11 @@ def desk_at(home: Path, channel: Channel, cache: Path) -> Desk:
     desk = Desk(home=home, channel=channel, environment=environment(cache))
     desk.write("envpack.yaml", "store: a store", f"channels: ['{channel.url}']", f"glibc: '{channel.glibc}'")
     return desk
+
+
+def as_pypi_was(desk: Desk) -> Desk:
+    """Return the same desk where uv looks at no project that PyPI got later than on the day of the pins."""
+    return replace(desk, environment={**desk.environment, **pypi.VARIABLES})
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from envpack.spark import versions
 from tests.support.cache import cache_directory
-from tests.support.command import Desk, desk_at
+from tests.support.command import Desk, as_pypi_was, desk_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,7 +204,7 @@ class JobDesk:
 
 def job_desk(home: Path, channel: Channel, mode: str = MODE) -> JobDesk:
     """Make a directory with `job.yml` and `job.py`; its cache outlives the tests, and what it keeps is reused."""
-    desk = desk_at(home, channel, cache_directory() / "envpack")
+    desk = as_pypi_was(desk_at(home, channel, cache_directory() / "envpack"))
     python = versions.dotted(versions.minor(channel.python))
     desk.write("job.yml", _ENVIRONMENT.format(python=python, mode=json.dumps(mode)))
     work = JobDesk(desk=desk, mode=mode)
@@ -213,15 +213,15 @@ def job_desk(home: Path, channel: Channel, mode: str = MODE) -> JobDesk:
 
 
 @pytest.fixture(scope="session")
-def spark_job(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> JobDesk:
+def spark_job(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> JobDesk:
     """A directory for jobs that no YARN starts."""
-    return job_desk(tmp_path_factory.mktemp("spark") / "a desk", channel)
+    return job_desk(tmp_path_factory.mktemp("spark") / "a desk", full_channel)
 
 
 @pytest.fixture(scope="session")
-def yarn_job(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> JobDesk:
+def yarn_job(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> JobDesk:
     """A directory for jobs on YARN, whose shell must not change the value of JOB_MODE."""
-    return job_desk(tmp_path_factory.mktemp("yarn") / "a desk", channel, HARD_MODE)
+    return job_desk(tmp_path_factory.mktemp("yarn") / "a desk", full_channel, HARD_MODE)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,13 @@ def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> M
     )
 
 
+def archive_of(folder: Path, content: str) -> tuple[Manifest, Path]:
+    """Write an archive that holds only this text; return its manifest and its path."""
+    path = folder / f"{content}.tar.gz"
+    path.write_text(content)
+    return manifest_of(content), path
+
+
 def publish(
     store: Store, content: str, name: str = "udf", *, tag: str | None = None, days: float = 0.0
 ) -> Manifest:

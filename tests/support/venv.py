@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uv import find_uv_bin
 
 from envpack import digest
+from tests.support import pypi
 from tests.support.cache import kept
 from tests.support.missing import missing
 
@@ -35,7 +36,7 @@ def _install(venv: Path, packages: Sequence[str], without: Sequence[str]) -> Non
             [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)],
             [
                 *(uv, "pip", "install", "--quiet", "--python", str(venv / "bin/python")),
-                *("--override", str(overrides), *packages),
+                *("--exclude-newer", pypi.DAY, "--override", str(overrides), *packages),
             ],
         ):
             answer = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from envpack.files.remove import remove
 from envpack.prefix.activation import certificates, reading, shell, state
 from envpack.prefix.activation.relocation import ROOT, Found, Prefix, relocate
-from envpack.prefix.activation.script import Outcome, Place
+from envpack.prefix.activation.script import Place, ScriptOutcome
 from envpack.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Work:
                     self.found[name] = Found(value=value, origin=origin, text=text)
         self.environ = {name: item.value for name, item in self.found.items()} | dict(self.own)
 
-    def take_in(self, script: Path, outcome: Outcome) -> None:
+    def take_in(self, script: Path, outcome: ScriptOutcome) -> None:
         text = script.read_text("utf-8", "replace")
         for name in outcome.removed:
             self.environ.pop(name, None)
@@ -124,7 +124,7 @@ class _Work:
             self.warnings.append(f"{script.name} {outcome.problem}")
 
 
-def _try(script: Path, work: _Work, place: Place, target: Target, timeout: float) -> Outcome:
+def _try(script: Path, work: _Work, place: Place, target: Target, timeout: float) -> ScriptOutcome:
     bash = shell.usable() if target.is_this_machine else None
     if bash is None:
         environ = {**work.environ, **shell.clean_environ(place), **dict.fromkeys(shell.OF_THE_MACHINE)}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.prefix.activation import confine
-from envpack.prefix.activation.script import NOTHING, Outcome, Place
+from envpack.prefix.activation.script import NOTHING, Place, ScriptOutcome
 from envpack.redact import redact
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def clean_environ(place: Place) -> dict[str, str]:
     }
 
 
-def run(script: Path, environ: Mapping[str, str], place: Place, *, shell: str, timeout: float) -> Outcome:
+def run(script: Path, environ: Mapping[str, str], place: Place, *, shell: str, timeout: float) -> ScriptOutcome:
     """Source a script as conda does, in a bash with these variables, and return what it exported.
 
     It has no input and no terminal, can write to the place's directory only, and is killed with all that it
@@ -89,13 +89,13 @@ def run(script: Path, environ: Mapping[str, str], place: Place, *, shell: str, t
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            return Outcome(changed=NOTHING, problem=f"did not end within {timeout:g} s")
+            return ScriptOutcome(changed=NOTHING, problem=f"did not end within {timeout:g} s")
     said = _last_line(room / "output", place)
     if not files["end"].exists():
-        return Outcome(changed=NOTHING, problem=f"{_ending(code)}{said}")
+        return ScriptOutcome(changed=NOTHING, problem=f"{_ending(code)}{said}")
     after = _variables(files["after"].read_bytes())
     status = files["status"].read_text()
-    return Outcome(
+    return ScriptOutcome(
         changed={name: value for name, value in after.items() if environ.get(name) != value},
         removed=frozenset(environ.keys() - after.keys()),
         problem=f"failed with status {status}{said}" if status != "0" and said else None,
