@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envpack.errors import UsageError
+from envpack.errors import PackingFailed, UsageError
 from envpack.files.cache import Cache
 from envpack.files.remove import remove
 
@@ -73,3 +73,33 @@ def test_two_that_remove_one_directory_do_not_disturb_each_other(tmp_path: Path)
             for done in [pool.submit(remove, directory) for _ in range(4)]:
                 done.result()
         assert not directory.exists()
+
+
+def test_a_cache_in_which_nobody_may_write_is_said_to_be_unusable(tmp_path: Path) -> None:
+    """Root may write everywhere, so a file stands where the directory would be."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "scratch").write_text("")
+    with pytest.raises(UsageError, match="cannot be used") as refused, Cache(tmp_path / "cache").scratch():
+        pass
+    assert refused.value.hint
+    assert "ENVPACK_CACHE_DIR" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (PermissionError(13, "Permission denied", "{cache}/pkgs/six"), UsageError),
+        (OSError(28, "No space left on device"), PackingFailed),
+        (PermissionError(13, "Permission denied", "/elsewhere"), PermissionError),
+        (ValueError("a bug"), ValueError),
+    ],
+    ids=["another user's package", "a full disk", "not the cache", "no error of files"],
+)
+def test_what_fails_in_the_cache_is_told_from_what_fails_elsewhere(
+    error: Exception, expected: type[Exception], tmp_path: Path
+) -> None:
+    if isinstance(error, OSError) and error.filename:
+        error.filename = error.filename.format(cache=tmp_path)
+    with pytest.raises(expected), Cache(tmp_path).scratch():
+        raise error
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -48,11 +48,11 @@ def copies(store: Path) -> Path:
     return store.with_name(f"{store.name} indexes")
 
 
-def write_folder(store: Path, site: Path) -> places.Published:
+def write_folder(store: Path, site: Path) -> places.PublishedSite:
     return places.write_folder(open_store(str(store)), copies(store), site)
 
 
-def publish(store: Path) -> places.Published:
+def publish(store: Path) -> places.PublishedSite:
     return places.publish_beside(open_store(str(store)), copies(store))
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import envpack.gc.collect as collecting
 from envpack.errors import Conflict, Gone, UsageError
-from envpack.gc.rules import Rules
+from envpack.gc.rules import RetentionRules
 from envpack.releases import last_use, lookup, references, removal_notice, tags
 from envpack.stores import open_store
 from envpack.stores.base import Store
@@ -28,7 +28,7 @@ from tests.support.s3 import S3Server, Wire, begin_upload
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs/gc.schema.json").read_text("utf-8"))
 
-NOW_OR_NEVER = Rules(last=0, history=0, grace=0)
+NOW_OR_NEVER = RetentionRules(last=0, history=0, grace=0)
 """Nothing but a tag keeps a release."""
 
 RECORD = {"schema": 1, "digest": "f" * 64, "created": "2025-01-02T00:00:00Z"}
@@ -37,7 +37,7 @@ RECORD = {"schema": 1, "digest": "f" * 64, "created": "2025-01-02T00:00:00Z"}
 DYING = """
 import os, signal, sys, threading
 import envpack.gc.collect as collecting
-from envpack.gc.rules import Rules
+from envpack.gc.rules import RetentionRules
 from envpack.stores import open_store
 
 class Dying:
@@ -64,7 +64,7 @@ class Dying:
 
 url, left, after = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "after"
 store = Dying(open_store(url), left, after)
-rules = Rules(last=0, history=0, grace=0)
+rules = RetentionRules(last=0, history=0, grace=0)
 collecting.apply(store, collecting.plan(store, rules))
 """
 
@@ -84,11 +84,11 @@ except Gone:
 """
 
 
-def collect(store: Store, rules: Rules = NOW_OR_NEVER) -> collecting.Freed:
+def collect(store: Store, rules: RetentionRules = NOW_OR_NEVER) -> collecting.Freed:
     return collecting.apply(store, collecting.plan(store, rules))
 
 
-def removed(store: Store, rules: Rules) -> set[str]:
+def removed(store: Store, rules: RetentionRules) -> set[str]:
     """Return the references of what would go."""
     return {f"{v.folder.name}@{v.folder.digest}" for v in collecting.plan(store, rules).going}
 
@@ -101,20 +101,20 @@ def store(tmp_path: Path) -> Store:
 class TestThePlan:
     def test_without_a_rule_every_release_stays(self, store: Store) -> None:
         publish(store, "one", days=900)
-        assert removed(store, Rules(grace=0)) == set()
+        assert removed(store, RetentionRules(grace=0)) == set()
 
     def test_the_newest_of_each_name_stay(self, store: Store) -> None:
         old, _, _ = (publish(store, f"{n}", days=30 - n) for n in range(3))
         other = publish(store, "other", "other", days=900)
-        assert removed(store, Rules(last=2)) == {old.reference}
-        assert removed(store, Rules(last=0)) > {other.reference}
+        assert removed(store, RetentionRules(last=2)) == {old.reference}
+        assert removed(store, RetentionRules(last=0)) > {other.reference}
 
     def test_what_a_tag_points_at_stays_and_so_does_what_it_pointed_at_before(self, store: Store) -> None:
         first, second, third = (publish(store, f"{n}", tag="prod", days=30) for n in range(3))
-        assert removed(store, Rules(last=0, history=0)) == {first.reference, second.reference}
-        assert removed(store, Rules(last=0, history=1)) == {first.reference}
-        assert removed(store, Rules(last=0, history=2)) == set()
-        verdicts = collecting.plan(store, Rules(last=0)).verdicts
+        assert removed(store, RetentionRules(last=0, history=0)) == {first.reference, second.reference}
+        assert removed(store, RetentionRules(last=0, history=1)) == {first.reference}
+        assert removed(store, RetentionRules(last=0, history=2)) == set()
+        verdicts = collecting.plan(store, RetentionRules(last=0)).verdicts
         (kept,) = (v for v in verdicts if v.folder.digest == third.short_digest)
         assert kept.kept_by == ("tagged prod",)
 
@@ -125,19 +125,19 @@ class TestThePlan:
         for manifest in (used, long_used):
             last_use.note_use(store, manifest)
         age(store, f"udf/used/{long_used.short_digest}", 50)
-        rules = Rules(newer=30 * DAY, used=40 * DAY)
+        rules = RetentionRules(newer=30 * DAY, used=40 * DAY)
         assert removed(store, rules) == {old.reference, long_used.reference}
         assert new.reference not in removed(store, rules)
 
     def test_what_is_younger_than_the_grace_period_stays_whatever_the_rules_say(self, store: Store) -> None:
         publish(store, "young", days=0.9)
         old = publish(store, "old", days=1.1)
-        assert removed(store, Rules(last=0)) == {old.reference}
+        assert removed(store, RetentionRules(last=0)) == {old.reference}
 
     def test_one_name_can_be_looked_at_alone(self, store: Store) -> None:
         publish(store, "one", "one", days=30)
         other = publish(store, "other", "other", days=30)
-        plan = collecting.plan(store, Rules(last=0), "other")
+        plan = collecting.plan(store, RetentionRules(last=0), "other")
         assert [v.folder.digest for v in plan.verdicts] == [other.short_digest]
 
     def test_nothing_is_changed_by_planning(self, store: Store) -> None:
@@ -153,22 +153,22 @@ class TestThePlan:
         store.create(f"udf/builds/{'1' * 64}.json", json.dumps(RECORD).encode())
         draft = Path(store.url, "udf", ".envpack-draft-0123")
         draft.write_text("half a file")
-        assert collecting.plan(store, Rules()).leftovers == ()
+        assert collecting.plan(store, RetentionRules()).leftovers == ()
         age(store, "udf/", 2)
-        found = {(left.kind, left.key) for left in collecting.plan(store, Rules()).leftovers}
+        found = {(left.kind, left.key) for left in collecting.plan(store, RetentionRules()).leftovers}
         assert found == {
             ("orphan", f"udf/{manifest.short_digest}"),
             ("record", f"udf/builds/{'1' * 64}.json"),
             ("upload", "udf/.envpack-draft-0123"),
         }
-        collect(store, Rules())
+        collect(store, RetentionRules())
         assert [entry.key for entry in store.list()] == [removal_notice.KEY]
         assert not draft.exists()
 
     def test_a_tag_that_points_at_nothing_and_a_rule_without_records_are_warned_of(self, store: Store) -> None:
         publish(store, "one")
         tags.advance(store, "udf", "lost", "e" * 64, by="jane")
-        told = "\n".join(collecting.plan(store, Rules(used=DAY)).warnings)
+        told = "\n".join(collecting.plan(store, RetentionRules(used=DAY)).warnings)
         assert "udf:lost points at eeeeeeeeeeeeeeee" in told
         assert "record-use" in told
 
@@ -401,11 +401,11 @@ class TestOnMoto(AnyStore):
         # moto says of every upload that it was begun in 2010
         upload_id, parts = begin_upload(url, moto_s3)
         store = open_store(url)
-        (left,) = collecting.plan(store, Rules()).leftovers
+        (left,) = collecting.plan(store, RetentionRules()).leftovers
         assert (left.kind, left.key, left.size) == ("upload", "udf/0123456789abcdef/udf.tar.gz", len(parts))
         assert left.upload is not None
         assert left.upload.token == upload_id
-        freed = collect(store, Rules())
+        freed = collect(store, RetentionRules())
         assert freed.size == len(parts)
         assert list(store.unfinished()) == []
 
@@ -534,7 +534,7 @@ class TestTheCommand:
         assert desk.run("settings", "udf", ENVPACK_RECORD_USE="true").code == 0
         (noted,) = store.list("udf/used/")
         assert noted.key == f"udf/used/{manifest.short_digest}.json"
-        assert removed(store, Rules(used=DAY)) == set()
+        assert removed(store, RetentionRules(used=DAY)) == set()
         assert not last_use.note_use(store, manifest), "once in a while is enough"
 
     def test_a_store_that_takes_no_record_of_use_is_no_reason_to_fail(self, desk: Desk) -> None:

@@ -143,7 +143,7 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
     pieces = Pieces(fresh.cache / "pieces", limit=1 << 30)
     packed = assemble(recipe.pieces, pieces, tmp_path / "new.tar.gz")
     assert packed
-    unknown = shared_pieces.Published(path=tmp_path / "nothing.json", releases={})
+    unknown = shared_pieces.PublishedPieces(path=tmp_path / "nothing.json", releases={})
     held = shared_pieces.held_by(store, "r", packed.pieces, unknown)
     assert sum(part.size for part in held) > 0.95 * packed.size
     new = packed.path.read_bytes()
@@ -151,7 +151,7 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
         old = (fresh.store / part.key).read_bytes()
         assert old[part.start : part.start + part.size] == new[part.offset : part.offset + part.size]
     # Under a name that has no release yet, what this machine has published is asked.
-    known = shared_pieces.Published.load(fresh.cache / "published", store)
+    known = shared_pieces.PublishedPieces.load(fresh.cache / "published", store)
     assert shared_pieces.held_by(store, "new-name", packed.pieces, known) == held
     assert shared_pieces.held_by(store, "new-name", packed.pieces, unknown) == ()
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from envpack.stores.base import Held
 from envpack.stores.s3.options import MIB, SMALLEST_PART
-from envpack.stores.s3.parts import COPIED_PART, Part, Rules, Sent, plan
+from envpack.stores.s3.parts import COPIED_PART, Part, PartRules, Sent, plan
 
-RULES = Rules(smallest=5, largest=12, most=10_000)
+RULES = PartRules(smallest=5, largest=12, most=10_000)
 """S3's rules in small, so that every edge is met often."""
 
 GIB = 1 << 30
@@ -25,7 +25,7 @@ class Case:
     size: int
     held: tuple[Held, ...]
 
-    def parts(self, rules: Rules = RULES, sent_part: int = 6, copied_part: int = 11) -> list[Part]:
+    def parts(self, rules: PartRules = RULES, sent_part: int = 6, copied_part: int = 11) -> list[Part]:
         return plan(self.size, self.held, sent_part=sent_part, copied_part=copied_part, rules=rules)
 
     def true_of(self, copied: Held) -> bool:
@@ -128,7 +128,7 @@ def test_no_plan_sends_less(case: Case) -> None:
 @given(CASES, st.integers(1, 12))
 @settings(max_examples=200, deadline=None)
 def test_a_plan_has_no_more_parts_than_s3_takes(case: Case, most: int) -> None:
-    rules = Rules(smallest=5, largest=12, most=most)
+    rules = PartRules(smallest=5, largest=12, most=most)
     if case.size > most * rules.largest:
         with pytest.raises(ValueError, match="parts"):
             case.parts(rules)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envpack.archive.ahead import ahead
 from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
 from envpack.archive.formats import DEFAULT, FORMATS, LEVEL
-from envpack.archive.pieces import Gone, Piece
+from envpack.archive.pieces import Piece, PieceGone
 from envpack.archive.slim import left_out, total
 from envpack.errors import PackingFailed
 from envpack.files.atomic import replacing
@@ -120,7 +120,7 @@ def pack(
         for _ in range(_TRIES - 1):
             try:
                 return _pack(sources, out, manner, progress)
-            except Gone:
+            except PieceGone:
                 continue
         return _pack(replace(sources, kept=None), out, manner, progress)
 
@@ -142,7 +142,7 @@ def assemble(
         try:
             with _whole(out) as file:
                 laid = compose(parts, file, manner=manner, keep=None, step=step)
-        except Gone:
+        except PieceGone:
             return None
         step.note(f"packed to {file.size / 1e6:,.1f} MB, all packed before")
         return _packed(out, manner, file, laid)

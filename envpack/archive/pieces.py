@@ -26,6 +26,7 @@ from envpack.archive.members import CHUNK, Entry
 from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Text, Unreadable
 from envpack.files.atomic import Draft, draft, sweep
+from envpack.files.inside import inside
 from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Piece:
     def chunks(self) -> Iterator[bytes]:
         """Yield the compressed bytes.
 
-        Raises Gone when they are no longer there, and at their end when they were not what had been written; the
+        Raises PieceGone when they are no longer there, and at their end when they are not what was written; the
         piece is removed then.
         """
         left = self.facts.length
@@ -111,13 +112,13 @@ class Piece:
                     crc = zlib_ng.crc32(chunk, crc)
                     yield chunk
         except FileNotFoundError as error:
-            raise Gone(self.key) from error
+            raise PieceGone(self.key) from error
         if left or crc != self.crc:
             _remove(self.path, "its bytes are not those that were written")
-            raise Gone(self.key)
+            raise PieceGone(self.key)
 
 
-class Gone(Exception):
+class PieceGone(Exception):
     """A piece vanished between being found and being read, or was damaged."""
 
 
@@ -160,7 +161,7 @@ class Pieces:
                 total -= size
 
     def _path(self, key: str) -> Path:
-        return self._root / key[:2] / key
+        return inside(self._root, f"{key[:2]}/{key}")
 
     def _find(self, key: str) -> Piece | None:
         path = self._path(key)

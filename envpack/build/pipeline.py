@@ -13,7 +13,7 @@ from envpack import requirements
 from envpack.build import policy, shared_pieces
 from envpack.build.archive_options import level_of
 from envpack.build.last_build import Memory
-from envpack.build.make import Job, Site, Watch, allow, make
+from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
 from envpack.errors import BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
@@ -35,6 +35,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools.cage import Confine
 from envpack.units import size_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
-            *(policy.remarks(policy.configured(config), release.manifest.packages) if release else ()),
+            *(policy.notes(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
     )
@@ -136,7 +137,7 @@ def _provide(
     if release is None:
         cache = Cache(Path(job.config.cache_dir))
         with cache.scratch() as scratch:
-            site = Site(cache=cache, scratch=scratch, progress=progress)
+            site = Workshop(cache=cache, scratch=scratch, progress=progress)
             release, reused = _make(job, store, site, watch)
     with watch.time("publish"):
         _tag(store, release, wanted, reused=reused)
@@ -249,6 +250,7 @@ def _check(config: Config) -> None:
             f"{where}: there is no index strategy {config.index_strategy!r}", hint=" or ".join(STRATEGIES)
         )
     size_of(config.cache_limit, "cache-limit")
+    Confine.named(config.confine)
     if config.spark:
         versions.line_of(versions.minor(config.spark))
 
@@ -299,12 +301,12 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     return ()
 
 
-def _make(job: Job, store: Store, site: Site, watch: Watch) -> tuple[Release, bool]:
+def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release, bool]:
     """Make an archive and publish it; return the release and whether someone else had published it."""
     made = make(job, site, watch)
     with watch.time("publish"):
         manifest, pieces = made.manifest, made.packed.pieces
-        published = shared_pieces.Published.load(site.cache.published, store)
+        published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             **made.beside,
             keys.lock_file(job.name): dump(job.lock).encode(),

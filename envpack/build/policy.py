@@ -93,7 +93,7 @@ def enforce(
         )
 
 
-def remarks(policy: Policy, packages: Sequence[PackedPackage]) -> tuple[str, ...]:
+def notes(policy: Policy, packages: Sequence[PackedPackage]) -> tuple[str, ...]:
     """Return what a person should know where a policy on licences could not be applied."""
     if not policy.licenses or UNKNOWN in policy.licenses:
         return ()

@@ -83,14 +83,14 @@ PUBLISHED: Kind[dict[str, dict[str, int]]] = Kind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedPieces:
     """The releases that this machine has published to one store: folder to its pieces' digests and sizes."""
 
     path: Path
     releases: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def load(cls, directory: Path, store: Store) -> Published:
+    def load(cls, directory: Path, store: Store) -> PublishedPieces:
         """Read what is remembered of a store; what cannot be read is forgotten."""
         path = inside(directory, f"{digest.of_bytes(store.url.encode())}.json")
         return cls(path=path, releases=PUBLISHED.recall(path) or {})
@@ -120,7 +120,7 @@ def dump(file: str, pieces: Iterable[Laid]) -> bytes:
     return json.dumps({"schema": SCHEMA, "archive": file, "pieces": rows}, indent=1).encode()
 
 
-def held_by(store: Store, name: str, pieces: Sequence[Laid], published: Published) -> tuple[Held, ...]:
+def held_by(store: Store, name: str, pieces: Sequence[Laid], published: PublishedPieces) -> tuple[Held, ...]:
     """Return which pieces of an archive that is to be published as `name` the store has already."""
     missing = {piece.facts.sha256: piece.facts.length for piece in pieces}
     found: dict[str, tuple[str, int]] = {}
@@ -142,7 +142,7 @@ def held_by(store: Store, name: str, pieces: Sequence[Laid], published: Publishe
     )
 
 
-def _sources(store: Store, name: str, wanted: Mapping[str, int], published: Published) -> Iterator[str]:
+def _sources(store: Store, name: str, wanted: Mapping[str, int], published: PublishedPieces) -> Iterator[str]:
     latest = tags.read(store, name, tags.LATEST)
     if latest:
         yield keys.folder(name, latest.digest)

@@ -32,7 +32,7 @@ class Text:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class LauncherOffer:
     """What one launcher needs for one release."""
 
     launcher: str
@@ -46,13 +46,13 @@ class Offer:
     warnings: tuple[str, ...] = ()
 
 
-def offers(release: Release) -> tuple[Offer, ...]:
+def offers(release: Release) -> tuple[LauncherOffer, ...]:
     """Return an offer of every launcher, the default one first and those that refuse last."""
     made = [_offer(launcher, release) for launcher in LAUNCHERS.values()]
     return tuple(sorted(made, key=lambda offer: offer.refusal is not None))
 
 
-def _offer(launcher: Launcher, release: Release) -> Offer:
+def _offer(launcher: Launcher, release: Release) -> LauncherOffer:
     manifest = release.manifest
     purpose = launcher.purpose.replace("`", "")
     try:
@@ -64,8 +64,8 @@ def _offer(launcher: Launcher, release: Release) -> Offer:
         )
     except UsageError as error:
         hint = f"; {error.hint}" if error.hint else ""
-        return Offer(launcher=launcher.name, purpose=purpose, refusal=f"{error.message}{hint}")
-    return Offer(
+        return LauncherOffer(launcher=launcher.name, purpose=purpose, refusal=f"{error.message}{hint}")
+    return LauncherOffer(
         launcher=launcher.name,
         purpose=purpose,
         prepare=settings.prepare,

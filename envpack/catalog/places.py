@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from envpack.catalog.contents import read
 from envpack.catalog.pages import INDEX, site
-from envpack.catalog.publishing import GUARD, Published, publish
+from envpack.catalog.publishing import GUARD, PublishedSite, publish
 from envpack.errors import UsageError
 from envpack.progress import SILENT, Progress
 from envpack.releases import keys
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from envpack.stores.base import Store
 
-__all__ = ["INDEX", "PREFIX", "Published", "publish_beside", "site", "write_folder"]
+__all__ = ["INDEX", "PREFIX", "PublishedSite", "publish_beside", "site", "write_folder"]
 
 PREFIX = keys.CATALOG
 """Where a store's own catalog lies."""
 
 
-def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> Published:
+def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> PublishedSite:
     """Bring the catalog in the store itself up to date; `copies` is where this machine keeps indexes.
 
     Raises Conflict when others never stop writing to it.
@@ -31,7 +31,7 @@ def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> P
     return publish(store, PREFIX, lambda: site(store, read(store, copies), beside=True), progress)
 
 
-def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> Published:
+def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> PublishedSite:
     """Write the catalog of a store into a folder, or bring the one there up to date.
 
     Raises UsageError when the folder holds something else.

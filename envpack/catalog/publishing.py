@@ -62,7 +62,7 @@ STORED = Kind(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedSite:
     """What a catalog shows, and what had to be done for it."""
 
     site: Site
@@ -70,7 +70,7 @@ class Published:
     """How many files were written; the others were as they should be."""
 
 
-def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progress = SILENT) -> Published:
+def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progress = SILENT) -> PublishedSite:
     """Bring the catalog below `prefix` up to date with what `make` sees, and return what it shows.
 
     Two writers at once end with one catalog that shows what both have seen. Raises Conflict when others never
@@ -99,7 +99,7 @@ class _Shelf:
         self._prefix = prefix
         self._doubtful: set[str] = set()
 
-    def update(self, make: Callable[[], Site], step: Step) -> Published | None:
+    def update(self, make: Callable[[], Site], step: Step) -> PublishedSite | None:
         """Write what has changed; return None when somebody else has changed something meanwhile."""
         guard = self._read(GUARD)
         known = _parse(guard, self._store.uri(self._prefix + GUARD))
@@ -107,7 +107,7 @@ class _Shelf:
         pages = _with_gone(site.pages, known)
         changed = [page for page in pages if known.get(page.path) != page.key]
         if not changed:
-            return Published(site=site, written=0)
+            return PublishedSite(site=site, written=0)
         step.total(len(changed))
         with ThreadPoolExecutor(_WRITERS) as pool:
             old = [page.path for page in changed if page.path in known or page.path in self._doubtful]
@@ -118,7 +118,7 @@ class _Shelf:
             if not self._write_all(pool, changed, versions, step):
                 return None
         noted = self._note(_parse(mark), mark, {page.path: page.key for page in changed})
-        return Published(site=site, written=len(changed)) if noted else None
+        return PublishedSite(site=site, written=len(changed)) if noted else None
 
     def _write_all(
         self, pool: ThreadPoolExecutor, pages: Sequence[Page], versions: Mapping[str, str | None], step: Step

@@ -31,7 +31,7 @@ __all__ = ["Report", "Wanted", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedRun:
     """What one run is to do."""
 
     patterns: tuple[str, ...]
@@ -47,7 +47,7 @@ class Wanted:
 
 
 def run(
-    wanted: Wanted,
+    wanted: WantedRun,
     *,
     config: Config,
     environ: Mapping[str, str],

@@ -98,9 +98,9 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
             if not task.options.dry_run:
                 raise
             # A pull request's job often has no key, and what it would change can be told without the store.
-            remark = f"the store is left aside, and its releases with it: {error.message}"
-            write(f"warning: {remark}")
-            outcome = replace(outcome, remarks=(remark,))
+            warning = f"the store is left aside, and its releases with it: {error.message}"
+            write(f"warning: {warning}")
+            outcome = replace(outcome, own_warnings=(warning,))
             before, config = _locked_before(task), replace(task.config, store=None)
         built = pipeline.build(item.file, config=config, options=task.options, progress=Lines(write))
         outcome = replace(outcome, before=before, built=built, status=_status(built))

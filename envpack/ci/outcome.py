@@ -53,7 +53,7 @@ class Outcome:
     built: Built | None = None
     before: Before | None = None
     failure: Failure | None = None
-    remarks: tuple[str, ...] = ()
+    own_warnings: tuple[str, ...] = ()
     """What to know of how it was looked at."""
     log: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -67,9 +67,9 @@ class Outcome:
     def warnings(self) -> tuple[str, ...]:
         """What the build and its settings warn about."""
         if self.built is None:
-            return self.remarks
+            return self.own_warnings
         settings = self.built.settings.warnings if self.built.settings else ()
-        return tuple(dict.fromkeys((*self.remarks, *self.built.notes, *settings)))
+        return tuple(dict.fromkeys((*self.own_warnings, *self.built.notes, *settings)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON values (schema: docs/report.schema.json)."""

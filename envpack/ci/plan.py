@@ -45,7 +45,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class BuildPlan:
     """What there is, sorted by file."""
 
     items: tuple[Item, ...]
@@ -59,7 +59,7 @@ class Plan:
         return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
 
 
-def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> Plan:
+def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> BuildPlan:
     """Return every environment that the patterns name, with the reason why it is affected.
 
     Raises UsageError when a file is not there, no pattern matches, or two environments bear one name.
@@ -68,7 +68,7 @@ def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: P
     configuration = find(here)
     items = tuple(_item(file, changes, config, configuration, here) for file in files)
     _check_names(items)
-    return Plan(items=items, deleted=tuple(sorted(_shown(path, here) for path in deleted)))
+    return BuildPlan(items=items, deleted=tuple(sorted(_shown(path, here) for path in deleted)))
 
 
 def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[Path], set[Path]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from envpack.errors import EnvpackError
+from envpack.errors import EnvpackError, UsageError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 _ENDINGS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 """The exit codes after Ctrl-C and after what CI servers send to abort a build, as shells give them."""
+
+INTERRUPTED = 130
+"""The exit code of an interruption, whoever caused it."""
+
+NOT_READ = 141
+"""The exit code when the reader of stdout has gone, as shells give it for SIGPIPE."""
 
 _GRACE = 0.9
 """Seconds for steps to clean up after themselves."""
@@ -47,6 +53,10 @@ _COMMANDS = {
 }
 
 
+class _NotRead(Exception):
+    """The reader of stdout has gone."""
+
+
 class _Commands(click.Group):
     """Imports a command's module when the command is used, so that `--help` is instant."""
 
@@ -55,6 +65,13 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return _load(cmd_name) if cmd_name in _COMMANDS else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; tell apart that nobody reads its output, of which click makes an exit like another."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _NotRead from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -92,11 +109,11 @@ def main() -> NoReturn:
 
     for number in _ENDINGS:
         signal.signal(number, end)
-    code = 0
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
+        code = ended[0] if ended else INTERRUPTED
     _leave(ended[0] if ended else code)
 
 
@@ -107,17 +124,29 @@ def _after(seconds: float, code: int) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; what is not expected goes through as it is."""
+    """Run one command and return its exit code, which is 0 only when there is a result.
+
+    What is not expected goes through as it is.
+    """
     try:
         result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
     except EnvpackError as error:
         report(error)
         return error.exit_code
     except click.exceptions.Abort as abort:
+        # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
+        if isinstance(abort.__cause__ or abort.__context__, EOFError):
+            report(UsageError("input ended where an answer was needed", hint="run it in a terminal"))
+            return UsageError.exit_code
         raise KeyboardInterrupt from abort
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except _NotRead:
+        return NOT_READ
+    except SystemExit as left:
+        click.echo(f"{_mark('error:', 'red')} a library ended the process: {left.code}", err=True, color=colours())
+        return left.code if isinstance(left.code, int) and left.code else 1
     return result if isinstance(result, int) else 0
 
 
@@ -143,5 +172,5 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
-        code = code or 1
+        code = code or NOT_READ
     os._exit(code)

@@ -12,7 +12,7 @@ from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 
 if TYPE_CHECKING:
-    from envpack.catalog.places import Published
+    from envpack.catalog.places import PublishedSite
 
 FOLDER = Path("envpack-catalog")
 
@@ -42,7 +42,7 @@ def catalog_command(
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     store, copies = store_of(config), Cache(Path(config.cache_dir)).indexes
-    made: dict[str, Published] = {}
+    made: dict[str, PublishedSite] = {}
     if publish:
         made[store.uri(places.PREFIX + places.INDEX)] = places.publish_beside(store, copies, progress)
     if folder or not publish:
@@ -58,7 +58,7 @@ def catalog_command(
         say(index)
 
 
-def _facts(published: Published) -> dict[str, Any]:
+def _facts(published: PublishedSite) -> dict[str, Any]:
     contents = published.site.contents
     return {
         "environments": len(contents.environments),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--no-verify", is_flag=True, help="Publish without trying the archives first.")
 @click.option("--dry-run", is_flag=True, help="Solve and report what would change; publish nothing.")
 @options.DRIVER_PYTHON
+@options.CONFINE
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
@@ -51,12 +52,12 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     successful build, as the CI system's variables say. A failure does not stop the others.
     """
     from envpack.build.pipeline import Options
-    from envpack.ci import Wanted, run
+    from envpack.ci import WantedRun, run
     from envpack.ci.folder import write_folder
 
     screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
-    wanted = Wanted(
+    wanted = WantedRun(
         patterns=patterns or config.ci_requirements,
         since=given["since"],
         everything=given["everything"],

@@ -15,7 +15,7 @@ from envpack.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.doctor import Report
+    from envpack.doctor import Diagnosis
 
 _MARKS = {
     "ok": ("ok", "green"),
@@ -41,6 +41,7 @@ Examples:
 @options.SPARK
 @options.FORMAT
 @options.LAUNCHER
+@options.CONFINE
 @options.CACHE
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=20.0, metavar="SECONDS", help="How long to wait for answers."
@@ -73,7 +74,7 @@ def doctor_command(
         raise NotReady(f"{count} problem{'s' if count > 1 else ''}: a build would not work")
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Diagnosis) -> Iterator[str]:
     values = [value for value in report.configuration if value.value]
     widths = [max(len(value.name) for value in values), min(50, max(len(value.value) for value in values))]
     for value in values:

@@ -16,7 +16,7 @@ from envpack.units import human_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from envpack.gc.collect import Freed, Leftover, Plan, Verdict
+    from envpack.gc.collect import Freed, Leftover, RemovalPlan, Verdict
     from envpack.stores.base import Store
 
 SCHEMA = 1
@@ -75,7 +75,7 @@ def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, ver
         progress.info(line)
 
 
-def _rows(planned: Plan, *, everything: bool) -> Iterator[str]:
+def _rows(planned: RemovalPlan, *, everything: bool) -> Iterator[str]:
     for verdict in planned.verdicts:
         if everything or not verdict.kept_by:
             yield _row(
@@ -93,7 +93,7 @@ def _row(what: str, key: str, when: float, size: int, why: str) -> str:
     return f"{what:<7} {_time(when)} {human_size(size):>9}  {key:<40} {why}".rstrip()
 
 
-def _summary(planned: Plan, freed: Freed | None) -> Iterator[str]:
+def _summary(planned: RemovalPlan, freed: Freed | None) -> Iterator[str]:
     kept = len(planned.verdicts) - len(planned.going)
     reasons = Counter(reason for verdict in planned.verdicts for reason in verdict.kept_by[:1])
     told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(4))
@@ -112,7 +112,7 @@ def _summary(planned: Plan, freed: Freed | None) -> Iterator[str]:
         yield f"the bucket keeps {human_size(freed.hidden)} as older versions until a lifecycle rule ends them"
 
 
-def _to_json(store: Store, planned: Plan, freed: Freed | None) -> dict[str, Any]:
+def _to_json(store: Store, planned: RemovalPlan, freed: Freed | None) -> dict[str, Any]:
     rules = planned.rules
     return {
         "schema": SCHEMA,

@@ -41,6 +41,7 @@ STORE = _together(
     click.option(
         "--s3-addressing", type=click.Choice(["auto", "path", "virtual"]), help="How buckets are addressed."
     ),
+    click.option("--s3-patience", metavar="TIME", help="How long to go on when S3 asks to slow down, such as 60s."),
 )
 
 SOLVE = _together(
@@ -88,6 +89,11 @@ LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
 CACHE = _together(
     click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached."),
     click.option("--cache-limit", metavar="SIZE", help="How much packed content the cache keeps, such as 20 GB."),
+)
+CONFINE = click.option(
+    "--confine",
+    type=click.Choice(["require", "best", "off"]),
+    help="Where packaged code cannot be wholly confined: refuse to run it, do what is possible, or do nothing.",
 )
 COMPRESSION = click.option(
     "--compression", type=click.Choice(list(LEVELS)), help="How much is done to make the archive small."

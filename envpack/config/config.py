@@ -81,6 +81,8 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    confine: str = "best"
+    """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
     """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
     s3_region: str | None = None
@@ -94,6 +96,8 @@ class Config:
     """The account that must own the bucket."""
     s3_addressing: str = "auto"
     """`path` for servers that do not know buckets as host names."""
+    s3_patience: str = "60s"
+    """How long a request is sent again that S3 answers with SlowDown."""
     ci_requirements: tuple[str, ...] = ()
     """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
     ci_names: Mapping[str, str] = field(default_factory=dict)

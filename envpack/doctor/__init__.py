@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envpack.config.config import Config
-from envpack.doctor import machine, sources, target
-from envpack.doctor.finding import LEVELS, Check, Finding, Level
+from envpack.doctor import cage, machine, sources, target
+from envpack.doctor.finding import LEVELS, Finding, Level, Look
 from envpack.errors import EnvpackError
 from envpack.redact import redact
 from envpack.stores import store_of
@@ -39,7 +39,7 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Diagnosis:
     """What was found."""
 
     configuration: tuple[Value, ...]
@@ -67,27 +67,30 @@ class Report:
         }
 
 
-def diagnose(config: Config, reference: str | None = None, *, limit: float = 20.0) -> Report:
+def diagnose(config: Config, reference: str | None = None, *, limit: float = 20.0) -> Diagnosis:
     """Look at everything that a build needs, and at a release if one is named; nothing takes longer than `limit`.
 
     The checks run side by side; one that has not ended after `limit` seconds is left behind with a finding.
     """
     start = time.monotonic()
     findings = _run(_checks(config, reference), limit)
-    return Report(configuration=tuple(_values(config)), findings=tuple(findings), seconds=time.monotonic() - start)
+    return Diagnosis(
+        configuration=tuple(_values(config)), findings=tuple(findings), seconds=time.monotonic() - start
+    )
 
 
-def _checks(config: Config, reference: str | None) -> list[Check]:
+def _checks(config: Config, reference: str | None) -> list[Look]:
     checks = [
-        Check(name="python", look=machine.python),
-        Check(name="configuration", look=partial(target.configured, config)),
-        Check(name="cache", look=partial(machine.cache, config)),
-        Check(name="store", look=partial(_store, config)),
-        *(Check(name="channel", look=partial(sources.channel, channel)) for channel in config.channels),
-        Check(name="index", look=partial(sources.index, config)),
+        Look(name="python", look=machine.python),
+        Look(name="configuration", look=partial(target.configured, config)),
+        Look(name="cache", look=partial(machine.cache, config)),
+        Look(name="cage", look=partial(cage.look, config)),
+        Look(name="store", look=partial(_store, config)),
+        *(Look(name="channel", look=partial(sources.channel, channel)) for channel in config.channels),
+        Look(name="index", look=partial(sources.index, config)),
     ]
     if reference:
-        checks.append(Check(name="release", look=partial(target.release, reference, config)))
+        checks.append(Look(name="release", look=partial(target.release, reference, config)))
     return checks
 
 
@@ -101,7 +104,7 @@ def _store(config: Config) -> Iterator[Finding]:
         yield Finding(check="store", level=seen.level, text=seen.text, hint=seen.hint)
 
 
-def _run(checks: Sequence[Check], limit: float) -> Iterator[Finding]:
+def _run(checks: Sequence[Look], limit: float) -> Iterator[Finding]:
     """Yield what the checks find, in their order."""
     told: queue.Queue[tuple[int, Finding | None]] = queue.Queue()
     for number, check in enumerate(checks):
@@ -126,7 +129,7 @@ def _run(checks: Sequence[Check], limit: float) -> Iterator[Finding]:
         yield from each
 
 
-def _look(number: int, check: Check, told: queue.Queue[tuple[int, Finding | None]]) -> None:
+def _look(number: int, check: Look, told: queue.Queue[tuple[int, Finding | None]]) -> None:
     try:
         for finding in check.look():
             told.put((number, finding))

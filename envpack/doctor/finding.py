@@ -32,7 +32,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class Look:
     """Something to look at, which may take a while or never end."""
 
     name: str

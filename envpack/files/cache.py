@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.errors import PackingFailed, UsageError
+from envpack.errors import EnvpackError, PackingFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -105,20 +105,30 @@ class Cache:
         from envpack.files.workspace import room  # noqa: PLC0415 - imports filelock, see above
 
         home = self.root / "scratch"
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"the cache directory {self.root} cannot be used: {error.strerror}",
-                hint="name another with ENVPACK_CACHE_DIR or --cache-dir",
-            ) from error
-        try:
-            with room(home) as directory:
+        with ExitStack() as opened:
+            try:
+                home.mkdir(parents=True, exist_ok=True)
+                directory = opened.enter_context(room(home))
+            except OSError as error:
+                raise self._unusable(error) from error
+            try:
                 yield directory
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT) or self._holds(error.filename):
+                    raise self._unusable(error) from error
                 raise
-            raise PackingFailed(
-                f"the disk that holds {self.root} is full",
-                hint="make room there, or name another cache with ENVPACK_CACHE_DIR or --cache-dir",
-            ) from error
+
+    def _holds(self, path: object) -> bool:
+        return isinstance(path, (str, os.PathLike)) and Path(path).absolute().is_relative_to(self.root.absolute())
+
+    def _unusable(self, error: OSError) -> EnvpackError:
+        """Return what to do about an error of the file system in the cache."""
+        elsewhere = "name another cache with ENVPACK_CACHE_DIR or --cache-dir"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return PackingFailed(
+                f"the disk that holds {self.root} is full", hint=f"make room there, or {elsewhere}"
+            )
+        where = f" ({error.filename})" if error.filename else ""
+        return UsageError(
+            f"the cache directory {self.root} cannot be used: {error.strerror or error}{where}", hint=elsewhere
+        )

@@ -23,7 +23,7 @@ from envpack.units import human_size
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from envpack.gc.rules import Rules
+    from envpack.gc.rules import RetentionRules
     from envpack.releases.inventory import Folder, Shelf
     from envpack.releases.removal_notice import Collector
     from envpack.stores.base import Entry, Store, Unfinished
@@ -71,12 +71,12 @@ class Leftover:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RemovalPlan:
     """What there is, and what goes."""
 
     name: str | None
     """The only name that was looked at."""
-    rules: Rules
+    rules: RetentionRules
     verdicts: tuple[Verdict, ...]
     """Sorted by name, the newest release first."""
     leftovers: tuple[Leftover, ...]
@@ -111,7 +111,7 @@ class Freed:
     """Bytes of these that a versioned bucket still holds."""
 
 
-def plan(store: Store, rules: Rules, name: str | None = None, progress: Progress = SILENT) -> Plan:
+def plan(store: Store, rules: RetentionRules, name: str | None = None, progress: Progress = SILENT) -> RemovalPlan:
     """Return what may be removed from a store, or of one name only. Nothing is changed."""
     now = time.time()
     with progress.step("look") as step:
@@ -125,7 +125,7 @@ def plan(store: Store, rules: Rules, name: str | None = None, progress: Progress
         for upload in uploads
         if upload.begun < now - max(rules.grace, SLOWEST_UPLOAD)
     ]
-    return Plan(
+    return RemovalPlan(
         name=name,
         rules=rules,
         verdicts=tuple(verdict for shelf in ordered for verdict in _verdicts(shelf, rules, now)),
@@ -135,7 +135,7 @@ def plan(store: Store, rules: Rules, name: str | None = None, progress: Progress
     )
 
 
-def apply(store: Store, planned: Plan, progress: Progress = SILENT) -> Freed:
+def apply(store: Store, planned: RemovalPlan, progress: Progress = SILENT) -> Freed:
     """Remove what a plan says, less what has come to be kept meanwhile, and return what was freed.
 
     It can be interrupted at any time; planning and applying again does the rest. Raises Conflict when another gc is
@@ -195,7 +195,7 @@ def remove_orphan(store: Store, key: str, grace: float, progress: Progress = SIL
     return True
 
 
-def _verdicts(shelf: Shelf, rules: Rules, now: float) -> list[Verdict]:
+def _verdicts(shelf: Shelf, rules: RetentionRules, now: float) -> list[Verdict]:
     kept = [Verdict(folder=shelf.folders[key], kept_by=why) for key, why in rules.reasons(shelf, now).items()]
     return sorted(kept, key=lambda verdict: -(verdict.folder.published or 0))
 
@@ -216,7 +216,7 @@ def _unfinished(store: Store, name: str | None) -> tuple[list[Unfinished], list[
         return [], [f"unfinished uploads were not looked for: {error.message}"]
 
 
-def _warnings(shelves: Sequence[Shelf], rules: Rules) -> Iterator[str]:
+def _warnings(shelves: Sequence[Shelf], rules: RetentionRules) -> Iterator[str]:
     for shelf in shelves:
         for name, tag in sorted(shelf.tags.items()):
             if tag.digest[:SHORT] not in shelf.folders:
@@ -244,7 +244,7 @@ def _batches(folders: Sequence[Folder]) -> Iterator[list[Folder]]:
         yield batch
 
 
-def _still_going(store: Store, batch: Collection[Folder], planned: Plan, freed: Freed) -> list[Folder]:
+def _still_going(store: Store, batch: Collection[Folder], planned: RemovalPlan, freed: Freed) -> list[Folder]:
     """Return the folders of a batch as they are now, without those that have come to be kept."""
     now = time.time()
     wanted = {folder.key for folder in batch}
@@ -257,7 +257,7 @@ def _still_going(store: Store, batch: Collection[Folder], planned: Plan, freed: 
     return going
 
 
-def _doomed(shelf: Shelf, rules: Rules, now: float) -> Iterator[Folder]:
+def _doomed(shelf: Shelf, rules: RetentionRules, now: float) -> Iterator[Folder]:
     yield from (verdict.folder for verdict in _verdicts(shelf, rules, now) if not verdict.kept_by)
     for left in _leftovers(shelf):
         if left.folder and left.modified < now - rules.grace:

@@ -22,7 +22,7 @@ _A_TIME = "a time such as 12h, 30d or 8w"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class RetentionRules:
     """What stays; a release goes only when there is a rule and none keeps it. Times are in seconds."""
 
     last: int | None = None
@@ -74,7 +74,7 @@ class Rules:
             yield "no rule is set"
 
 
-def configured(config: Config) -> Rules:
+def configured(config: Config) -> RetentionRules:
     """Return the rules that the configuration gives. Raises UsageError with every value that cannot be read."""
     problems: list[str] = []
 
@@ -96,7 +96,7 @@ def configured(config: Config) -> Rules:
     }
     if problems:
         raise UsageError("\n".join(problems), hint="correct the flag, the variable, or `gc:` in envpack.yaml")
-    return Rules(**given)  # type: ignore[arg-type] # mypy loses which value goes with which name
+    return RetentionRules(**given)  # type: ignore[arg-type] # mypy loses which value goes with which name
 
 
 def _number(text: str) -> int:

@@ -10,13 +10,14 @@ from packaging.utils import canonicalize_name
 
 from envpack import digest
 from envpack.archive.unpack import list_members
-from envpack.errors import EnvpackError, UsageError
+from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.pull.pull import download, mismatch
 from envpack.releases import file_list, keys, lookup, tags
+from envpack.tools.cage import Confine
 from envpack.verify import verify
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class AuditCheck:
     """One thing that was looked at."""
 
     name: Literal["manifest", "bytes", "lock", "content", "imports", "tag"]
@@ -47,7 +48,7 @@ class Audit:
     """What became of the checks of one release."""
 
     reference: str
-    checks: tuple[Check, ...]
+    checks: tuple[AuditCheck, ...]
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -63,7 +64,15 @@ class Audit:
         }
 
 
-def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, progress: Progress = SILENT) -> Audit:
+def audit(
+    store: Store,
+    release: Release,
+    *,
+    cache: Cache,
+    run: bool = True,
+    confine: Confine = Confine.BEST,
+    progress: Progress = SILENT,
+) -> Audit:
     """Check a release; what is wrong with it is part of the answer. With `run` its Python is started."""
     manifest = release.manifest
     checks = [_manifest(release), _lock(store, release)]
@@ -73,12 +82,18 @@ def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, pro
         if checks[-1].problem is None:
             checks.append(_content(store, release, archive))
             if run:
-                checks.append(_imports(manifest, archive, scratch, progress))
+                checks.append(_imports(manifest, archive, scratch, confine, progress))
     return Audit(reference=manifest.reference, checks=tuple(checks))
 
 
 def audit_all(
-    store: Store, name: str | None = None, *, cache: Cache, run: bool = True, progress: Progress = SILENT
+    store: Store,
+    name: str | None = None,
+    *,
+    cache: Cache,
+    run: bool = True,
+    confine: Confine = Confine.BEST,
+    progress: Progress = SILENT,
 ) -> Iterator[Audit]:
     """Check every release and every tag of a store, or those of one name; what fails does not stop the others."""
     for each in (keys.check_name(name),) if name else filter(keys.is_name, store.folders()):
@@ -87,7 +102,9 @@ def audit_all(
             try:
                 release = lookup.at(store, each, short)
                 if release:
-                    yield audit(store, release, cache=cache, run=run, progress=progress)
+                    yield audit(store, release, cache=cache, run=run, confine=confine, progress=progress)
+            except NotReady:
+                raise
             except EnvpackError as error:
                 yield _failed(f"{each}@{short}", "manifest", error.message)
         if held:
@@ -111,10 +128,10 @@ def _tags(store: Store, name: str, held: Iterable[str]) -> Iterator[Audit]:
 
 
 def _failed(reference: str, what: Literal["manifest", "tag"], problem: str) -> Audit:
-    return Audit(reference=reference, checks=(Check(name=what, problem=problem),))
+    return Audit(reference=reference, checks=(AuditCheck(name=what, problem=problem),))
 
 
-def _manifest(release: Release) -> Check:
+def _manifest(release: Release) -> AuditCheck:
     """Check that a manifest does not contradict itself; its name and digest are checked when it is read."""
     manifest, problems = release.manifest, []
     pythons = [
@@ -126,42 +143,42 @@ def _manifest(release: Release) -> Check:
     stray = {need for package in manifest.packages for need in package.requires or () if need not in known}
     if stray:
         problems.append(f"packages need {_some(stray)}, which it does not contain")
-    return Check(
+    return AuditCheck(
         name="manifest",
         problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
         fact=f"{len(manifest.packages)} packages",
     )
 
 
-def _lock(store: Store, release: Release) -> Check:
+def _lock(store: Store, release: Release) -> AuditCheck:
     """Check that the lock beside a release gives the packages of its manifest."""
     manifest = release.manifest
     file = keys.lock_file(manifest.name)
     data = lookup.read_beside(store, release, file)
     if data is None:
-        return Check(name="lock", problem=f"{file} is not there")
+        return AuditCheck(name="lock", problem=f"{file} is not there")
     try:
         locked = {(p.name, p.version, p.source, p.sha256) for p in packages_of(parse(data.decode(), file))}
     except (EnvpackError, UnicodeDecodeError) as error:
-        return Check(name="lock", problem=str(error))
+        return AuditCheck(name="lock", problem=str(error))
     told = {(p.name, p.version, p.source, p.sha256) for p in manifest.packages}
-    return Check(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
+    return AuditCheck(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
 
 
-def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> Check:
+def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> AuditCheck:
     try:
         download(store, release, archive, progress=progress)
     except EnvpackError as error:
-        return Check(name="bytes", problem=error.message)
+        return AuditCheck(name="bytes", problem=error.message)
     wrong = mismatch(archive, release.manifest)
-    return Check(
+    return AuditCheck(
         name="bytes",
         problem=f"{release.archive_uri}: {wrong}" if wrong else None,
         fact=f"SHA-256 {release.manifest.digest}",
     )
 
 
-def _content(store: Store, release: Release, archive: Path) -> Check:
+def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest and its list of files say."""
     manifest = release.manifest
     try:
@@ -169,7 +186,7 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
-        return Check(name="content", problem=error.message)
+        return AuditCheck(name="content", problem=error.message)
     problems = []
     size = sum(size for _, _, size, _ in members)
     # A tar may name a directory more than once.
@@ -191,10 +208,10 @@ def _content(store: Store, release: Release, archive: Path) -> Check:
         known = {(file.path, file.size) for file in files}
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
     wrong = "; ".join(problem for problem in problems if problem)
-    return Check(name="content", problem=wrong or None, fact=f"{count} members")
+    return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
 
 
-def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> Check:
+def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine, progress: Progress) -> AuditCheck:
     node = scratch / "node"
     node.mkdir()
     try:
@@ -206,13 +223,16 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progres
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            confine=confine,
             progress=progress,
         )
+    except NotReady:
+        raise
     except EnvpackError as error:
-        return Check(name="imports", problem=error.message)
+        return AuditCheck(name="imports", problem=error.message)
     ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
-    return Check(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
+    return AuditCheck(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
 
 
 def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:

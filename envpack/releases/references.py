@@ -45,7 +45,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundRelease:
     """A release and the store that holds it."""
 
     store: Store
@@ -77,14 +77,14 @@ def parse(text: str) -> Reference:
     return Reference(name=name, digest=named["digest"].lower())
 
 
-def find(text: str, config: Config) -> Found:
+def find(text: str, config: Config) -> FoundRelease:
     """Return the release that a reference names, in the store of its address or else in the configured one.
 
     Raises UsageError when it names nothing or more than one release, with the nearest that there are.
     """
     reference = parse(text)
     store = store_of(config, reference.store)
-    return Found(store=store, release=_resolve(store, reference))
+    return FoundRelease(store=store, release=_resolve(store, reference))
 
 
 def resolve(store: Store, text: str) -> Release:

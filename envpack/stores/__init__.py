@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from envpack.errors import UsageError
 from envpack.redact import redact
 from envpack.stores.s3.options import S3Options
+from envpack.units import span
 
 if TYPE_CHECKING:
     from envpack.config.config import Config
@@ -59,5 +60,16 @@ def store_of(config: Config, url: str | None = None) -> Store:
         kms_key=config.s3_kms_key,
         expected_bucket_owner=config.s3_bucket_owner,
         addressing=cast("Addressing", config.s3_addressing),
+        patience=_patience(config),
     )
     return open_store(where, options)
+
+
+def _patience(config: Config) -> float:
+    try:
+        return span(config.s3_patience)
+    except ValueError:
+        origin = config.origins.get("s3_patience", "default")
+        raise UsageError(
+            f"s3-patience must be a time such as 60s or 5m, not {config.s3_patience!r} ({origin})"
+        ) from None

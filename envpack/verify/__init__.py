@@ -17,8 +17,9 @@ from envpack.errors import VerificationFailed
 from envpack.files.elf import version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
+from envpack.tools.cage import Confine
 from envpack.verify.binaries import check_binaries, is_of_driver
-from envpack.verify.finding import Finding, listed
+from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
     Installed,
     Wanted,
@@ -62,6 +63,7 @@ def verify(
     variables: Mapping[str, str],
     workdir: Path,
     import_timeout: float = 120,
+    confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
     """Unpack an archive as a node does, read-only and in another place, and use it there.
@@ -89,15 +91,21 @@ def verify(
             reading = pool.submit(survey, environment, files, build_prefix)
             reason = _why_not_run(files, target)
             if not reason:
-                node = Node(directory=room, variables=variables, timeout=import_timeout)
+                node = Node(
+                    directory=room,
+                    variables=variables,
+                    timeout=import_timeout,
+                    confine=confine,
+                    progress=progress,
+                )
                 imported, failures = _run(node, wanted, python, target)
             found = reading.result()
-        findings += [Finding(text=text) for text in refused]
+        findings += [Defect(text=text) for text in refused]
         findings += _inspect(found, installed, target, build_prefix)
         reason = reason or _needs_newer_glibc(found)
         if reason:
             imported, failures = (), list(check_present(installed, wanted.owners))
-            findings.append(Finding(text=f"not run: {reason}", fatal=False))
+            findings.append(Defect(text=f"not run: {reason}", fatal=False))
         findings += failures
         step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
     _raise_for(findings, archive)
@@ -110,7 +118,7 @@ def verify(
     )
 
 
-def _inspect(found: Survey, installed: Installed, target: Target, build_prefix: Path | None) -> list[Finding]:
+def _inspect(found: Survey, installed: Installed, target: Target, build_prefix: Path | None) -> list[Defect]:
     """Return all that can be found out without running anything."""
     return [
         *check_structure(found, installed.python_minor),
@@ -150,38 +158,38 @@ def _needs_newer_glibc(found: Survey) -> str | None:
     return None
 
 
-def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Finding]]:
+def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Defect]]:
     """Start the archive's Python and import the modules; return those that could be, sorted, and what is wrong."""
     trial, findings = try_modules(node, ["ssl", *wanted.owners])
     if trial.version is None:
         text = f"bin/python does not start: {trial.ended}"
-        return (), [Finding(text=text, hint=hint_for(trial.ended))]
+        return (), [Defect(text=text, hint=hint_for(trial.ended))]
     if trial.version != python:
-        findings.append(Finding(text=f"its Python is {trial.version}, not {python}"))
+        findings.append(Defect(text=f"its Python is {trial.version}, not {python}"))
     outside = [folder for folder in trial.path if not Path(folder).is_relative_to(node.directory / "environment")]
     if outside:
         text = f"its Python takes modules from {listed(outside)}, not from the archive"
-        findings.append(Finding(text=text, hint="a virtual environment borrows another Python: build with envpack"))
+        findings.append(Defect(text=text, hint="a virtual environment borrows another Python: build with envpack"))
     if trial.certificates == 0:
         text = "no certificates: HTTPS from a worker will fail"
-        findings.append(Finding(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`"))
+        findings.append(Defect(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`"))
     findings += [_failure(module, wanted, reason, target) for module, reason in trial.failed.items()]
     return tuple(sorted({*trial.imported} & {*wanted.owners})), findings
 
 
-def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Finding:
+def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Defect:
     """Return the finding for a module that is not imported; a note when a node has what is missing or need not."""
     owner = wanted.owners.get(module, module)
     name = module if module == owner else f"{module} (of {owner})"
     library = missing_library(reason)
     if missing_of_cluster(reason):
-        return Finding(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
+        return Defect(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
     of_driver = library is not None and is_of_driver(library, target)
     fatal = not of_driver and (module == "ssl" or module in wanted.required)
-    return Finding(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
+    return Defect(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
 
 
-def _raise_for(findings: Sequence[Finding], archive: Path) -> None:
+def _raise_for(findings: Sequence[Defect], archive: Path) -> None:
     """Raise VerificationFailed with all problems, if there are any."""
     problems = [finding for finding in findings if finding.fatal]
     if problems:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from envpack.files.elf import version_text
-from envpack.verify.finding import Finding, listed
+from envpack.verify.finding import Defect, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -31,7 +31,7 @@ def is_of_driver(library: str, target: Target) -> bool:
     return target.cuda is not None and library.startswith(_WITH_THE_DRIVER)
 
 
-def check_binaries(found: Survey, target: Target) -> Iterator[Finding]:
+def check_binaries(found: Survey, target: Target) -> Iterator[Defect]:
     """Yield what keeps the target from loading the binaries of an environment."""
     native = [binary for binary in found.binaries if binary.machine == target.machine]
     yield from _check_machine(found.binaries, target)
@@ -39,7 +39,7 @@ def check_binaries(found: Survey, target: Target) -> Iterator[Finding]:
     yield from _check_libraries(native, {posixpath.basename(name) for name in found.files}, target)
 
 
-def _check_machine(binaries: Sequence[Binary], target: Target) -> Iterator[Finding]:
+def _check_machine(binaries: Sequence[Binary], target: Target) -> Iterator[Defect]:
     """Find what was made for another processor. A directory that holds the right file as well chooses by itself."""
     right = {posixpath.dirname(binary.name) for binary in binaries if binary.machine == target.machine}
     foreign: dict[str, list[str]] = defaultdict(list)
@@ -49,26 +49,26 @@ def _check_machine(binaries: Sequence[Binary], target: Target) -> Iterator[Findi
         if binary.machine != target.machine and not chosen_at_run_time:
             foreign[binary.machine].append(binary.name)
     for machine, names in sorted(foreign.items()):
-        yield Finding(
+        yield Defect(
             text=f"made for {machine}, but the nodes are {target.machine}: {listed(names)}",
             hint=f"solve again for --platform {target.platform}",
         )
 
 
-def _check_glibc(native: Sequence[Binary], target: Target) -> Iterator[Finding]:
+def _check_glibc(native: Sequence[Binary], target: Target) -> Iterator[Defect]:
     major, minor = target.glibc.split(".")
     newer: dict[tuple[int, int], list[str]] = defaultdict(list)
     for binary in native:
         if binary.glibc and binary.glibc > (int(major), int(minor)):
             newer[binary.glibc].append(binary.name)
     for version, names in sorted(newer.items()):
-        yield Finding(
+        yield Defect(
             text=f"needs GLIBC_{version_text(version)}, but the nodes have glibc {target.glibc}: {listed(names)}",
             hint=f"solve with --glibc {target.glibc}, or name a newer glibc if every node has one",
         )
 
 
-def _check_libraries(native: Sequence[Binary], names: Collection[str], target: Target) -> Iterator[Finding]:
+def _check_libraries(native: Sequence[Binary], names: Collection[str], target: Target) -> Iterator[Defect]:
     missing: dict[str, list[str]] = defaultdict(list)
     for binary in native:
         for library in binary.needed:
@@ -76,6 +76,6 @@ def _check_libraries(native: Sequence[Binary], names: Collection[str], target: T
             if posixpath.basename(library) not in names and not expected:
                 missing[library].append(binary.name)
     for library, users in sorted(missing.items()):
-        yield Finding(
+        yield Defect(
             text=f"{library} is not in the archive, so every node must have it: {listed(users)}", fatal=False
         )

@@ -12,7 +12,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Defect:
     """One thing that a person should know about an archive."""
 
     text: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from envpack.verify.finding import Finding, listed
+from envpack.verify.finding import Defect, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -161,7 +161,7 @@ class Wanted:
     """Those that have to be imported; that another cannot be is worth a note."""
 
 
-def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[Wanted, list[Finding]]:
+def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
     """Return the modules to import, and what is missing of the requested."""
     owners: dict[str, str] = {}
     required: set[str] = set()
@@ -169,7 +169,7 @@ def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[W
     for name in requested:
         modules = installed.modules(name)
         if modules is None:
-            findings.append(Finding(text=f"{name} was requested but is not in the environment"))
+            findings.append(Defect(text=f"{name} was requested but is not in the environment"))
             continue
         required.update(modules.required)
         for module in (*modules.required, *modules.others):
@@ -177,31 +177,31 @@ def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[W
     return Wanted(dict(sorted(owners.items())), frozenset(required)), findings
 
 
-def check_distributions(installed: Installed) -> Iterator[Finding]:
+def check_distributions(installed: Installed) -> Iterator[Defect]:
     """Yield the distributions that are installed twice: which one is imported is a matter of luck."""
     for name, found in sorted(installed.distributions.items()):
         if len(found) > 1:
             versions = [f"{name} {distribution.version}" for distribution in found]
-            yield Finding(
+            yield Defect(
                 text=f"{name} is installed more than once: {listed(versions)}",
                 hint="a conda package and a wheel brought the same files: take it from one of the two",
             )
 
 
-def check_paths(installed: Installed) -> Iterator[Finding]:
+def check_paths(installed: Installed) -> Iterator[Defect]:
     """Yield the `.pth` files that add a directory outside the environment, as editable installs do."""
     for path in sorted(installed.site_packages.glob("*.pth")):
         outside = [line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("/")]
         if outside:
-            yield Finding(
+            yield Defect(
                 text=f"{path.name} adds {listed(outside)}, which no node has",
                 hint="install the project itself, not as editable",
             )
 
 
-def check_present(installed: Installed, owners: dict[str, str]) -> Iterator[Finding]:
+def check_present(installed: Installed, owners: dict[str, str]) -> Iterator[Defect]:
     """Yield the modules whose files are not there; for when nothing can be imported."""
     for module, owner in owners.items():
         path = installed.site_packages.joinpath(*module.split("."))
         if not path.is_dir() and not any(path.parent.glob(f"{path.name}.*")):
-            yield Finding(text=f"{owner}: there is no module {module} in the archive")
+            yield Defect(text=f"{owner}: there is no module {module} in the archive")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpack.files import elf
-from envpack.verify.finding import Finding, listed
+from envpack.verify.finding import Defect, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,52 +97,52 @@ def _scan(path: Path, needle: bytes) -> tuple[bool, bool]:
     return is_elf, False
 
 
-def check_structure(found: Survey, python_minor: str) -> Iterator[Finding]:
+def check_structure(found: Survey, python_minor: str) -> Iterator[Defect]:
     """Yield what keeps a node from starting `bin/python`, for a Python such as `3.11`."""
     python = found.environment / "bin" / "python"
     tops = {name.split("/", 1)[0] for name in found.files}
     wrapper = next((top for top in tops if f"{top}/bin/python" in found.files), None)
     if wrapper is not None:
-        yield Finding(
+        yield Defect(
             text=f"everything lies in {wrapper}/, but Spark looks for bin/python at the top of the archive",
             hint="pack the content of the directory, not the directory",
         )
     elif not python.is_file():
-        yield Finding(text="there is no bin/python", hint="add python to the requirements")
+        yield Defect(text="there is no bin/python", hint="add python to the requirements")
     elif not python.stat().st_mode & 0o100:
-        yield Finding(text="bin/python has no permission to be executed")
+        yield Defect(text="bin/python has no permission to be executed")
     if wrapper is None and f"lib/python{python_minor}/encodings/__init__.py" not in found.files:
-        yield Finding(
+        yield Defect(
             text=f"there is no lib/python{python_minor}/encodings, without which Python does not start",
             hint="a virtual environment borrows them from another Python: build the environment with envpack",
         )
 
 
-def check_prefix(found: Survey, build_prefix: Path | None) -> Iterator[Finding]:
+def check_prefix(found: Survey, build_prefix: Path | None) -> Iterator[Defect]:
     """Yield the files that name a directory of the machine they were built on."""
     if found.with_prefix:
-        yield Finding(
+        yield Defect(
             text=f"the build directory {build_prefix}, which no node has, is named in {listed(found.with_prefix)}",
             hint="report which package installs these files",
         )
 
 
-def check_kept(found: Survey) -> Iterator[Finding]:
+def check_kept(found: Survey) -> Iterator[Defect]:
     """Yield the files that the environment's own code removed while its modules were imported."""
     if found.gone:
-        yield Finding(
+        yield Defect(
             text=f"its modules, when they are imported, remove {listed(found.gone)}",
             hint="find the package that does it: the Python processes of a node share one environment",
         )
 
 
-def check_bytecode(found: Survey, python_minor: str) -> Iterator[Finding]:
+def check_bytecode(found: Survey, python_minor: str) -> Iterator[Defect]:
     """Yield a note when most nodes would have to compile the Python files again in every worker."""
     tag = f"cpython-{python_minor.replace('.', '')}"
     sources = [name for name in found.files if name.endswith(".py") and name.startswith("lib/")]
     compiled = [name for name in sources if _bytecode(name, tag) in found.files]
     if len(compiled) < _FEW * len(sources):
-        yield Finding(
+        yield Defect(
             text=f"{len(sources) - len(compiled)} of {len(sources)} Python files have no bytecode: "
             "each Python worker compiles what it imports",
             fatal=False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import envpack.gc.collect as collecting
-from envpack.gc.rules import Rules
+from envpack.gc.rules import RetentionRules
 from envpack.stores import open_store
 from tests.support.s3 import begin_upload
 from tests.test_gc import AnyStore, collect
@@ -33,11 +33,11 @@ class TestOnRealS3(AnyStore):
     ) -> None:
         upload_id, part = begin_upload(url, real_s3)
         store = open_store(url)
-        assert collecting.plan(store, Rules(grace=0)).leftovers == ()
+        assert collecting.plan(store, RetentionRules(grace=0)).leftovers == ()
         monkeypatch.setattr(collecting, "SLOWEST_UPLOAD", 0.0)
-        (left,) = collecting.plan(store, Rules(grace=0)).leftovers
+        (left,) = collecting.plan(store, RetentionRules(grace=0)).leftovers
         assert (left.kind, left.size) == ("upload", len(part))
         assert left.upload is not None
         assert left.upload.token == upload_id
-        assert collect(store, Rules(grace=0)).size == len(part)
+        assert collect(store, RetentionRules(grace=0)).size == len(part)
         assert list(store.unfinished()) == []

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -346,7 +347,8 @@ class Answer:
 class Gate:
     """An HTTP server before an S3 server; it notes what comes and can answer in its place."""
 
-    def __init__(self, server: S3Server) -> None:
+    def __init__(self, server: S3Server, certificate: tuple[str, str] | None = None) -> None:
+        """Stand before a server; `certificate` and its key make it speak HTTPS, as `localhost`."""
         self._target = server.endpoint.removeprefix("http://")
         self.asked: list[Asked] = []
         """Every request that came."""
@@ -368,9 +370,14 @@ class Gate:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.endpoint = f"https://localhost:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True)
         self._thread.start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
     def received(self) -> int:
         """Return how many bytes came in the bodies of requests."""

@@ -24,7 +24,7 @@ BUCKET = "company-spark"
 RELEASES = 240
 
 
-def make(site: Path, copies: Path) -> places.Published:
+def make(site: Path, copies: Path) -> places.PublishedSite:
     """Write the catalog of a bucket with many releases into a folder."""
     server = ThreadedMotoServer("127.0.0.1", 0)
     server.start()
@@ -66,7 +66,7 @@ def main() -> None:
         browser.close()
 
 
-def _example(made: places.Published) -> tuple[str, str, str]:
+def _example(made: places.PublishedSite) -> tuple[str, str, str]:
     """Return an environment that a current Spark can run, with its newest and an older release."""
     for environment in made.site.contents.environments:
         newest = environment.current.listed

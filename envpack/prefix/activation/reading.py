@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.prefix.activation.conditions import Condition, both, either, negated, test
-from envpack.prefix.activation.script import NOTHING, Outcome, Place
+from envpack.prefix.activation.script import NOTHING, Place, ScriptOutcome
 from envpack.prefix.activation.variables import Variables, assignment, unquoted, variable_of
 from envpack.prefix.activation.words import Command, Literal, Operator, Token, UnreadableError, Word, tokens
 
@@ -56,7 +56,7 @@ class _EndedError(Exception):
     """The script ends its shell."""
 
 
-def read(script: Path, environ: Mapping[str, str | None], place: Place, *, machine: str) -> Outcome:
+def read(script: Path, environ: Mapping[str, str | None], place: Place, *, machine: str) -> ScriptOutcome:
     """Return what a script would export in a bash with these variables on a node of processor `machine`.
 
     A variable whose value in `environ` is None is set to something unknown.
@@ -65,12 +65,12 @@ def read(script: Path, environ: Mapping[str, str | None], place: Place, *, machi
     try:
         _follow(script, variables, place.prefix, 0)
     except _EndedError:
-        return Outcome(changed=NOTHING, problem="ends its shell")
+        return ScriptOutcome(changed=NOTHING, problem="ends its shell")
     except OSError as error:
-        return Outcome(changed=NOTHING, problem=f"cannot be read: {error.strerror}")
+        return ScriptOutcome(changed=NOTHING, problem=f"cannot be read: {error.strerror}")
     exported = variables.exported | variables.perhaps_exported
     sure = set() if variables.ended else variables.exported
-    return Outcome(
+    return ScriptOutcome(
         changed={
             name: variables.values.get(name) if name in sure else None
             for name in sorted(variables.touched & exported)

@@ -21,7 +21,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ScriptOutcome:
     """What one script did."""
 
     changed: Mapping[str, str | None]

@@ -47,7 +47,7 @@ class _Unproven(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CopySource:
     """An object to copy from."""
 
     key: str
@@ -68,7 +68,7 @@ class Assembly:
     """Parameters of CreateMultipartUpload: content type, metadata, ..."""
     path: Path
     parts: Sequence[Part]
-    sources: Mapping[str, Source]
+    sources: Mapping[str, CopySource]
     """By the keys that the parts name."""
     concurrency: int
     advance: Callable[[int], object]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -11,14 +13,19 @@ import boto3
 import botocore.session
 from boto3.compat import filter_python_deprecation_warnings
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
 from botocore.utils import parse_timestamp
 
-from envpack.errors import UsageError
+from envpack.digest import CHUNK
+from envpack.errors import EnvpackError, UsageError
 from envpack.redact import know, meet, redact, take_apart
+from envpack.stores.s3 import answers, credentials
+from envpack.stores.s3.proofs import base64_of
+from envpack.stores.s3.throttling import Throttling
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from envpack.stores.s3.options import S3Options
 
 CONNECT_TIMEOUT = 5
@@ -34,34 +41,30 @@ _CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
 """The operations that can bring an object to be and that take a condition."""
 
 
-def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
+def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> Any:  # noqa: ANN401 - boto3 has no types
     """Return a client; it asks for owner and encryption, and overwrites only what `IfMatch` names.
 
-    Raises UsageError for an endpoint that is no URL.
+    `url` is the store's, for errors; `say` hears once that S3 asks to slow down. Raises UsageError for an endpoint
+    that is no URL, and StoreRefused when boto3's chain gives no credentials.
     """
     filter_python_deprecation_warnings()
     meet(options.endpoint or "")
     core = botocore.session.get_session()
-    # botocore's own parser of times takes most of the time of a listing.
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
-    session = boto3.Session(profile_name=options.profile, region_name=options.region, botocore_session=core)
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        max_pool_connections=options.concurrency,
-        s3={"addressing_style": options.addressing},
-        # Every request names the checksum that it is to be verified by.
-        request_checksum_calculation="when_required",
-        user_agent_extra=f"envpack/{VERSION}",
-    )
     try:
-        client = session.client("s3", endpoint_url=options.endpoint, config=config)
-    except ValueError as error:
-        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
-        raise UsageError(
-            redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
-        ) from error
+        # botocore's own parser of times takes most of the time of a listing.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+        if options.profile:
+            core.set_config_variable("profile", options.profile)
+        credentials.never_ask_blindly(core)
+        session = boto3.Session(region_name=options.region, botocore_session=core)
+        credentials.check_certificates(core)
+        credentials.load(session)
+        client = _client(session, core, options)
+    except EnvpackError:
+        raise
+    except Exception as error:
+        # Whatever the chain meets: programs, files and services of the site, and values in their configuration.
+        raise credentials.refusal(error, core, url) from error
     endpoint = take_apart(client.meta.endpoint_url)
     if endpoint.userinfo:
         raise UsageError(
@@ -69,18 +72,73 @@ def make_client(options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
             hint="take it out of --s3-endpoint-url, AWS_ENDPOINT_URL_S3 or the profile; keys go into "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
         )
-    _know_keys(session)
     client.meta.events.register("before-send.s3", _know_token)
     client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
+    client.meta.events.register("before-parameter-build.s3.PutObject", _sum_up)
+    client.meta.events.register("before-parameter-build.s3.UploadPart", _sum_up)
+    client.meta.events.register("after-call.s3", answers.check)
+    Throttling(options.patience, say).watch(client)
     return client
 
 
-def _know_keys(session: boto3.Session) -> None:
-    """Let the filter of secrets know the keys of a client that has been made, which has looked them up."""
-    with suppress(BotoCoreError):
-        if credentials := session.get_credentials():
-            keys = credentials.get_frozen_credentials()
-            know(keys.access_key, keys.secret_key, keys.token)
+def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
+    """Return boto3's client. What the SDK's own places say holds; ours fill in what they leave open."""
+    profile = core.get_scoped_config()
+    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    if "AWS_RETRY_MODE" in os.environ or "retry_mode" in profile:
+        del retries["mode"]
+    if "AWS_MAX_ATTEMPTS" in os.environ or "max_attempts" in profile:
+        del retries["total_max_attempts"]
+    given: dict[str, Any] = {"retries": retries} if retries else {}
+    if options.addressing != "auto":
+        given["s3"] = {"addressing_style": options.addressing}
+    if not ("AWS_DEFAULTS_MODE" in os.environ or "defaults_mode" in profile):
+        given |= {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT}
+    config = Config(
+        max_pool_connections=options.concurrency,
+        # Every request names the checksum that it is to be verified by.
+        request_checksum_calculation="when_required",
+        user_agent_extra=f"envpack/{VERSION}",
+        **given,
+    )
+    try:
+        return session.client("s3", endpoint_url=options.endpoint, config=config)
+    except ValueError as error:
+        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
+        if not str(error).startswith("Invalid endpoint"):
+            raise
+        raise UsageError(
+            redact(str(error)), hint="correct the store's endpoint or AWS_ENDPOINT_URL_S3: https://HOST[:PORT]"
+        ) from error
+
+
+def _sum_up(params: dict[str, Any], **_: object) -> None:
+    """Take the SHA-256 of what is sent before it is sent, so that it goes as a header.
+
+    Asked for an algorithm alone, botocore sends the checksum behind the body, in chunks of its own (`aws-chunked`),
+    over HTTPS, which many servers that are not AWS's refuse.
+    """
+    if params.get("ChecksumAlgorithm") != "SHA256" or "ChecksumSHA256" in params:
+        return
+    body = params.get("Body")
+    summed = hashlib.sha256()
+    if isinstance(body, (bytes, bytearray)):
+        summed.update(body)
+    elif body is not None:
+        begin = body.tell()
+        for silence in ("signal_not_transferring", "disable_callback"):
+            getattr(body, silence, _nothing)()
+        while chunk := body.read(CHUNK):
+            summed.update(chunk)
+        body.seek(begin)
+        for sound in ("signal_transferring", "enable_callback"):
+            getattr(body, sound, _nothing)()
+    params["ChecksumSHA256"] = base64_of(summed.digest())
+    del params["ChecksumAlgorithm"]
+
+
+def _nothing() -> None:
+    """Stand in for what a body of boto3's transfers has and a plain file has not."""
 
 
 def _know_token(request: Any, **_: object) -> None:  # noqa: ANN401 - boto3 has no types

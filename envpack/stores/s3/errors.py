@@ -51,14 +51,6 @@ _HINTS = {
     "upgrade it or name another store",
 }
 
-_LOGIN = (
-    aws.CredentialRetrievalError,
-    aws.MetadataRetrievalError,
-    aws.NoAuthTokenError,
-    aws.SSOError,
-    aws.TokenRetrievalError,
-)
-
 _BROKEN_OFF = (
     aws.FlexibleChecksumError,
     aws.IncompleteReadError,
@@ -83,6 +75,8 @@ class Attempt:
     options: S3Options
     endpoint: str
     """The URL that was asked."""
+    seconds: float = 0.0
+    """How long it took."""
 
 
 def code_of(error: aws.ClientError) -> str:
@@ -119,17 +113,7 @@ def explained(error: Exception, attempt: Attempt) -> EnvpackError:
         return _not_s3(attempt)
     if isinstance(error, _UNREACHABLE):
         return _unreachable(error, attempt)
-    reason, hint = redact(str(error)), "see what `aws configure list` and the variables AWS_* say"
-    if isinstance(error, aws.NoCredentialsError):
-        reason = "there are no AWS credentials"
-        hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or use a machine with an IAM role"
-    elif isinstance(error, aws.PartialCredentialsError):
-        hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
-    elif isinstance(error, aws.ProfileNotFound):
-        hint = "correct AWS_PROFILE (or the store's profile); `aws configure list-profiles` shows what there is"
-    elif isinstance(error, _LOGIN):
-        hint = _RENEW
-    return StoreRefused(f"{attempt.uri}: {reason}", hint=hint)
+    return StoreRefused(f"{attempt.uri}: {redact(str(error))}", hint="see what `aws configure list` says")
 
 
 def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
@@ -141,8 +125,10 @@ def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
     if code in _DAMAGED:
         return damaged(attempt.uri)
     if status >= 500 and status != 501:
-        return StoreUnreachable(message, hint="the server has trouble of its own: try again later")
-    if code.isdigit() and code not in _HINTS:
+        attempts = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1
+        tried = f" (asked {attempts} times in {attempt.seconds:.0f} s)" if attempts > 1 else ""
+        return StoreUnreachable(f"{message}{tried}", hint="the server has trouble of its own: try again later")
+    if code.isdigit() and code not in _HINTS and status not in {401, 403}:
         return _not_s3(attempt)
     return StoreRefused(message, hint=_next_step(code, status, attempt))
 
@@ -179,6 +165,6 @@ def _unreachable(error: Exception, attempt: Attempt) -> EnvpackError:
         reason = f"{endpoint} did not answer"
         hint = (
             "check the network, the endpoint (AWS_ENDPOINT_URL_S3) and the region; "
-            "a server that is not AWS's may need path addressing"
+            "with --s3-addressing virtual the bucket's name must resolve, too"
         )
     return StoreUnreachable(f"{attempt.uri}: {reason}", hint=hint)

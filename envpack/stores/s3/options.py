@@ -39,6 +39,8 @@ class S3Options:
     """`path` puts the bucket into the URL's path, which many servers that are not AWS's need."""
     part_size: int = 16 * MIB
     """Bytes per part of an upload; a file of one part is sent in one request."""
+    patience: float = 60.0
+    """Seconds for which a request is sent again that S3 answers with SlowDown."""
     concurrency: int = 8
     """How many parts travel at once."""
 

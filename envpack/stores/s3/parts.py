@@ -22,7 +22,7 @@ COPIED_PART = 64 * MIB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class PartRules:
     """What S3 takes. `largest` must be twice `smallest` or more."""
 
     smallest: int = SMALLEST_PART
@@ -44,14 +44,14 @@ class Sent:
 Part = Sent | Held
 """A part that is sent, or one that is copied."""
 
-S3_RULES = Rules()
+S3_RULES = PartRules()
 
 NOTHING = Held(key="", start=0, offset=0, size=0)
 """The empty range, from which a search begins."""
 
 
 def plan(
-    size: int, held: Sequence[Held], *, sent_part: int, copied_part: int = COPIED_PART, rules: Rules = S3_RULES
+    size: int, held: Sequence[Held], *, sent_part: int, copied_part: int = COPIED_PART, rules: PartRules = S3_RULES
 ) -> list[Part]:
     """Return the parts of a file of `size` bytes, in order, so that as few bytes as possible are sent.
 
@@ -197,7 +197,7 @@ def _steps(way: _Way, place: int, size: int, pieces: Sequence[Held], smallest: i
         yield from (way.and_then(_cut(piece, place, end)) for end in ends if place + smallest <= end <= _end(piece))
 
 
-def _count(run: Part, into: int, rules: Rules) -> int:
+def _count(run: Part, into: int, rules: PartRules) -> int:
     """Return how many parts a run gives, of `into` bytes at most if that does not make them too small."""
     return max(1, min(-(-run.size // into), run.size // rules.smallest))
 

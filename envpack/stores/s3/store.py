@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -29,7 +30,8 @@ from envpack.stores.base import (
     too_large,
     writing,
 )
-from envpack.stores.s3.assembly import Assembly, Source, Uncopyable, assemble, can_copy
+from envpack.stores.s3 import credentials
+from envpack.stores.s3.assembly import Assembly, CopySource, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
 from envpack.stores.s3.errors import (
     CONDITION_FAILED,
@@ -312,9 +314,9 @@ class S3Store:
             ).result()
         return None
 
-    def _copyable(self, size: int, held: Sequence[Held]) -> tuple[Sequence[Part], dict[str, Source]]:
+    def _copyable(self, size: int, held: Sequence[Held]) -> tuple[Sequence[Part], dict[str, CopySource]]:
         """Return the parts of a file, and the sources of those that can be copied; none if nothing can be."""
-        sources: dict[str, Source | None] = {}
+        sources: dict[str, CopySource | None] = {}
         while held and can_copy(self._client, self._bucket):
             usable = [range_ for range_ in held if sources.get(range_.key, True)]
             parts = plan(size, usable, sent_part=self._options.part_size)
@@ -325,14 +327,14 @@ class S3Store:
                 sources[key] = self._source(key, max(part.start + part.size for part in usable if part.key == key))
         return [], {}
 
-    def _source(self, key: str, reach: int) -> Source | None:
+    def _source(self, key: str, reach: int) -> CopySource | None:
         """Return an object to copy from, or None if it cannot be read or has not `reach` bytes."""
         try:
             head = self._client.head_object(**self._address(key))
         except ClientError as error:
             logger.debug("%s is no source to copy from: %s", self.uri(key), error)
             return None
-        return Source(key=self._prefix + key, etag=head["ETag"]) if head["ContentLength"] >= reach else None
+        return CopySource(key=self._prefix + key, etag=head["ETag"]) if head["ContentLength"] >= reach else None
 
     def _put(self, key: str, data: bytes, **condition: str) -> bool:
         with self._asking("s3:PutObject", key):
@@ -400,7 +402,7 @@ class S3Store:
     def _client(self) -> Any:  # noqa: ANN401 - boto3 has no types
         with self._lock:
             if self._made_client is None:
-                client = make_client(self._options)
+                client = make_client(self._options, self.url, logger.warning)
                 client.meta.events.register("after-call.s3.CreateMultipartUpload", self._note_upload)
                 self._made_client = client
         return self._made_client
@@ -408,10 +410,13 @@ class S3Store:
     @contextmanager
     def _asking(self, permission: str, key: str = "") -> Iterator[None]:
         """Explain what goes wrong in the block; `permission` is what it takes."""
+        began = time.monotonic()
         try:
             yield
-        except EXPLAINED as error:
-            if isinstance(error, ParamValidationError):
+        except Exception as error:
+            if credentials.concerns(error):  # keys are looked up and renewed while a store is in use
+                raise credentials.refusal(error, botocore.session.get_session(), self.url) from error
+            if isinstance(error, ParamValidationError) or not isinstance(error, EXPLAINED):
                 raise
             client = self._made_client
             raise explained(
@@ -421,18 +426,21 @@ class S3Store:
                     permission=permission,
                     options=self._options,
                     endpoint=client.meta.endpoint_url if client else "",
+                    seconds=time.monotonic() - began,
                 ),
             ) from error
 
     def _in_words(self, error: Exception, key: str) -> Exception:
         """Ask by GET for the reason that the answer to a HEAD has no room for, such as an expired token."""
-        if not (key and isinstance(error, ClientError) and code_of(error).isdigit()):
-            return error
-        try:
-            self._client.get_object(**self._address(key))["Body"].close()
-        except (ClientError, BotoCoreError) as worded:
-            error = worded
-        return error
+        words: Exception = error
+        if key and isinstance(error, ClientError) and code_of(error).isdigit():
+            try:
+                self._client.get_object(**self._address(key))["Body"].close()
+            except (ClientError, BotoCoreError) as answer:
+                # Some servers answer that there is no object to those who may not look.
+                if not (isinstance(answer, ClientError) and code_of(answer) in {"NoSuchKey", NOT_FOUND}):
+                    words = answer
+        return words
 
 
 def _rejection(write: Callable[..., object], **arguments: object) -> ClientError | None:
