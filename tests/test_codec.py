@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import gzip
 import importlib
 import json
@@ -188,3 +189,36 @@ def test_visible_text_has_no_control_characters_and_json_keeps_its_value(text: s
 def test_the_schemas_in_the_documentation_are_those_of_the_types(name: str) -> None:
     assert path_of(name).read_text("utf-8") == schema_of(name), "run `make schemas`"
     check(json.loads(json.dumps(SAMPLES[name].value)), path_of(name).name.removesuffix(".schema.json"))
+
+
+OUR_OWN = {
+    ("build/make.py", "self.scratch / name"),  # the names of a build's own rooms
+    ("build/make.py", "site.room('assembled') / f'{job.name}.{job.format}'"),  # checked when the build began
+    ("build/make.py", "site.room('archive') / f'{job.name}.{job.format}'"),
+    ("stores/local.py", "path.parent / f'{DRAFT}{uuid.uuid4().hex}'"),
+    ("doctor/sources.py", "path / place"),  # a table of its own
+    ("cli/catalog.py", "place / places.INDEX"),
+    ("catalog/places.py", "folder / GUARD"),
+    ("catalog/pages.py", "_HERE / 'assets' / name"),  # the package's own files
+    ("catalog/offers.py", "UNPACKED / f'{manifest.name}-{manifest.short_digest}'"),  # shown, not opened
+}
+"""Joins whose right side no store, archive or cache has a say in."""
+
+
+def test_paths_from_elsewhere_are_joined_by_one_function() -> None:
+    folders = ("releases", "pull", "inspect", "gc", "catalog", "stores", "build", "doctor", "cli")
+    files = [path for folder in folders for path in (PACKAGE / folder).rglob("*.py")]
+    joins = set()
+    for path in [*files, PACKAGE / "archive" / "unpack.py", PACKAGE / "archive" / "pieces.py"]:
+        if path.name == "plot.py":  # it divides numbers
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.BinOp)
+                and isinstance(node.op, ast.Div)
+                and not isinstance(node.right, ast.Constant)
+            ):
+                joins.add((path.relative_to(PACKAGE).as_posix(), ast.unparse(node)))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr != "joinpath", path
+    assert joins <= OUR_OWN

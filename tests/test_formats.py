@@ -67,9 +67,9 @@ def write(name: str, text: str) -> Path:
     return path
 
 
-def problems(file: Path | str) -> str:
+def problems(file: Path | str, environment: str | None = None) -> str:
     with pytest.raises(BadRequirements) as caught:
-        read(Path(file))
+        read(Path(file), environment=environment)
     return str(caught.value)
 
 
@@ -225,6 +225,25 @@ packages:
 )
 def test_a_lock_that_cannot_be_built_is_recognised(name: str, text: str, told: str) -> None:
     assert told in problems(write(name, text))
+
+
+def test_one_of_several_environments_is_chosen() -> None:
+    def environment(name: str, version: str) -> str:
+        packages = f"- conda: https://example.com/c/linux-64/python-{version}-0.conda"
+        return f"  {name}:\n    channels: []\n    packages:\n      linux-64:\n      {packages}\n"
+
+    known = "".join(
+        f"- conda: https://example.com/c/linux-64/python-{version}-0.conda\n  sha256: {'0' * 64}\n"
+        for version in ("3.11.1", "3.12.1")
+    )
+    both = environment("default", "3.11.1") + environment("new", "3.12.1")
+    file = write("pixi.lock", f"version: 7\nenvironments:\n{both}packages:\n{known}")
+    assert (locked(file).python, locked(file, environment="new").python) == ("3.11.1", "3.12.1")
+    assert read(file).warnings == ("pixi.lock: the environment 'default' is taken; --environment takes new",)
+    assert "--environment: default, new" in problems(file, "old")
+    assert (
+        read(write("env.txt", "six"), environment="new").warnings[0].startswith("env.txt: --environment new has no")
+    )
 
 
 @pytest.mark.parametrize("include", ["-r", "-c"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import subprocess
@@ -114,6 +115,22 @@ def test_a_wheel_that_is_gone_is_named(ask: Ask, tmp_path: Path) -> None:
     error = ask(f"gone @ {(tmp_path / 'gone-1-py3-none-any.whl').as_uri()}")
     assert type(error) is BrokenPackage
     assert "gone-1-py3-none-any.whl" in error.message
+
+
+def test_installing_has_the_same_kinds(tmp_path: Path) -> None:
+    (tmp_path / "rubbish-1-py3-none-any.whl").write_bytes(b"PK rubbish")
+    write_wheel(tmp_path, "replaced", "1")
+    kinds = {"rubbish": "damaged", "replaced": "not the one that was locked", "gone": "not where"}
+    for name, words in kinds.items():
+        wheel = (tmp_path / f"{name}-1-py3-none-any.whl").as_uri()
+        asked = tmp_path / f"{name}.txt"
+        digest = hashlib.sha256(b"PK rubbish").hexdigest() if name == "rubbish" else "0" * 64
+        asked.write_text(f"{name} @ {wheel} --hash=sha256:{digest}\n", "utf-8")
+        arguments = ["pip", "install", "--requirements", str(asked), "--prefix", str(tmp_path / "new")]
+        arguments += ["--python", sys.executable, "--no-index", "--no-deps", "--require-hashes"]
+        with pytest.raises(BrokenPackage, match=words) as caught:
+            uv.run(arguments, cache=tmp_path / "cache", workdir=tmp_path)
+        assert name in caught.value.message
 
 
 def test_a_cache_that_cannot_be_used_leads_to_the_option_that_names_another(ask: Ask, tmp_path: Path) -> None:

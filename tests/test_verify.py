@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 import re
 import stat
 import subprocess
@@ -23,12 +24,13 @@ from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
 from envpack.files import elf
 from envpack.progress import Progress, Step
+from envpack.tools.cage import Confine
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
-from envpack.verify.trial import bound_by_permissions
 from tests.support.archives import Entry, contents, hard_link, link, write_archive
 from tests.support.channel import ELF_MACHINES, elf_head
+from tests.support.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,38 +178,40 @@ def test_a_module_that_fails_only_beside_another_is_a_note(channel: Channel, pac
 
 
 def test_what_an_import_started_does_not_outlive_the_verification(
-    channel: Channel, pack: Pack, try_it: Try, tmp_path: Path
+    channel: Channel, pack: Pack, try_it: Try
 ) -> None:
+    seconds = str(random.randint(10**8, 10**9))
     code = f"""
-import pathlib, subprocess, threading, time
-child = subprocess.Popen(["sleep", "600"])
-pathlib.Path({str(tmp_path / "child")!r}).write_text(str(child.pid))
+import subprocess, threading, time
+child = subprocess.Popen(["sleep", "{seconds}"], start_new_session=True)
 threading.Thread(target=time.sleep, args=[600]).start()
 """
     assert try_it(pack(*distribution(channel, "busy", {"busy.py": code})), "busy").imported == ("busy",)
-    status = Path("/proc", (tmp_path / "child").read_text(), "status")
-    deadline = time.monotonic() + 5
-    while status.exists() and "State:\tZ" not in status.read_text() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    assert not running(seconds)
 
 
-def test_a_module_finds_the_environment_read_only_and_nothing_of_this_process(
+def test_a_module_finds_a_node_and_nothing_of_this_process(
     channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if os.geteuid() == 0 and not bound_by_permissions():
-        pytest.skip("root is not bound by permissions here")
     monkeypatch.setenv("SECRET_OF_THE_BUILD", "1")
     code = """
-import os, sys
-assert set(os.environ) <= {"PATH", "HOME", "TMPDIR", "LC_CTYPE", "SSL_CERT_FILE"}, os.environ
+import os
+names = {"PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "LC_CTYPE", "SSL_CERT_FILE"}
+assert set(os.environ) <= names, os.environ
 assert os.path.isfile("./environment/bin/python")
-for path in (__file__, os.path.join(os.path.dirname(__file__), "cache")):
+package = os.path.dirname(__file__)
+for path in (__file__, package + "/cache", package + "/__pycache__/cache", os.path.expanduser("~/.cache")):
     try:
         open(path, "a")
-    except PermissionError:
+    except OSError:
         continue
     raise AssertionError(path)
+try:
+    os.mkdir(os.path.expanduser("~/.cache"))
+except PermissionError:
+    pass
+for place in (os.getcwd(), os.environ["TMPDIR"]):
+    open(os.path.join(place, "file"), "w").close()
 """
     assert try_it(pack(*distribution(channel, "writing", {"writing.py": code})), "writing").imported == ("writing",)
 
@@ -220,15 +224,53 @@ def test_a_module_that_removes_files_of_its_environment_is_reported(
     archive = pack(Entry(name="data/table.bin", data=b"rows"), *module)
 
     def survey_when_it_is_gone(environment: Path, *rest: Any) -> Survey:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 5
         while (environment / "data" / "table.bin").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         return survey(environment, *rest)
 
     monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent")
+    assert "remover cannot be imported: " in error.message
+    error = failure(try_it, archive, "remover", "absent", confine=Confine.OFF)
     assert "its modules, when they are imported, remove data/table.bin" in error.message
     assert "absent" in error.message
+
+
+FORGED = {
+    "text": "os.write(3, b'hello\\n')",
+    "number": "os.write(3, b'7\\n')",
+    "array": "os.write(3, b'[]\\n')",
+    "binary": "os.write(3, bytes([255, 254, 10]))",
+    "nested": "os.write(3, b'[' * 50000 + b'\\n')",
+    "endless": "os.write(3, b'x' * (1 << 17))",
+    "flood": "[os.write(3, b'{}\\n' * 20000) for _ in range(1000)]",
+    "finished": "os.write(3, b'{\"done\": true}\\n')",
+    "begun": 'os.write(3, b\'{"version": "9", "path": []}\\n\')',
+    "success": 'os.write(3, b\'{"token": "0", "certificates": null}\\n\' * 9); os._exit(0)',
+    "half": "os.write(3, b'{'); os._exit(0)",
+    "closed": "os.close(3)",
+    "gone": "os.close(3); import time; time.sleep(600)",
+    "ended": "os._exit(0)",
+    "stopped": "import signal; os.kill(os.getpid(), signal.SIGSTOP)",
+    "coloured": "raise ImportError('\\x1b]52;c;aGk=\\x07 no')",
+    "printing": "[os.write(1, b'x' * 65536) for _ in range(10**6)]",
+}
+
+
+def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
+    channel: Channel, pack: Pack, try_it: Try
+) -> None:
+    modules = {f"forged_{name}": f"import os\n{code}\n" for name, code in FORGED.items()}
+    good = {"good_one": "", "good_two": ""}
+    projects = {**modules, **good}
+    entries = [
+        entry for name, code in projects.items() for entry in distribution(channel, name, {f"{name}.py": code})
+    ]
+    message = failure(try_it, pack(*entries), *projects, import_timeout=30).message
+    assert [name for name in modules if f"{name} cannot be imported: " not in message] == []
+    assert "good_" not in message
+    assert all(line.isprintable() for line in message.split("\n"))
 
 
 def test_a_missing_system_library_is_named_with_a_hint(

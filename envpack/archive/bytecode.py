@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from subprocess import PIPE, STDOUT
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from envpack.errors import PackingFailed
+from envpack.files.remove import remove
 from envpack.progress import SILENT
 from envpack.redact import filtered_logger
+from envpack.tools import cage
+from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.cores import cores
+from envpack.tools.process import lines_of
+from envpack.tools.report import BrokenReport, ReportPipe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from envpack.progress import Progress, Step
-
-_Process: TypeAlias = "subprocess.Popen[str]"
+    from envpack.tools.cage import Caged
 
 log = filtered_logger(__name__)
 
@@ -29,6 +34,12 @@ _SCRIPT = Path(__file__).with_name("compile_share.py")
 
 # No site, no user's modules, no bytecode of its own; UTF-8 file names whatever the locale.
 _OPTIONS = ("-S", "-s", "-B", "-X", "utf8", "-W", "ignore")
+
+_PATIENCE = 600.0
+"""Seconds that one module may take."""
+
+_LIMITS = Limits(seconds=7200, file_size=512 << 20)
+_PYC = ".pyc"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +50,7 @@ class Compiler:
     """An interpreter of the very version that will run the bytecode."""
     into: Path
     """Where the pyc files go, in the prefix's layout: the prefix itself, or an empty directory."""
+    confine: Confine = Confine.BEST
 
 
 def compile_prefix(
@@ -48,6 +60,7 @@ def compile_prefix(
     into: Path | None = None,
     without: Collection[str] = (),
     workers: int | None = None,
+    confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> int:
     """Compile every module below `lib/pythonX.Y` of `prefix` and return how many pyc files were written.
@@ -57,92 +70,154 @@ def compile_prefix(
     prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked against
     their source (PEP 552), and hold no path and no time of this machine. Modules that are no valid Python, such as
     templates, are passed over, and so are those in `without`, by path from the prefix. `workers` is the number of
-    processes (default: one for each core).
+    processes (default: one for each core), each in a cage of its own: the prefix's Python is packaged code.
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
     shares = workers or cores()
-    places = [str(prefix), str(into or prefix)]
+    into = into or prefix
     with ExitStack() as stack, progress.step("compile") as step:
         # First, so that it ends last: its threads end when the processes have been killed.
         pool = stack.enter_context(ThreadPoolExecutor(shares))
-        processes = [stack.enter_context(_compiler(python, *places, str(n), str(shares))) for n in range(shares)]
-        for process in processes:
-            _tell(process, without)
-        total = sum([_modules(process) for process in processes])
+        work = _Work(prefix=prefix, python=python, without=without, confine=confine, progress=progress)
+        running = [stack.enter_context(_compiler(work, into, n, shares)) for n in range(shares)]
+        total = sum([share.count() for share in running])
         step.total(total)
-        written = sum(pool.map(partial(_follow, step=step), processes))
+        list(pool.map(partial(_Share.follow, step=step), running))
+        written = sum([_put(share.made, into) for share in running])
         step.note(f"{written:,} modules")
     log.debug("compiled %d of %d modules; the others are not valid in this Python", written, total)
     return written
 
 
-@contextmanager
-def _compiler(python: Path, *arguments: str) -> Iterator[_Process]:
-    """Start `compile_share.py`; it is killed if the block ends before it does."""
-    command = [str(python), *_OPTIONS, str(_SCRIPT), *arguments]
-    # Sets of strings are written in the order of their hashes before Python 3.11.
-    environment = {"PYTHONHASHSEED": "0"}
-    try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="surrogateescape",
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What is to be compiled, and how."""
+
+    prefix: Path
+    python: Path
+    without: Collection[str]
+    confine: Confine
+    progress: Progress
+
+    def cage(self, made: Path) -> Cage:
+        """Return what a process finds that writes to `made`."""
+        return Cage(
+            directory=made,
+            # Sets of strings are written in the order of their hashes before Python 3.11.
+            environ={"PYTHONHASHSEED": "0"},
+            readable=[self.prefix, _SCRIPT, *_homes(self.python, self.prefix)],
+            writable=[made],
+            limits=_LIMITS,
+            confine=self.confine,
+            progress=self.progress,
         )
-    except OSError as error:
-        raise PackingFailed(
-            f"cannot run {python} to compile the modules: {error.strerror}",
-            hint="is it built for this machine, and are the libraries it needs there?",
-        ) from error
-    with process:
+
+
+class _Share:
+    """A running process that compiles a share of the modules."""
+
+    def __init__(self, caged: Caged, made: Path) -> None:
+        self._caged = caged
+        self._report = ReportPipe(caged.report)
+        self.made = made
+        """Where its bytecode is."""
+
+    def count(self) -> int:
+        """Return how many modules it is going to compile: the first thing it says. Raises PackingFailed."""
+        line = self._line() or b""
+        if not (line.isdigit() and len(line) < 10):
+            raise self._failure()
+        return int(line)
+
+    def follow(self, step: Step) -> None:
+        """Wait for its end. Raises PackingFailed."""
+        while (line := self._line()) is not None:
+            if line not in (b"0", b"1"):
+                raise self._failure()
+            step.advance(1)
+        if self._ended_badly():
+            raise self._failure()
+
+    def _line(self) -> bytes | None:
         try:
-            yield process
-        finally:
-            process.kill()
+            return self._report.line(_PATIENCE)
+        except (TimeoutError, BrokenReport) as error:
+            raise self._failure(str(error) or f"it said nothing for {_PATIENCE:g} s") from error
+
+    def _ended_badly(self) -> bool:
+        try:
+            return self._caged.wait(_PATIENCE).code != 0
+        except TimeoutError:
+            return True
+
+    def _failure(self, reason: str | None = None) -> PackingFailed:
+        try:
+            ended = self._caged.end()
+        except OSError as error:
+            return _cannot_run(error)
+        said = lines_of(ended.output)
+        reason = reason or (said[-1] if said else f"it {ended.problem or 'ended too soon'}")
+        return PackingFailed(
+            f"the environment's Python could not compile the modules: {reason}",
+            hint="a full disk and a Python that lacks its libraries look like this",
+        )
 
 
-def _tell(process: _Process, without: Collection[str]) -> None:
-    """Say which modules a process is to pass over; one that has died says why when it is asked."""
-    assert process.stdin is not None  # noqa: S101 - for the type checker: it was opened as a pipe
-    with suppress(BrokenPipeError), process.stdin as pipe:
-        pipe.write("\0".join(sorted(without)))
+@contextmanager
+def _compiler(work: _Work, into: Path, number: int, shares: int) -> Iterator[_Share]:
+    """Start `compile_share.py` in a cage; it is killed if the block ends before it does."""
+    made = Path(tempfile.mkdtemp(prefix=".compiled-", dir=into.absolute().parent))
+    try:
+        (made / "without").write_bytes(b"\0".join(sorted(map(os.fsencode, work.without))))
+        arguments = map(str, (work.prefix.absolute(), made, number, shares, cage.REPORT))
+        with cage.start([work.python.absolute(), *_OPTIONS, _SCRIPT, *arguments], work.cage(made)) as caged:
+            yield _Share(caged, made)
+    except OSError as error:
+        raise _cannot_run(error) from error
+    finally:
+        remove(made)
 
 
-def _modules(process: _Process) -> int:
-    """Return how many modules a process is going to compile: the first thing it says."""
-    line = _output(process).readline()
-    if not line.strip().isdigit():
-        raise _failure(process, line)
-    return int(line)
-
-
-def _follow(process: _Process, step: Step) -> int:
-    """Wait for a process; return how many pyc files it wrote."""
-    written = 0
-    for line in _output(process):
-        if line not in ("0\n", "1\n"):
-            raise _failure(process, line)
-        written += int(line)
-        step.advance(1)
-    if process.wait() != 0:
-        raise _failure(process, "")
-    return written
-
-
-def _output(process: _Process) -> IO[str]:
-    assert process.stdout is not None  # noqa: S101 - for the type checker: it was opened as a pipe
-    return process.stdout
-
-
-def _failure(process: _Process, line: str) -> PackingFailed:
-    said = (line + _output(process).read()).strip().splitlines()
-    reason = said[-1] if said else f"it ended with status {process.wait()}"
+def _cannot_run(error: OSError) -> PackingFailed:
     return PackingFailed(
-        f"the environment's Python could not compile the modules: {reason}",
-        hint="a full disk and a Python that lacks its libraries look like this",
+        f"the environment's Python cannot be run to compile the modules: {error.strerror}",
+        hint="is it built for this machine, and are the libraries it needs there?",
     )
+
+
+def _homes(python: Path, prefix: Path) -> Iterator[Path]:
+    """Yield what an interpreter needs that is not the prefix's own: where it is called, and where it lies."""
+    for place in (python.absolute(), Path(os.path.realpath(python))):
+        if place.is_relative_to(prefix):
+            continue
+        home = place.parents[1]
+        yield home if (home / "pyvenv.cfg").exists() or any(home.glob("lib/python3*")) else place
+
+
+def _put(made: Path, into: Path) -> int:
+    """Move the bytecode that packaged code has made to where it belongs; return how many files it was.
+
+    What is no plain file stays behind, and nothing is put through a link that leads out of `into`. By rename, so
+    that what is hard-linked to a package cache keeps its content.
+    """
+    root, owner, moved = os.path.realpath(into), (os.geteuid(), os.getegid()), 0
+    for folder, folders, names in os.walk(made):
+        if Path(folder).name != "__pycache__":
+            continue
+        folders.clear()
+        place = into / Path(folder).relative_to(made)
+        if not Path(os.path.realpath(place)).is_relative_to(root):
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            file = Path(folder, name)
+            facts = file.lstat()
+            if not (name.endswith(_PYC) and stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1):
+                continue
+            if (facts.st_uid, facts.st_gid) != owner:
+                os.chown(file, *owner)
+            file.chmod(0o644)
+            file.replace(place / name)
+            moved += 1
+    return moved

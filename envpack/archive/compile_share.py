@@ -1,8 +1,9 @@
 """Compile a share of a prefix's modules; the environment's own Python runs this, so it imports nothing of ours.
 
-Arguments: the prefix, the directory that receives the bytecode, the number of this share and the number of shares.
-Standard input has the modules to pass over, by path from the prefix, with NULs between them. Says how many
-modules the share has, then one line for each: 1 if it was compiled, 0 if it is not Python.
+Arguments: the prefix, a new directory that receives the bytecode, the number of this share, the number of shares
+and a descriptor. `without` in the new directory has the modules to pass over, by path from the prefix, with NULs
+between them. Tells the descriptor how many modules the share has, then one line for each: 1 if it was compiled,
+0 if it is not Python.
 
 Runs on Python 3.8 and newer.
 """
@@ -92,11 +93,9 @@ def compiled(source: bytes, path: str) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put a new file in place: the old one may be hard-linked to a package cache and must keep its content."""
+    """Write a new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
+    path.write_bytes(data)
 
 
 def compile_module(prefix: Path, into: Path, path: str) -> bool:
@@ -109,15 +108,16 @@ def compile_module(prefix: Path, into: Path, path: str) -> bool:
     return True
 
 
-def main(prefix: Path, into: Path, share: int, shares: int) -> None:
+def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> None:
     """Compile every `shares`-th module, counted from `share`."""
-    without = set(os.fsdecode(sys.stdin.buffer.read()).split("\0"))
+    without = set(os.fsdecode((into / "without").read_bytes()).split("\0"))
     paths = modules(prefix, without)[share::shares]
-    sys.stdout.write(f"{len(paths)}\n")
-    for path in paths:
-        sys.stdout.flush()
-        sys.stdout.write(f"{int(compile_module(prefix, into, path))}\n")
+    with os.fdopen(descriptor, "w") as report:
+        report.write(f"{len(paths)}\n")
+        for path in paths:
+            report.flush()
+            report.write(f"{int(compile_module(prefix, into, path))}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -26,6 +26,7 @@ from envpack.archive.members import CHUNK, Entry
 from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Text, Unreadable
 from envpack.files.atomic import Draft, draft, sweep
+from envpack.files.inside import inside
 from envpack.redact import filtered_logger
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class Pieces:
                 total -= size
 
     def _path(self, key: str) -> Path:
-        return self._root / key[:2] / key
+        return inside(self._root, f"{key[:2]}/{key}")
 
     def _find(self, key: str) -> Piece | None:
         path = self._path(key)

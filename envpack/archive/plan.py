@@ -150,6 +150,7 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             python=sources.compiler.python,
             into=sources.compiler.into,
             without=unneeded,
+            confine=sources.compiler.confine,
             progress=progress,
         )
 

@@ -20,6 +20,7 @@ from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exc
 
 from envpack.archive.formats import DEFAULT, FORMATS, format_of
 from envpack.errors import UsageError, VerificationFailed
+from envpack.files.inside import inside
 from envpack.files.workspace import room
 from envpack.progress import SILENT, Progress, Step
 
@@ -158,25 +159,28 @@ class _Tree:
         if member.kind == "link":
             self._links[name] = member.target
         elif member.kind == "hard link":
-            os.link(self.root / posixpath.normpath(member.target), self.root / name, follow_symlinks=False)
+            os.link(self._at(posixpath.normpath(member.target)), self._at(name), follow_symlinks=False)
             self._files.add(name)
         else:
             self._write(name, member)
             self._files.add(name)
 
+    def _at(self, name: str) -> Path:
+        return self.root if name == "." else inside(self.root, name)
+
     def finish(self) -> None:
         """Make the links, refuse those that lead out by way of another, and take write permission away."""
         for name, target in self._links.items():
-            (self.root / name).symlink_to(target)
+            self._at(name).symlink_to(target)
         top = os.path.realpath(self.root)
         for name, target in self._links.items():
-            path = self.root / name
+            path = self._at(name)
             if os.path.commonpath([top, os.path.realpath(path)]) != top:
                 path.unlink()
                 self.refused.append(f"{name}: its link to {target} leads out of the archive")
         if self.read_only:
             for name in self._directories:
-                (self.root / name).chmod(0o555)
+                self._at(name).chmod(0o555)
 
     def _danger(self, name: str, member: _Member) -> str | None:
         """Say why a member must not be written, if so."""
@@ -203,12 +207,12 @@ class _Tree:
     def _directory(self, name: str) -> None:
         if name not in self._directories:
             self._directory(posixpath.dirname(name) or ".")
-            (self.root / name).mkdir()
+            self._at(name).mkdir()
             self._directories.add(name)
 
     def _write(self, name: str, member: _Member) -> None:
         mode = 0o755 if member.mode & 0o111 else 0o644
-        descriptor = os.open(self.root / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        descriptor = os.open(self._at(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             if member.open:
                 with member.open() as content:

@@ -25,6 +25,7 @@ from envpack.releases.file_list import FILE, dumps, list_files, with_sizes
 from envpack.releases.keys import archive_file
 from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.provenance import provenance_of
+from envpack.tools.cage import Confine
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class Job:
     def level(self) -> int:
         """How much is done to make the archive small. Raises UsageError for a word that means none."""
         return level_of(self.config)
+
+    @property
+    def confine(self) -> Confine:
+        """What to do where packaged code cannot be confined. Raises UsageError for a word that means nothing."""
+        return Confine.named(self.config.confine)
 
     @cached_property
     def inputs(self) -> str:
@@ -195,12 +201,13 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
             job.lock.variables,
             target=job.lock.target,
             workdir=site.room("activation"),
+            confine=job.confine,
             progress=site.progress,
         )
     verified = None
     if job.verify:
         with watch.time("verify"):
-            verified = _verify(packed, job.lock, installed.prefix, activated.variables, site)
+            verified = _verify(packed, job, installed.prefix, activated.variables, site)
     entries = (entry for piece in packed.pieces for entry in piece.facts.entries)
     files = list_files(((entry.path, entry.kind, entry.size, entry.link) for entry in entries), installed.prefix)
     sketch = job.sketch()
@@ -273,7 +280,7 @@ def _pack(installed: Installed, job: Job, site: Workshop, pieces: Pieces) -> Pac
         site.room("archive") / f"{job.name}.{job.format}",
         format=job.format,
         level=job.level,
-        compiler=Compiler(python=installed.python, into=installed.prefix),
+        compiler=Compiler(python=installed.python, into=installed.prefix, confine=job.confine),
         kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
         settled=installed.clobbered,
@@ -287,16 +294,17 @@ def _how(verified: Verified | None) -> Verification:
     return Verification.RUN if verified.ran else Verification.INSPECTED
 
 
-def _verify(packed: Packed, lock: Lock, prefix: Path, variables: Mapping[str, str], site: Workshop) -> Verified:
+def _verify(packed: Packed, job: Job, prefix: Path, variables: Mapping[str, str], site: Workshop) -> Verified:
     from envpack.verify import verify
 
     return verify(
         packed.path,
-        target=lock.target,
-        python=lock.python,
-        requested=lock.requested,
+        target=job.lock.target,
+        python=job.lock.python,
+        requested=job.lock.requested,
         build_prefix=prefix,
         variables=variables,
         workdir=site.room("node"),
+        confine=job.confine,
         progress=site.progress,
     )

@@ -17,6 +17,7 @@ from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipes, recipe_of
 from envpack.files.cache import Cache
 from envpack.progress import SILENT
+from envpack.tools.cage import Confine
 
 if TYPE_CHECKING:
     from envpack.archive.formats import FormatName
@@ -36,7 +37,7 @@ def pack_prefix(
     """
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - not resolve(): the files name the prefix as it was called
     cache = Cache(Path(config.cache_dir))
-    level = level_of(config)
+    level, confine = level_of(config), Confine.named(config.confine)
     pieces = pieces_of(config, cache)
     recipes = Recipes(cache.recipes)
     look = fingerprint(prefix) if (prefix / "conda-meta").is_dir() else None
@@ -58,7 +59,7 @@ def pack_prefix(
             format=format,
             level=level,
             bytecode=bytecode,
-            compiler=Compiler(python=python, into=bytecode) if python.exists() else None,
+            compiler=Compiler(python=python, into=bytecode, confine=confine) if python.exists() else None,
             kept=Kept(pieces=pieces, identify=look.identities) if look else None,
             slim=config.slim,
             progress=progress,

@@ -36,6 +36,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools.cage import Confine
 from envpack.units import size_of
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def _check(config: Config) -> None:
             f"{where}: there is no index strategy {config.index_strategy!r}", hint=" or ".join(STRATEGIES)
         )
     size_of(config.cache_limit, "cache-limit")
+    Confine.named(config.confine)
     if config.spark:
         versions.line_of(versions.minor(config.spark))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping  # noqa: TC003 - the codec reads the types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from envpack.codec import Digest, FileName, Kind, Word
+from envpack.codec import Digest, FileName, Kind
 from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.releases.manifest import Manifest, contradiction
@@ -27,7 +27,7 @@ _MOST = 500
 class Recipe:
     """How to make an archive again, and what is known of it."""
 
-    pieces: tuple[Word, ...]
+    pieces: tuple[FileName, ...]
     """The keys of the archive's pieces, in order."""
     sha256: Digest
     """The archive's digest."""

@@ -6,7 +6,6 @@ import ast
 import pprint
 import re
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import certifi
@@ -14,6 +13,9 @@ import certifi
 from envpack.channel import libraries
 from envpack.errors import PackingFailed
 from envpack.redact import filtered_logger
+from envpack.tools import cage
+from envpack.tools.cage import Cage
+from envpack.tools.process import lines_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,9 @@ _SITE_PACKAGES = """\
 import site, sys; site.addsitedir(sys.prefix + "/lib/python%d.%d/site-packages" % sys.version_info[:2])
 """
 """For a directory where Debian's `site` looks for packages instead. `site` itself is frozen into the program."""
+
+_TRYING = 60.0
+"""Seconds."""
 
 _OTHER_PYTHON = "make the channel from another Python with --python"
 
@@ -104,10 +109,11 @@ def lay_out(interpreter: Interpreter, root: Path) -> tuple[tuple[Path, ...], tup
 def _try_out(program: Path, root: Path, packages: Path) -> None:
     question = "import sys, sysconfig; print(sys.prefix, sysconfig.get_path('purelib'), *sys.path, sep='\\n')"
     command = [str(program), "-I", "-B", "-c", question]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env={})
-    prefix, purelib, *path = done.stdout.splitlines() or ("", "")
-    if done.returncode or prefix != str(root) or purelib != str(packages) or purelib not in path:
-        reason = done.stderr.strip() or f"{prefix} is its prefix, {purelib} is for packages, of {path}"
+    ended = cage.run(command, Cage(directory=root, environ={}, readable=[root]), timeout=_TRYING)
+    prefix, purelib, *path = [*lines_of(ended.output), "", ""]
+    if ended.problem or prefix != str(root) or purelib != str(packages) or purelib not in path:
+        reason = ended.output.decode(errors="replace").strip() if ended.code else None
+        reason = reason or ended.problem or f"{prefix} is its prefix, {purelib} is for packages, of {path}"
         raise PackingFailed(f"this Python does not work from another directory: {reason}", hint=_OTHER_PYTHON)
 
 

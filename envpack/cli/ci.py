@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--no-verify", is_flag=True, help="Publish without trying the archives first.")
 @click.option("--dry-run", is_flag=True, help="Solve and report what would change; publish nothing.")
 @options.DRIVER_PYTHON
+@options.CONFINE
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK

@@ -41,6 +41,7 @@ Examples:
 @options.SPARK
 @options.FORMAT
 @options.LAUNCHER
+@options.CONFINE
 @options.CACHE
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=20.0, metavar="SECONDS", help="How long to wait for answers."

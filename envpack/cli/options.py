@@ -90,6 +90,11 @@ CACHE = _together(
     click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached."),
     click.option("--cache-limit", metavar="SIZE", help="How much packed content the cache keeps, such as 20 GB."),
 )
+CONFINE = click.option(
+    "--confine",
+    type=click.Choice(["require", "best", "off"]),
+    help="Where packaged code cannot be wholly confined: refuse to run it, do what is possible, or do nothing.",
+)
 COMPRESSION = click.option(
     "--compression", type=click.Choice(list(LEVELS)), help="How much is done to make the archive small."
 )

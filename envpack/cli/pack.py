@@ -21,6 +21,7 @@ from envpack.units import human_size
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @options.COMPRESSION
 @options.SLIM
+@options.CONFINE
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK

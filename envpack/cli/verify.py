@@ -32,6 +32,7 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="Every release and tag; of one name if REF is a NAME.")
 @click.option("--quick", is_flag=True, help="Do not run its Python.")
 @options.STORE
+@options.CONFINE
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
@@ -58,15 +59,26 @@ def verify_command(
 
     if reference is None and not everything:
         raise UsageError("which release?", hint="envpack verify REF, or envpack verify --all")
+    from envpack.tools.cage import Confine
+
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
+    confine = Confine.named(config.confine)
     cache = Cache(Path(config.cache_dir))
     audits: Iterator[Audit]
     if everything:
-        audits = audit.audit_all(store_of(config), reference, cache=cache, run=not quick, progress=progress)
+        audits = audit.audit_all(
+            store_of(config), reference, cache=cache, run=not quick, confine=confine, progress=progress
+        )
     else:
         found = references.find(str(reference), config)
-        audits = iter([audit.audit(found.store, found.release, cache=cache, run=not quick, progress=progress)])
+        audits = iter(
+            [
+                audit.audit(
+                    found.store, found.release, cache=cache, run=not quick, confine=confine, progress=progress
+                )
+            ]
+        )
     done = []
     for each in audits:
         done.append(each)

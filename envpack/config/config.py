@@ -81,6 +81,8 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    confine: str = "best"
+    """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
     """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
     s3_region: str | None = None

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envpack.config.config import Config
-from envpack.doctor import machine, sources, target
+from envpack.doctor import cage, machine, sources, target
 from envpack.doctor.finding import LEVELS, Finding, Level, Look
 from envpack.errors import EnvpackError
 from envpack.redact import redact
@@ -84,6 +84,7 @@ def _checks(config: Config, reference: str | None) -> list[Look]:
         Look(name="python", look=machine.python),
         Look(name="configuration", look=partial(target.configured, config)),
         Look(name="cache", look=partial(machine.cache, config)),
+        Look(name="cage", look=partial(cage.look, config)),
         Look(name="store", look=partial(_store, config)),
         *(Look(name="channel", look=partial(sources.channel, channel)) for channel in config.channels),
         Look(name="index", look=partial(sources.index, config)),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 from pathlib import Path
 
 _TRIES = 20
+_LONGEST = 800
 
 
 def remove(directory: Path) -> None:
@@ -30,12 +32,29 @@ def remove(directory: Path) -> None:
 
 
 def _empty(directory: Path) -> None:
-    for parent, _, _ in os.walk(directory):
-        with contextlib.suppress(FileNotFoundError):
-            Path(parent).chmod(0o700)
+    while _open(directory):
+        pass
     for parent, folders, files in os.walk(directory, topdown=False):
         for path in (Path(parent, name) for name in files):
             path.unlink(missing_ok=True)
         for path in (Path(parent, name) for name in folders):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink() if path.is_symlink() else path.rmdir()
+
+
+def _open(directory: Path) -> bool:
+    """Let all directories be read and written; return whether some lay so deep that they were moved up.
+
+    A path may have so many bytes and no more (PATH_MAX), and packaged code can nest directories deeper than that.
+    """
+    moved = 0
+    directory.chmod(0o700)
+    for parent, folders, _ in os.walk(directory):
+        for path in [path for name in folders if not (path := Path(parent, name)).is_symlink()]:
+            with contextlib.suppress(FileNotFoundError):
+                path.chmod(0o700)
+                if len(os.fsencode(path)) > _LONGEST + len(os.fsencode(directory)):
+                    path.rename(directory / f".{secrets.token_hex(8)}")
+                    folders.remove(path.name)
+                    moved += 1
+    return moved > 0

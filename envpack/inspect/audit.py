@@ -10,13 +10,14 @@ from packaging.utils import canonicalize_name
 
 from envpack import digest
 from envpack.archive.unpack import list_members
-from envpack.errors import EnvpackError, UsageError
+from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.pull.pull import download, mismatch
 from envpack.releases import file_list, keys, lookup, tags
+from envpack.tools.cage import Confine
 from envpack.verify import verify
 
 if TYPE_CHECKING:
@@ -63,7 +64,15 @@ class Audit:
         }
 
 
-def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, progress: Progress = SILENT) -> Audit:
+def audit(
+    store: Store,
+    release: Release,
+    *,
+    cache: Cache,
+    run: bool = True,
+    confine: Confine = Confine.BEST,
+    progress: Progress = SILENT,
+) -> Audit:
     """Check a release; what is wrong with it is part of the answer. With `run` its Python is started."""
     manifest = release.manifest
     checks = [_manifest(release), _lock(store, release)]
@@ -73,12 +82,18 @@ def audit(store: Store, release: Release, *, cache: Cache, run: bool = True, pro
         if checks[-1].problem is None:
             checks.append(_content(store, release, archive))
             if run:
-                checks.append(_imports(manifest, archive, scratch, progress))
+                checks.append(_imports(manifest, archive, scratch, confine, progress))
     return Audit(reference=manifest.reference, checks=tuple(checks))
 
 
 def audit_all(
-    store: Store, name: str | None = None, *, cache: Cache, run: bool = True, progress: Progress = SILENT
+    store: Store,
+    name: str | None = None,
+    *,
+    cache: Cache,
+    run: bool = True,
+    confine: Confine = Confine.BEST,
+    progress: Progress = SILENT,
 ) -> Iterator[Audit]:
     """Check every release and every tag of a store, or those of one name; what fails does not stop the others."""
     for each in (keys.check_name(name),) if name else filter(keys.is_name, store.folders()):
@@ -87,7 +102,9 @@ def audit_all(
             try:
                 release = lookup.at(store, each, short)
                 if release:
-                    yield audit(store, release, cache=cache, run=run, progress=progress)
+                    yield audit(store, release, cache=cache, run=run, confine=confine, progress=progress)
+            except NotReady:
+                raise
             except EnvpackError as error:
                 yield _failed(f"{each}@{short}", "manifest", error.message)
         if held:
@@ -194,7 +211,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
 
 
-def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progress) -> AuditCheck:
+def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine, progress: Progress) -> AuditCheck:
     node = scratch / "node"
     node.mkdir()
     try:
@@ -206,8 +223,11 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, progress: Progres
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            confine=confine,
             progress=progress,
         )
+    except NotReady:
+        raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
     ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"

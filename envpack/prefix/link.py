@@ -24,7 +24,7 @@ from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import VARIABLE, know
 from envpack.requirements.names import ProjectName
-from envpack.tools import rattler, uv
+from envpack.tools import rattler, stand_in, uv
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
 
@@ -116,8 +116,8 @@ def link_wheels(
 ) -> None:
     """Install wheels into a prefix that holds Python, whose version is `version`.
 
-    `python` is an interpreter of that version which this machine can run: the prefix's own, or another when the
-    prefix is for another platform. Raises Unreachable and PackingFailed.
+    `python` is what the programs of wheels are to be started with; it is not run. Raises Unreachable and
+    PackingFailed.
     """
     if not wheels:
         return
@@ -142,7 +142,7 @@ def link_wheels(
                 "--prefix",
                 str(prefix),
                 "--python",
-                str(python),
+                str(stand_in.write(scratch, python=python, version=version)),
             ),
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),

@@ -27,7 +27,7 @@ class Copies:
     def __init__(self, root: Path, url: str) -> None:
         """Take the directory of all stores' copies and the store's URL, however it is spelt."""
         plain = re.sub(r"^s3a://", "s3://", url, flags=re.IGNORECASE).rstrip("/")
-        self._folder = root / digest.of_bytes(plain.encode())[: digest.SHORT]
+        self._folder = inside(root, digest.of_bytes(plain.encode())[: digest.SHORT])
 
     def names(self) -> tuple[str, ...]:
         """Return the names that there are copies of, sorted."""

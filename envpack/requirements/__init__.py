@@ -65,6 +65,10 @@ def _content(source: Source, reading: Reading) -> Content:
     if found is None:
         reading.refuse(source.at(0), _of_no_format(source.path, text))
         return Content()
+    if reading.environment and found is not pixi_lock:
+        reading.warn(
+            source.at(0), f"--environment {reading.environment} has no effect: it chooses one of pixi.lock's"
+        )
     return found.read(text, source, reading)
 
 

@@ -251,7 +251,7 @@ class LocalStore:
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
         above = prefix.rpartition("/")[0]
-        root = str(self._root / above)
+        root = str(self._path(above) if above else self._root)
         for folder, _, names in os.walk(root, onerror=_unless_missing):
             below = folder[len(root) :].replace(os.sep, "/").strip("/")
             base = "".join(f"{part}/" for part in (above, below) if part)

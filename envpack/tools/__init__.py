@@ -1,1 +1,1 @@
-"""Other programs and libraries that envpack runs."""
+"""Other programs and libraries that envpack runs, and the cage for code that packages bring."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _CACHE = "name another directory with --cache-dir or ENVPACK_CACHE_DIR"
 _ADDRESS = re.compile(r"https?://[^\s`'\")]+")
-_LEAD = re.compile(r"^\s*(?:error|cause|hint): ")
+_LEAD = re.compile(r"^\s*(?:error|cause): ")
 _LINK_HINT = (
     "if the file was replaced where it lies, solve again with --upgrade; otherwise ask who made it for a sound one"
 )
@@ -215,5 +215,9 @@ def _reason(text: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    lines = (_LEAD.sub("", line).strip() for line in text.splitlines() if not line.startswith("warning: "))
-    return [line for line in lines if line and not line.startswith("Resolved ")]
+    """Return the failure and its causes, outermost first; what uv wrote before, of its progress, is left out."""
+    lines = text.splitlines()
+    told = [line for line in lines if _LEAD.match(line)] or [
+        line for line in lines if line.strip() and not line.startswith(("warning: ", "Resolved ", "Using "))
+    ]
+    return [_LEAD.sub("", line).strip() for line in told]

@@ -17,6 +17,7 @@ from envpack.errors import VerificationFailed
 from envpack.files.elf import version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
+from envpack.tools.cage import Confine
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
@@ -62,6 +63,7 @@ def verify(
     variables: Mapping[str, str],
     workdir: Path,
     import_timeout: float = 120,
+    confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
     """Unpack an archive as a node does, read-only and in another place, and use it there.
@@ -89,7 +91,13 @@ def verify(
             reading = pool.submit(survey, environment, files, build_prefix)
             reason = _why_not_run(files, target)
             if not reason:
-                node = Node(directory=room, variables=variables, timeout=import_timeout)
+                node = Node(
+                    directory=room,
+                    variables=variables,
+                    timeout=import_timeout,
+                    confine=confine,
+                    progress=progress,
+                )
                 imported, failures = _run(node, wanted, python, target)
             found = reading.result()
         findings += [Defect(text=text) for text in refused]

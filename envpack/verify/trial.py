@@ -3,70 +3,85 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import select
-import shutil
-import signal
-import subprocess
-from contextlib import contextmanager, suppress
+import secrets
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from envpack.redact import filtered_logger, redact, without_secrets
+from envpack.progress import SILENT, Progress
+from envpack.redact import filtered_logger, redact
+from envpack.tools import cage
+from envpack.tools.cage import Cage, Confine, Limits
+from envpack.tools.process import lines_of
+from envpack.tools.report import BrokenReport, ReportPipe
 from envpack.verify.finding import Defect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from envpack.tools.cage import Caged
 
 logger = filtered_logger(__name__)
 
 _PROBE = Path(__file__).with_name("probe.py")
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
 _OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
-_OUTPUT = "output"
-_TAIL = 1 << 16
-_SHOWN = 400
-
-
-def bound_by_permissions() -> tuple[str, ...]:
-    """Return the words before a command that make root, too, heed read-only files; nothing for other users.
-
-    Root without CAP_DAC_OVERRIDE is bound by permissions as a node's user is (capabilities(7)). Empty also where
-    `setpriv` of util-linux is missing or not allowed to do so.
-    """
-    words = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override")
-    if os.geteuid() != 0 or not shutil.which(words[0]):
-        return ()
-    usable = (
-        subprocess.run(
-            [*words, "true"], capture_output=True, check=False, env=without_secrets(os.environ)
-        ).returncode
-        == 0
-    )
-    return words if usable else ()
+_SHOWN, _READ = 400, 4000
+"""Characters of a message that are shown, and that are looked at."""
+_STARTING = 60.0
+_LEAVING = 5.0
+"""Seconds that a process may take to end when it has closed its report, by dying most of the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A directory that stands for a container on a node: the unpacked archive is its `environment`."""
+    """A directory that stands for a node: the unpacked archive is its `environment`."""
 
     directory: Path
-    """The working directory of the Python processes."""
+    """Nothing in it may be changed but what `cage` makes."""
     variables: Mapping[str, str]
-    """The settings' variables, values relative to `directory`."""
+    """The settings' variables, values relative to the directory of a container."""
     timeout: float
     """Seconds that one import may take."""
-    guard: tuple[str, ...] = field(default_factory=bound_by_permissions)
-    """Words before each command; see `bound_by_permissions`."""
+    confine: Confine = Confine.BEST
+    progress: Progress = SILENT
 
-    def environ(self) -> dict[str, str]:
-        """Return the whole environment of a process: what YARN gives a container, and the settings.
+    @property
+    def environment(self) -> Path:
+        """Where the archive is unpacked."""
+        return self.directory / "environment"
 
-        HOME is YARN's (`yarn.nodemanager.user-home-dir`). Temporary files stay in the directory.
+    def cage(self, modules: int) -> Cage:
+        """Return what one process finds that imports so many modules, in a container that nobody has used.
+
+        YARN links the unpacked archive into the container's directory, the only one that may be written to, and
+        names a home that nobody may write to (`yarn.nodemanager.user-home-dir`, by default `/home/`). The process
+        is no user of this machine's, and the modes of the archive's files bind it.
         """
-        return {"PATH": "/usr/bin:/bin", "HOME": "/home/", "TMPDIR": str(self.directory / "tmp"), **self.variables}
+        container = Path(tempfile.mkdtemp(prefix="container-", dir=self.directory))
+        (container / "tmp").mkdir()
+        (container / "environment").symlink_to(self.environment)
+        (container / "home").mkdir(mode=0o555)
+        return Cage(
+            directory=container,
+            environ={
+                "PATH": "/usr/bin:/bin",
+                "HOME": str(container / "home"),
+                "USER": cage.USER,
+                "LOGNAME": cage.USER,
+                "TMPDIR": str(container / "tmp"),
+                **self.variables,
+            },
+            readable=[self.environment],
+            writable=[container],
+            reads_all=False,
+            limits=Limits(seconds=(modules + 1) * self.timeout + _STARTING),
+            confine=self.confine,
+            progress=self.progress,
+        )
 
 
 @dataclass(kw_only=True)
@@ -99,18 +114,11 @@ class Trial:
         """Forget what the last process was at."""
         self.importing, self.ended = None, ""
 
-    def hear(self, event: dict[str, Any]) -> None:
-        """Take in one of the probe's lines."""
-        self.importing = event.get("importing")
-        if "version" in event:
-            self.version, self.path = event["version"], event["path"]
-        elif "imported" in event:
-            self.imported.append(event["imported"])
-        elif "failed" in event:
-            first, *causes = event["reasons"]
-            self.failed[event["failed"]] = "; caused by ".join(_short(text) for text in (first, *causes[-1:]))
-        elif "certificates" in event:
-            self.certificates = event["certificates"]
+    def fail(self, module: str, reason: str) -> None:
+        """Note why a module could not be imported, whatever was known of it."""
+        with suppress(ValueError):
+            self.imported.remove(module)
+        self.failed[module] = reason
 
 
 def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]]:
@@ -118,11 +126,7 @@ def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]
 
     Returns what was told, and notes: on modules that fail only beside the others, and on what was not tried.
     """
-    (node.directory / "tmp").mkdir(exist_ok=True)
     findings = []
-    if os.geteuid() == 0 and not node.guard:
-        text = "run as root without setpriv: that nobody can write to the environment was not tried"
-        findings.append(Defect(text=text, fatal=False))
     trial = Trial()
     _run_all(node, modules, trial)
     for module in [name for name in trial.failed if name not in trial.hung]:
@@ -171,86 +175,108 @@ def _run_all(node: Node, modules: Sequence[str], trial: Trial) -> None:
 def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
     """Import modules in one process until it ends; return whether it came as far as to try one.
 
-    What ended it before its time is laid at the door of the module announced last.
+    What ended it before its time is laid at the door of the module that was being imported.
     """
     trial.begin()
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb", buffering=0) as report:
-        try:
-            with _process(node, writing, modules) as process:
-                for event in _events(report, node.timeout):
-                    trial.hear(event)
-                    if "done" in event:
-                        return False
-                trial.ended = _end(process, node)
-        except TimeoutError:
-            trial.ended = f"no answer within {node.timeout:g} s"
-            trial.hung.update({trial.importing} if trial.importing else ())
-        except OSError as error:
-            trial.ended = str(error.strerror)
+    text = _PROBE.read_text("utf-8")
+    command = ["./environment/bin/python", "-c", text, str(cage.REPORT)]
+    try:
+        with cage.start(command, node.cage(len(modules)), told=True) as caged:
+            try:
+                _converse(caged, modules, trial, node.timeout)
+            except TimeoutError:
+                trial.ended = f"no answer within {node.timeout:g} s"
+                trial.hung.update({trial.importing} if trial.importing else ())
+            except BrokenReport as broken:
+                trial.ended = f"its report is not what it should be: {broken}"
+            except EOFError:
+                trial.ended = _end(caged)
+    except OSError as error:
+        trial.ended = str(error.strerror)
     if trial.importing:
-        trial.failed[trial.importing] = trial.ended
+        trial.fail(trial.importing, trial.ended)
     return trial.importing is not None
 
 
-@contextmanager
-def _process(node: Node, writing: int, modules: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the environment's Python on the probe, and end it with all its children when the block ends."""
-    command = [*node.guard, "./environment/bin/python", "-c", _PROBE.read_text("utf-8"), str(writing), *modules]
-    with (node.directory / _OUTPUT).open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=node.directory,
-                env=node.environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(writing,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writing)
+def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float) -> None:
+    """Have one module after the other imported.
+
+    Raises TimeoutError, BrokenReport, and EOFError when there comes no more. A token that nobody can guess tells
+    the probe's answers from what a module has written there.
+    """
+    report = ReportPipe(caged.report)
+    hello = _event(report, timeout)
+    version, path = hello.get("version"), hello.get("path")
+    if not (isinstance(version, str) and isinstance(path, list) and all(isinstance(each, str) for each in path)):
+        raise BrokenReport("it does not begin with a version and a path")
+    trial.version, trial.path = _short(version), path
+    for module in modules:
+        trial.importing = module
+        token = secrets.token_hex(8)
+        assert caged.commands is not None  # noqa: S101 - for the type checker: it was asked for
+        with suppress(BrokenPipeError):
+            caged.commands.write(json.dumps({"import": module, "token": token}).encode() + b"\n")
+        _take_in(module, _event(report, timeout), token, trial)
+        if report.is_ahead() and not _has_ended(report):
+            raise BrokenReport("it says more than was asked")
+    trial.importing = None
+
+
+def _take_in(module: str, event: dict[str, Any], token: str, trial: Trial) -> None:
+    if event.get("token") != token:
+        raise BrokenReport("an answer is not the probe's")
+    reasons, certificates = event.get("reasons"), event.get("certificates")
+    if reasons is not None:
+        if not (isinstance(reasons, list) and reasons and all(isinstance(each, str) for each in reasons)):
+            raise BrokenReport("reasons that are no texts")
+        first, *causes = reasons
+        trial.failed[module] = "; caused by ".join(_short(text) for text in (first, *causes[-1:]))
+        return
+    if not isinstance(certificates, (int, type(None))):
+        raise BrokenReport("a number that is none")
+    if module == "ssl":
+        trial.certificates = certificates
+    trial.imported.append(module)
+
+
+def _event(report: ReportPipe, timeout: float) -> dict[str, Any]:
+    """Return the next object of a report; raises as `_converse` does."""
+    line = report.line(timeout)
+    if line is None:
+        raise EOFError
     try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        event = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BrokenReport("a line of it is not JSON") from error
+    if not isinstance(event, dict):
+        raise BrokenReport("a line of it is no object")
+    return event
 
 
-def _events(report: IO[bytes], timeout: float) -> Iterator[dict[str, Any]]:
-    """Yield the probe's lines as they come. Raises TimeoutError when none comes within `timeout` seconds."""
-    rest = b""
-    while select.select([report], [], [], timeout)[0]:
-        piece = report.read(1 << 16)
-        if not piece:
-            return
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
-    raise TimeoutError
+def _has_ended(report: ReportPipe) -> bool:
+    """Return whether the process is gone, which is then laid at the door of what comes next."""
+    with suppress(TimeoutError):
+        return report.line(0) is None
+    return False
 
 
-def _end(process: subprocess.Popen[bytes], node: Node) -> str:
-    """Say how a process ended that was not asked to. Raises TimeoutError when it goes on in silence."""
+def _end(caged: Caged) -> str:
+    """Say how a process ended that was not asked to."""
     try:
-        code = process.wait(timeout=node.timeout)
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError from error
-    if code < 0:
-        end = f"the process was killed by {signal.Signals(-code).name}"
-    else:
-        end = f"the process ended with exit code {code}"
-    with (node.directory / _OUTPUT).open("rb") as output:
-        output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL))
-        lines = [line.strip() for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+        ended = caged.wait(_LEAVING)
+    except TimeoutError:
+        caged.end()
+        return "it closed its report and went on"
+    lines = lines_of(ended.output)
     logger.info("the packed Python wrote: %s", redact("\n".join(lines)))
+    end = f"the process {ended.problem or 'ended with exit code 0'}"
     telling = [line for line in lines if "rror" in line or "not found" in line] or lines
     return f"{end}: {_short(telling[-1])}" if telling else end
 
 
 def _short(text: str) -> str:
-    """Return a message on one line, without secrets and, when it is long, without its middle."""
-    text = redact(" ".join(text.split()))
+    """Return a message on one line, without secrets and control characters; a long one without its middle."""
+    if len(text) > _READ:
+        text = f"{text[: _READ // 2]} {text[-_READ // 2 :]}"
+    text = redact("".join(char for char in " ".join(text.split()) if char.isprintable()))
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 2 :]}"

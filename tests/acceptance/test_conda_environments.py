@@ -28,47 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 
-NOTEBOOK = """\
-name: notebook
-dependencies:
-- python=3.12
-- pangeo-notebook
-- pangeo-dask
-- gdal
-- rasterio
-- geopandas
-- rioxarray
-- cartopy
-- zarr
-- netcdf4
-- h5netcdf
-- s3fs
-- scikit-learn
-- pyarrow
-- xarray
-"""
-"""What pangeo's images are made of, without its programs for a screen."""
-
-MIXED = """\
-name: mixed
-dependencies:
-- python=3.12
-- pandas
-- scikit-learn
-- requests
-- pyyaml
-- pip:
-  - pyarrow
-  - duckdb
-  - httpx
-  - rich
-  - typer
-  - orjson
-  - pydantic
-  - jinja2
-  - sqlparse
-  - tenacity
-"""
+ENVIRONMENTS = Path(__file__).parents[2] / "bench" / "environments"
+"""What is measured is also what is tried out here."""
 
 _JOB = """\
 import json
@@ -127,7 +88,7 @@ CASES = (
     ),
     Case(
         name="notebook",
-        text=NOTEBOOK,
+        text=(ENVIRONMENTS / "notebook.yml").read_text("utf-8"),
         conda=range(300, 500),
         wheels=range(1),
         modules=("osgeo", "jupyterlab", "dask.distributed", "xarray", "zarr", "netCDF4", "cartopy", "rioxarray"),
@@ -135,9 +96,9 @@ CASES = (
     ),
     Case(
         name="mixed",
-        text=MIXED,
+        text=(ENVIRONMENTS / "mixed.yml").read_text("utf-8"),
         conda=range(35, 60),
-        wheels=range(18, 40),
+        wheels=range(20, 40),
         modules=("sklearn.linear_model", "pandas", "pyarrow", "duckdb", "pydantic", "httpx", "yaml"),
     ),
 )

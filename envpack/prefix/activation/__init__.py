@@ -14,6 +14,7 @@ from envpack.prefix.activation import certificates, reading, shell, state
 from envpack.prefix.activation.relocation import ROOT, Found, Prefix, relocate
 from envpack.prefix.activation.script import Place, ScriptOutcome
 from envpack.progress import SILENT, Progress
+from envpack.tools.cage import Confine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +52,7 @@ def activate(
     target: Target,
     workdir: Path,
     timeout: float = TIMEOUT,
+    confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Activation:
     """Return the variables that hold on a node, out of all that activating the prefix would set.
@@ -59,11 +61,12 @@ def activate(
     `etc/conda/activate.d` by name, each winning over those before it. `own` are an environment file's `variables:`;
     they win over all and stay as they are. Without another SSL_CERT_FILE it names the environment's certificates.
 
-    The scripts of a prefix for this machine are run, each in a shell of its own for at most `timeout` seconds, in
-    `workdir`, which is empty. Where they cannot be run, or not safely, they are read. Source of order and
-    precedence: conda's activate.py.
+    The scripts of a prefix for this machine are run, each in a shell and a cage of its own for at most `timeout`
+    seconds, in `workdir`, which is empty. Where they cannot be run, or not safely, they are read. Source of order
+    and precedence: conda's activate.py.
     """
     work = _Work(prefix=prefix.absolute(), own=own)
+    run = _Run(target=target, timeout=timeout, confine=confine, progress=progress)
     work.take_in_files()
     scripts = _scripts(prefix)
     paths = [work.prefix]
@@ -71,7 +74,7 @@ def activate(
         with _place(work.prefix, workdir) as place, progress.step("activate", total=len(scripts)) as step:
             paths.append(place.prefix)
             for script in scripts:
-                work.take_in(script, _try(script, work, place, target, timeout))
+                work.take_in(script, _try(script, work, place, run))
                 step.advance(1)
             step.note(f"{len(scripts)} scripts")
     kept, warnings = relocate(work.found, Prefix.of(*paths))
@@ -124,13 +127,31 @@ class _Work:
             self.warnings.append(f"{script.name} {outcome.problem}")
 
 
-def _try(script: Path, work: _Work, place: Place, target: Target, timeout: float) -> ScriptOutcome:
-    bash = shell.usable() if target.is_this_machine else None
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """How scripts are tried."""
+
+    target: Target
+    timeout: float
+    confine: Confine
+    progress: Progress
+
+
+def _try(script: Path, work: _Work, place: Place, run: _Run) -> ScriptOutcome:
+    bash = shell.usable(run.confine) if run.target.is_this_machine else None
     if bash is None:
         environ = {**work.environ, **shell.clean_environ(place), **dict.fromkeys(shell.OF_THE_MACHINE)}
-        return reading.read(script, environ, place, machine=target.machine)
+        return reading.read(script, environ, place, machine=run.target.machine)
     given = {name: value for name, value in work.environ.items() if value is not None}
-    return shell.run(script, {**given, **shell.clean_environ(place)}, place, shell=bash, timeout=timeout)
+    return shell.run(
+        script,
+        {**given, **shell.clean_environ(place)},
+        place,
+        shell=bash,
+        timeout=run.timeout,
+        confine=run.confine,
+        progress=run.progress,
+    )
 
 
 def _scripts(prefix: Path) -> list[Path]:

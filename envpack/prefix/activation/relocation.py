@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from envpack.archive.formats import ALIAS
 from envpack.prefix.activation.variables import NAME
+from envpack.tools import cage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -136,6 +137,8 @@ def _of_this_machine(value: str, text: str) -> bool:
 
 
 def _names() -> Iterator[str]:
+    """Yield what this machine and its user are called, within a cage and without."""
+    yield from (cage.HOST, cage.USER)
     yield os.uname().nodename
     with suppress(KeyError):
         yield pwd.getpwuid(os.getuid()).pw_name

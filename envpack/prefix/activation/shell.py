@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager, suppress
-from pathlib import Path
+import stat
 from typing import TYPE_CHECKING
 
-from envpack.prefix.activation import confine
 from envpack.prefix.activation.script import NOTHING, Place, ScriptOutcome
+from envpack.progress import SILENT
 from envpack.redact import redact
+from envpack.tools import cage
+from envpack.tools.cage import Cage, Confine, Limits
+from envpack.tools.process import lines_of
+from envpack.tools.walls import landlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from envpack.progress import Progress
+    from envpack.tools.cage import Ended
 
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
 """Where a bash may be. conda's scripts are written for it."""
@@ -24,7 +28,11 @@ SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-sys
 OF_THE_MACHINE = ("PATH", "HOME", "TMPDIR")
 """Those of a clean shell's variables whose values differ from one machine to the next."""
 
-_CONFINE = Path(confine.__file__)
+LIMITS = Limits(processes=512, file_size=16 << 20, disk=64 << 20, output=16 << 20)
+"""A script has little to do and little to say."""
+
+_MOST_VARIABLES = 1 << 20
+"""Bytes of all exported variables; the kernel allows a process about as much."""
 _SHOWN = 200
 
 # compgen and printf are part of bash: what the script did to PATH or LD_LIBRARY_PATH does not reach them.
@@ -38,14 +46,14 @@ builtin printf end >| {end}
 """
 
 
-def usable() -> str | None:
+def usable(confine: Confine = Confine.BEST) -> str | None:
     """Return the bash that scripts can be run with, or None when they cannot be run safely on this machine.
 
-    A script may write anywhere. Run without Landlock it could change the prefix, and through its hard links the
-    package cache.
+    A script may write anywhere. Run without walls it could change the prefix, and through its hard links the
+    package cache; then scripts are read instead, unless a person has taken the walls away.
     """
     found = next((shell for shell in SHELLS if os.access(shell, os.X_OK)), None)
-    return found if found and confine.version() else None
+    return found if found and (landlock.version() or confine is Confine.OFF) else None
 
 
 def clean_environ(place: Place) -> dict[str, str]:
@@ -65,11 +73,20 @@ def clean_environ(place: Place) -> dict[str, str]:
     }
 
 
-def run(script: Path, environ: Mapping[str, str], place: Place, *, shell: str, timeout: float) -> ScriptOutcome:
+def run(
+    script: Path,
+    environ: Mapping[str, str],
+    place: Place,
+    *,
+    shell: str,
+    timeout: float,
+    confine: Confine = Confine.BEST,
+    progress: Progress = SILENT,
+) -> ScriptOutcome:
     """Source a script as conda does, in a bash with these variables, and return what it exported.
 
-    It has no input and no terminal, can write to the place's directory only, and is killed with all that it
-    started after `timeout` seconds. A script that ends its shell, or is killed, counts as one that set nothing.
+    It runs in a cage, has no input and no terminal, and is killed with all that it started after `timeout` seconds.
+    A script that ends its shell, or is killed, counts as one that set nothing.
     """
     room = place.directory / "shell"
     for name in ("home", "tmp", "work", "shell"):
@@ -79,48 +96,47 @@ def run(script: Path, environ: Mapping[str, str], place: Place, *, shell: str, t
         file.unlink(missing_ok=True)
     quoted = {name: shlex.quote(str(file)) for name, file in files.items()}
     program = _PROGRAM.format(script=shlex.quote(str(script)), **quoted)
-    given = room / "environ"
-    given.write_bytes(b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items()))
-    command = [
-        *(sys.executable, "-I", "-S", str(_CONFINE), str(place.directory), str(place.prefix), str(given)),
-        *(shell, "--noprofile", "--norc", "-c", program),
-    ]
-    with _process(command, room / "output", place.directory / "work") as process:
-        try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return ScriptOutcome(changed=NOTHING, problem=f"did not end within {timeout:g} s")
-    said = _last_line(room / "output", place)
-    if not files["end"].exists():
-        return ScriptOutcome(changed=NOTHING, problem=f"{_ending(code)}{said}")
-    after = _variables(files["after"].read_bytes())
-    status = files["status"].read_text()
+    ended = cage.run(
+        [shell, "--noprofile", "--norc", "-c", program],
+        Cage(
+            directory=place.directory / "work",
+            environ=environ,
+            readable=[place.prefix, *script.parents[3:4]],
+            writable=[place.directory],
+            limits=LIMITS,
+            confine=confine,
+            progress=progress,
+        ),
+        timeout=timeout,
+    )
+    said = _last_line(ended.output, place)
+    status, after = _read(files["status"]), _read(files["after"])
+    if status is None or after is None or _read(files["end"]) is None:
+        return ScriptOutcome(changed=NOTHING, problem=f"{_ending(ended)}{said}")
+    failed = status != b"0"
+    left = _variables(after)
     return ScriptOutcome(
-        changed={name: value for name, value in after.items() if environ.get(name) != value},
-        removed=frozenset(environ.keys() - after.keys()),
-        problem=f"failed with status {status}{said}" if status != "0" and said else None,
+        changed={name: value for name, value in left.items() if environ.get(name) != value},
+        removed=frozenset(environ.keys() - left.keys()),
+        problem=f"failed with status {_status(status)}{said}" if failed and said else None,
     )
 
 
-@contextmanager
-def _process(command: list[str], output: Path, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command without a terminal, and kill it with all it started when the block ends."""
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
+def _read(file: Path) -> bytes | None:
+    """Return what a script has left in a file; None when there is none, or something else in its place."""
     try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_VARIABLES:
+            return None
+        return opened.read(_MOST_VARIABLES)
+
+
+def _status(text: bytes) -> str:
+    return text.decode() if text.isdigit() and len(text) <= 3 else "unknown"
 
 
 def _variables(data: bytes) -> dict[str, str]:
@@ -128,18 +144,15 @@ def _variables(data: bytes) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _ending(code: int) -> str:
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"ended its shell with exit code {code}"
+def _ending(ended: Ended) -> str:
+    if ended.code is not None and ended.code >= 0:
+        return f"ended its shell with exit code {ended.code}"
+    return ended.problem or "did not end"
 
 
-def _last_line(output: Path, place: Place) -> str:
+def _last_line(output: bytes, place: Place) -> str:
     """Return the last line that a script printed, as words to add; paths of this machine are not in it."""
-    with output.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - (1 << 14)))
-        text = file.read().decode(errors="replace")
-    for path, shown in ((place.prefix, "$CONDA_PREFIX"), (place.directory, "$HOME")):
-        text = text.replace(str(path), shown)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for path, shown in ((place.prefix, b"$CONDA_PREFIX"), (place.directory, b"$HOME")):
+        output = output.replace(os.fsencode(path), shown)
+    lines = lines_of(output)
     return f": {redact(lines[-1])[:_SHOWN]}" if lines else ""

@@ -1,0 +1,132 @@
+"""Who a caged command is: a user of its own where root starts it, and nobody's capabilities.
+
+Source: capabilities(7), user_namespaces(7), credentials(7).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from . import syscalls
+from .syscalls import suppress
+
+_VERSION_3 = 0x20080522
+_CAPABILITIES = 64
+_READ_SEARCH = 1 << 2
+"""CAP_DAC_READ_SEARCH: what is readable may be read whatever its mode and that of the directories above it."""
+_OVERRIDE = 1 << 1
+"""CAP_DAC_OVERRIDE: the same, and for writing. It is what root of a container has."""
+_TO_BECOME = 1 << 0 | 1 << 6 | 1 << 7
+"""CAP_CHOWN, _SETGID and _SETUID."""
+_RAISE = 2
+_NO_SETUID_FIXUP = 1 << 2
+_FIRST_USER, _USERS = 0x70000000, 0x10000
+"""Numbers that no account has; systemd and containers give out smaller ones."""
+_NOBODY = 65534
+
+INSIDE = 1000
+"""The number of an ordinary user within a namespace of its own."""
+
+
+class Map:
+    """The users that exist in a user namespace, as /proc/PID/uid_map and gid_map tell."""
+
+    def __init__(self, text: str) -> None:
+        self.extents = [(int(inside), int(count)) for inside, _, count in map(str.split, text.splitlines())]
+
+    def has(self, number: int) -> bool:
+        """Return whether a number stands for somebody."""
+        return any(first <= number < first + count for first, count in self.extents)
+
+    def mirrored(self) -> str:
+        """Return the map of a namespace below in which everybody keeps their number."""
+        return "".join(f"{first} {first} {count}\n" for first, count in self.extents)
+
+
+def maps() -> tuple[Map, Map]:
+    """Return the users and groups that exist here."""
+    return Map(_read("/proc/self/uid_map")), Map(_read("/proc/self/gid_map"))
+
+
+def user_of_its_own() -> int | None:
+    """Return a number for the command's user and group that nothing else here runs as; None if there is none."""
+    if os.geteuid() != 0 or _effective() & _TO_BECOME != _TO_BECOME:
+        return None
+    users, groups = maps()
+    for number in (_FIRST_USER + os.getpid() % _USERS, _NOBODY):
+        if users.has(number) and groups.has(number):
+            return number
+    return None
+
+
+def hand_over(directories: list[str], user: int) -> None:
+    """Make directories and all in them a user's; raises OSError."""
+    for directory in directories:
+        os.chown(directory, user, user)
+        for parent, folders, files in os.walk(directory):
+            for name in (*folders, *files):
+                os.chown(os.path.join(parent, name), user, user, follow_symlinks=False)
+
+
+def map_users(process: int, *, everybody: bool) -> bool:
+    """Say who exists in a process' new user namespace; return whether everybody does, each by their own number.
+
+    This needs root; without it the user of this process is alone there. Raises OSError.
+    """
+    if everybody:
+        users, groups = maps()
+        with suppress(PermissionError):  # root of a container without CAP_SETUID
+            _write(process, "uid_map", users.mirrored())
+            _write(process, "gid_map", groups.mirrored())
+            return True
+    _write(process, "setgroups", "deny")
+    inside = INSIDE if os.geteuid() else 0
+    _write(process, "uid_map", f"{inside} {os.geteuid()} 1\n")
+    _write(process, "gid_map", f"{inside} {os.getegid()} 1\n")
+    return False
+
+
+def reading(*, overriding: bool) -> int:
+    """Return the capability by which root reads whatever modes say; with `overriding` a stronger one may serve."""
+    held = _effective()
+    return held & _READ_SEARCH or (held & _OVERRIDE if overriding else 0)
+
+
+def become(user: int | None, *, kept: int) -> None:
+    """Become a user, if one is named, and give up all capabilities but `kept` for good. Raises OSError."""
+    syscalls.prctl(syscalls.NO_NEW_PRIVILEGES, 1)
+    with suppress(OSError):
+        # Else access(2) would count without what is kept, and say that nothing can be reached.
+        syscalls.prctl(syscalls.SECURE_BITS, _NO_SETUID_FIXUP)
+    for number in range(_CAPABILITIES):
+        if 1 << number != kept:
+            try:
+                syscalls.prctl(syscalls.DROP_FROM_BOUNDING_SET, number)
+            except OSError:
+                break
+    if user is not None:
+        syscalls.prctl(syscalls.KEEP_CAPABILITIES, 1)
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    syscalls.libc("capset", struct.pack("Ii", _VERSION_3, 0), struct.pack("6I", kept, kept, kept, 0, 0, 0))
+    if kept and user is not None:
+        syscalls.prctl(syscalls.AMBIENT, _RAISE, kept.bit_length() - 1)
+
+
+def _effective() -> int:
+    """Return the capabilities that this process has, as far as they are asked for here."""
+    held = syscalls.buffer(24)
+    syscalls.libc("capget", struct.pack("Ii", _VERSION_3, 0), held)
+    return int(struct.unpack("6I", held.raw)[0])
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(process: int, name: str, text: str) -> None:
+    with open(f"/proc/{process}/{name}", "w") as file:
+        file.write(text)

@@ -1,0 +1,343 @@
+"""Start a command in a cage, watch over it, and end all that is left of it.
+
+Runs as `python -I -S -c TEXT`, one process for each cage, single-threaded: most walls bind the thread that builds
+them, and `waitpid` for whatever is left must not take the exit codes of envpack's other children.
+
+Standard input has the order, a marshalled dictionary (see `envpack.tools.cage`), and then nothing: when its other
+end is closed, the cage is ended. Standard output gets one marshalled dictionary: what happened. Both ends are this
+Python and this version of envpack; packaged code reaches neither.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import signal
+import time
+
+from . import identity, syscalls
+from .inmate import LINUX, Channel, away, below, isolated, kept
+from .syscalls import suppress
+
+TYPE_CHECKING = False  # to import typing takes longer than to build a cage
+if TYPE_CHECKING:
+    from typing import Any
+
+_TICK = 0.05
+_WATCH = 0.25
+"""Seconds between two looks at what a cage uses, at least."""
+_SHARE = 20
+"""A look may take one part in so many of the time."""
+_TAIL = 1 << 16
+_PIECE = 1 << 16
+_SETTING_UP = 30.0
+_PATIENCE = 5.0
+_NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000
+"""CLONE_NEWNS, _NEWUTS, _NEWIPC, _NEWPID and _NEWNET."""
+_NEW_USER = 0x10000000
+
+
+class NotBuilt(Exception):
+    """A cage that could not be made in this way."""
+
+    def __init__(self, reason: str, *, nothing: bool = False) -> None:
+        super().__init__(reason)
+        self.nothing = nothing
+        """Whether this system has no walls at all: only then may a command run without them."""
+
+
+class Inmates:
+    """The processes of a cage, seen from the launcher."""
+
+    def __init__(self, first: int, status: int, output: int, *, keeper: int | None = None) -> None:
+        self.first = first
+        """The one above all others."""
+        self.status = status
+        self.output = output
+        self.keeper = keeper
+        """The pipe whose end tells a keeper to kill; None where the first process takes all others along."""
+        self.walls: list[str] = []
+        self.without: list[str] = []
+        self.ended: int | None = None
+        self.trouble: tuple[str, str] | None = None
+        """Why the command did not start: `exec` or `failed`, and the reason."""
+        self.ready = False
+        self._rest = b""
+
+    def hear(self) -> bool:
+        """Take in what the processes tell; return whether there may be more."""
+        piece = os.read(self.status, _PIECE)
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            word, _, more = line.decode("utf-8", "replace").partition(" ")
+            if word == "wall":
+                self.walls.append(more)
+            elif word == "without":
+                self.without.append(more)
+            elif word == "ready":
+                self.ready = True
+            elif word == "ended":
+                self.ended = int(more)
+            else:
+                self.trouble = (word, more)
+        return bool(piece)
+
+
+def main() -> None:
+    """Read the order, carry it out, tell what happened."""
+    source = os.fdopen(os.dup(0), "rb", buffering=0)
+    order = marshal.load(source)  # noqa: S302 - envpack wrote it
+    for descriptor in (order["report"], order["commands"]):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if LINUX:
+        with suppress(OSError):
+            syscalls.prctl(syscalls.SUBREAPER, 1)
+    result = _carry_out(order)
+    with os.fdopen(1, "wb") as answer:
+        marshal.dump(result, answer)
+
+
+def _carry_out(order: dict[str, Any]) -> dict[str, Any]:
+    failed: list[tuple[str, str]] = []
+    nothing = order["plans"] == ["none"]
+    for plan in order["plans"]:
+        if plan == "none" and not nothing:
+            break
+        try:
+            inmates = _build({**order, "plan": plan})
+        except (NotBuilt, OSError) as error:
+            failed.append((plan, str(error)))
+            nothing = isinstance(error, NotBuilt) and error.nothing
+            _end_all_below()
+            continue
+        for descriptor in (order["report"], order["commands"]):
+            if descriptor >= 0:
+                os.close(descriptor)
+        watch = _Watch(order, inmates)
+        reason = watch.until_the_end()
+        _end(inmates)
+        watch.read_the_rest()
+        return {
+            "plan": plan,
+            "walls": inmates.walls,
+            "without": inmates.without,
+            "failed": failed,
+            "status": inmates.ended,
+            "trouble": inmates.trouble,
+            "reason": reason,
+            "output": watch.tail,
+        }
+    return {"plan": None, "failed": failed}
+
+
+def _build(order: dict[str, Any]) -> Inmates:
+    status, low = os.pipe()
+    telling = away(low)
+    os.close(low)
+    output, printing = os.pipe()
+    order["output"] = printing
+    order["user"] = None
+    if order["plan"] != "none" and LINUX:
+        user = identity.user_of_its_own()
+        if order["plan"] == "landlock" and not identity.reading(overriding=order["modes"]):
+            user = None  # it would not find its way through the directories of root
+        if user is not None:
+            with suppress(OSError):
+                identity.hand_over(order["writable"], user)
+                order["user"] = user
+    if order["plan"] in ("user", "root"):
+        inmates = _isolate(order, status, telling, output)
+    else:
+        commands, keeping = os.pipe()
+        first = os.fork()
+        if first == 0:
+            os.close(keeping)
+            _last(lambda: kept(order, Channel(telling), commands), telling)
+        os.close(commands)
+        inmates = Inmates(first, status, output, keeper=keeping)
+    os.close(telling)
+    os.close(printing)
+    end = time.monotonic() + _SETTING_UP
+    while not (inmates.ready or inmates.trouble):
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([status], [], [], left)[0] or not inmates.hear():
+            break
+    if not inmates.ready and (inmates.trouble or ("", ""))[0] != "exec":
+        _end(inmates)
+        os.close(output)
+        word, reason = inmates.trouble or ("failed", "it did not come up")
+        raise NotBuilt(reason, nothing=word == "nothing")
+    return inmates
+
+
+def _isolate(order: dict[str, Any], status: int, telling: int, output: int) -> Inmates:
+    waiting, going = os.pipe()
+    flags = _NAMESPACES | (_NEW_USER if order["plan"] == "user" else 0) | signal.SIGCHLD
+    first = syscalls.call("clone", int(flags), 0, 0, 0, 0)
+    if first == 0:
+        os.close(going)
+        word = os.read(waiting, 1)
+        if word == b"0":  # there is nobody else to become
+            order["user"] = None
+        if word:
+            _last(lambda: isolated(order, Channel(telling)), telling)
+        os._exit(1)
+    os.close(waiting)
+    try:
+        word = b"1"
+        if order["plan"] == "user" and not identity.map_users(first, everybody=order["user"] is not None):
+            word = b"0"
+            if order["user"] is not None:
+                identity.hand_over(order["writable"], os.geteuid())
+        os.write(going, word)
+    except OSError as error:
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)
+        raise NotBuilt(f"user namespace: {error.strerror}") from None
+    finally:
+        os.close(going)
+    return Inmates(first, status, output)
+
+
+def _last(work: Any, telling: int) -> None:
+    """Do a forked process' whole work; it never comes back into what the launcher does."""
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - a forked process has nobody to raise it to
+        Channel(telling).tell("failed", str(error).replace("\n", " "))
+    os._exit(1)
+
+
+def _end(inmates: Inmates) -> None:
+    """Kill all of a cage, and wait until none is left."""
+    if inmates.keeper is None:
+        with suppress(OSError):
+            os.kill(inmates.first, signal.SIGKILL)
+    else:
+        os.close(inmates.keeper)
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            if os.waitpid(inmates.first, os.WNOHANG)[0]:
+                break
+            time.sleep(0.002)
+        else:
+            os.kill(inmates.first, signal.SIGKILL)
+    with suppress(OSError):
+        while inmates.hear():
+            pass
+    os.close(inmates.status)
+    _end_all_below()
+
+
+def _end_all_below() -> None:
+    """Kill what is still below this process, which is everybody's heir."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                for child in below(os.getpid()):
+                    with suppress(OSError):
+                        os.kill(child, signal.SIGKILL)
+                time.sleep(0.001)
+        except ChildProcessError:
+            return
+
+
+class _Watch:
+    """Looks after one cage until it has to end."""
+
+    def __init__(self, order: dict[str, Any], inmates: Inmates) -> None:
+        self._order = order
+        self._inmates = inmates
+        self._printed = 0
+        self.tail = b""
+        self._bounds = order["bounds"]
+        self._end = time.monotonic() + self._bounds["seconds"]
+        self._next_look = time.monotonic() + _WATCH
+
+    def until_the_end(self) -> str | None:
+        """Return why the cage was to be ended, or None when its command ended by itself."""
+        inmates = self._inmates
+        sources = [0, inmates.output, inmates.status]
+        while inmates.ended is None and inmates.trouble is None:
+            ready, _, _ = select.select(sources, [], [], _TICK)
+            if 0 in ready and not os.read(0, _PIECE):
+                return "asked"
+            if inmates.status in ready and not inmates.hear():
+                break
+            if inmates.output in ready:
+                if not self._read():
+                    sources.remove(inmates.output)
+                if self._printed > self._bounds["output"]:
+                    return "output"
+            if reason := self._look():
+                return reason
+        return None
+
+    def read_the_rest(self) -> None:
+        """Read what was printed and not yet read; all who could print more are gone."""
+        while self._printed <= self._bounds["output"] and self._read():
+            pass
+
+    def _read(self) -> bool:
+        piece = os.read(self._inmates.output, _PIECE)
+        self._printed += len(piece)
+        self.tail = (self.tail + piece)[-_TAIL:]
+        return bool(piece)
+
+    def _look(self) -> str | None:
+        """Return which bound has been passed, if one has."""
+        now = time.monotonic()
+        if now > self._end:
+            return "seconds"
+        if now < self._next_look or not LINUX:
+            return None
+        processes = below(os.getpid())
+        reason = None
+        if len(processes) > self._bounds["processes"]:
+            reason = "processes"
+        elif sum(map(_memory, processes)) > self._bounds["memory"] or _machine_is_full():
+            reason = "memory"
+        elif sum(map(_size, self._order["writable"])) > self._bounds["disk"]:
+            reason = "disk"
+        took = time.monotonic() - now
+        self._next_look = now + took + max(_WATCH, took * _SHARE)
+        return reason
+
+
+def _memory(process: int) -> int:
+    """Return the bytes of memory that are a process' own, or shared by way of no file."""
+    with suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{process}/status", "rb") as file:
+            text = file.read()
+        return sum(int(text.partition(name)[2].split(None, 1)[0]) for name in (b"RssAnon:", b"RssShmem:")) << 10
+    return 0
+
+
+def _machine_is_full() -> bool:
+    with suppress(OSError, ValueError, IndexError):
+        with open("/proc/meminfo", "rb") as file:
+            text = file.read()
+        total, left = (int(text.partition(name)[2].split(None, 1)[0]) for name in (b"MemTotal:", b"MemAvailable:"))
+        return left * 50 < total
+    return False
+
+
+def _size(directory: str) -> int:
+    """Return the bytes on disk of all files below a directory."""
+    total = 0
+    waiting = [directory]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+    return total
+
+
+if __name__ == "__main__":
+    main()
