@@ -215,7 +215,12 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
         sketch,
         variables=dict(activated.variables),
         verified=_how(verified),
-        warnings=(*installed.warnings, *activated.warnings, *(verified.notes if verified else ())),
+        warnings=(
+            *installed.warnings,
+            *packed.warnings,
+            *activated.warnings,
+            *(verified.notes if verified else ()),
+        ),
         slim=packed.saved if job.config.slim else None,
         packages=with_sizes(packages, files),
     )
