@@ -14,7 +14,8 @@ from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.requirements import read
 from envpack.requirements.names import CondaName
-from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Machine
 from envpack.resolve.request import Request
 from envpack.resolve.solve import resolve
 from tests.support.replica import solved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -267,6 +268,28 @@ def test_a_bomb_of_many_files_is_stopped(bench: Bench, monkeypatch: pytest.Monke
     with pytest.raises(PackingFailed, match="no honest package"):
         bench.link(bench.locked("p"))
     assert not (bench.cache.packages / "p-1.0-0").exists()
+
+
+def test_what_is_moved_while_its_size_is_taken_is_passed_over(tmp_path: Path) -> None:
+    extracted, final = tmp_path / ".part", tmp_path / "package"
+    for number in range(50):
+        (extracted / f"{number}" / "below").mkdir(parents=True)
+        (extracted / f"{number}" / "below" / "file").write_bytes(b"four")
+    ended = threading.Event()
+
+    def move() -> None:
+        while not ended.is_set():
+            extracted.rename(final)
+            final.rename(extracted)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    try:
+        assert all(0 <= arrivals.size_of(extracted) <= 200 for _ in range(40))
+    finally:
+        ended.set()
+        mover.join()
+    assert arrivals.size_of(extracted) == 200
 
 
 def test_a_package_of_very_many_files_is_checked(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from rattler import LockFile
 
 from envpack.config.target import Target
@@ -91,3 +92,16 @@ def test_the_identity_changes_with_all_that_can_change_the_archive(change: dict[
 def test_what_is_no_lock_of_ours_is_refused_by_name(text: str) -> None:
     with pytest.raises(BadRequirements, match=r"x\.lock: not a lock that envpack wrote"):
         parse(text, "x.lock")
+
+
+def test_a_lock_of_the_format_before_is_read() -> None:
+    document = yaml.safe_load(dump(LOCK))
+    del document["platforms"]
+    document |= {"version": 6, "envpack": {**document["envpack"], "requested": ["six"]}}
+    assert parse(yaml.safe_dump(document), "x.lock") == LOCK
+
+
+def test_a_lock_keeps_both_kinds_of_names_apart() -> None:
+    asked = (CondaName("under_score"), ProjectName("under.score"))
+    requested = parse(dump(replace(LOCK, requested=asked)), "x.lock").requested
+    assert [(type(name), name) for name in requested] == [(ProjectName, "under-score"), (CondaName, "under_score")]

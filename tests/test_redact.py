@@ -234,6 +234,7 @@ def test_secrets_are_met_in_urls_variables_and_files(tmp_path: Path) -> None:
             "MY_TOKEN": "met-as-variable1",
             "SOME_URL": "http://u:met-in-proxy1@proxy:80",
             "PATH": "/usr/bin:met-in-path1",
+            "DOCKER_AUTH_CONFIG": '{"auths": {"example.com": {"auth": "met-in-json1"}}}',
         }
     )
     meet_variables("x @ https://example.com/x.whl?sig=${SIG}&v=${UNSET}", {"SIG": "met-by-name1"})
@@ -243,8 +244,8 @@ def test_secrets_are_met_in_urls_variables_and_files(tmp_path: Path) -> None:
     (tmp_path / ".config/uv").mkdir(parents=True)
     (tmp_path / ".config/uv/uv.toml").write_text('index-url = "https://me:met-in-toml1@example.com/simple"\n')
     meet_files({"HOME": str(tmp_path)})
-    text = "url1 token1 value1 fragment1 variable1 proxy1 name1 netrc1 rattler1 toml1"
-    words = [f"met-in-{w}" for w in ("url1", "proxy1", "netrc1", "toml1")]
+    text = "url1 token1 value1 fragment1 variable1 proxy1 name1 netrc1 rattler1 toml1 json1"
+    words = [f"met-in-{w}" for w in ("url1", "proxy1", "netrc1", "toml1", "json1")]
     words += [f"met-as-{w}" for w in ("token1", "value1", "fragment1", "variable1")]
     words += ["met-by-name1", "met-by-rattler1"]
     assert len(words) == len(text.split())

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from envpack import digest
 from envpack.archive import python_prefix, shell_prefix
+from envpack.archive.packing import pack
 from envpack.archive.scripts import freed
+from envpack.files.cache import Cache
+from envpack.lock.lock import CondaPackage
+from envpack.prefix.link import Login, link_conda
+from envpack.requirements.names import CondaName
+from tests.support.packages import Named, write_conda
 
 PREFIX = "/opt/placeholder_placehold_placehold"
 
@@ -156,3 +163,33 @@ def test_a_module_that_cannot_ask_is_left_alone(source: str) -> None:
 def test_pkg_config_files_name_their_own_place() -> None:
     data = f"prefix={PREFIX}\nlibdir=${{prefix}}/lib\n".encode()
     assert freed("lib/pkgconfig/x.pc", data, PREFIX.encode()).startswith(b"prefix=${pcfiledir}/../..\n")
+
+
+def test_what_cannot_be_rewritten_is_named(tmp_path: Path) -> None:
+    def naming(text: str) -> Named:
+        return Named(data=text.replace("PREFIX", PREFIX).encode(), placeholder=PREFIX)
+
+    files = {
+        "bin/can": naming("#!/bin/sh\necho PREFIX\n"),
+        "bin/cannot": naming("#!/bin/sh\ncat <<'EOF'\nPREFIX\nEOF\n"),
+        "etc/some.conf": naming("home=PREFIX\n"),
+        "include/some.h": naming('#define HOME "PREFIX"\n'),
+    }
+    path = write_conda(tmp_path / "channel", "p", files=files, executable=["bin/can", "bin/cannot"])
+    package = CondaPackage(
+        name=CondaName("p"),
+        version="1.0",
+        build="0",
+        build_number=0,
+        subdir="noarch",
+        url=path.as_uri(),
+        sha256=digest.of_file(path),
+        noarch="generic",
+    )
+    prefix = tmp_path / "prefix"
+    prefix.mkdir()
+    link_conda([package], prefix, platform="linux-64", login=Login(), cache=Cache(tmp_path / "cache"))
+    assert pack(prefix, tmp_path / "out.tar.gz").warnings == (
+        "programs that name their prefix in a way that cannot be rewritten: bin/cannot",
+        "files that name a prefix which no node has: etc/some.conf",
+    )

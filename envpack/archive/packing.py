@@ -15,7 +15,7 @@ from envpack.archive.ahead import ahead
 from envpack.archive.composing import Digested, Keep, Laid, Manner, compose
 from envpack.archive.formats import DEFAULT, FORMATS, LEVEL
 from envpack.archive.pieces import Piece, PieceGone
-from envpack.archive.slim import total
+from envpack.archive.slim import left_out, total
 from envpack.errors import PackingFailed
 from envpack.files.atomic import replacing
 from envpack.progress import SILENT
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _MOST_THREADS = 16
 """More would wait for the one that reads, and each keeps a few blocks in memory."""
+
+_SHOWN = 6
+"""How many files a warning names."""
 
 _TRIES = 3
 """How often kept pieces may vanish or be found damaged while an archive is made of them; then none are used."""
@@ -61,6 +64,21 @@ class Packed:
     def saved(self) -> tuple[Saving, ...]:
         """What was left out as no node needs it."""
         return total(saving for piece in self.pieces for saving in piece.facts.saved)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What in the archive will not work on a node, as nothing runs `conda-unpack` there."""
+        facts = [piece.facts for piece in self.pieces]
+        runs = {entry.path for each in facts for entry in each.entries if entry.executable}
+        texts = sorted({row.path for each in facts for row in each.rewritten if row.kind == "text"})
+        programs = [path for path in texts if path in runs]
+        others = [path for path in texts if path not in runs and not left_out(path)]
+        told = []
+        if programs:
+            told.append(f"programs that name their prefix in a way that cannot be rewritten: {_some(programs)}")
+        if others:
+            told.append(f"files that name a prefix which no node has: {_some(others)}")
+        return tuple(told)
 
 
 def pack(
@@ -153,6 +171,11 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
     if kept:
         kept.pieces.shrink()
     return _packed(out, manner, file, laid)
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more
 
 
 def _counted(parts: Iterable[Part | Piece], step: Step) -> Iterator[Part | Piece]:

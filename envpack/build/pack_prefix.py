@@ -64,6 +64,8 @@ def pack_prefix(
             slim=config.slim,
             progress=progress,
         )
+    for text in packed.warnings:
+        progress.warn(text)
     if look and (recipe := recipe_of(packed)):
         recipes.keep(key, recipe)
     return packed

@@ -46,7 +46,7 @@ def dump(lock: Lock) -> str:
             "target": lock.target.to_json(),
             "requested": {
                 "conda": [name for name in lock.requested if isinstance(name, CondaName)],
-                "projects": [name for name in lock.requested if isinstance(name, ProjectName)],
+                "projects": [name for name in lock.requested if not isinstance(name, CondaName)],
             },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],

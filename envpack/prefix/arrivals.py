@@ -8,6 +8,7 @@ therefore removed from the cache, and rattler then fails because it is not there
 from __future__ import annotations
 
 import bz2
+import os
 import resource
 import shutil
 import threading
@@ -128,7 +129,7 @@ class Arrivals:
                 continue
             for package in self._packages.values():
                 for growing in self._directory.glob(f".{_glob_safe(self._place(package).name)}*"):
-                    if growing.is_dir() and _size(growing) > self._limit(package):
+                    if growing.is_dir() and size_of(growing) > self._limit(package):
                         self._stop(package, growing)
 
     def _stop(self, package: CondaPackage, growing: Path) -> None:
@@ -192,11 +193,13 @@ def _free(directory: Path) -> int:
         return 0
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
+    """Return the bytes of all files below a directory; what is moved or removed meanwhile is passed over."""
     total = 0
-    for path in directory.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                total += Path(folder, name).lstat().st_size
     return total
 
 

@@ -14,7 +14,8 @@ from envpack.prefix import irregular
 from envpack.prefix.arrivals import local_path
 from envpack.prefix.clobber import settle
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Machine
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:

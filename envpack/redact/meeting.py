@@ -27,6 +27,7 @@ _SECRET_IN_FILE = re.compile(
     r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)"
 )
 _PLACE_OR_ADDRESS = re.compile(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
+_SECRET_KEY = re.compile(r"(?i)token|password|secret|auth|key")
 _LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/]{16,}")
 _LARGEST = 1 << 20
 
@@ -80,9 +81,10 @@ def may_be_published(name: str, value: str) -> bool:
 def meet_environment(environ: Mapping[str, str]) -> None:
     """Keep the secrets of an environment: values of variables with telling names, and what URLs hold."""
     for name, value in environ.items():
-        if is_secret_name(name) or (_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value)):
+        if _holds_by_name(name, value):
             know(value, *(line for line in value.splitlines() if len(line) > 15))
-            know(*(_leaves(value) if value.startswith("{") else ()))
+        if value.startswith("{"):
+            know(*_leaves(value))
         if "@" in value or "://" in value:
             meet(value)
 
@@ -92,8 +94,12 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not _holds_secret(name, value)}
 
 
+def _holds_by_name(name: str, value: str) -> bool:
+    return is_secret_name(name) or bool(_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value))
+
+
 def _holds_secret(name: str, value: str) -> bool:
-    if is_secret_name(name) or (_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value)):
+    if _holds_by_name(name, value) or (value.startswith("{") and any(True for _ in _leaves(value))):
         return True
     found = [take_apart(url) for url in addresses(value)] if "@" in value or "://" in value else []
     return any(True for address in found for _ in address.secrets())
@@ -154,7 +160,7 @@ def _meet_netrc(path: Path) -> None:
 
 
 def _leaves(text: str) -> Iterator[str]:
-    """Yield every text of a JSON file of credentials but names of users and hosts."""
+    """Yield the secrets of a JSON document: texts whose keys say so."""
     try:
         waiting: list[tuple[str, Any]] = [("", json.loads(text))]
     except ValueError:
@@ -167,5 +173,5 @@ def _leaves(text: str) -> Iterator[str]:
                 know_login(value["username"], value["password"])
         elif isinstance(value, list):
             waiting += [(key, each) for each in value]
-        elif isinstance(value, str) and key != "username":
+        elif isinstance(value, str) and _SECRET_KEY.search(key):
             yield value

@@ -29,6 +29,7 @@ class Names:
         A person's own entry stands alone. Then come the packages that the table names, the smallest that is the
         project first, and then what the rule guesses, unless that is known to be another project.
         """
+        project = ProjectName(project)
         if project in self._own:
             return (self._own[project],)
         guesses = (name for name in mapping.guesses(project) if self._to_project.get(name, project) == project)
@@ -40,7 +41,7 @@ class Names:
 
     def project(self, conda: CondaName) -> ProjectName:
         """Return the project name under which a conda package's distribution is known."""
-        return self._to_project.get(conda, ProjectName(conda))
+        return self._to_project.get(CondaName(conda), ProjectName(conda))
 
     def smaller(self, conda: CondaName) -> CondaName | None:
         """Return the smaller package that holds the same project, if any: `matplotlib-base` of `matplotlib`."""

@@ -16,7 +16,8 @@ from envpack.requirements import Origin, markers, pep508
 from envpack.requirements.names import CondaName
 from envpack.resolve import heavier, pypi, python_bounds
 from envpack.resolve.as_is import lock_as_is
-from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Machine, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits

@@ -102,6 +102,8 @@ def watched(said: dict[str, set[str]], *, ours: Callable[[list[str]], bool]) -> 
                 except OSError:
                     continue
                 words = [os.fsdecode(word) for word in command]
+                if command == [b""]:  # it is being started, or ends
+                    continue
                 if not any(SECRETS_DIRECTORY in os.fsdecode(entry) for entry in environment) or ours(words):
                     continue
                 if kinds := found_in(b" ".join(command)):
