@@ -58,7 +58,7 @@ class Carried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Platform:
     """What a solve is for, in conda's terms."""
 
     platform: str
@@ -67,12 +67,12 @@ class Machine:
     """Name, version and build of what the machine itself provides."""
 
     @classmethod
-    def of_target(cls, target: Target) -> Machine:
+    def of_target(cls, target: Target) -> Platform:
         """Return the cluster's nodes."""
         return cls(platform=target.platform, virtual_packages=target.virtual_packages())
 
     @classmethod
-    def here(cls) -> Machine:
+    def here(cls) -> Platform:
         """Return the machine that this process runs on."""
         found = (package.into_generic() for package in VirtualPackage.detect())
         return cls(
@@ -88,7 +88,7 @@ class Machine:
 class Channels:
     """The channels of one solve, most wanted first, seen from one machine."""
 
-    def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
+    def __init__(self, addresses: Sequence[ChannelAddress], machine: Platform, repodata: Path) -> None:
         """Take the channels and the directory that caches their indexes."""
         meet_files(os.environ)
         self.addresses = tuple(addresses)
