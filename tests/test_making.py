@@ -215,18 +215,18 @@ def test_a_slim_archive_leaves_out_what_the_manifest_says(fresh: Desk) -> None:
     assert again["slim"] == slim["slim"]
 
 
-def test_an_unchanged_build_asks_the_store_one_question(fresh: Desk, moto_s3: S3Server) -> None:
+def test_an_unchanged_build_asks_the_store_small_questions_at_once(fresh: Desk, moto_s3: S3Server) -> None:
+    """Does the tag point at it still, is its manifest as it was, is its archive there."""
     bucket = moto_s3.new_bucket()
     on_s3 = replace(fresh, environment={**fresh.environment, **moto_s3.variables()})
     first, _ = build(on_s3, "--store", f"s3://{bucket}/envs")
-    for arguments, asked in (
-        ((), "tags/latest.json"),
-        (("--no-latest",), f"{first['digest'][:16]}/manifest.json"),
-    ):
+    root, folder = f"/{bucket}/envs/r", first["digest"][:16]
+    release = {f"GET {root}/{folder}/manifest.json", f"HEAD {root}/{folder}/r-{folder}.tar.gz"}
+    for arguments, tags in (((), {f"GET {root}/tags/latest.json"}), (("--no-latest",), set[str]())):
         build(on_s3, "--store", f"s3://{bucket}/envs", *arguments)
         moto_s3.requests.clear()
         again, ran = build(on_s3, "--store", f"s3://{bucket}/envs", *arguments)
-        assert moto_s3.requests == [f"GET /{bucket}/envs/r/{asked}"]
+        assert sorted(moto_s3.requests) == sorted(release | tags)
         assert (again["reused"], again["digest"], again["settings"]) == (True, first["digest"], first["settings"])
         assert not steps(ran) & WORK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,12 @@ def test_a_room_is_entered_without_what_only_some_commands_need(module: str) -> 
 def test_the_page_shows_the_rooms_as_they_are() -> None:
     page = PAGE.read_text("utf-8")
     assert renewed(page) == page, "renew it: python -m tests.support.house"
+
+
+def test_a_public_class_name_stands_for_one_class() -> None:
+    found: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from envpack.files.installed import Installed as Found
+    from envpack.files.installed import Installed
 
 _MOST = 4
 """How many files of one kind of trouble are listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class PackageFiles:
     """A package in the prefix and the files it brought."""
 
     name: str
@@ -45,10 +45,10 @@ class Installed:
         return known if self.record else digest.of_record(known)
 
 
-def conda_packages(found: Found) -> list[Installed]:
+def conda_packages(found: Installed) -> list[PackageFiles]:
     """Return what conda put into a prefix."""
     return [
-        Installed(
+        PackageFiles(
             name=f"{record.name} {record.version}",
             project=canonicalize_name(record.name),
             owner=record.owner,
@@ -59,10 +59,10 @@ def conda_packages(found: Found) -> list[Installed]:
     ]
 
 
-def wheels(found: Found) -> list[Installed]:
+def wheels(found: Installed) -> list[PackageFiles]:
     """Return what pip or uv put into a prefix."""
     return [
-        Installed(
+        PackageFiles(
             name=f"the wheel {wheel.spelling} {wheel.version}",
             project=wheel.project,
             owner=wheel.owner,
@@ -73,7 +73,7 @@ def wheels(found: Found) -> list[Installed]:
 
 
 def check(
-    prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str] = ()
+    prefix: Path, conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles], settled: Collection[str] = ()
 ) -> None:
     """See that every file of every conda package is there and that no wheel has overwritten one.
 
@@ -89,7 +89,7 @@ def check(
         )
 
 
-def check_nothing_leads_out(prefix: Path, pypi: Sequence[Installed]) -> None:
+def check_nothing_leads_out(prefix: Path, pypi: Sequence[PackageFiles]) -> None:
     """See that no package's code lies outside the prefix: editable installations, `.pth` and `.egg-link` files.
 
     Raises PackingFailed naming the package.
@@ -101,7 +101,7 @@ def check_nothing_leads_out(prefix: Path, pypi: Sequence[Installed]) -> None:
         )
 
 
-def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]) -> Iterator[str]:
+def _missing(prefix: Path, conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles]) -> Iterator[str]:
     root = f"{prefix}/"
     for package in conda:
         gone = sorted(path for path in package.files if not _is_bytecode(path) and not os.path.lexists(root + path))
@@ -111,7 +111,9 @@ def _missing(prefix: Path, conda: Sequence[Installed], pypi: Sequence[Installed]
             yield f"{package.name} lacks {_listed(gone)}{blame}"
 
 
-def _overwritten(conda: Sequence[Installed], pypi: Sequence[Installed], settled: Collection[str]) -> Iterator[str]:
+def _overwritten(
+    conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles], settled: Collection[str]
+) -> Iterator[str]:
     owners = {path: wheel for wheel in pypi for path in wheel.files}
     for package in conda:
         changed: dict[str, list[str]] = {}
@@ -142,7 +144,7 @@ def _editable(prefix: Path) -> Iterator[str]:
         yield f"{path.stem} is installed in development mode: {path.name} leads out of the environment"
 
 
-def _paths_outside(prefix: Path, pypi: Sequence[Installed]) -> Iterator[str]:
+def _paths_outside(prefix: Path, pypi: Sequence[PackageFiles]) -> Iterator[str]:
     inside = prefix.resolve()
     for path in sorted(prefix.glob("lib/python*/site-packages/*.pth")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from envpack.archive.consistency import Installed
+    from envpack.archive.consistency import PackageFiles
 
 ENVIRONMENT = ""
 """The owner of what no package brought, or more than one."""
@@ -38,7 +38,7 @@ class Owners:
         return owner or ENVIRONMENT
 
 
-def owners_of(prefix: Path, packages: Sequence[Installed]) -> Owners:
+def owners_of(prefix: Path, packages: Sequence[PackageFiles]) -> Owners:
     """Return the owners of the files that packages brought into a prefix; a file that two brought is nobody's."""
     by_path: dict[str, str] = {}
     contested: dict[str, set[str]] = {}
@@ -64,7 +64,7 @@ def owners_of(prefix: Path, packages: Sequence[Installed]) -> Owners:
 
 
 def _lost(
-    prefix: Path, packages: Sequence[Installed], contested: Mapping[str, Collection[str]]
+    prefix: Path, packages: Sequence[PackageFiles], contested: Mapping[str, Collection[str]]
 ) -> dict[str, tuple[str, ...]]:
     """Return by owner the contested paths whose file is not the owner's own, as far as its record tells."""
     lost: dict[str, list[str]] = {}

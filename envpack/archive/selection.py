@@ -65,7 +65,7 @@ class PrefixContent:
     prefix: Path
     records: dict[str, dict[str, Any]]
     """The conda packages' own records, by path."""
-    packages: tuple[consistency.Installed, ...]
+    packages: tuple[consistency.PackageFiles, ...]
     """Conda packages, then wheels."""
 
     @cached_property

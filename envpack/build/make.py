@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from envpack.files.cache import Cache
     from envpack.lock.lock import Lock
     from envpack.packages.package import PackedPackage
-    from envpack.prefix.install import Installed
+    from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
     from envpack.resolve.request import Request
     from envpack.verify import Verified
@@ -279,7 +279,7 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
     )
 
 
-def _pack(installed: Installed, job: Job, site: Workshop, pieces: Pieces) -> Packed:
+def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) -> Packed:
     return pack(
         installed.prefix,
         site.room("archive") / f"{job.name}.{job.format}",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from envpack.gc.rules import RetentionRules
     from envpack.releases.inventory import Folder, Shelf
     from envpack.releases.removal_notice import Collector
-    from envpack.stores.base import Entry, Store, Unfinished
+    from envpack.stores.base import ListedObject, Store, Unfinished
 
 BATCH = 100
 """How many releases one notice names."""
@@ -173,10 +173,10 @@ def remove_orphan(store: Store, key: str, grace: float, progress: Progress = SIL
     when a gc is at it, and StoreRefused when the store does not let one delete.
     """
 
-    def there() -> list[Entry]:
+    def there() -> list[ListedObject]:
         return list(store.list(f"{key}/"))
 
-    def is_old(entries: Collection[Entry]) -> bool:
+    def is_old(entries: Collection[ListedObject]) -> bool:
         is_release = any(entry.key == f"{key}/{keys.MANIFEST}" for entry in entries)
         return not is_release and all(entry.modified < time.time() - grace for entry in entries)
 
@@ -297,7 +297,7 @@ class _Removal:
         self.freed.removed.append(left.key)
         self._count(left.size, freed=freed)
 
-    def _of_folder(self, folder: Folder) -> tuple[Folder, list[tuple[Entry, bool]]]:
+    def _of_folder(self, folder: Folder) -> tuple[Folder, list[tuple[ListedObject, bool]]]:
         gone = []
         for entry in folder.in_order():
             self.collector.may_delete()

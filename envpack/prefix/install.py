@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class InstalledPrefix:
     """A linked prefix."""
 
     prefix: Path
@@ -47,7 +47,7 @@ def install(
     scratch: Path,
     allow_clobber: Collection[str] = (),
     progress: Progress,
-) -> Installed:
+) -> InstalledPrefix:
     """Link what a lock names into a new prefix in `scratch`.
 
     `allow_clobber` are packages whose files may replace others', or be replaced, without a word. Raises
@@ -83,7 +83,7 @@ def install(
     settled = settle(prefix, lock, stage=stage, allowed=allow_clobber)
     odd = _look_at_wheels(lock, prefix, settled.paths, cache)
     warnings = (*of_conda, *settled.warnings, *odd)
-    return Installed(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
+    return InstalledPrefix(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
 
 
 def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from envpack.releases.tags import Tag
-    from envpack.stores.base import Entry, Store
+    from envpack.stores.base import ListedObject, Store
 
 _READERS = 8
 """Small objects that are read at a time; S3 connections are as many."""
@@ -29,8 +29,8 @@ class Folder:
     name: str
     digest: str
     """The first digits, as in the key."""
-    objects: list[Entry] = field(default_factory=list)
-    records: list[Entry] = field(default_factory=list)
+    objects: list[ListedObject] = field(default_factory=list)
+    records: list[ListedObject] = field(default_factory=list)
     """The build records that point at it."""
 
     @property
@@ -53,7 +53,7 @@ class Folder:
         """Bytes of all its objects."""
         return sum(entry.size for entry in self.objects)
 
-    def in_order(self) -> list[Entry]:
+    def in_order(self) -> list[ListedObject]:
         """Return all objects in the order in which they have to go.
 
         First what leads to the release, then what makes it one, the archive last: whatever is left when a removal
@@ -63,7 +63,7 @@ class Folder:
         rest = sorted(self.objects, key=lambda entry: (not self._is_manifest(entry), entry.key.startswith(archive)))
         return [*self.records, *rest]
 
-    def _is_manifest(self, entry: Entry) -> bool:
+    def _is_manifest(self, entry: ListedObject) -> bool:
         return entry.key == keys.manifest(self.name, self.digest)
 
 
@@ -75,9 +75,9 @@ class Shelf:
     folders: dict[str, Folder] = field(default_factory=dict)
     """By the digest's first digits."""
     tags: dict[str, Tag] = field(default_factory=dict)
-    used: dict[str, Entry] = field(default_factory=dict)
+    used: dict[str, ListedObject] = field(default_factory=dict)
     """The records of last use, by the digest's first digits."""
-    dangling: list[tuple[Entry, str]] = field(default_factory=list)
+    dangling: list[tuple[ListedObject, str]] = field(default_factory=list)
     """Build records and records of use that point at no folder, each with that folder's key."""
     pointers: dict[str, str] = field(default_factory=dict)
     """The keys of build records, each with the first digits that it points at."""
@@ -89,9 +89,9 @@ class _Found:
 
     shelves: dict[str, Shelf] = field(default_factory=dict)
     tags: list[tuple[str, str]] = field(default_factory=list)
-    records: list[tuple[str, Entry]] = field(default_factory=list)
+    records: list[tuple[str, ListedObject]] = field(default_factory=list)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ListedObject) -> None:
         name, _, rest = entry.key.partition("/")
         part, _, file = rest.partition("/")
         known = keys.is_short(part) or part in (keys.BUILDS, keys.TAGS, keys.USED)
@@ -139,7 +139,7 @@ def take(
     return found.shelves
 
 
-def _assign(shelf: Shelf, record: Entry, pointer: str | None) -> None:
+def _assign(shelf: Shelf, record: ListedObject, pointer: str | None) -> None:
     if pointer is None:
         return
     shelf.pointers[record.key] = pointer

@@ -25,7 +25,7 @@ class Object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ListedObject:
     """One object of a listing."""
 
     key: str
@@ -134,7 +134,7 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, sorted by key."""
         ...
 

@@ -22,7 +22,7 @@ from envpack.redact import stored
 from envpack.stores.base import (
     PROBE,
     SMALL,
-    Entry,
+    ListedObject,
     Object,
     Observation,
     Unfinished,
@@ -169,7 +169,7 @@ class LocalStore:
             draft.flush()
             Path(draft.name).replace(path)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield the objects, but no drafts and locks."""
         with _refusals(self._root):
             entries = sorted(self._entries(prefix), key=lambda entry: entry.key)
@@ -249,7 +249,7 @@ class LocalStore:
         except UsageError as error:
             raise UsageError(f"not a key: {key!r}", hint="keys are names joined by single slashes") from error
 
-    def _entries(self, prefix: str) -> Iterator[Entry]:
+    def _entries(self, prefix: str) -> Iterator[ListedObject]:
         above = prefix.rpartition("/")[0]
         root = str(self._path(above) if above else self._root)
         for folder, _, names in os.walk(root, onerror=_unless_missing):
@@ -260,7 +260,7 @@ class LocalStore:
                     continue
                 with suppress(FileNotFoundError):
                     found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each of 70,000 takes a second
-                    yield Entry(
+                    yield ListedObject(
                         key=f"{base}{name}", size=found.st_size, modified=found.st_mtime, stamp=_stamp(found)
                     )
 

@@ -21,7 +21,7 @@ from envpack.tools.cage import Confine
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
-    Installed,
+    InstalledModules,
     Wanted,
     check_distributions,
     check_paths,
@@ -84,7 +84,7 @@ def verify(
         environment = room / "environment"
         refused = extract(archive, environment, read_only=True, step=step)
         files = walk(environment)
-        installed = Installed.read(environment, python.rpartition(".")[0])
+        installed = InstalledModules.read(environment, python.rpartition(".")[0])
         wanted, findings = requested_modules(installed, requested)
         # To read every file takes about as long as to import the modules, and keeps another core busy.
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
@@ -118,7 +118,7 @@ def verify(
     )
 
 
-def _inspect(found: Survey, installed: Installed, target: Target, build_prefix: Path | None) -> list[Defect]:
+def _inspect(found: Survey, installed: InstalledModules, target: Target, build_prefix: Path | None) -> list[Defect]:
     """Return all that can be found out without running anything."""
     return [
         *check_structure(found, installed.python_minor),

@@ -32,7 +32,7 @@ class Modules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class InstalledModules:
     """What an environment says of itself: the distributions and conda packages it holds."""
 
     python_minor: str
@@ -45,7 +45,7 @@ class Installed:
     """The records in `conda-meta`, by package name."""
 
     @classmethod
-    def read(cls, environment: Path, python_minor: str) -> Installed:
+    def read(cls, environment: Path, python_minor: str) -> InstalledModules:
         """Read the metadata of an unpacked environment; none of its code runs."""
         site_packages = environment / "lib" / f"python{python_minor}" / "site-packages"
         distributions: dict[str, list[PathDistribution]] = defaultdict(list)
@@ -161,7 +161,7 @@ class Wanted:
     """Those that have to be imported; that another cannot be is worth a note."""
 
 
-def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
+def requested_modules(installed: InstalledModules, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
     """Return the modules to import, and what is missing of the requested."""
     owners: dict[str, str] = {}
     required: set[str] = set()
@@ -177,7 +177,7 @@ def requested_modules(installed: Installed, requested: Sequence[str]) -> tuple[W
     return Wanted(dict(sorted(owners.items())), frozenset(required)), findings
 
 
-def check_distributions(installed: Installed) -> Iterator[Defect]:
+def check_distributions(installed: InstalledModules) -> Iterator[Defect]:
     """Yield the distributions that are installed twice: which one is imported is a matter of luck."""
     for name, found in sorted(installed.distributions.items()):
         if len(found) > 1:
@@ -188,7 +188,7 @@ def check_distributions(installed: Installed) -> Iterator[Defect]:
             )
 
 
-def check_paths(installed: Installed) -> Iterator[Defect]:
+def check_paths(installed: InstalledModules) -> Iterator[Defect]:
     """Yield the `.pth` files that add a directory outside the environment, as editable installs do."""
     for path in sorted(installed.site_packages.glob("*.pth")):
         outside = [line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("/")]
@@ -199,7 +199,7 @@ def check_paths(installed: Installed) -> Iterator[Defect]:
             )
 
 
-def check_present(installed: Installed, owners: dict[str, str]) -> Iterator[Defect]:
+def check_present(installed: InstalledModules, owners: dict[str, str]) -> Iterator[Defect]:
     """Yield the modules whose files are not there; for when nothing can be imported."""
     for module, owner in owners.items():
         path = installed.site_packages.joinpath(*module.split("."))

@@ -20,8 +20,8 @@ from envpack.errors import EnvpackError, UsageError
 from envpack.redact import filtered_logger, redact, stored
 from envpack.stores.base import (
     SMALL,
-    Entry,
     Held,
+    ListedObject,
     Object,
     Observation,
     Unfinished,
@@ -167,7 +167,7 @@ class S3Store:
                     self._bucket, self._prefix + key, str(path), subscribers=[ProgressCallbackInvoker(step.advance)]
                 ).result()
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield the objects as S3 lists them, page by page."""
         with self._asking("s3:ListBucket"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -176,7 +176,7 @@ class S3Store:
             for found in (entry for page in pages for entry in page.get("Contents", ())):
                 # Consoles mark empty folders by objects whose keys end so.
                 if not found["Key"].endswith("/"):
-                    yield Entry(
+                    yield ListedObject(
                         key=found["Key"].removeprefix(self._prefix),
                         size=found["Size"],
                         modified=found["LastModified"].timestamp(),
