@@ -190,7 +190,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     text = error.message if isinstance(error, UsageError) else str(error)
-    reason, _, place = text.partition(" - at `$")
+    reason, _, place = text.partition(" - at ")
+    place = place.rpartition("`$")[2].strip("`.")
     if "matching regex" in reason:
         reason = "not of the form that it must have"
-    return f"{place.strip('`.')}: {reason}" if place.strip("`.") else reason or type(error).__name__
+    return f"{place}: {reason}" if place else reason or type(error).__name__

@@ -190,7 +190,7 @@ def test_what_an_environment_is_made_of_affects_it(
 def test_a_changed_configuration_affects_everything(team: Team) -> None:
     first = team.commit()
     with (team.home / "envpack.yaml").open("a") as configuration:
-        configuration.write("spark: '3.5'\n")
+        configuration.write("spark: '4.1'\n")
     team.commit()
     assert team.ci("--since", first, "--dry-run").code == 0
     assert set(team.statuses().values()) == {"would publish"}

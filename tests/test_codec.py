@@ -155,7 +155,7 @@ def test_an_archives_file_is_called_as_name_digest_and_format_say(spoil: dict[st
 def test_variables_that_command_a_shell_are_refused(name: str) -> None:
     sample = SAMPLES["manifest"]
     Manifest.loads(sample.dumped({**sample.value, "variables": {f"{name}_": "x"}}), "x")
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unreadable, match="variables: "):
         Manifest.loads(sample.dumped({**sample.value, "variables": {name: "x"}}), "x")
 
 

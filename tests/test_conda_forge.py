@@ -14,7 +14,8 @@ from envpack.files.cache import Cache
 from envpack.lock.file import dump, parse
 from envpack.requirements import read
 from envpack.requirements.names import CondaName
-from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Platform
 from envpack.resolve.request import Request
 from envpack.resolve.solve import resolve
 from tests.support.replica import solved
@@ -139,7 +140,7 @@ def environment_file(specs: Sequence[str]) -> str:
 def test_every_record_is_read(subdir: str, conda_forge: Path, tmp_path: Path) -> None:
     index = records({subdir: repodata(subdir)})
     addresses = channel_addresses([conda_forge.as_uri()], tmp_path)
-    channels = Channels(addresses, Machine.of_target(Target()), tmp_path / "repodata")
+    channels = Channels(addresses, Platform.of_target(Target()), tmp_path / "repodata")
     assert len(index) > 1500
     versions: dict[str, set[str]] = {}
     for record in index.values():

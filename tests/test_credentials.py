@@ -18,7 +18,7 @@ from envpack.prefix.link import Login
 from envpack.redact import hide
 from envpack.requirements import Requirements, read
 from envpack.requirements.names import CondaName, ProjectName
-from envpack.resolve.conda import channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
 from envpack.tools import uv_access
 from envpack.tools.channel_access import ChannelAddress, client_of, public_address
 

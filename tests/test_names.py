@@ -17,7 +17,7 @@ from envpack.config.config import load
 from envpack.errors import UsageError
 from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
-from envpack.resolve.conda import channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.names import Names, checked_names
 from tests.support.replica.records import projects
 from tests.support.small_channel import write_channel

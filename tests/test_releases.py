@@ -12,7 +12,7 @@ from envpack.config.target import Target
 from envpack.errors import Conflict, UsageError
 from envpack.progress import Step
 from envpack.releases import keys, lookup, publish, references, tags
-from envpack.releases.manifest import ArchiveFacts, Manifest
+from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.releases import all_releases
@@ -41,7 +41,7 @@ def manifest_of(archive: Path, name: str = "udf", inputs: str = "1" * 64) -> Man
         input_digest=inputs,
         created=units.now(),
         envpack="0",
-        verified="run",
+        verified=Verification.RUN,
     )
 
 

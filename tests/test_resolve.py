@@ -151,7 +151,7 @@ def test_wheels_are_chosen_for_the_targets_platform_glibc_and_python(
         "manylinux_2_28_aarch64",
     ):
         write_wheel(shelf, "native", "1", tag=f"{tag}-{tag}-{platform}")
-    (wheel,) = solve(offline(shelf, "native"), target=Target(glibc="2.36")).lock.wheels
+    (wheel,) = solve(offline(shelf, "native"), target=Target(glibc="2.38")).lock.wheels
     assert "manylinux_2_28_x86_64" in wheel.url
     other = Target(platform="linux-aarch64", glibc="2.36")
     (wheel,) = solve(offline(shelf, "native"), target=other).lock.wheels

@@ -121,7 +121,7 @@ def extension_module(python_tree: Path) -> Path:
 def test_a_good_archive_runs_and_imports_what_was_requested(channel: Channel, pack: Pack, try_it: Try) -> None:
     archive = pack(*distribution(channel, "polite", {"polite/__init__.py": "", "courteous.py": ""}))
     found = try_it(archive, "polite", "python")
-    assert (found.how, found.imported, found.notes) == ("run", ("courteous", "polite"), ())
+    assert (found.ran, found.imported, found.notes) == (True, ("courteous", "polite"), ())
     assert found.glibc == channel.glibc
     assert found.seconds > 0
 
@@ -383,7 +383,7 @@ def test_an_archive_that_needs_a_newer_glibc_than_this_machine_has_is_inspected(
 ) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.2"))
     verified = try_it(pack(*distribution(channel, "shy", {"shy.py": "raise ImportError('no')"})), "shy")
-    assert (verified.how, verified.imported) == ("inspected", ())
+    assert (verified.ran, verified.imported) == (False, ())
     assert f"not run: needs glibc {verified.glibc}, and this machine has glibc 2.2" in verified.notes
 
 
@@ -415,7 +415,7 @@ def test_an_archive_for_another_machine_is_inspected(channel: Channel, pack: Pac
     polite = distribution(channel, "polite", {"polite.py": "raise RuntimeError"})
     target = Target(platform=channel.foreign)
     found = try_it(pack(*python, *polite, without=EVERYTHING), "polite", target=target)
-    assert (found.how, found.imported, found.glibc) == ("inspected", (), None)
+    assert (found.ran, found.imported, found.glibc) == (False, (), None)
     assert f"not run: made for {channel.foreign}" in found.notes
     lost = [entry for entry in polite if not entry.name.endswith("polite.py")]
     error = failure(try_it, pack(*python, *lost, without=EVERYTHING), "polite", target=target)

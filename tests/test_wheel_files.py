@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from envpack.files.wheel import Machine, problems_of
+from envpack.files.wheel import WheelTarget, problems_of
 from tests.support.wheels import member, write_odd_wheel, write_wheel
 
-TARGET = Machine(python="3.11.7", machine="x86_64", glibc="2.28")
+TARGET = WheelTarget(python="3.11.7", machine="x86_64", glibc="2.28")
 
 PLAIN = {"odd.py": b"VERSION = 1\n"}
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from envpack.archive.bytecode import Compiler
     from envpack.archive.composing import Manner
     from envpack.archive.pieces import Facts, Kept, Rewritten
-    from envpack.archive.selection import Content
+    from envpack.archive.selection import PrefixContent
     from envpack.progress import Progress
 
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Sources:
     """What an archive is made from."""
 
-    content: Content
+    content: PrefixContent
     bytecode: Path
     """Where the pyc files are, in the prefix's layout."""
     compiler: Compiler | None

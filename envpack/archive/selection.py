@@ -59,7 +59,7 @@ _UNCHECKED = (1).to_bytes(4, "little")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class PrefixContent:
     """What a prefix says it holds."""
 
     prefix: Path
@@ -78,7 +78,7 @@ class Content:
 class Listing:
     """The files of a prefix, as conda-pack lists them."""
 
-    content: Content
+    content: PrefixContent
     by_owner: dict[str, list[File]]
     """Sorted by where they go; one that several packages have is there for each of them, as the environment's.
 
@@ -112,7 +112,7 @@ class Selected:
     """What was left out as no node needs it."""
 
 
-def read(prefix: Path, settled: Collection[str] = ()) -> Content:
+def read(prefix: Path, settled: Collection[str] = ()) -> PrefixContent:
     """Return what is in a prefix, where it is `settled` which package some files are of.
 
     Raises PackingFailed when it is none, is not consistent or leads out of itself.
@@ -127,12 +127,12 @@ def read(prefix: Path, settled: Collection[str] = ()) -> Content:
     pypi = consistency.wheels(found)
     consistency.check(prefix, conda, pypi, settled)
     consistency.check_nothing_leads_out(prefix, pypi)
-    return Content(
+    return PrefixContent(
         prefix=prefix, records={record.path: record.data for record in found.conda}, packages=(*conda, *pypi)
     )
 
 
-def listed(content: Content) -> Listing:
+def listed(content: PrefixContent) -> Listing:
     """List the files of a prefix. Raises PackingFailed when conda-pack cannot."""
     by_owner: dict[str, list[File]] = defaultdict(list)
     for file in _files(content.prefix):

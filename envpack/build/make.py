@@ -23,7 +23,7 @@ from envpack.packages.licenses import with_licenses
 from envpack.packages.package import packages_of
 from envpack.releases.file_list import FILE, dumps, list_files, with_sizes
 from envpack.releases.keys import archive_file
-from envpack.releases.manifest import ArchiveFacts, Manifest
+from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.provenance import provenance_of
 from envpack.tools.cage import Confine
 from envpack.version import VERSION
@@ -159,7 +159,7 @@ def make(job: Job, site: Workshop, watch: Watch) -> Made:
     pieces = pieces_of(job.config, site.cache)
     recipe = recipes.load(job.inputs)
     manifest = recipe.manifest if recipe else None
-    if recipe and manifest and (manifest.verified != "no" or not job.verify):
+    if recipe and manifest and (manifest.verified is not Verification.NO or not job.verify):
         with watch.time("pack"):
             packed = _assemble(recipe, pieces, job, site)
         if packed:
@@ -214,7 +214,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
     manifest = replace(
         sketch,
         variables=dict(activated.variables),
-        verified=verified.how if verified else "no",
+        verified=_how(verified),
         warnings=(
             *installed.warnings,
             *packed.warnings,
@@ -291,6 +291,12 @@ def _pack(installed: Installed, job: Job, site: Workshop, pieces: Pieces) -> Pac
         settled=installed.clobbered,
         progress=site.progress,
     )
+
+
+def _how(verified: Verified | None) -> Verification:
+    if verified is None:
+        return Verification.NO
+    return Verification.RUN if verified.ran else Verification.INSPECTED
 
 
 def _verify(packed: Packed, job: Job, prefix: Path, variables: Mapping[str, str], site: Workshop) -> Verified:

@@ -25,6 +25,7 @@ from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
 from envpack.releases import index, keys, lookup, publish, sbom, tags
+from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.requirements.values import STRATEGIES
@@ -117,7 +118,7 @@ def _released(job: Job, store: Store, options: Options, progress: Progress, watc
     memory = Memory.of(Cache(Path(job.config.cache_dir)).unchanged, store, job.name, job.inputs)
     with watch.time("publish"):
         known = memory.recall(store, wanted)
-    if known and not (job.verify and known.manifest.verified == "no"):
+    if known and not (job.verify and known.manifest.verified is Verification.NO):
         allow(known.manifest.packages, job.lock, job.request, job.config)
         return known, True
     provide = partial(_provide, job=job, store=store, wanted=wanted, progress=progress, watch=watch)
@@ -330,7 +331,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             release, written = put()
         published.remember(manifest.folder, pieces)
         verified = manifest.verified
-        if verified != "no" and not written and release.manifest.verified == "no":
+        if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written
 

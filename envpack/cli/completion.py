@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import ShellComplete, get_completion_class
 
 
 @click.command("completion", epilog='Example: eval "$(envpack completion bash)"')
@@ -15,4 +15,5 @@ def completion_command(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"there is no completion for {shell}")
-    click.echo(kind(cli, {}, "envpack", "_ENVPACK_COMPLETE").source())
+    # click's own for bash would start a bash, with the person's environment, to warn of an old one.
+    click.echo(ShellComplete.source(kind(cli, {}, "envpack", "_ENVPACK_COMPLETE")))

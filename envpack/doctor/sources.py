@@ -19,7 +19,7 @@ from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
 from envpack.requirements import Indexes
 from envpack.requirements.indexes import with_environment
-from envpack.resolve.conda import channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.pypi import access_of
 from envpack.tools import uv
 

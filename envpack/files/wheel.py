@@ -54,7 +54,7 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class WheelTarget:
     """What a wheel has to fit."""
 
     python: str
@@ -75,7 +75,9 @@ class _Reading:
     """The `.dist-info` directory."""
 
 
-def problems_of(path: Path, machine: Machine, *, name: str | None = None, version: str | None = None) -> list[str]:
+def problems_of(
+    path: Path, machine: WheelTarget, *, name: str | None = None, version: str | None = None
+) -> list[str]:
     """Return what forbids a wheel to be installed, each as the end of a sentence that begins with its file name.
 
     `name` and `version` are those that it was asked for as; by default those of its file name. Time and memory are
@@ -105,7 +107,7 @@ def problems_of(path: Path, machine: Machine, *, name: str | None = None, versio
         return [f"is damaged: {str(error) or type(error).__name__}"]
 
 
-def _misfits(tags: Iterable[object], machine: Machine) -> Iterator[str]:
+def _misfits(tags: Iterable[object], machine: WheelTarget) -> Iterator[str]:
     """Say what a wheel was made for, if that is not the target."""
     if not {str(tag) for tag in tags} & supported_tags(machine):
         made_for = sorted({str(tag).split("-", 2)[2] for tag in tags})
@@ -117,7 +119,7 @@ def _misfits(tags: Iterable[object], machine: Machine) -> Iterator[str]:
         )
 
 
-def supported_tags(machine: Machine) -> frozenset[str]:
+def supported_tags(machine: WheelTarget) -> frozenset[str]:
     """Return the tags of the wheels that fit a machine (PEP 425, PEP 600)."""
     major, minor = (int(part) for part in machine.glibc.split("."))
     platforms = [f"manylinux_{major}_{old}_{machine.machine}" for old in range(minor, 4, -1)]
@@ -170,7 +172,7 @@ def _trouble(info: zipfile.ZipInfo) -> str | None:
     return "holds members that are encrypted, or compressed in a way that wheels are not" if unreadable else None
 
 
-def _wrong_metadata(reading: _Reading, expected: tuple[str, str], machine: Machine) -> Iterator[str]:
+def _wrong_metadata(reading: _Reading, expected: tuple[str, str], machine: WheelTarget) -> Iterator[str]:
     """Yield where the metadata contradict what the wheel is called, and note where they are."""
     folders = sorted({path.split("/")[0] for path in reading.members if path.split("/")[0].endswith(".dist-info")})
     if len(folders) != 1:

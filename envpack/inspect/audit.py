@@ -232,7 +232,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         return AuditCheck(name="imports", problem=error.message)
     ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
-    return AuditCheck(name="imports", problem=None, fact=ran if verified.how == "run" else inspected)
+    return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
 
 
 def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:

@@ -36,7 +36,7 @@ _OWN_TO_CONDA = ("conda-meta/history", "conda-meta/frozen")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListedFile:
     """One line of a package's list of files."""
 
     path: str
@@ -105,7 +105,7 @@ def check(directory: Path, *, site_packages: str | None, contents: bool) -> Chec
     return Checked(warnings=tuple(warnings), links=tuple(_links(directory, listed, site_packages)))
 
 
-def read_list(directory: Path) -> list[Listed]:
+def read_list(directory: Path) -> list[ListedFile]:
     """Return an extracted package's list of files: `info/paths.json`, or `info/files` of packages before 2017.
 
     Raises ValueError, KeyError, TypeError or AttributeError when it is none.
@@ -114,18 +114,18 @@ def read_list(directory: Path) -> list[Listed]:
     if not path.is_file():
         if not older.is_file():
             raise ValueError("it has neither info/paths.json nor info/files")
-        return [Listed(path=line) for line in older.read_text("utf-8").splitlines() if line]
+        return [ListedFile(path=line) for line in older.read_text("utf-8").splitlines() if line]
     if path.stat().st_size > _LIST_AT_MOST:
         raise ValueError(f"it has {path.stat().st_size:,} bytes")
     return [_listed(entry) for entry in json.loads(path.read_bytes())["paths"]]
 
 
-def _listed(entry: dict[str, Any]) -> Listed:
+def _listed(entry: dict[str, Any]) -> ListedFile:
     path, kind = entry["_path"], entry.get("path_type", "hardlink")
     if not isinstance(path, str):
         raise TypeError(f"{path!r} is no path")
     sha256, size = entry.get("sha256"), entry.get("size_in_bytes")
-    return Listed(
+    return ListedFile(
         path=path.removeprefix("./"),
         link=kind == "softlink",
         sha256=sha256.lower() if isinstance(sha256, str) and kind == "hardlink" else None,
@@ -133,7 +133,7 @@ def _listed(entry: dict[str, Any]) -> Listed:
     )
 
 
-def _unfit(listed: Sequence[Listed]) -> Iterator[tuple[str, str]]:
+def _unfit(listed: Sequence[ListedFile]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the paths themselves."""
     for entry in listed:
         path = entry.path
@@ -145,7 +145,7 @@ def _unfit(listed: Sequence[Listed]) -> Iterator[tuple[str, str]]:
             yield "would write among conda's records", path
 
 
-def _differing(directory: Path, listed: Sequence[Listed], *, contents: bool) -> Iterator[tuple[str, str]]:
+def _differing(directory: Path, listed: Sequence[ListedFile], *, contents: bool) -> Iterator[tuple[str, str]]:
     """Yield what is there otherwise than the list says."""
     root = f"{directory}/"
     for entry in listed:
@@ -165,7 +165,7 @@ def _differing(directory: Path, listed: Sequence[Listed], *, contents: bool) -> 
             yield "has files that are not what its list says", entry.path
 
 
-def _unlisted(directory: Path, listed: Sequence[Listed]) -> Iterator[str]:
+def _unlisted(directory: Path, listed: Sequence[ListedFile]) -> Iterator[str]:
     known = {entry.path for entry in listed}
     there = [path for path in _walk(directory, "") if not path.startswith("info/") and path not in known]
     if there:
@@ -181,7 +181,7 @@ def _walk(directory: Path | str, above: str) -> Iterator[str]:
                 yield above + entry.name
 
 
-def _links(directory: Path, listed: Sequence[Listed], site_packages: str | None) -> Iterator[Entry]:
+def _links(directory: Path, listed: Sequence[ListedFile], site_packages: str | None) -> Iterator[Entry]:
     for entry in listed:
         here = directory / entry.path
         if entry.link or here.is_symlink():

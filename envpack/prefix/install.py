@@ -14,7 +14,8 @@ from envpack.prefix import irregular
 from envpack.prefix.arrivals import local_path
 from envpack.prefix.clobber import settle
 from envpack.prefix.link import Login, link_conda, link_wheels
-from envpack.resolve.conda import Channels, Machine, channel_addresses
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Platform
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _other_python(lock: Lock, login: Login, cache: Cache, scratch: Path, progres
 
     Bytecode differs between versions, so no other version will do. The channels are asked first.
     """
-    here = Machine.here()
+    here = Platform.here()
     try:
         packages = Channels(login.channels, here, cache.repodata).solve([f"python =={lock.python}"])
     except Unsatisfiable as error:

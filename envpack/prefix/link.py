@@ -18,7 +18,7 @@ from rattler.exceptions import (
 from rattler.install import InstallerReporter
 
 from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
-from envpack.files.wheel import Machine, problems_of
+from envpack.files.wheel import WheelTarget, problems_of
 from envpack.prefix.arrivals import Arrivals, local_path
 from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
@@ -121,7 +121,7 @@ def link_wheels(
     """
     if not wheels:
         return
-    _check_files(wheels, Machine(python=version, machine=target.machine, glibc=target.glibc), cache)
+    _check_files(wheels, WheelTarget(python=version, machine=target.machine, glibc=target.glibc), cache)
     requirements = scratch / "wheels.txt"
     write_requirements(requirements, [*login.indexes.lines, *map(login.requirement, wheels)])
     sizes = {str(wheel.name): wheel.size or 0 for wheel in wheels}
@@ -152,7 +152,7 @@ def link_wheels(
         step.note(f"{len(wheels)} wheels")
 
 
-def _check_files(wheels: Sequence[Wheel], machine: Machine, cache: Cache) -> None:
+def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) -> None:
     """See that the wheels in local folders may be installed. Raises BrokenPackage with all that is wrong."""
     found: list[str] = []
     for wheel in wheels:

@@ -14,7 +14,7 @@ from envpack.archive.formats import FormatName  # noqa: TC001 - the codec reads 
 from envpack.codec import Count, Digest, Kind, Line, Moment, Name, PythonVersion, TagName, Text, Unreadable, Word
 from envpack.config.target import Target  # noqa: TC001 - the codec reads the types
 from envpack.packages.package import Contained  # noqa: TC001 - the codec reads the types
-from envpack.releases.manifest import Verified  # noqa: TC001 - the codec reads the types
+from envpack.releases.manifest import Verification  # noqa: TC001 - the codec reads the types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Listed:
     size: int
     """Bytes of the archive."""
     unpacked_size: int
-    verified: Verified
+    verified: Verification
     by: str | None
     """Who built it."""
     commit: str | None
@@ -103,7 +103,7 @@ class StoredRow(Struct, frozen=True, kw_only=True):
     """Bytes of the archive."""
     unpacked_size: Count
     """Bytes of all files when unpacked."""
-    verified: Verified
+    verified: Verification
     by: Text | None = None
     """Who built it."""
     commit: Word | None = None

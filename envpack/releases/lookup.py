@@ -11,7 +11,7 @@ from envpack import digest
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import UsageError
 from envpack.releases import keys, tags
-from envpack.releases.manifest import Manifest, Verified
+from envpack.releases.manifest import Manifest, Verification
 
 if TYPE_CHECKING:
     from envpack.stores.base import Store
@@ -37,7 +37,7 @@ class BuildRecord(Struct, frozen=True, kw_only=True):
 class LaterVerification(Struct, frozen=True, kw_only=True):
     """How a release was verified after it was published."""
 
-    how: Verified
+    how: Verification
 
 
 BUILD_RECORD = Kind(
@@ -67,12 +67,12 @@ def is_verified(store: Store, release: Release) -> bool:
 
     A note that cannot be read counts as none.
     """
-    if release.manifest.verified != "no":
+    if release.manifest.verified is not Verification.NO:
         return True
     key = keys.verified(release.manifest)
     found = store.read(key)
     try:
-        return found is not None and LATER_VERIFICATION.loads(found.data, store.uri(key)).how != "no"
+        return found is not None and LATER_VERIFICATION.loads(found.data, store.uri(key)).how is not Verification.NO
     except Unreadable:
         return False
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from enum import Enum
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -37,8 +38,21 @@ SCHEMA = 1
 _MOST = Meta(max_length=20_000)
 """More packages, or warnings, than any environment has."""
 
-Verified = Literal["run", "inspected", "no"]
-"""How a release was verified: its Python ran; it is another platform's and was read only; not at all."""
+
+class Verification(str, Enum):
+    """How a release was verified."""
+
+    RUN = "run"
+    """Its Python ran."""
+    INSPECTED = "inspected"
+    """It is another platform's, and was read only."""
+    NO = "no"
+    """Not at all."""
+
+    @property
+    def in_words(self) -> str:
+        """What a page says of it."""
+        return {"run": "its Python ran", "inspected": "by reading", "no": "no"}[self.value]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +111,7 @@ class Manifest:
     """When the build ended, UTC, ISO 8601."""
     envpack: Word = ""
     """Version of envpack that made it."""
-    verified: Verified = "no"
+    verified: Verification = Verification.NO
     """How it was verified."""
     warnings: Annotated[tuple[Text, ...], _MOST] = ()
     """What the build warned about."""

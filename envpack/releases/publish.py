@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.releases.lookup import Release
-    from envpack.releases.manifest import Verified
+    from envpack.releases.manifest import Verification
     from envpack.stores.base import Held, Store
 
 
@@ -104,7 +104,7 @@ def _record(store: Store, manifest: Manifest) -> None:
         store.replace(key, data, there.version)
 
 
-def mark_verified(store: Store, release: Release, how: Verified) -> None:
+def mark_verified(store: Store, release: Release, how: Verification) -> None:
     """Note that a release which was published unverified has been verified since; its manifest never changes."""
     key = keys.verified(release.manifest)
     data = json.dumps({"how": how}).encode()

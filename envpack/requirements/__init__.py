@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import BadRequirements
 from envpack.requirements import clashes, formats
 from envpack.requirements.formats import pixi_lock
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 from envpack.requirements.pep508 import pinned_version
 from envpack.requirements.txt import Reading, Source
 from envpack.requirements.values import CondaSpec, Indexes, Origin, PyRequirement, Requirements
@@ -56,15 +56,15 @@ def read(path: Path, *, environment: str | None = None) -> Requirements:
     )
 
 
-def _content(source: Source, reading: Reading) -> Content:
+def _content(source: Source, reading: Reading) -> FileContent:
     """Return what the file says, read as what it is."""
     text = reading.read_text(source)
     if text is None:
-        return Content()
+        return FileContent()
     found = formats.format_of(source.path, text)
     if found is None:
         reading.refuse(source.at(0), _of_no_format(source.path, text))
-        return Content()
+        return FileContent()
     if reading.environment and found is not pixi_lock:
         reading.warn(
             source.at(0), f"--environment {reading.environment} has no effect: it chooses one of pixi.lock's"
@@ -87,7 +87,7 @@ def _of_no_format(path: Path, text: str) -> str:
     return f"is not {formats.KINDS}; {remedy}"
 
 
-def _of_the_whole(reading: Reading, content: Content, source: Source) -> Iterator[tuple[Origin, str]]:
+def _of_the_whole(reading: Reading, content: FileContent, source: Source) -> Iterator[tuple[Origin, str]]:
     """Yield place and reason of the problems that no single line has."""
     if not (reading.pypi or content.conda or content.pinned or reading.problems):
         yield source.at(0), "asks for no package"

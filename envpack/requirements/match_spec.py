@@ -15,8 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from envpack.channel_names import without_subdir
 from envpack.requirements import version_spec
+from envpack.requirements.brackets import KEYS, LEGACY, NotASpec, keys_of, split
 from envpack.requirements.names import CondaName, problem_of
-from envpack.requirements.text import Refused, did_you_mean, first_line, quoted
+from envpack.requirements.text import Refused, first_line, quoted
 from envpack.requirements.version_spec import Clause, Either, NotAVersionSpec, VersionSpec
 
 if TYPE_CHECKING:
@@ -28,38 +29,13 @@ LONGEST = 1000
 SUFFIXES = (".conda", ".tar.bz2")
 """What a package file's name ends with."""
 
-KEYS = (
-    "version",
-    "build",
-    "build_number",
-    "channel",
-    "subdir",
-    "url",
-    "fn",
-    "md5",
-    "sha256",
-    "license",
-    "license_family",
-    "track_features",
-    "features",
-    "namespace",
-    "extras",
-    "flags",
-    "when",
-)
-"""What may stand in the brackets: the keys of conda's and rattler's parsers."""
-
 _DIGITS = {"md5": 32, "sha256": 64}
 _OF_RECORDS = ("subdir", "fn", "license", "license_family", "track_features", "features")
 """Keys that no solver compares: the records that fit have to be looked up."""
 _PASSED_ON = ("build_number", "url", "md5", "sha256", "extras", "flags", "when")
 _NAME = re.compile(r"[^\s=<>!~,|\[\]()]+")
-_NO_EXTRAS = "conda packages have no extras; name the project under `- pip:`"
-_REGEX = re.compile(r"\^[^$\s]*\$")
-_KEY = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*")
 _BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^[^\s\"]*\$")
 _BUILD_NUMBER = re.compile(r"\s*(?P<operator>==|!=|<=|>=|<|>|=)?\s*(?P<number>\d+)\s*")
-_LEGACY = re.compile(r"\s*\((?:\s*(?:optional|target=[^(),\s]*)\s*,?)+\)$")
 _URL_OF_PACKAGE = re.compile(r"(?P<url>\S+(?:\.conda|\.tar\.bz2))(?:#(?P<digest>[\w:]*))?")
 
 
@@ -126,7 +102,7 @@ def parse(text: str) -> MatchSpec:
         return _tried(_parsed(text))
     except NotAVersionSpec as error:
         raise Refused(f"{quoted(text)} is not a match spec: {error.reason}") from error
-    except _NotASpec as error:
+    except NotASpec as error:
         raise Refused(f"{quoted(text)} is not a match spec: {error}") from error
 
 
@@ -144,10 +120,10 @@ def of_package(url: str, digest: str = "") -> MatchSpec:
     if url.startswith("/"):
         url = f"file://{url}"
     if "://" not in url:
-        raise _NotASpec("a package file is named by its URL or its absolute path")
+        raise NotASpec("a package file is named by its URL or its absolute path")
     parts = file_parts(unquote(urlsplit(url).path.rpartition("/")[2]))
     if parts is None:
-        raise _NotASpec("a package's file is called NAME-VERSION-BUILD.conda")
+        raise NotASpec("a package's file is called NAME-VERSION-BUILD.conda")
     name, version, build = parts
     keys = {"url": url, **digest_key(digest)}
     return MatchSpec(name=_name(name), version=Clause("==", version), build=build, keys=keys)
@@ -164,17 +140,13 @@ def digest_key(digest: str) -> dict[str, str]:
     return {key: digits}
 
 
-class _NotASpec(Exception):
-    """Why a text is no match spec."""
-
-
 def _parsed(text: str) -> MatchSpec:
-    rest, bracketed = _without_brackets(_without_comment(text))
-    keys = dict(_keys(bracketed)) if bracketed is not None else {}
-    channel, rest = _channel(_LEGACY.sub("", rest).strip())
+    rest, bracketed = split(_without_comment(text))
+    keys = dict(keys_of(bracketed)) if bracketed is not None else {}
+    channel, rest = _channel(LEGACY.sub("", rest).strip())
     found = _NAME.match(rest)
     if found is None:
-        raise _NotASpec("it names no package")
+        raise NotASpec("it names no package")
     name = _name(found[0])
     version, build = _version_and_build(rest[found.end() :])
     keys.pop("name", None)  # conda: the name outside wins
@@ -207,7 +179,7 @@ def _tried(spec: MatchSpec) -> MatchSpec:
         try:
             Tried(spec.for_solver())
         except InvalidMatchSpecError as error:
-            raise _NotASpec(first_line(error)) from error
+            raise NotASpec(first_line(error)) from error
     return spec
 
 
@@ -221,77 +193,6 @@ def _without_comment(text: str) -> str:
     return text.strip()
 
 
-def _without_brackets(text: str) -> tuple[str, str | None]:
-    """Return a spec without its brackets, and what stands in them."""
-    within_regex = {at for found in _REGEX.finditer(text) for at in range(*found.span())}
-    start = next((at for at, sign in enumerate(text) if sign == "[" and at not in within_regex), None)
-    if start is None:
-        if "]" in text and not within_regex:
-            raise _NotASpec("a bracket is closed that was not opened")
-        return text, None
-    depth, quote = 0, ""
-    for position in range(start, len(text)):
-        character = text[position]
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        else:
-            depth += (character == "[") - (character == "]")
-            if depth == 0:
-                behind = text[position + 1 :]
-                if "[" in behind:
-                    raise _NotASpec("it has more than one pair of brackets")
-                if behind.strip() and not _LEGACY.fullmatch(behind):
-                    extras = "=" not in text[start:position]
-                    raise _NotASpec(_NO_EXTRAS if extras else "something follows the brackets, which come last")
-                return text[:start] + behind, text[start + 1 : position]
-    raise _NotASpec("a bracket is not closed")
-
-
-def _keys(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the keys in the brackets with their values, which may be in quotes or a list in brackets."""
-    position, seen = 0, set[str]()
-    while text[position:].strip(" ,"):
-        position += len(text[position:]) - len(text[position:].lstrip(" ,"))
-        match = _KEY.match(text, position)
-        if match is None:
-            raise _NotASpec(_no_key(text[position:].strip()))
-        key, position = match["key"], match.end()
-        value, position = _value(text, position)
-        if not value:
-            raise _NotASpec(f"the key {key!r} has no value")
-        if key not in (*KEYS, "name", "build_string"):
-            raise _NotASpec(f"there is no key {key!r}{did_you_mean(key, KEYS)}")
-        if key in seen:
-            raise _NotASpec(f"the key {key!r} stands there twice")
-        seen.add(key)
-        if key in ("extras", "flags"):
-            value = ",".join(item.strip(" '\"") for item in value.split(","))
-        yield key, value
-
-
-def _value(text: str, start: int) -> tuple[str, int]:
-    opening = text[start : start + 1]
-    if opening in ("'", '"', "["):
-        closing = "]" if opening == "[" else opening
-        end = text.find(closing, start + 1)
-        if end < 0:
-            raise _NotASpec(f"{opening} is not closed")
-        return text[start + 1 : end].strip(), end + 1
-    end = next((at for at in range(start, len(text)) if text[at] in ", "), len(text))
-    return text[start:end], end
-
-
-def _no_key(text: str) -> str:
-    if compared := re.match(r"(?P<key>\w+)\s*(?P<value>[<>!~]=?[^\s,]*)", text):
-        return f"write {compared['key']}='{compared['value']}'"
-    word = text.partition(",")[0].strip()
-    if word in KEYS:
-        return f"the key {word!r} has no value"
-    return f"{text!r} is no key with a value" if "=" in text else _NO_EXTRAS
-
-
 def _channel(text: str) -> tuple[str, str]:
     """Return the channel before `::`, or before a namespace, and the rest."""
     if "::" in text:
@@ -301,16 +202,16 @@ def _channel(text: str) -> tuple[str, str]:
     else:
         return "", text.rpartition(":")[2]
     if not channel:
-        raise _NotASpec("no channel stands before '::'")
+        raise NotASpec("no channel stands before '::'")
     return channel.strip(), rest.strip()
 
 
 def _name(text: str) -> CondaName:
     if "*" in text or text.startswith("^"):
-        raise _NotASpec(f"{text!r} is a pattern, and a package is asked for by its name")
+        raise NotASpec(f"{text!r} is a pattern, and a package is asked for by its name")
     name = CondaName(text)
     if problem := problem_of(name):
-        raise _NotASpec(problem)
+        raise NotASpec(problem)
     return name
 
 
@@ -322,11 +223,11 @@ def _version_and_build(text: str) -> tuple[VersionSpec | None, str | None]:
     version, rest = version_spec.split(text)
     build = rest.strip().removeprefix("=").strip() if rest.strip() else None
     if build == "":
-        raise _NotASpec("no build follows the last '='")
+        raise NotASpec("no build follows the last '='")
     if build is not None and (unfit := re.search(r"[<>=!~,|\s]", build)) and not build.startswith("^"):
         reason = "it has more than a name, a version and a build" if unfit[0] == " " else f"{build!r} is no build"
         hint = "; join versions by `,`" if re.match(r"[<>=!~]", build) else ""
-        raise _NotASpec(reason + hint)
+        raise NotASpec(reason + hint)
     return _version(version, exact=build is not None), build
 
 
@@ -341,22 +242,22 @@ def _version(text: str, *, exact: bool) -> VersionSpec:
 def _check(build: str | None, keys: Mapping[str, str]) -> None:
     if build is not None:
         if not _BUILD.fullmatch(build):
-            raise _NotASpec(f"{build!r} is no build string")
+            raise NotASpec(f"{build!r} is no build string")
         if build.startswith("^"):
             _check_regex(build)
     number = keys.get("build_number", "*")
     if number != "*" and not _BUILD_NUMBER.fullmatch(number):
-        raise _NotASpec(f"the build number {number!r} is no number")
+        raise NotASpec(f"the build number {number!r} is no number")
     for key, length in _DIGITS.items():
         if key in keys and not re.fullmatch(rf"[0-9A-Fa-f]{{{length}}}", keys[key]):
-            raise _NotASpec(f"the {key} {keys[key]!r} has not {length} hexadecimal digits")
+            raise NotASpec(f"the {key} {keys[key]!r} has not {length} hexadecimal digits")
 
 
 def _check_regex(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise _NotASpec(f"{pattern!r} is no regular expression: {error}") from error
+        raise NotASpec(f"{pattern!r} is no regular expression: {error}") from error
 
 
 def any_of(versions: Iterator[str] | list[str]) -> VersionSpec:

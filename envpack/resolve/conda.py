@@ -23,22 +23,21 @@ from rattler import (
     VirtualPackage,
     solve,
 )
-from rattler.exceptions import FetchRepoDataError, GatewayError, InvalidChannelError, SolverError
+from rattler.exceptions import FetchRepoDataError, GatewayError, SolverError
 
 from envpack import digest
-from envpack.channel_names import expanded, is_directory, name_of, without_subdir
-from envpack.errors import NoSolution, Unreachable, Unsatisfiable, UsageError
+from envpack.channel_names import name_of, without_subdir
+from envpack.errors import NoSolution, Unreachable, Unsatisfiable
 from envpack.lock.lock import CondaPackage
-from envpack.redact import meet_files, public, redact, take_apart
-from envpack.requirements.addresses import checked_login
+from envpack.redact import meet_files, redact, take_apart
 from envpack.requirements.match_spec import file_parts, of_package
 from envpack.requirements.names import CondaName
-from envpack.requirements.text import Refused, quoted
+from envpack.resolve.channel_addresses import channel_addresses
 from envpack.tools import rattler
 from envpack.tools.channel_access import ChannelAddress, client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from typing import Any
 
     from envpack.config.target import Target
@@ -47,64 +46,6 @@ T = TypeVar("T")
 
 PROVIDED = "cluster"
 """The build string of packages that the target has already."""
-
-
-def channel_addresses(
-    channels: Iterable[str], base: Path, locked: Callable[[str], str] = public
-) -> tuple[ChannelAddress, ...]:
-    """Return the addresses of channels given by name, URL or directory, in their order; `defaults` are two.
-
-    Directories are relative to `base`. `locked` gives the form of a URL that a lock holds. Raises UsageError for a
-    directory that holds no channel, and for what is neither a name nor a URL.
-    """
-    return tuple(dict.fromkeys(found for channel in channels for found in _addresses(channel, base, locked)))
-
-
-def _addresses(channel: str, base: Path, locked: Callable[[str], str]) -> Iterator[ChannelAddress]:
-    if is_directory(channel, base):
-        url = _of_directory(channel, base)
-        yield ChannelAddress(url, url)
-    elif "://" in channel:
-        url = _checked(without_subdir(channel)[0])
-        yield ChannelAddress(url, without_subdir(locked(channel))[0])
-    else:
-        for url in _of_name(without_subdir(channel)[0]):
-            yield ChannelAddress(url, url)
-
-
-def _checked(channel: str) -> str:
-    try:
-        url = checked_login(channel)
-        if "?" in url or "#" in url:
-            raise Refused(f"{quoted(public(url))}: a channel's address has no `?` and no `#`")
-    except (Refused, ValueError) as error:
-        raise UsageError(
-            f"the channel cannot be used: {getattr(error, 'reason', error)}", hint="correct the channel's address"
-        ) from error
-    return url
-
-
-def _of_directory(channel: str, base: Path) -> str:
-    path = base / Path(channel).expanduser()
-    if not (path / "noarch").is_dir():
-        raise UsageError(
-            f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
-        )
-    return path.resolve().as_uri()
-
-
-def _of_name(channel: str) -> Iterator[str]:
-    if channel == "local":
-        raise UsageError(
-            "the channel `local` is a directory of conda's own", hint="name the directory: ~/conda-bld"
-        )
-    for name in expanded(channel):
-        try:
-            yield (name if "://" in name else Channel(name).base_url).rstrip("/")
-        except InvalidChannelError as error:
-            raise UsageError(
-                f"{channel!r} is no channel: {error}", hint="give a name, a URL or a directory"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +58,7 @@ class Carried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class Platform:
     """What a solve is for, in conda's terms."""
 
     platform: str
@@ -126,12 +67,12 @@ class Machine:
     """Name, version and build of what the machine itself provides."""
 
     @classmethod
-    def of_target(cls, target: Target) -> Machine:
+    def of_target(cls, target: Target) -> Platform:
         """Return the cluster's nodes."""
         return cls(platform=target.platform, virtual_packages=target.virtual_packages())
 
     @classmethod
-    def here(cls) -> Machine:
+    def here(cls) -> Platform:
         """Return the machine that this process runs on."""
         found = (package.into_generic() for package in VirtualPackage.detect())
         return cls(
@@ -147,7 +88,7 @@ class Machine:
 class Channels:
     """The channels of one solve, most wanted first, seen from one machine."""
 
-    def __init__(self, addresses: Sequence[ChannelAddress], machine: Machine, repodata: Path) -> None:
+    def __init__(self, addresses: Sequence[ChannelAddress], machine: Platform, repodata: Path) -> None:
         """Take the channels and the directory that caches their indexes."""
         meet_files(os.environ)
         self.addresses = tuple(addresses)

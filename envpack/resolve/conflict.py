@@ -55,7 +55,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conflict:
+class SolverConflict:
     """Lines that cannot be had together, though all but any one of them can."""
 
     lines: tuple[Asked, ...]
@@ -64,7 +64,7 @@ class Conflict:
     """Those of the lines without whose versions all of the request can be had."""
 
 
-def find(request: Request, message: str, solve: Callable[[Request], object]) -> Conflict:
+def find(request: Request, message: str, solve: Callable[[Request], object]) -> SolverConflict:
     """Return the conflict that makes a request fail; `message` is the solver's explanation.
 
     `solve` raises Unsatisfiable for a request that cannot be fulfilled.
@@ -77,18 +77,18 @@ def find(request: Request, message: str, solve: Callable[[Request], object]) -> 
     words = solver_text.names(message)
     kept = [asked for asked in every if asked.names(request) & words]
     if len(kept) > MOST or (not kept and len(every) > MOST):
-        return Conflict(lines=tuple(kept))
+        return SolverConflict(lines=tuple(kept))
     if not kept or not fails(kept):
         if len(every) > MOST:
-            return Conflict(lines=tuple(kept))
+            return SolverConflict(lines=tuple(kept))
         kept = every
     if fails([]):
-        return Conflict(lines=())
+        return SolverConflict(lines=())
     for asked in tuple(kept):
         rest = [other for other in kept if other is not asked]
         if rest and fails(rest):
             kept = rest
-    return Conflict(
+    return SolverConflict(
         lines=tuple(kept),
         looser=tuple(
             asked

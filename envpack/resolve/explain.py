@@ -59,7 +59,7 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
         return Unsatisfiable(error.message, hint=error.hint or _ANYTHING)
     # Limits that took part are told already, as the hint; without a hint the request fails without limits as well.
     firm = replace(request, limits=tuple(limit for limit in request.limits if error.hint and not limit.soft))
-    found, of_lines = conflict.Conflict(lines=()), _Findings()
+    found, of_lines = conflict.SolverConflict(lines=()), _Findings()
     # Trying must not hide what is known already: an index may be gone in the meantime.
     with contextlib.suppress(EnvpackError):
         found = conflict.find(firm, error.message, asking.solve)

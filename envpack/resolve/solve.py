@@ -16,7 +16,8 @@ from envpack.requirements import Origin, markers, pep508
 from envpack.requirements.names import CondaName
 from envpack.resolve import heavier, pypi, python_bounds
 from envpack.resolve.as_is import lock_as_is
-from envpack.resolve.conda import Channels, Machine, channel_addresses, is_python_distribution
+from envpack.resolve.channel_addresses import channel_addresses
+from envpack.resolve.conda import Channels, Platform, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
@@ -58,7 +59,7 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
     """
     base = request.requirements.path.parent
     addresses = channel_addresses(request.channels, base, request.requirements.place)
-    channels = Channels(addresses, Machine.of_target(request.target), cache.repodata)
+    channels = Channels(addresses, Platform.of_target(request.target), cache.repodata)
     if request.requirements.pinned:
         return Resolved(lock_as_is(request, request.requirements.pinned, channels), ())
 

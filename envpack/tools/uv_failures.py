@@ -33,7 +33,7 @@ _LINK_HINT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class FailureKind:
     """One kind of failure."""
 
     name: str
@@ -46,8 +46,8 @@ class Kind:
     hint: str | None
 
 
-def _kind(name: str, said: str, error: type[EnvpackError], says: str, hint: str | None) -> Kind:
-    return Kind(name=name, said=re.compile(said, re.IGNORECASE), error=error, says=says, hint=hint)
+def _kind(name: str, said: str, error: type[EnvpackError], says: str, hint: str | None) -> FailureKind:
+    return FailureKind(name=name, said=re.compile(said, re.IGNORECASE), error=error, says=says, hint=hint)
 
 
 KINDS = (
@@ -188,7 +188,7 @@ def of(text: str, code: int) -> EnvpackError:
     )
 
 
-def _told(kind: Kind, text: str) -> EnvpackError:
+def _told(kind: FailureKind, text: str) -> EnvpackError:
     addresses = _ADDRESS.findall(text)
     says = kind.says.format(address=addresses[-1] if addresses else "the default index")
     return kind.error(f"{says}: {_reason(text)}", hint=kind.hint)

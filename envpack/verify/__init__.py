@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from envpack.archive.formats import SUFFIXES, format_of
 from envpack.archive.unpack import extract
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 class Verified:
     """An archive that works, and how that was found out."""
 
-    how: Literal["run", "inspected"]
-    """`run`: its Python ran and imported; `inspected`: it was only read, being made for another machine."""
+    ran: bool
+    """Whether its Python ran and imported; otherwise it was only read, being made for another machine."""
     imported: tuple[str, ...]
     """The modules that were imported, sorted."""
     glibc: str | None
@@ -110,7 +110,7 @@ def verify(
         step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
     _raise_for(findings, archive)
     return Verified(
-        how="inspected" if reason else "run",
+        ran=not reason,
         imported=imported,
         glibc=version_text(found.glibc),
         seconds=time.monotonic() - start,

@@ -59,7 +59,7 @@ class Node:
 
         YARN links the unpacked archive into the container's directory, the only one that may be written to, and
         names a home that nobody may write to (`yarn.nodemanager.user-home-dir`, by default `/home/`). The process
-        is no user of this machine's, and the modes of the archive's files bind it.
+        is no user of this machine's. That modes let every user read is seen when the archive is unpacked.
         """
         container = Path(tempfile.mkdtemp(prefix="container-", dir=self.directory))
         (container / "tmp").mkdir()
@@ -77,7 +77,6 @@ class Node:
             },
             readable=[self.environment],
             writable=[container],
-            reads_all=False,
             limits=Limits(seconds=(modules + 1) * self.timeout + _STARTING),
             confine=self.confine,
             progress=self.progress,

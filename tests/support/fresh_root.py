@@ -28,9 +28,10 @@ mount --make-rprivate / && mount -t proc proc "$1/proc" || exit 125
 for one in null zero full random urandom tty; do
     test -e "$1/dev/$one" || touch "$1/dev/$one" && mount --bind "/dev/$one" "$1/dev/$one" || exit 125
 done
+mkdir -p "$1/dev/shm" && mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 125
 exec "${@:2}"
 """
-"""Gives a root its own /proc and the usual devices; there is no pseudo-terminal, as in the smallest containers."""
+"""Gives a root /proc, the usual devices and shared memory. There is no pseudo-terminal, as in small containers."""
 
 
 @dataclass(frozen=True, kw_only=True)

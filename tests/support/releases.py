@@ -14,7 +14,7 @@ from envpack import digest, units
 from envpack.config.target import Target
 from envpack.releases import keys, lookup, tags
 from envpack.releases.lookup import Release
-from envpack.releases.manifest import ArchiveFacts, Manifest
+from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.publish import publish as publish_archive
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> M
         input_digest=inputs or hashlib.sha256(f"inputs of {content}".encode()).hexdigest(),
         created=units.now(),
         envpack="0",
-        verified="run",
+        verified=Verification.RUN,
     )
 
 

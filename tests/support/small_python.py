@@ -23,6 +23,7 @@ WANTED = (
     *("platform", "py_compile", "runpy", "site", "ssl", "struct", "subprocess", "sysconfig", "traceback", "venv"),
     # what the tests' own packages and programs import
     *("__future__", "argparse", "atexit", "dataclasses", "datetime", "glob", "importlib.resources", "mmap"),
+    *("shutil", "timeit"),  # conda-unpack
     *("multiprocessing.pool", "pathlib", "pkgutil", "resource", "signal", "socket", "tempfile", "time", "zipfile"),
     *(f"encodings.{name}" for name in ("ascii", "cp437", "idna", "latin_1", "utf_8", "utf_8_sig")),
 )

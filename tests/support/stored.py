@@ -34,7 +34,7 @@ from envpack.releases import (
     removal_notice,
     tags,
 )
-from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance
+from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
 from envpack.stores import open_store
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def some_manifest(archive: bytes = b"", name: str = "udf") -> Manifest:
         input_digest=ONE,
         created=units.now(),
         envpack="1.0",
-        verified="run",
+        verified=Verification.RUN,
         warnings=("a warning",),
         slim=(Saving(rule="tests", files=1, size=1),),
         provenance=Provenance(

@@ -9,9 +9,9 @@ from envpack.requirements.formats import conda_list, conda_lock, environment, ex
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.requirements.formats.content import Format
+    from envpack.requirements.formats.content import InputFormat
 
-FORMATS = cast("tuple[Format, ...]", (explicit, conda_list, pixi_lock, conda_lock, lines, environment))
+FORMATS = cast("tuple[InputFormat, ...]", (explicit, conda_list, pixi_lock, conda_lock, lines, environment))
 """Asked in this order which of them a file is."""
 
 KINDS = (
@@ -20,6 +20,6 @@ KINDS = (
 )
 
 
-def format_of(path: Path, text: str) -> Format | None:
+def format_of(path: Path, text: str) -> InputFormat | None:
     """Return the format of a file, by its name and its text, or None when it is none of them."""
     return next((each for each in FORMATS if each.recognises(path, text)), None)

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from envpack.requirements import match_spec
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 from envpack.requirements.text import Refused, logical_lines
 from envpack.requirements.values import CondaSpec
 
@@ -27,7 +27,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - people name the
     return _HEAD.search(text) is not None
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the match specs; what pip had installed goes to `reading`."""
     conda = []
     for number, line in logical_lines(text):
@@ -38,4 +38,4 @@ def read(text: str, source: Source, reading: Reading) -> Content:
             conda.append(CondaSpec(spec=match_spec.parse(line), text=line, origin=source.at(number)))
         except Refused as refused:
             reading.refuse(source.at(number), refused.reason)
-    return Content(conda=tuple(conda))
+    return FileContent(conda=tuple(conda))

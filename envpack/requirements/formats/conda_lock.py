@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import Problem
 from envpack.redact import redact
 from envpack.requirements.formats import nodes
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 from envpack.requirements.formats.packages import conda_file, wheel_file
 from envpack.requirements.pins import PinnedFile, Pins
 from envpack.requirements.text import Refused
@@ -17,7 +17,7 @@ from envpack.requirements.text import Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from envpack.requirements.formats.nodes import Entry
+    from envpack.requirements.formats.nodes import YamlEntry
     from envpack.requirements.pins import PinnedConda, PinnedWheel
     from envpack.requirements.txt import Reading, Source
     from envpack.requirements.values import Origin
@@ -33,13 +33,13 @@ def recognises(path: Path, text: str) -> bool:
     return path.suffix.lower() in (".yml", ".yaml", ".lock") and all(look.search(text) for look in _LOOKS)
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the packages of a conda-lock file for each of its platforms."""
     root = nodes.compose(text, source, reading)
     version = str(nodes.plain(nodes.child(root, "version")) or "1")
     if root is not None and version != "1":
         reading.refuse(source.at(0), f"is a conda-lock file of version {version}; envpack reads version 1")
-        return Content()
+        return FileContent()
     conda: dict[str, list[PinnedConda]] = defaultdict(list)
     wheels: dict[str, list[PinnedWheel]] = defaultdict(list)
     problems: dict[str, list[Problem]] = defaultdict(list)
@@ -65,13 +65,13 @@ def read(text: str, source: Source, reading: Reading) -> Content:
         for platform in sorted({*conda, *wheels, *problems})
     }
     channels = nodes.entries(nodes.child(root, "metadata", "channels"))
-    return Content(
+    return FileContent(
         channels=tuple(url for entry in channels if (url := entry.text("url"))),
         pinned=PinnedFile(kind="the conda-lock file", platforms=platforms),
     )
 
 
-def _conda(entry: Entry, origin: Origin, folder: Path) -> PinnedConda:
+def _conda(entry: YamlEntry, origin: Origin, folder: Path) -> PinnedConda:
     url = entry.text("url")
     if url is None:
         raise Refused("a package has no url")
@@ -87,7 +87,7 @@ def _conda(entry: Entry, origin: Origin, folder: Path) -> PinnedConda:
     )
 
 
-def _wheel(entry: Entry, origin: Origin, folder: Path) -> PinnedWheel:
+def _wheel(entry: YamlEntry, origin: Origin, folder: Path) -> PinnedWheel:
     url = entry.text("url")
     if url is None:
         raise Refused("a package has no url")

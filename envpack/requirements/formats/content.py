@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class FileContent:
     """What a file says beside the lines for pip, which go to the reading."""
 
     name: str | None = None
@@ -29,11 +29,11 @@ class Content:
     """The package files that are to be taken as they are, where the file names such."""
 
 
-class Format(Protocol):
+class InputFormat(Protocol):
     """One module of this folder."""
 
     def recognises(self, path: Path, text: str) -> bool:
         """Return whether a file is of this format, by its name and what stands in it."""
 
-    def read(self, text: str, source: Source, reading: Reading) -> Content:
+    def read(self, text: str, source: Source, reading: Reading) -> FileContent:
         """Return what a file says; its lines for pip and every problem go to `reading`."""

@@ -11,7 +11,7 @@ import yaml
 from envpack.redact import may_be_published
 from envpack.requirements import addresses, match_spec
 from envpack.requirements.formats import nodes
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 from envpack.requirements.text import (
     LONGEST_LINE,
     Refused,
@@ -49,7 +49,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong i
     return path.suffix.lower() in (".yml", ".yaml")
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return what an environment file says; its `pip:` list and every problem go to `reading`.
 
     Source: conda's documentation, "Creating an environment file manually".
@@ -65,16 +65,16 @@ class _Walk:
     source: Source
     reading: Reading
 
-    def environment(self, root: yaml.Node | None) -> Content:
+    def environment(self, root: yaml.Node | None) -> FileContent:
         if root is None:
-            return Content()
+            return FileContent()
         for node in _foreign(root):
             self.refuse(
                 node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed in an environment file"
             )
         if not isinstance(root, yaml.MappingNode):
             self.refuse(root, f"is not an environment file: it holds no keys such as {KEYS[0]}: and {KEYS[2]}:")
-            return Content()
+            return FileContent()
         given: dict[str, yaml.Node] = {}
         for key, node, value in self.entries(root):
             if key in KEYS:
@@ -83,7 +83,7 @@ class _Walk:
                 self.refuse(node, f"there is no key {quoted(key)}{near}")
             else:
                 self.reading.warn(self.source.at(_line(node)), f"the key {quoted(key)} has no effect, as in conda")
-        return Content(
+        return FileContent(
             name=self.name(given.get("name")),
             channels=tuple(self.channels(given.get("channels"))),
             conda=tuple(self.dependencies(given.get("dependencies"))),

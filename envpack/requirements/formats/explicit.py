@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from envpack.channel_names import without_subdir
 from envpack.requirements import addresses
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 from envpack.requirements.formats.packages import conda_file, wheel_file
 from envpack.requirements.match_spec import digest_key
 from envpack.requirements.pins import ANY_PLATFORM, PinnedFile, Pins
@@ -33,7 +33,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - people name the
     return _MARKED.search(text) is not None
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the packages of an explicit list."""
     conda: dict[str, list[PinnedConda]] = defaultdict(list)
     wheels: list[PinnedWheel] = []
@@ -59,4 +59,4 @@ def read(text: str, source: Source, reading: Reading) -> Content:
         reading.refuse(source.at(0), f"names packages of more than one platform: {', '.join(platforms)}")
     packages = tuple(package for found in conda.values() for package in found)
     pins = Pins(conda=packages, wheels=tuple(wheels))
-    return Content(pinned=PinnedFile(kind="the explicit list", platforms={platforms[0]: pins}))
+    return FileContent(pinned=PinnedFile(kind="the explicit list", platforms={platforms[0]: pins}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envpack.requirements.formats.content import Content
+from envpack.requirements.formats.content import FileContent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - any text may be
     return path.suffix.lower() == ".txt"
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Let every line be read; channels are asked first for what they name."""
     reading.read_lines(text, source)
-    return Content(conda_first=True)
+    return FileContent(conda_first=True)

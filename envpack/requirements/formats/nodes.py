@@ -20,7 +20,7 @@ _NOTHING = ("", "null", "~", "Null", "NULL")
 
 
 @dataclass(frozen=True)
-class Entry:
+class YamlEntry:
     """One item of a list, with its line."""
 
     line: int
@@ -71,10 +71,10 @@ def child(node: yaml.Node | None, *keys: str) -> yaml.Node | None:
     return node
 
 
-def entries(node: yaml.Node | None) -> Iterator[Entry]:
+def entries(node: yaml.Node | None) -> Iterator[YamlEntry]:
     """Yield the items of a list."""
     for item in node.value if isinstance(node, yaml.SequenceNode) else ():
-        yield Entry(item.start_mark.line + 1, plain(item))
+        yield YamlEntry(item.start_mark.line + 1, plain(item))
 
 
 def pairs(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from envpack import digest
-from envpack.redact import public
+from envpack.redact import meet, public
+from envpack.requirements.addresses import check_storable
 from envpack.requirements.match_spec import SUFFIXES, file_parts
 from envpack.requirements.names import ProjectName, problem_of
 from envpack.requirements.pins import PinnedConda, PinnedWheel
@@ -28,6 +29,7 @@ def conda_file(url: str, origin: Origin, *, folder: Path, **facts: Any) -> Pinne
 
     Raises Refused for what is no package file: a source, above all.
     """
+    meet(url)
     file = _file_name(url)
     if not file.endswith(SUFFIXES):
         raise Refused(f"{quoted(public(url))} is built from its source, and only packages can be taken as they are")
@@ -48,6 +50,7 @@ def wheel_file(
 ) -> PinnedWheel:
     """Return the wheel at a URL or a path, which may be relative to `folder`. Raises Refused for what is none."""
     url = url.removeprefix("direct+").partition("#")[0]
+    meet(url)
     file = _file_name(url)
     if not file.endswith(".whl"):
         raise Refused(
@@ -59,6 +62,8 @@ def wheel_file(
     except InvalidWheelFilename as error:
         raise Refused(f"{quoted(file)} is no wheel's file name") from error
     url = _absolute(url, folder)
+    if not url.startswith("file:"):
+        check_storable(url)
     sha256 = _digest(url) if sha256 is None and url.startswith("file:") else sha256
     if sha256 is None or not _SHA256.fullmatch(sha256):
         raise Refused(f"{name} has no SHA-256, and without one a wheel cannot be taken as it is")

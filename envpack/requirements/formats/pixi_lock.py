@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from envpack.errors import Problem
 from envpack.redact import redact
 from envpack.requirements.formats import nodes
-from envpack.requirements.formats.content import Content
-from envpack.requirements.formats.nodes import Entry
+from envpack.requirements.formats.content import FileContent
+from envpack.requirements.formats.nodes import YamlEntry
 from envpack.requirements.formats.packages import conda_file, wheel_file
 from envpack.requirements.pins import PinnedFile, Pins
 from envpack.requirements.text import Refused, quoted
@@ -43,16 +43,16 @@ def is_own(text: str) -> bool:
     return _OWN.search(text) is not None
 
 
-def read(text: str, source: Source, reading: Reading) -> Content:
+def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the packages of pixi's environment for each of its platforms."""
     root = nodes.compose(text, source, reading)
     version = str(nodes.plain(nodes.child(root, "version")))
     if root is None:
-        return Content()
+        return FileContent()
     if version not in VERSIONS:
         told = f"{', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}"
         reading.refuse(source.at(0), f"is pixi's lock format {version}; envpack reads {told}: run `pixi lock`")
-        return Content()
+        return FileContent()
     environments = dict(nodes.pairs(nodes.child(root, "environments")))
     name = reading.environment or DEFAULT
     chosen = environments.get(name)
@@ -61,19 +61,19 @@ def read(text: str, source: Source, reading: Reading) -> Content:
     if not any(node.value for node in by_platform.values()):
         told = f"; choose one with --environment: {', '.join(others)}" if others else ""
         reading.refuse(source.at(0), f"has no packages in the environment {name!r}{told}")
-        return Content()
+        return FileContent()
     if others and not reading.environment:
         reading.warn(source.at(0), f"the environment {name!r} is taken; --environment takes {', '.join(others)}")
     known = _known(nodes.child(root, "packages"))
     platforms = {platform: _pins(node, known, source) for platform, node in by_platform.items()}
     channels = nodes.entries(nodes.child(chosen, "channels"))
-    return Content(
+    return FileContent(
         channels=tuple(url for entry in channels if (url := entry.text("url"))),
         pinned=PinnedFile(kind="pixi.lock", platforms=platforms),
     )
 
 
-def _known(node: yaml.Node | None) -> dict[str, Entry]:
+def _known(node: yaml.Node | None) -> dict[str, YamlEntry]:
     """Return what the file says of each package, by its address."""
     found = {}
     for entry in nodes.entries(node):
@@ -83,14 +83,14 @@ def _known(node: yaml.Node | None) -> dict[str, Entry]:
     return found
 
 
-def _pins(node: yaml.Node, known: dict[str, Entry], source: Source) -> Pins:
+def _pins(node: yaml.Node, known: dict[str, YamlEntry], source: Source) -> Pins:
     conda: list[PinnedConda] = []
     wheels: list[PinnedWheel] = []
     problems: list[Problem] = []
     folder = source.path.parent
     for named in nodes.entries(node):
         url = named.text("conda") or named.text("pypi")
-        entry = known.get(url or "", Entry(named.line, {}))
+        entry = known.get(url or "", YamlEntry(named.line, {}))
         origin = source.at(entry.line)
         try:
             if url is None:
@@ -107,7 +107,7 @@ def _pins(node: yaml.Node, known: dict[str, Entry], source: Source) -> Pins:
     return Pins(conda=tuple(conda), wheels=tuple(wheels), problems=tuple(problems))
 
 
-def _facts(entry: Entry, url: str) -> dict[str, Any]:
+def _facts(entry: YamlEntry, url: str) -> dict[str, Any]:
     """Return what the file says of a conda package; from version 6 on, what its address tells is left out."""
     depends = entry.texts("depends")
     noarch = entry.text("noarch")

@@ -109,7 +109,7 @@ def _carry_out(order: dict[str, Any]) -> dict[str, Any]:
         try:
             inmates = _build({**order, "plan": plan})
         except (NotBuilt, OSError) as error:
-            failed.append((plan, str(error)))
+            failed.append((plan, (error.strerror if isinstance(error, OSError) else None) or str(error)))
             nothing = isinstance(error, NotBuilt) and error.nothing
             _end_all_below()
             continue
@@ -148,6 +148,7 @@ def _build(order: dict[str, Any]) -> Inmates:
             with suppress(OSError):
                 identity.hand_over(order["writable"], user)
                 order["user"] = user
+    order["limits"] = _limits_of(order)
     if order["plan"] in ("user", "root"):
         inmates = _isolate(order, status, telling, output)
     else:
@@ -171,6 +172,36 @@ def _build(order: dict[str, Any]) -> Inmates:
         word, reason = inmates.trouble or ("failed", "it did not come up")
         raise NotBuilt(reason, nothing=word == "nothing")
     return inmates
+
+
+def _limits_of(order: dict[str, Any]) -> dict[str, int]:
+    """Return the resource limits of the command's processes.
+
+    RLIMIT_NPROC counts all threads of a user on the machine; in a user namespace only its own, since Linux 5.14.
+    """
+    limits: dict[str, int] = dict(order["limits"])
+    if order["user"] is not None or os.geteuid() == 0:
+        return limits
+    if not LINUX:
+        del limits["RLIMIT_NPROC"]
+    elif order["plan"] != "user" or _kernel() < (5, 14):
+        limits["RLIMIT_NPROC"] += _threads_of(os.getuid())
+    return limits
+
+
+def _kernel() -> tuple[int, int]:
+    numbers = os.uname().release.replace("-", ".").split(".")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _threads_of(user: int) -> int:
+    """Return how many threads a user has."""
+    count = 0
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:
+                count += len(os.listdir(f"/proc/{name}/task"))
+    return count
 
 
 def _isolate(order: dict[str, Any], status: int, telling: int, output: int) -> Inmates:
