@@ -186,7 +186,9 @@ def _write_library(record: Record, root: Path, soname: str, before: Iterable[str
         f"{symbol}_version": record.version.encode() + b"\0",
         f"{symbol}_prefix": _prefix(record.name),
     }
-    needed = ["libc.so.6", *before, *(LIBRARIES[name][0] for name in record.depends if LIBRARIES.get(name))]
+    # libxml2 holds no library where libxml2-16 does
+    others = [name for name in record.depends if LIBRARIES.get(name) and f"{name}-16" not in record.depends]
+    needed = ["libc.so.6", *before, *(LIBRARIES[name][0] for name in others)]
     stem, _, number = soname.partition(".so")
     real = f"{soname}.{record.version}" if number else soname
     lib = root / "lib"
