@@ -223,7 +223,8 @@ class AnyStore:
     ) -> None:
         path: Path = request.getfixturevalue(size)
         other = tmp_path / "other"
-        other.write_bytes(path.read_bytes()[:-1] + b"?")
+        data = path.read_bytes()
+        other.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         store.upload(KEY, other, digest.of_file(other), Step())
         with pytest.raises(AnotherContent) as conflict:
             store.upload(KEY, path, digest.of_file(path), Step())
@@ -538,7 +539,8 @@ class AnyS3Store(AnyStore):
         """Its metadata claims our digest either way."""
         sha256 = digest.of_file(large)
         other = tmp_path / "other"
-        other.write_bytes(large.read_bytes()[:-1] + b"?")
+        data = large.read_bytes()
+        other.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         for path, ours in ((large, True), (other, False)):
             _put_as_another_tool(place, path, sha256, parts=sent == "in parts", with_checksum=with_checksum)
             if ours:

@@ -72,6 +72,10 @@ class Arrivals:
             site_packages = self._site_packages if package.noarch == "python" else None
             checked = check(place, site_packages=site_packages, contents=not known)
             problems, warnings = list(checked.problems), list(checked.warnings)
+            if not known and size_of(place) > self._limit(
+                package
+            ):  # it was extracted between two looks of the watch
+                problems.append(self._too_large(package))
             if known:
                 warnings = mark.read_text("utf-8").splitlines()
             with self._lock:
@@ -134,8 +138,7 @@ class Arrivals:
 
     def _stop(self, package: CondaPackage, growing: Path) -> None:
         """Put a file in the place of the directory that a package is extracted to."""
-        told = f"{package.name} {package.version}"
-        text = f"{told} would be extracted to over {self._limit(package):,} bytes, which no honest package is"
+        text = f"{package.name} {package.version} {self._too_large(package)}"
         with self._lock:
             self._stopped.add(growing)
             if text not in self.problems:
@@ -145,6 +148,9 @@ class Arrivals:
             with suppress(OSError):
                 growing.touch(exist_ok=False)
                 return
+
+    def _too_large(self, package: CondaPackage) -> str:
+        return f"is extracted to over {self._limit(package):,} bytes, which no honest package is"
 
     def _limit(self, package: CondaPackage) -> int:
         return max(SAFE_SIZE, _MOST_GROWTH * (package.size or 0))

@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 class Orphan(Conflict):
     """Other bytes lie where an archive wants to go, and belong to no release."""
 
-    def __init__(self, folder: str, where: str) -> None:
-        super().__init__(
-            f"{where} is there already with other bytes, and belongs to no release: its writer was killed, or is "
-            "still at it, or is not envpack",
-            hint="a build removes it once it is older than the grace period; to remove it now, when no other build "
-            "runs: `envpack gc --grace 0m --apply`",
-        )
+    def __init__(self, message: str, *, hint: str | None = None, folder: str = "") -> None:
+        super().__init__(message, hint=hint)
         self.folder = folder
         """Where it lies, from the store's root."""
+
+
+def _orphan(folder: str, where: str) -> Orphan:
+    return Orphan(
+        f"{where} is there already with other bytes, and belongs to no release: its writer was killed, or is "
+        "still at it, or is not envpack",
+        hint="a build removes it once it is older than the grace period; to remove it now, when no other build "
+        "runs: `envpack gc --grace 0m --apply`",
+        folder=folder,
+    )
 
 
 def publish(
@@ -66,7 +71,7 @@ def publish(
             except AnotherContent as error:
                 if is_published:
                     raise
-                raise Orphan(folder, store.uri(keys.archive_key(manifest))) from error
+                raise _orphan(folder, store.uri(keys.archive_key(manifest))) from error
             step.note(store.uri(folder))
         for file, content in beside.items():
             _write_beside(store, f"{folder}/{file}", content, is_published=is_published)

@@ -58,6 +58,6 @@ def _quoted(path: str | Path) -> str:
 def _works() -> bool:
     command = [_PROGRAM, "-p", "(version 1)(allow default)", "/usr/bin/true"]
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, env={}).returncode == 0
     except OSError:
         return False

@@ -438,7 +438,8 @@ class S3Store:
                 self._client.get_object(**self._address(key))["Body"].close()
             except (ClientError, BotoCoreError) as answer:
                 # Some servers answer that there is no object to those who may not look.
-                if not (isinstance(answer, ClientError) and code_of(answer) in {"NoSuchKey", NOT_FOUND}):
+                denied = code_of(error) != NOT_FOUND
+                if not (denied and isinstance(answer, ClientError) and code_of(answer) in {"NoSuchKey", NOT_FOUND}):
                     words = answer
         return words
 
