@@ -291,7 +291,7 @@ def test_a_command_is_ended_with_a_reason(
         ("x = bytearray(1 << 31)", "MemoryError"),
         ("open('x', 'wb').write(bytes(2 << 20))", "File too large"),
         (
-            "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=[60]).start()",
+            "import threading as t, time\nwhile True: t.Thread(target=time.sleep, args=[60], daemon=True).start()",
             "can't start",
         ),
         ("import os, time\nwhile True: os.fork() or time.sleep(60)", "temporarily unavailable"),
