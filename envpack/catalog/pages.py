@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from envpack import digest
+from envpack.archive.formats import FORMATS
 from envpack.catalog import data
 from envpack.catalog.contents import load
 from envpack.catalog.offers import offers
@@ -185,6 +186,7 @@ def _templates() -> jinja2.Environment:
     templates.filters |= {"size": human_size, "signed": _signed, "short": _short}
     templates.globals |= {
         "asset": cache(_asset),
+        "formats": FORMATS,
         "offers": offers,
         "plot": plot,
         "sparkline": sparkline,

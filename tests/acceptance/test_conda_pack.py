@@ -172,10 +172,18 @@ def test_their_content_is_the_same_but_for_what_tells_of_this_machine(packed: tu
     kinds = {
         name.split("/")[0] if name.startswith(("bin/", "conda-meta/")) else Path(name).suffix for name in different
     }
-    assert kinds <= {"bin", "conda-meta", ".pyc", ""}
+    assert kinds <= {"bin", "conda-meta", ".pc", ".pyc", ""}
     assert {
         name for name in different if Path(name).suffix == "" and "/" in name and not name.startswith("bin/")
     } == {name for name in different if name.endswith((".dist-info/RECORD",))}
+
+
+def test_what_finds_itself_needs_no_conda_unpack(packed: tuple[Path, Path]) -> None:
+    """A .pc file by `pcfiledir`, a script by the place it is run from: nothing on a node runs conda-unpack."""
+    _, ours = packed
+    assert "${pcfiledir}" in (ours / "lib/pkgconfig/proj.pc").read_text()
+    told = subprocess.run([ours / "bin/proj-config", "--prefix"], capture_output=True, text=True, check=True).stdout
+    assert Path(told.strip()).samefile(ours)
 
 
 def test_conda_unpack_places_both_in_their_directory(packed: tuple[Path, Path], tmp_path: Path) -> None:
@@ -186,9 +194,7 @@ def test_conda_unpack_places_both_in_their_directory(packed: tuple[Path, Path], 
         placed.append(copy)
     theirs, ours = placed
     for name in (
-        "lib/pkgconfig/proj.pc",
         "lib/cmake/proj/proj-config.cmake",
-        "bin/proj-config",
         "lib/libproj.so.25.9.8.1",
     ):
         expected = (theirs / name).read_bytes().replace(os.fsencode(theirs), b"PLACED")

@@ -69,6 +69,7 @@ _REJECTIONS = CONDITION_FAILED | {CONFLICTING_WRITE, "NoSuchKey", "NoSuchUpload"
 _CONTENT_TYPES = {
     ".json": "application/json",
     ".gz": "application/gzip",
+    ".tar": "application/x-tar",
     ".zip": "application/zip",
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
