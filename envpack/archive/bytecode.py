@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import PackingFailed
 from envpack.files.remove import remove
 from envpack.progress import SILENT
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.cores import cores

@@ -27,7 +27,7 @@ from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the t
 from envpack.codec import Count, Digest, Kind, Text, Unreadable
 from envpack.files.atomic import Draft, draft, sweep
 from envpack.files.inside import inside
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

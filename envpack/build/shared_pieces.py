@@ -16,7 +16,7 @@ from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
 from envpack.files import atomic
 from envpack.files.inside import inside
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, tags
 from envpack.stores.base import Held
 

@@ -12,7 +12,7 @@ import certifi
 
 from envpack.channel import libraries
 from envpack.errors import PackingFailed
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.tools import cage
 from envpack.tools.cage import Cage
 from envpack.tools.process import lines_of

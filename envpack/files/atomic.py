@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import BrokenPackage, PackingFailed, Unreachable
 from envpack.prefix.arrivals import damage
-from envpack.redact import filtered_logger, redact
+from envpack.redact import redact
+from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

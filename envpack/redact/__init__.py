@@ -2,7 +2,7 @@
 
 `address` takes a URL apart into what may be known and what may be secret. `meeting` finds the secrets that this
 process is given, `known` keeps them. `redact` takes them, and all that looks like one, out of a text; `streams`
-puts it before standard output, standard error and the log.
+puts it before standard output and standard error, `logs` before the log.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from envpack.redact.meeting import (
     meet_variables,
     without_secrets,
 )
-from envpack.redact.streams import filtered_logger, guard_output
+from envpack.redact.streams import guard_output
 from envpack.redact.urls import redact
 
 __all__ = [
     "VARIABLE",
     "clean",
-    "filtered_logger",
     "guard_output",
     "hide",
     "is_random",

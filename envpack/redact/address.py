@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,12 +69,12 @@ class Address:
     @property
     def user(self) -> str:
         """The name, decoded; empty where there is none."""
-        return unquote(self.userinfo.partition(":")[0])
+        return _unquoted(self.userinfo.partition(":")[0])
 
     @property
     def password(self) -> str:
         """The password, decoded; empty where there is none."""
-        return unquote(self.userinfo.partition(":")[2])
+        return _unquoted(self.userinfo.partition(":")[2])
 
     def secrets(self) -> Iterator[str]:
         """Yield every part that may be secret, as written and decoded: passwords, tokens, values of parameters.
@@ -93,7 +92,7 @@ class Address:
         found += [value for _, _, value, kept in _fragments(self.fragment) if not kept]
         for each in found:
             if each and not _is_variable(each.replace(":", "")):
-                yield from dict.fromkeys((each, unquote(each)))
+                yield from dict.fromkeys((each, _unquoted(each)))
 
     def public(self) -> str:
         """Return the URL without any of its secrets: as it may be stored and published.
@@ -139,6 +138,14 @@ class Address:
 
 _NO_PASSWORDS = ("x-oauth-basic", "x-token-auth")
 """Passwords that say that the user's name is a token."""
+
+
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
 
 
 def take_apart(url: str) -> Address:
@@ -219,8 +226,8 @@ def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:
         name, sign, value = pair.partition("=")
         if not sign:
             name, value = "", pair
-        rule = HARMLESS.get(unquote(name if sign else pair).lower())
-        known = bool(rule and rule.fullmatch(unquote(value) if sign else ""))
+        rule = HARMLESS.get(_unquoted(name if sign else pair).lower())
+        known = bool(rule and rule.fullmatch(_unquoted(value) if sign else ""))
         harmless = not value or value == MASK or _is_variable(value) or (known and not is_random(value))
         yield pair, f"{name}{sign}", value, harmless
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import html
-import json
 import re
 import threading
-import zlib
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
 
 from envpack.redact.address import MASK, VARIABLE, is_random
 
@@ -60,6 +54,9 @@ def know_login(user: str, password: str) -> None:
     know(password)
     if not password or VARIABLE.search(password):
         return
+    import base64
+    from urllib.parse import quote
+
     with _lock:
         for pair in {f"{user}:{password}", f"{quote(user, safe='')}:{quote(password, safe='')}"}:
             both = base64.b64encode(pair.encode()).decode()
@@ -78,6 +75,9 @@ def stored(data: bytes) -> bytes:
     """Return what is written for others to read, with every secret that is known masked; gzip is looked into."""
     if not _forms:
         return data
+    import gzip
+    import zlib
+
     try:
         text = gzip.decompress(data) if data.startswith(_GZIP) else data
     except (OSError, EOFError, zlib.error):
@@ -111,6 +111,10 @@ def _remember(forms: Iterator[str], *, alone: bool) -> None:
 
 def _written(secret: str) -> Iterator[str]:
     """Yield a secret as it is, and as URLs, JSON, HTML, YAML, Python and shells write it."""
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
+
     yield secret
     for percent in (*(quote(secret, safe=safe) for safe in _UNQUOTED), quote_plus(secret)):
         yield from (percent, re.sub("%..", lambda found: found[0].lower(), percent), quote(percent, safe=""))
@@ -126,6 +130,8 @@ def _written(secret: str) -> Iterator[str]:
 
 def _encoded(secret: str) -> Iterator[str]:
     """Yield what base64 makes of a secret wherever in a longer text it lies (RFC 4648)."""
+    import base64
+
     data = secret.encode()
     if len(data) < _ALONE:
         whole = base64.b64encode(data).decode()

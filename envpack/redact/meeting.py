@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -146,7 +145,7 @@ def _text(path: Path) -> str | None:
 
 
 def _meet_netrc(path: Path) -> None:
-    import netrc  # noqa: PLC0415 - most commands read none
+    import netrc
 
     try:
         hosts = netrc.netrc(path).hosts.values()
@@ -161,6 +160,8 @@ def _meet_netrc(path: Path) -> None:
 
 def _leaves(text: str) -> Iterator[str]:
     """Yield the secrets of a JSON document: texts whose keys say so."""
+    import json
+
     try:
         waiting: list[tuple[str, Any]] = [("", json.loads(text))]
     except ValueError:

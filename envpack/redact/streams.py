@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,23 +20,6 @@ class Filtered(io.TextIOWrapper):
         """Write a text without its secrets; return its length."""
         super().write(redact(text))
         return len(text)
-
-
-class Filter(logging.Filter):
-    """Takes the secrets out of what a logger is given."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Put the finished text in the place of a record's message."""
-        record.msg, record.args = redact(record.getMessage()), None
-        return True
-
-
-def filtered_logger(name: str) -> logging.Logger:
-    """Return a module's logger, whose records hold no secret whoever handles them."""
-    found = logging.getLogger(name)
-    if not any(isinstance(each, Filter) for each in found.filters):
-        found.addFilter(Filter())
-    return found
 
 
 def guard_output() -> None:

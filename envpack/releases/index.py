@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from envpack.errors import EnvpackError, UsageError
 from envpack.packages.package import Contained
 from envpack.progress import SILENT, Progress
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, lookup, tags
 from envpack.releases.index_copies import Copies
 from envpack.releases.listed import Listed, NameIndex

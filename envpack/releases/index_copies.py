@@ -9,7 +9,7 @@ from envpack import digest
 from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.files.regular import read_regular
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.releases import keys
 from envpack.releases.listed import STORED, NameIndex
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.errors import EnvpackError
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.releases import keys
 from envpack.units import now
 

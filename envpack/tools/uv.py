@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from uv import find_uv_bin
 
-from envpack.redact import filtered_logger, meet_files, redact
+from envpack.redact import meet_files, redact
+from envpack.redact.logs import filtered_logger
 from envpack.tools import uv_failures
 from envpack.tools.uv_access import NO_ACCESS, environment, meet_keyring
 

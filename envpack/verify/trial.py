@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.progress import SILENT, Progress
-from envpack.redact import filtered_logger, redact
+from envpack.redact import redact
+from envpack.redact.logs import filtered_logger
 from envpack.tools import cage
 from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.process import lines_of

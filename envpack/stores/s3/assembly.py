@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.utils import ReadFileChunk, signal_not_transferring, signal_transferring
 
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 from envpack.stores.s3.errors import spoiled
 from envpack.stores.s3.interrupt import PATIENCE, done_within
 from envpack.stores.s3.parts import Sent

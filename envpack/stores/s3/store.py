@@ -17,7 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from envpack import digest
 from envpack.errors import EnvpackError, UsageError
-from envpack.redact import filtered_logger, redact, stored
+from envpack.redact import redact, stored
+from envpack.redact.logs import filtered_logger
 from envpack.stores.base import (
     SMALL,
     Held,

@@ -9,7 +9,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from envpack.redact import filtered_logger
+from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
