@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from envpack.archive.slim import left_out
-from tests.support.command import Desk
+from tests.support.channel import Channel
+from tests.support.command import desk_at
 
 pytestmark = pytest.mark.acceptance
 
@@ -31,7 +32,8 @@ print(int(sparse.eye(5).sum()), back.groupby(back.x // 10).y.sum().size)
 """
 
 
-def test_pandas_and_its_like_compute_from_a_slim_archive(desk: Desk, tmp_path: Path) -> None:
+def test_pandas_and_its_like_compute_from_a_slim_archive(full_channel: Channel, tmp_path: Path) -> None:
+    desk = desk_at(tmp_path / "a desk", full_channel, tmp_path / "a cache")
     desk.write("r.txt", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn")
     built = desk.build("r.txt", "--python", desk.channel.python, "--slim")
     saved = {row["rule"]: row for row in built["slim"]}
