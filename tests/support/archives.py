@@ -56,9 +56,8 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
     if path.suffix == ".zip":
         _write_zip(path, entries)
     else:
-        kind = "" if path.suffix == ".tar" else "gz"
-        quickly = {"compresslevel": 1} if kind else {}
-        with tarfile.open(path, f"w:{kind}", **quickly) as tar:
+        plain = path.suffix == ".tar"
+        with tarfile.open(path, "w") if plain else tarfile.open(path, "w:gz", compresslevel=1) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
     return path

@@ -142,7 +142,7 @@ def _wait_for_commands(address: str) -> None:
     signal.signal(signal.SIGCHLD, _forget_ended)
     os.write(1, b"ready\n")
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select([listener.fileno(), 0], [], [])
         if 0 in ready:
             return
         wire, _ = listener.accept()
@@ -165,10 +165,7 @@ def _attend(wire: socket.socket) -> None:
     child = os.fork()
     if child == 0:
         wire.close()
-        code = _run(request, files)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        os._exit(_run(request, files))
     for file in files:
         os.close(file)
     with contextlib.suppress(OSError):  # nobody waits for a command that took too long
@@ -184,10 +181,10 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
     for number, file in enumerate((nothing, *files)):
         os.dup2(file, number)
         os.close(file)
-    # Each under both names, so that a stream that is put in its place does not close it.
-    sys.stdin = sys.__stdin__ = open(0, encoding=sys.stdin.encoding)  # type: ignore[misc]  # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _writing(1, sys.stdout)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _writing(2, sys.stderr)  # type: ignore[misc]
+    sys.stdin = open(0, encoding=sys.stdin.encoding)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout, sys.stderr = _writing(1, sys.stdout), _writing(2, sys.stderr)
+    # A stream that another is put in the place of would be closed if nothing had it.
+    held = [sys.stdin, sys.stdout, sys.stderr]
     for kind, limit in zip(_LIMITS, request["limits"], strict=True):
         resource.setrlimit(kind, limit)
     os.chdir(request["cwd"])
@@ -203,6 +200,9 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
     except BaseException:  # noqa: BLE001 - as Python does with what nobody catches
         traceback.print_exc()
         return 1
+    finally:
+        for stream in held[1:]:
+            stream.flush()
     return 0
 
 
