@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
@@ -18,10 +18,11 @@ from envpack.archive.slim import VERSION as SLIM
 from envpack.build import policy
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
+from envpack.errors import DamagedPackage
 from envpack.packages.dependencies import with_requires
 from envpack.packages.licenses import with_licenses
 from envpack.packages.package import packages_of
-from envpack.releases.file_list import FILE, dumps, list_files, with_sizes
+from envpack.releases.file_list import list_files, with_sizes
 from envpack.releases.keys import archive_file
 from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.provenance import provenance_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from envpack.packages.package import PackedPackage
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
+    from envpack.releases.file_list import File
     from envpack.resolve.request import Request
     from envpack.verify import Verified
 
@@ -149,8 +151,8 @@ class Made:
 
     packed: Packed
     manifest: Manifest
-    beside: Mapping[str, bytes] = field(default_factory=dict)
-    """Small files that belong to the release."""
+    files: tuple[File, ...]
+    """What is in it."""
 
 
 def make(job: Job, site: Workshop, watch: Watch) -> Made:
@@ -164,11 +166,28 @@ def make(job: Job, site: Workshop, watch: Watch) -> Made:
             packed = _assemble(recipe, pieces, job, site)
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
-            return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
-    made = _make(job, site, watch, pieces)
-    if recipe := recipe_of(made.packed, made.manifest, made.beside):
+            return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=_files(packed))
+    made = _make_of_sound_packages(job, site, watch, pieces)
+    if recipe := recipe_of(made.packed, made.manifest):
         recipes.keep(job.inputs, recipe)
     return made
+
+
+def _make_of_sound_packages(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
+    """Make an archive; a package whose cached copy is found damaged is fetched again, once."""
+    from envpack.prefix import mend
+
+    forgotten: set[str] = set()
+    while True:
+        try:
+            return _make(job, site, watch, pieces)
+        except DamagedPackage as damage:
+            if not damage.owners - forgotten:
+                raise
+            site.progress.warn(f"{damage.message}; fetched again")
+            mend.forget(damage.owners, job.lock, site.cache, site.scratch)
+            forgotten |= damage.owners
+            site = replace(site, scratch=site.room(f"again{len(forgotten)}"))
 
 
 def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packed | None:
@@ -208,8 +227,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
     if job.verify:
         with watch.time("verify"):
             verified = _verify(packed, job, installed.prefix, activated.variables, site)
-    entries = (entry for piece in packed.pieces for entry in piece.facts.entries)
-    files = list_files(((entry.path, entry.kind, entry.size, entry.link) for entry in entries), installed.prefix)
+    files = _files(packed)
     sketch = job.sketch()
     manifest = replace(
         sketch,
@@ -224,7 +242,12 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
         slim=packed.saved if job.config.slim else None,
         packages=with_sizes(packages, files),
     )
-    return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside={FILE: dumps(files)})
+    return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=files)
+
+
+def _files(packed: Packed) -> tuple[File, ...]:
+    """Return the files of an archive, whose digests were taken of the very bytes that were packed."""
+    return list_files((piece.facts.owner, entry) for piece in packed.pieces for entry in piece.facts.entries)
 
 
 def allow(
@@ -289,6 +312,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) 
         kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
         settled=installed.clobbered,
+        proven=True,
         progress=site.progress,
     )
 

@@ -23,7 +23,7 @@ from envpack.lock.file import dump, parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
-from envpack.releases import index, keys, lookup, publish, sbom, tags
+from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
@@ -296,7 +296,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         manifest, pieces = made.manifest, made.packed.pieces
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
-            **made.beside,
+            file_list.FILE: file_list.dumps(made.files),
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
             shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),

@@ -8,20 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.errors import Unsatisfiable
+from envpack.errors import DamagedPackage, Unsatisfiable
 from envpack.files.installed import read
-from envpack.prefix import irregular
-from envpack.prefix.arrivals import local_path
+from envpack.prefix import irregular, wheel_copies
 from envpack.prefix.clobber import settle
+from envpack.prefix.ledger import Arrival, Ledger
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.conda import Channels, Platform
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from envpack.files.cache import Cache
+    from envpack.files.installed import Distribution
     from envpack.lock.lock import Lock
     from envpack.progress import Progress
     from envpack.resolve.request import Request
@@ -87,19 +88,42 @@ def install(
 
 
 def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:
-    """See what wheels left in the prefix; what an index served is compared with its `RECORD` once."""
-    marks = {
-        wheel.name: cache.checked / f"{wheel.sha256}-installed-{lock.python}"
-        for wheel in lock.wheels
-        if local_path(wheel.url) is None
-    }
-    unchecked = {name: mark for name, mark in marks.items() if not mark.exists()}
-    warnings = irregular.check(read(prefix), unchecked=unchecked, settled=settled, python=lock.python)
-    if unchecked:
-        cache.checked.mkdir(parents=True, exist_ok=True)
-    for mark in unchecked.values():
-        mark.touch()
+    """See what wheels left in the prefix: all of one that was not seen before, else whether it has changed.
+
+    Raises BrokenPackage, and DamagedPackage with all that are damaged in uv's cache.
+    """
+    ledger = Ledger(cache.checked)
+    here = read(prefix)
+    locked = {str(wheel.name): wheel for wheel in lock.wheels}
+    keys = {name: f"{wheel.sha256}-installed-{lock.python}" for name, wheel in locked.items()}
+    known = {name: note for name, key in keys.items() if (note := ledger.recall(key))}
+    seen = [wheel for wheel in here.wheels if wheel.project in known]
+    damaged = {wheel: paths for wheel in seen if (paths := _damage(wheel, known[wheel.project], settled))}
+    if damaged:
+        told = [
+            f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths[:2])} "
+            "is not what it was"
+            for wheel, paths in damaged.items()
+        ]
+        raise DamagedPackage("\n".join(told), owners={wheel.owner for wheel in damaged})
+    unchecked = keys.keys() - known.keys()
+    warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
+    for wheel in here.wheels:
+        if wheel.project in unchecked:
+            digests = wheel_copies.digests(wheel, locked[wheel.project], cache.uv)
+            if paths := _damage(wheel, digests, settled):
+                raise DamagedPackage(
+                    f"the wheel {wheel.project} {wheel.version} has files that are not what its RECORD says: "
+                    f"{', '.join(paths)}",
+                    owners={wheel.owner},
+                )
+            ledger.keep(keys[wheel.project], digests=digests)
     return warnings
+
+
+def _damage(wheel: Distribution, known: Arrival | Mapping[str, str], settled: Collection[str]) -> list[str]:
+    digests = known.digests if isinstance(known, Arrival) else known
+    return [path for path in wheel_copies.changed(wheel, digests) if path not in settled]
 
 
 def _alone(
