@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpack.redact.patterns import pattern
 
@@ -58,8 +57,7 @@ HARMLESS = {
 _ALPHABETS = (str.islower, str.isupper, str.isdigit)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """The parts of a URL as they are written, `${VARIABLE}` included."""
 
     prefix: str
