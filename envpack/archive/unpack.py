@@ -36,11 +36,12 @@ _BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error,
 def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
     """Unpack an archive into `directory`, which appears whole or not at all.
 
-    Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only` nobody
-    may write. Directories above `directory` that are made get what the umask gives. What a killed process has left
-    beside the directory is removed. Raises UsageError when `directory` holds something already or cannot be
-    written, and VerificationFailed when the archive is damaged or names every member that leads out of the
-    directory.
+    Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only`
+    nobody may write. Directories above `directory` that are made get what the umask gives. What a killed process
+    has left beside the directory is removed.
+
+    Raises UsageError when `directory` holds something already or cannot be written, and VerificationFailed when the
+    archive is damaged or names every member that leads out of the directory.
     """
     check_empty(directory)
     directory = directory.absolute()

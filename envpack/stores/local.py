@@ -245,7 +245,7 @@ class LocalStore:
 
     @contextmanager
     def _new(self, path: Path) -> Iterator[BinaryIO]:
-        """Open a draft of an object that may be read by all who may read the store's directory, and by no others."""
+        """Open a draft of an object, to be read by all who may read the store's directory and by no others."""
         with _draft(path, self._root) as draft:
             with suppress(OSError):  # a file system without modes
                 os.fchmod(draft.fileno(), 0o600 | self._root.stat().st_mode & 0o044)
