@@ -40,7 +40,7 @@ from envpack.tools.cage import Confine
 from envpack.units import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
     from envpack.lock.lock import Lock
@@ -106,6 +106,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
+            *(_kept_remarks(asked, release.manifest) if release else ()),
             *(policy.notes(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
@@ -254,6 +255,17 @@ def _check(config: Config) -> None:
     Confine.named(config.confine)
     if config.spark:
         versions.line_of(versions.minor(config.spark))
+
+
+def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
+    """Yield which remarks of the file a release does not have, since a release is never changed."""
+    for what in ("description", "owner"):
+        said, kept = getattr(asked, what), getattr(manifest, what)
+        if said != kept:
+            yield (
+                f"{manifest.reference} keeps the {what} that it was published with"
+                f"{f', {kept!r}' if kept else ': none'}; the next release gets the new one"
+            )
 
 
 def _unfit(lock: Lock) -> tuple[str, ...]:
