@@ -101,7 +101,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python) if release else None,
+        settings=settings(release, config, options.driver_python, requirements=file.name) if release else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
@@ -155,14 +155,22 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
 
 
 def settings(
-    release: Release, config: Config, driver_python: str | None = None, directory: Path | None = None
+    release: Release,
+    config: Config,
+    driver_python: str | None = None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
-    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
-    launcher, Spark and archive cannot work together.
+    `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
+    the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
+    together.
     """
-    return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
+    return _settings(
+        release.manifest, release.archive_uri, config, driver_python, directory, requirements=requirements
+    )
 
 
 def request_of(asked: Requirements, config: Config) -> Request:
@@ -214,7 +222,13 @@ def default_name(asked: Requirements) -> str:
 
 
 def _settings(
-    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+    manifest: Manifest,
+    archive_uri: str,
+    config: Config,
+    driver_python: str | None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     return settings_for(
         manifest,
@@ -223,6 +237,9 @@ def _settings(
         spark=config.spark,
         driver_python=choose_driver_python(driver_python, manifest.python_minor),
         directory=directory,
+        also_archives=config.also_archives,
+        s3a_jars=config.s3a_jars,
+        requirements=requirements,
     )
 
 

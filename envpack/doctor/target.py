@@ -71,7 +71,14 @@ def release(reference: str, config: Config) -> Iterator[Finding]:
         there = references.find(reference, config)
         found = check_there(there.store, there.release)
         manifest = found.manifest
-        settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
+        settings = settings_for(
+            manifest,
+            found.archive_uri,
+            launcher=config.launcher,
+            spark=config.spark,
+            also_archives=config.also_archives,
+            s3a_jars=config.s3a_jars,
+        )
     except EnvpackError as error:
         yield Finding(check="release", level="problem", text=error.message, hint=error.hint)
         return
