@@ -30,7 +30,7 @@ FETCHING = ["k8s-cluster", "k8s-client", "standalone", "connect"]
 
 
 def made(launcher: str, *also: str, uri: str = S3, glibc: str = "2.28", **given: Any) -> Settings:
-    release = manifest()
+    release = manifest(python="3.10.13")
     release = replace(release, target=replace(release.target, glibc=glibc))
     return settings_for(release, uri, launcher=launcher, also_archives=also, **given)
 
