@@ -238,15 +238,16 @@ def test_executors_fetch_a_release_of_s3_with_the_line_that_the_settings_offer(
 
 
 @both_sparks
-def test_without_that_line_the_driver_reads_s3_and_each_executor_dies(
+def test_jars_of_the_job_come_too_late_for_its_executors(
     version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], real_s3: S3Server, tmp_path: Path
 ) -> None:
     desk, spark = spark_job.on_s3(real_s3), spark_of(version)
     built = desk.build(version, "standalone")
     text = desk.printed(*settings(built, "--spark", version))
-    jars = ",".join(str(jar) for jar in s3a_jars(spark, version).glob("*.jar"))
+    directory = s3a_jars(spark, version)
+    jars = f"--driver-class-path '{directory}/*' --jars {','.join(map(str, directory.glob('*.jar')))}"
     with spark.standalone(tmp_path) as master:
-        command = f"exec spark-submit --master {master} --jars {jars} {reading(real_s3)} \\\n{text} \\\njob.py"
+        command = f"exec spark-submit --master {master} {jars} {reading(real_s3)} \\\n{text} \\\njob.py"
         with subprocess.Popen(["bash", "-c", command], cwd=desk.home, env=dict(spark.environment)) as running:
             try:
                 deadline = time.monotonic() + 300
