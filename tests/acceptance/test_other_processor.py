@@ -158,7 +158,7 @@ def test_its_own_python_under_qemu_compiles_to_the_same_bytes(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\nexec {' '.join(processor.words)} '{environment}/bin/python' \"$@\"\n")
     python.chmod(0o755)
-    assert compile_prefix(prefix, python=python, into=compiled, confine=Confine.OFF) > 100
+    assert compile_prefix(prefix, python=python, into=compiled, confine=Confine.OFF) > 50
     made = {path.relative_to(compiled): path.read_bytes() for path in compiled.rglob("*.pyc")}
     packed = {
         path.relative_to(environment): path.read_bytes()
