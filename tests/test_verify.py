@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import random
 import re
@@ -359,7 +360,8 @@ def test_missing_bytecode_is_a_note(channel: Channel, pack: Pack, try_it: Try) -
 
 def test_a_conda_package_may_be_requested_by_its_own_name(channel: Channel, pack: Pack, try_it: Try) -> None:
     site_packages = f"lib/python{channel.python.rpartition('.')[0]}/site-packages"
-    record = f'{{"files": ["{site_packages}/torchlike/__init__.py", "share/readme"]}}'
+    files = [f"{site_packages}/torchlike/__init__.py", "share/readme"]
+    record = json.dumps({"name": "py-torch-like", "version": "1.0", "files": files})
     entries = [
         Entry(name=f"{site_packages}/torchlike/__init__.py"),
         Entry(name="conda-meta/py-torch-like-1.0-py_0.json", data=record.encode()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from envpack.archive.formats import SUFFIXES, format_of
 from envpack.archive.unpack import extract
-from envpack.errors import VerificationFailed
+from envpack.errors import BrokenPackage, VerificationFailed
 from envpack.files.elf import provides, version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
@@ -90,8 +90,12 @@ def verify(
         environment = room / "environment"
         refused = extract(archive, environment, read_only=True, step=step)
         files = walk(environment)
-        installed = InstalledModules.read(environment, python.rpartition(".")[0])
-        wanted, findings = requested_modules(installed, requested)
+        try:
+            installed = InstalledModules.read(environment, python.rpartition(".")[0])
+            wanted, findings = requested_modules(installed, requested)
+        except BrokenPackage as broken:
+            text = broken.message.replace(f"{environment}/", "")
+            raise VerificationFailed(f"{archive.name}: {text}", hint="build the environment anew") from broken
         # To read every file takes about as long as to import the modules, and keeps another core busy.
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
             reading = pool.submit(survey, environment, files, build_prefix)
