@@ -203,7 +203,8 @@ def test_how_a_cache_is_moved_is_said_for_the_file_that_the_person_has(requireme
 
 def test_archives_and_jars_may_stand_in_envpack_yaml(desk: Desk, tmp_path: Path) -> None:
     desk.write("e.yml", "name: e", "dependencies: [greeter]")
-    (desk.home / "envpack.yaml").open("a").write("also-archives: [models.zip#models]\ns3a-jars: /opt/s3a/*\n")
+    with (desk.home / "envpack.yaml").open("a") as file:
+        file.write("also-archives: [models.zip#models]\ns3a-jars: /opt/s3a/*\n")
     built = desk.build("e.yml", "--no-verify")
     assert built["settings"]["also_archives"] == ["models.zip#models"]
     shown = desk.run("settings", "e", "--also-archives", "s3://b/data.zip#data", "--output", "json").json()

@@ -97,7 +97,8 @@ def about_fetching(launcher: Launcher, uri: str, jars: str | None) -> Iterator[s
         "hadoop-aws (of the Hadoop in $SPARK_HOME/jars) and its AWS library each executor dies and the job waits "
         "for ever. "
         + (
-            f"spark.driver.extraClassPath and spark.executor.extraClassPath look for them in {jars} of every node"
+            f"spark.driver.extraClassPath and spark.executor.extraClassPath look for them in {jars} of every node, "
+            "before Spark's own jars: nothing else may be there"
             if jars
             else "Put them into $SPARK_HOME/jars of every node, or name where they are: --s3a-jars '/opt/s3a/*' "
             "adds --conf spark.executor.extraClassPath='/opt/s3a/*' and the same for the driver"

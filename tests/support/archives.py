@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -138,7 +139,8 @@ def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.rmtree(tree / "info")
     record = tree / "conda-meta" / f"{package.stem}.json"
     record.parent.mkdir()
-    record.write_text('{"files": ["bin/python"]}')
+    name, version, _ = package.stem.rsplit("-", 2)
+    record.write_text(json.dumps({"name": name, "version": version, "files": ["bin/python"]}))
     if strip := shutil.which("strip"):  # four times smaller, where binutils are installed
         libraries = [path for path in tree.rglob("*.so*") if not path.is_symlink()]
         subprocess.run([strip, "--strip-debug", *libraries], check=True)
