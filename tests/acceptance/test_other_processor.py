@@ -134,7 +134,7 @@ def test_verification_runs_it_under_qemu_and_says_so(desk: Desk, built: Any) -> 
 def test_the_unpacked_archive_imports_and_computes_under_qemu_with_the_bytecode_that_is_packed(
     processor: Processor, built: Any, environment: Path
 ) -> None:
-    command = [*processor.words, environment / "bin/python", "-c", USE]
+    command = [*processor.words, str(environment / "bin/python"), "-c", USE]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
