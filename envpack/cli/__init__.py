@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from envpack.cli import umask
 from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
@@ -127,6 +128,7 @@ def _version() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    umask.tighten()
     guard_output()
     meet_environment(os.environ)
     for argument in sys.argv[1:]:

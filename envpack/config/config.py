@@ -73,6 +73,10 @@ class Config:
     """Whether archives leave out what a node never needs."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
+    also_archives: tuple[str, ...] = ()
+    """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    s3a_jars: str | None = None
+    """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -170,7 +171,8 @@ def _make_tree(channel: Channel, tree: Path) -> None:
     shutil.rmtree(tree / "info")
     record = tree / "conda-meta" / f"{package.stem}.json"
     record.parent.mkdir()
-    record.write_text('{"files": ["bin/python"]}')
+    name, version, _ = package.stem.rsplit("-", 2)
+    record.write_text(json.dumps({"name": name, "version": version, "files": ["bin/python"]}))
     if strip := shutil.which("strip"):  # four times smaller, where binutils are installed
         libraries = [path for path in tree.rglob("*.so*") if not path.is_symlink()]
         subprocess.run([strip, "--strip-debug", *libraries], check=True)
