@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -334,7 +334,6 @@ class AnyStore:
         store = open_store(url)
         end = time.monotonic() + self.seconds
         done: dict[str, int] = {"published": 0, "gone": 0, "removed": 0}
-        failures: list[BaseException] = []
 
         def goes_on() -> bool:
             """Go on until the time is over, and until both have happened, however slow the machine is."""
@@ -359,20 +358,10 @@ class AnyStore:
             while goes_on():
                 done["removed"] += len(collect(mine).removed)
 
-        def guarded(job: Any, *arguments: Any) -> None:
-            try:
-                job(*arguments)
-            except BaseException as error:
-                failures.append(error)
-                raise
-
-        threads = [threading.Thread(target=guarded, args=(build, number)) for number in range(2)]
-        threads.append(threading.Thread(target=guarded, args=(sweep,)))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert failures == []
+        with ThreadPoolExecutor() as pool:
+            jobs = [pool.submit(build, 0), pool.submit(build, 1), pool.submit(sweep)]
+        for job in jobs:
+            job.result()
         assert done["published"] > 0
         assert done["removed"] > 0
         assert faults(store) == [], done
