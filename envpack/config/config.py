@@ -81,6 +81,12 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    project: str | None = None
+    """The directory of the team's own project, which is built into a wheel and packed with every environment."""
+    without_project: bool = False
+    """Whether the team's own projects are left out of archives, and only what they need is packed."""
+    no_build: tuple[str, ...] = ()
+    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
@@ -209,7 +215,7 @@ def _written(path: Path) -> dict[str, Any]:
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
     """Make the directories among a field's values absolute."""
-    if name in ("store", "cache_dir"):
+    if name in ("store", "cache_dir", "project"):
         return value if "://" in value else str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(str(base / Path(c).expanduser()) if is_directory(c, base) else c for c in value)
