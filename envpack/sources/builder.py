@@ -85,6 +85,7 @@ class WheelBuilder:
         self, name: ProjectName, allowed: SpecifierSet, hashes: Sequence[str], packages: Sequence[CondaPackage]
     ) -> BuiltWheel | None:
         """Return the wheel of a source distribution that an index has; see `resolve.building.Builder`."""
+        self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
         found = offered.newest(
             name, allowed, self.request.requirements.indexes, hashes=hashes, python=_python_of(packages).version
         )
@@ -145,11 +146,7 @@ class WheelBuilder:
         return KeptWheels(self.cache.built)
 
     def _build(self, line: PyRequirement, source: SourceRef, packages: Sequence[CondaPackage]) -> BuiltWheel:
-        if {ALL, line.name} & self.request.no_build:
-            raise Unsatisfiable(
-                f"{line.origin}: {line.name} would be built from its source, and builds are forbidden (no-build)",
-                hint="name a version that has a wheel, or allow the build",
-            )
+        self._refuse_if_forbidden(line.name, f"{line.origin}: {line.name} would be built from its source")
         opened = self._open(source, packages, hashes=line.hashes)
         kept = self._kept.newest(opened.key)
         if kept and kept[1].name == line.name:
@@ -174,6 +171,13 @@ class WheelBuilder:
                 ),
             ),
         )
+
+    def _refuse_if_forbidden(self, name: str, said: str) -> None:
+        if {ALL, name} & self.request.no_build:
+            raise Unsatisfiable(
+                f"{said}, and builds are forbidden (no-build)",
+                hint="name a version that has a wheel, or allow the build",
+            )
 
     def _run(
         self,
