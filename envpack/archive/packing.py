@@ -94,6 +94,7 @@ def pack(
     slim: bool = False,
     settled: Collection[str] = (),
     proven: bool = False,
+    last: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
@@ -103,8 +104,9 @@ def pack(
     which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
-    `settled` are files that more packages brought than one, and that are as they should be. With `proven` each
-    file that is read has to be what its package's record says.
+    `settled` are files that more packages brought than one, and that are as they should be. `last` are owners, such
+    as `pypi/features`, whose files come behind those of the others: they change most often. With `proven` each file
+    that is read has to be what its package's record says.
 
     Raises DamagedPackage when one is not, and PackingFailed for a prefix that would not work elsewhere (files
     missing or overwritten, links and editable packages that lead out of it), and when `out` cannot be written.
@@ -119,7 +121,7 @@ def pack(
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
         sources = Sources(
-            content=read(prefix, settled),
+            content=read(prefix, settled, last),
             bytecode=bytecode,
             compiler=compiler,
             kept=kept,
