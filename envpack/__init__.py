@@ -42,30 +42,49 @@ def build(
 
     `configuration` takes the fields of `envpack.config.Config` (`store`, `channels`, `python`, `platform`, `glibc`,
     `spark`, `format`, `launcher`, ...); what is not given comes from `ENVPACK_*` variables, `envpack.yaml` and the
-    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all that can be expected to fail.
+    defaults, as on the command line. A whole number is taken as its text, and a single text as a list of one; a
+    version such as `3.10` has to be a text. Raises `envpack.errors.EnvpackError` for all that can be expected to
+    fail, a keyword that does not exist and a value of another type among it.
     """
     import os
     from pathlib import Path
 
     from envpack.build import check, pipeline
+    from envpack.config import keywords
     from envpack.config.config import load
-    from envpack.progress import SILENT
+    from envpack.errors import BadConfiguration
+    from envpack.progress import SILENT, Progress
     from envpack.redact import clean, meet_environment
 
-    options = pipeline.Options(
-        name=name,
-        tag=tag,
-        latest=latest,
-        locked=locked,
-        upgrade=upgrade,
-        verify=verify,
-        dry_run=dry_run,
-        driver_python=driver_python,
-    )
+    switches = {
+        "latest": latest,
+        "locked": locked,
+        "upgrade": upgrade,
+        "verify": verify,
+        "dry_run": dry_run,
+    }
     meet_environment(os.environ)
     try:
-        config = load(configuration, os.environ, Path.cwd(), check.value)
-        return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)
+        chosen, texts = keywords.checked(
+            configuration,
+            texts={"name": name, "tag": tag, "driver_python": driver_python},
+            switches=switches,
+            others=["progress"],
+        )
+        config = load(chosen, os.environ, Path.cwd(), check.value)
+        options = pipeline.Options(
+            name=texts["name"],
+            tag=texts["tag"],
+            latest=latest,
+            locked=locked,
+            upgrade=upgrade,
+            verify=verify,
+            dry_run=dry_run,
+            driver_python=texts["driver_python"],
+        )
+        if not isinstance(progress, Progress | None):
+            raise BadConfiguration(["progress: must be an envpack.progress.Progress"])
+        return pipeline.build(keywords.path(file), config=config, options=options, progress=progress or SILENT)
     except BaseException as error:
         clean(error)
         raise
