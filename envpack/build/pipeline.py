@@ -310,6 +310,10 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
+    elif old:
+        file = request.requirements.path.name
+        remedy = f"run `envpack lock {file}`, commit both"
+        notes = (*notes, f"{path.name} is not the lock of {file} as it is now: {remedy}")
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
 
 
