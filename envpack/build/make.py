@@ -216,7 +216,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
             progress=site.progress,
         )
         activation.keep(installed.prefix, job.lock.variables)
-        packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
+        packages = described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
         packed = _pack(installed, job, site, pieces)
@@ -280,7 +280,7 @@ def allow(
     )
 
 
-def _described(
+def described(
     packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path
 ) -> tuple[PackedPackage, ...]:
     """Return packages with what only a prefix tells: what they need, and their licences."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import requirements
-from envpack.build import check, policy, shared_pieces, sources
+from envpack.build import check, foresight, policy, shared_pieces, sources
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
@@ -93,6 +93,8 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         release, reused = _released(job, store, options, progress, watch)
     else:
         release, reused = _published(job, store) if store else None, True
+        if release is None:
+            foresight.allow_lock(job.lock, request, config, progress, sure=True)
     return Built(
         name=name,
         lock=locked.lock,
@@ -289,10 +291,10 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     path = path.with_name(f"{path.name}.lock")
     old = _read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
-        allow(packages_of(old), old, request, config, installed=False)
+        foresight.allow_lock(old, request, config, progress)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
     if old and old.frame == request.frame() and (now := _with_projects_of_now(old, request, config, progress)):
-        allow(packages_of(now), now, request, config, installed=False)
+        foresight.allow_lock(now, request, config, progress)
         kept = () if options.locked or options.dry_run else _write_lock(path, now)
         return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
@@ -306,7 +308,7 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     with cache.scratch() as scratch:
         builder = sources.builder(request, config, cache, scratch, progress)
         resolved = resolve(request, cache=cache, scratch=scratch, builder=builder, progress=progress)
-    allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
+    foresight.allow_lock(resolved.lock, request, config, progress)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))

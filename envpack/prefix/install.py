@@ -91,6 +91,34 @@ def install(
     return InstalledPrefix(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
 
 
+def only_wheels(
+    lock: Lock,
+    request: Request,
+    *,
+    cache: Cache,
+    scratch: Path,
+    built: Mapping[ProjectName, Path],
+    progress: Progress,
+) -> Path:
+    """Install the wheels of a lock into a new directory in `scratch`, and return it.
+
+    They say of themselves what no lock does, such as their licences. Raises as `install` does.
+    """
+    prefix = _room(scratch, "only-wheels")
+    link_wheels(
+        [at_hand(wheel, built) for wheel in lock.wheels],
+        prefix,
+        python=prefix / "bin" / "python",
+        version=lock.python,
+        target=lock.target,
+        login=login_of(request),
+        cache=cache,
+        scratch=_room(scratch, "wheels"),
+        progress=progress,
+    )
+    return prefix
+
+
 def at_hand(wheel: Wheel, built: Mapping[ProjectName, Path]) -> Wheel:
     """Return a wheel as it is installed: one that was built from this machine's file, which nobody named."""
     if wheel.made is None:
