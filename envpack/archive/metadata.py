@@ -61,7 +61,8 @@ def _path_entry(entry: dict[str, Any], changed: Mapping[str, bytes | None]) -> d
     dropped = {"sha256_in_prefix"}
     if entry.get("prefix_placeholder"):
         dropped |= {"size_in_bytes"}
-    made = entry.get("path_type") not in ("hardlink", "softlink", "directory")
+    # Bytecode is made for the archive, whatever the package has in its place.
+    made = entry.get("path_type") not in ("hardlink", "softlink", "directory") or path.endswith(".pyc")
     if made or path in changed:
         dropped |= {"size_in_bytes"}
     if made or (path in changed and changed[path] is None):
