@@ -140,7 +140,9 @@ def test_the_archive_is_the_same_byte_for_byte_from_another(
 
 def said(release: Path) -> dict[str, object]:
     """Return what lies beside an archive, and what was built from the inputs, without who built it and when."""
-    there: dict[str, object] = {path.name: path.read_bytes() for path in release.iterdir() if "tar" not in path.name}
+    there: dict[str, object] = {
+        path.name: path.read_bytes() for path in release.iterdir() if "tar" not in path.name
+    }
     there |= {path.name: path.read_bytes() for path in (release.parent / "builds").iterdir()}
     for name, data in there.items():
         if name.endswith(".json") and isinstance(data, bytes):

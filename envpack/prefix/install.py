@@ -133,8 +133,7 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
     """
     ledger = Ledger(cache.checked)
     here = read(prefix)
-    locked = {str(wheel.name): wheel for wheel in lock.wheels}
-    keys = {name: f"{wheel.sha256}-installed-{lock.python}" for name, wheel in locked.items()}
+    keys = {str(wheel.name): f"{wheel.sha256}-installed-{lock.python}" for wheel in lock.wheels}
     known = {name: note for name, key in keys.items() if (note := ledger.recall(key))}
     seen = [wheel for wheel in here.wheels if wheel.project in known]
     damaged = {wheel: paths for wheel in seen if (paths := _damage(wheel, known[wheel.project], settled))}
@@ -149,20 +148,18 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
     warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
     for wheel in here.wheels:
         if wheel.project in unchecked:
-            digests = wheel_copies.digests(wheel, locked[wheel.project], cache.uv)
-            if paths := _damage(wheel, digests, settled):
+            if paths := wheel_copies.spoiled_scripts(wheel, cache.uv):
                 raise DamagedPackage(
-                    f"the wheel {wheel.project} {wheel.version} has files that are not what its RECORD says: "
-                    f"{', '.join(paths)}",
+                    f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths)} "
+                    "is not what its RECORD says",
                     owners={wheel.owner},
                 )
-            ledger.keep(keys[wheel.project], digests=digests)
+            ledger.keep(keys[wheel.project], digests=wheel_copies.digests(wheel))
     return warnings
 
 
-def _damage(wheel: Distribution, known: Arrival | Mapping[str, str], settled: Collection[str]) -> list[str]:
-    digests = known.digests if isinstance(known, Arrival) else known
-    return [path for path in wheel_copies.changed(wheel, digests) if path not in settled]
+def _damage(wheel: Distribution, known: Arrival, settled: Collection[str]) -> list[str]:
+    return [path for path in wheel_copies.changed(wheel, known.digests) if path not in settled]
 
 
 def _alone(

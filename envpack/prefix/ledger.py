@@ -44,16 +44,17 @@ class Ledger:
     root: Path
 
     def recall(self, key: str) -> Arrival | None:
-        """Return the note of a package; None if it was not seen before."""
-        return STORED.recall(self._path(key))
+        """Return the note of a package; None if it was not seen before, or has no key."""
+        return STORED.recall(self._path(key)) if key else None
 
     def keep(self, key: str, *, digests: Mapping[str, str], warnings: tuple[str, ...] = ()) -> None:
         """Note a package that was found sound; that it cannot be written is no reason to fail."""
-        STORED.keep(self._path(key), {"digests": dict(digests), "warnings": list(warnings)})
+        if key:
+            STORED.keep(self._path(key), {"digests": dict(digests), "warnings": list(warnings)})
 
     def forget(self, key: str) -> None:
         """Let a package be looked at again, whatever follows its key."""
-        for path in self.root.glob(f"{key}*"):
+        for path in self.root.glob(f"{key}*") if key else ():
             with suppress(OSError):
                 path.unlink()
 

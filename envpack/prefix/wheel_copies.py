@@ -3,7 +3,8 @@
 An installer keeps a wheel unpacked. Its `RECORD` proves its files as they are packed, and what is noted here proves
 the `RECORD`. Scripts with the first line `#!python` are not installed as they are in the wheel
 (packaging.python.org, specifications/binary-distribution-format): the installer puts the interpreter's path there,
-and writes a `RECORD` of its own for what came of it. Such a script is turned back before it is compared.
+and writes a `RECORD` of its own for what came of it. Such a script is compared without its first line, and with
+the copy that the installer keeps.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ from __future__ import annotations
 import csv
 import posixpath
 import re
-import zipfile
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.prefix.arrivals import local_path
 from envpack.prefix.conda_package import read_here
 
 if TYPE_CHECKING:
@@ -24,24 +22,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.files.installed import Distribution
-    from envpack.lock.lock import Wheel
 
 _RECORD = "RECORD"
+_NOTES = frozenset({_RECORD, "INSTALLER", "REQUESTED", "direct_url.json"})
+"""What installers write into a `.dist-info`."""
 
 _LONG = rb"""/bin/sh\n'''exec'[ ][^\n]+[ ]"\$0"[ ]"\$@"\n'[ ]'''"""
 """What stands for an interpreter whose path is too long for a first line."""
 
 _PLACED = re.compile(rb"\A#!(?:" + _LONG + rb"|[^\n]*?/bin/python[0-9.]*)(?P<rest>.*)\Z", re.DOTALL)
-"""A script whose first line an installer has written; `rest` is what followed `#!python` in the wheel."""
-
-_WRITTEN_AS = (b"#!python", b"#!pythonw")
-
-_LARGEST = 64 << 20
+"""A script whose first line an installer has written."""
 
 
-def digests(wheel: Distribution, locked: Wheel, uv_cache: Path) -> dict[str, str]:
-    """Return the digests of what must not change of an installed wheel: its `RECORD`, its scripts in the wheel."""
-    return {_RECORD: _of_record(wheel), **_scripts(wheel, locked, uv_cache)}
+def digests(wheel: Distribution) -> dict[str, str]:
+    """Return the digests of what must not change of an installed wheel: its `RECORD`, and its scripts by path."""
+    return {_RECORD: _of_record(wheel), **{path: _of_script(wheel.prefix / path) for path in _scripts(wheel)}}
 
 
 def changed(wheel: Distribution, known: Mapping[str, str]) -> tuple[str, ...]:
@@ -55,8 +50,20 @@ def changed(wheel: Distribution, known: Mapping[str, str]) -> tuple[str, ...]:
     told = [path for path in wheel.files if read_here(path) and wheel.sha256(path)]
     return (
         *(path for path in told if digest.of_bytes(_content(wheel.prefix / path)) != wheel.sha256(path)),
-        *(path for path, sha256 in known.items() if path != _RECORD and not _was(wheel.prefix / path, sha256)),
+        *(path for path, was in known.items() if path != _RECORD and _of_script(wheel.prefix / path) != was),
     )
+
+
+def spoiled_scripts(wheel: Distribution, uv_cache: Path) -> tuple[str, ...]:
+    """Return the scripts of which uv's cache holds a copy that is not what the `RECORD` beside it says."""
+    found: set[str] = set()
+    for record in uv_cache.glob(f"archive-v*/*/{posixpath.basename(wheel.folder)}/{_RECORD}"):
+        for path, sha256 in _lines(_content(record)):
+            if posixpath.dirname(path).endswith(".data/scripts") and sha256:
+                copy = record.parent.parent / path
+                if digest.of_bytes(_content(copy)) != sha256:
+                    found.add(f"bin/{posixpath.basename(path)}")
+    return tuple(sorted(found))
 
 
 def _of_record(wheel: Distribution) -> str:
@@ -69,50 +76,22 @@ def _is_added(wheel: Distribution, path: str) -> bool:
     return folder == "bin" or (folder == wheel.folder and (name in _NOTES or name.startswith("uv_")))
 
 
-_NOTES = frozenset({_RECORD, "INSTALLER", "REQUESTED", "direct_url.json"})
+def _scripts(wheel: Distribution) -> list[str]:
+    """Return the paths of the scripts that are in the wheel; what starts an entry point is the installer's own."""
+    made = {f"bin/{point.name}" for point in wheel.metadata.entry_points if point.group.endswith("_scripts")}
+    return [path for path in wheel.files if path.startswith("bin/") and path not in made]
 
 
-def _scripts(wheel: Distribution, locked: Wheel, uv_cache: Path) -> dict[str, str]:
-    """Return the digests of a wheel's scripts as they are in the wheel, by where they are installed."""
-    name = posixpath.basename(wheel.folder)
-    listed = _lines_of_file(locked, name) or _lines_of_cache(uv_cache, name)
-    return {
-        f"bin/{posixpath.basename(path)}": sha256
-        for path, sha256 in listed
-        if posixpath.dirname(path).endswith(".data/scripts") and sha256
-    }
-
-
-def _lines_of_file(locked: Wheel, folder: str) -> list[tuple[str, str]]:
-    """Return the lines of the `RECORD` in the wheel's file, where it is on this machine."""
-    path = local_path(locked.url)
-    with suppress(OSError, KeyError, ValueError, zipfile.BadZipFile):
-        if path:
-            with zipfile.ZipFile(path) as file, file.open(f"{folder}/{_RECORD}") as record:
-                return list(_lines(record.read(_LARGEST)))
-    return []
-
-
-def _lines_of_cache(uv_cache: Path, folder: str) -> list[tuple[str, str]]:
-    """Return the lines of the `RECORD` in uv's cache, which has wheels as they are in their files."""
-    with suppress(OSError):
-        for path in sorted(uv_cache.glob(f"archive-v*/*/{folder}/{_RECORD}")):
-            return list(_lines(path.read_bytes()))
-    return []
+def _of_script(path: Path) -> str:
+    data = _content(path)
+    found = _PLACED.match(data)
+    return digest.of_bytes(found["rest"] if found else data)
 
 
 def _lines(record: bytes) -> Iterator[tuple[str, str]]:
     for row in csv.reader(record.decode("utf-8", "replace").splitlines()):
         if len(row) > 1:
             yield row[0], digest.of_record(row[1])
-
-
-def _was(path: Path, sha256: str) -> bool:
-    """Say whether an installed script is one that had a digest in its wheel."""
-    data = _content(path)
-    found = _PLACED.match(data)
-    texts = [data, *(first + found["rest"] for first in _WRITTEN_AS if found)]
-    return any(digest.of_bytes(text) == sha256 for text in texts)
 
 
 def _content(path: Path) -> bytes:
