@@ -148,9 +148,9 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
     warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
     for wheel in here.wheels:
         if wheel.project in unchecked:
-            if paths := wheel_copies.spoiled_scripts(wheel, cache.uv):
+            if scripts := wheel_copies.spoiled_scripts(wheel, cache.uv):
                 raise DamagedPackage(
-                    f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths)} "
+                    f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(scripts)} "
                     "is not what its RECORD says",
                     owners={wheel.owner},
                 )
