@@ -88,6 +88,8 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    reuse: str = "store"
+    """Whose releases packed packages are fetched from: those of the same `name`, of the same `store`, or `off`."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None

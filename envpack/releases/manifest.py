@@ -119,6 +119,8 @@ class Manifest:
     """What a node never needs and was left out; None when nothing was to be."""
     provenance: Provenance | None = None
     """Who built it, and from what; None in manifests of before this was kept."""
+    pieces: Digest | None = None
+    """SHA-256 of the release's `pieces.json`; None in manifests of before this was kept."""
 
     @property
     def digest(self) -> str:
@@ -150,8 +152,9 @@ class Manifest:
         value = asdict(self)
         value["target"] = self.target.to_json()
         value["packages"] = [_known_values(package) for package in value["packages"]]
-        if self.slim is None:
-            del value["slim"]
+        for name in ("slim", "pieces"):
+            if value[name] is None:
+                del value[name]
         if self.provenance:
             value["provenance"] = _known_values(value["provenance"])
         else:
