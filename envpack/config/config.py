@@ -210,7 +210,15 @@ def _written(path: Path) -> dict[str, Any]:
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
     """Make the directories among a field's values absolute."""
     if name in ("store", "cache_dir"):
-        return value if "://" in value else str(base / Path(value).expanduser())
+        return value if "://" in value else str(base / _expanded(value))
     if name == "channels":
-        return tuple(str(base / Path(c).expanduser()) if is_directory(c, base) else c for c in value)
+        return tuple(str(base / _expanded(c)) if is_directory(c, base) else c for c in value)
     return value
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with `~` filled in. Raises UsageError where there is no such home directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: there is no such home directory", hint="write the whole path") from error

@@ -104,9 +104,14 @@ def _remember(forms: Iterator[str], *, alone: bool) -> None:
     global _forms  # noqa: PLW0603 - replaced as a whole, as other threads read it meanwhile
     found = dict(_forms)
     for form in forms:
-        pattern = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])")
-        found.setdefault(form, pattern if alone else None)
+        if form not in found:
+            found[form] = _standing_alone(form) if alone else None
     _forms = dict(sorted(found.items(), key=lambda item: -len(item[0])))
+
+
+def _standing_alone(form: str) -> re.Pattern[str]:
+    """Return what finds a text where no letter or digit touches it."""
+    return re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])")
 
 
 def _written(secret: str) -> Iterator[str]:
