@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import requirements
-from envpack.build import policy, shared_pieces
-from envpack.build.archive_options import level_of
+from envpack.build import check, policy, shared_pieces
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
-from envpack.errors import BadRequirements, Gone, Problem, UsageError
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
@@ -29,16 +28,12 @@ from envpack.releases import index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
-from envpack.requirements.values import STRATEGIES
-from envpack.resolve import match_spec
-from envpack.resolve.names import Names, checked_names
+from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
-from envpack.tools.cage import Confine
-from envpack.units import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,11 +77,13 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
-    _check(config)
+    _check(config, options)
+    store = store_of(config) if config.store or not options.dry_run else None
+    if store:
+        store.check_usable()
     asked = requirements.read(file, environment=config.environment)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
-    store = store_of(config) if config.store or not options.dry_run else None
     with watch.time("solve"):
         locked = _lock(request, config, options, progress)
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
@@ -239,22 +236,12 @@ def _published(job: Job, store: Store) -> Release | None:
     return release
 
 
-def _check(config: Config) -> None:
-    """Refuse values that cannot be used before any file is read. Raises UsageError."""
-    config.target()
-    match_spec.of_python(config.python, config.origins.get("python", "python"))
-    checked_names(config.names, config.origins.get("names", "names"))
-    level_of(config)
+def _check(config: Config, options: Options = DEFAULTS) -> None:
+    """Refuse what cannot be used before any file is read. Raises UsageError."""
+    given = {"name": options.name, "tag": options.tag, "driver_python": options.driver_python}
+    if problems := [*check.problems_of(config), *check.options(given)]:
+        raise BadConfiguration(problems)
     policy.configured(config)
-    if config.index_strategy not in STRATEGIES:
-        where = config.origins.get("index_strategy", "the configuration")
-        raise UsageError(
-            f"{where}: there is no index strategy {config.index_strategy!r}", hint=" or ".join(STRATEGIES)
-        )
-    size_of(config.cache_limit, "cache-limit")
-    Confine.named(config.confine)
-    if config.spark:
-        versions.line_of(versions.minor(config.spark))
 
 
 def _unfit(lock: Lock) -> tuple[str, ...]:

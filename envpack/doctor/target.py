@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from envpack.build import policy
+from envpack.build import check, policy
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
-from envpack.gc import rules
 from envpack.releases import references
 from envpack.releases.lookup import check_there
-from envpack.resolve import match_spec
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
 from envpack.spark.settings import settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from envpack.archive.formats import FormatName
     from envpack.config.config import Config
@@ -25,17 +23,13 @@ if TYPE_CHECKING:
 
 def configured(config: Config) -> Iterator[Finding]:
     """Look at what is configured of the cluster, of clean-up and policy."""
-    values: tuple[Callable[[], object], ...] = (
-        config.target,
-        lambda: rules.configured(config),
-        lambda: policy.configured(config),
-        lambda: match_spec.of_python(config.python, config.origins.get("python", "python")),
-    )
-    for value in values:
-        try:
-            value()
-        except EnvpackError as error:
-            yield Finding(check="configuration", level="problem", text=error.message, hint=error.hint)
+    for problem in check.problems_of(config):
+        hint = "correct the option, the variable or envpack.yaml"
+        yield Finding(check="configuration", level="problem", text=problem, hint=hint)
+    try:
+        policy.configured(config)
+    except EnvpackError as error:
+        yield Finding(check="configuration", level="problem", text=error.message, hint=error.hint)
     yield from _together(config)
 
 

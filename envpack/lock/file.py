@@ -80,6 +80,16 @@ class _Locked(msgspec.Struct):
     size: Count | None
 
 
+class _LockedWhole(msgspec.Struct):
+    """What a lock says beside its packages."""
+
+    channels: tuple[Line, ...]
+    indexes: tuple[Line, ...]
+    requested: tuple[Word, ...]
+    variables: dict[str, str]
+    request: Word
+
+
 def read(path: Path) -> Lock:
     """Read a lock from its file. Raises BadRequirements when there is no lock of envpack's."""
     try:
@@ -111,6 +121,7 @@ def parse(text: str, file: str) -> Lock:
             readable = " and ".join(map(str, _READABLE))
             raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
         lock = _from_yaml(document)
+        msgspec.convert(lock, _LockedWhole, from_attributes=True)
         for package in (*lock.packages, *lock.wheels):
             msgspec.convert(package, _Locked, from_attributes=True)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:

@@ -214,6 +214,15 @@ class LocalStore:
         """Remove a draft."""
         self.delete(upload.key)
 
+    def check_usable(self) -> None:
+        """Raise StoreRefused when the directory is a file, or cannot be made or written in."""
+        nearest = next(path for path in (self._root, *self._root.parents) if os.path.lexists(path))
+        with _refusals(self._root):
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(nearest, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     def examine(self) -> Iterator[Observation]:
         """Try the directory out; one that is not there yet is made with the first write."""
         key = f"{PROBE}{uuid.uuid4().hex}.json"
@@ -271,7 +280,10 @@ def _stamp(status: os.stat_result) -> str:
 
 def _directory(url: str) -> Path:
     if not url.lower().startswith("file:"):
-        return Path(url).expanduser().absolute()
+        try:
+            return Path(url).expanduser().absolute()
+        except RuntimeError as error:
+            raise UsageError(f"{url}: there is no such home directory", hint="write the whole path") from error
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
     if parts.netloc not in {"", "localhost"} or not path.is_absolute():

@@ -1,4 +1,4 @@
-"""Commands that change a store or a disk, killed at random moments: the store is whole, and the next one is right."""
+"""Commands that change a store or a disk, killed at random moments: the store is whole, the next one right."""
 
 from __future__ import annotations
 
@@ -89,7 +89,10 @@ def build(scene: Scene) -> None:
     command = ("build", "r.txt", "--name", name, *(["--no-verify"] if scene.number % 20 else []))
     scene.kill(*command)
     scene.finish(*command)
-    assert references.resolve(scene.store, name).manifest.digest == references.resolve(scene.store, "kept").manifest.digest
+    assert (
+        references.resolve(scene.store, name).manifest.digest
+        == references.resolve(scene.store, "kept").manifest.digest
+    )
     scene.finish("show", name)
 
 

@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 from rattler.package_streaming import extract
@@ -56,8 +56,8 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
     if path.suffix == ".zip":
         _write_zip(path, entries)
     else:
-        mode: Literal["w", "w:gz"] = "w" if path.suffix == ".tar" else "w:gz"
-        with tarfile.open(path, mode) as tar:
+        plain = path.suffix == ".tar"
+        with tarfile.open(path, "w") if plain else tarfile.open(path, "w:gz", compresslevel=1) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
     return path

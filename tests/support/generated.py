@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -214,8 +215,6 @@ class Input:
 
     values: st.SearchStrategy[Any]
     read: Reader
-    file: str | None = None
-    """The file's name, where what comes is the bytes of one."""
 
 
 def _mutated(text: str) -> st.SearchStrategy[bytes]:
@@ -335,9 +334,15 @@ def _arguments() -> st.SearchStrategy[list[str]]:
         st.builds(lambda name, text: [f"{name}={text}"], option, value),
     )
     rest = st.lists(st.one_of(given_option, value.map(lambda text: [text])), max_size=5)
-    return st.builds(
+    lines = st.builds(
         lambda name, parts: [name, *(each for part in parts for each in part)], st.sampled_from(names), rest
     )
+    return lines.map(lambda line: [_as_argument(text) for text in line])
+
+
+def _as_argument(text: str) -> str:
+    """Return a text as a process can be given it: bytes without a NUL, whatever they stand for."""
+    return os.fsdecode(text.encode("utf-8", "surrogatepass").replace(b"\0", b""))
 
 
 _ODD_TEXTS = [
@@ -393,20 +398,18 @@ INPUTS: dict[str, Input] = {
     "requirement lines": Input(
         values=st.one_of(_encoded(_TEXT), _mutated(LINES), st.binary(max_size=60)),
         read=_requirements("itself.txt"),
-        file="itself.txt",
     ),
-    "explicit list": Input(values=_mutated(EXPLICIT), read=_requirements("explicit.txt"), file="explicit.txt"),
-    "environment file": Input(values=_yaml(ENVIRONMENT), read=_requirements("udf.yml"), file="udf.yml"),
-    "conda-lock": Input(values=_yaml(CONDA_LOCK), read=_requirements("conda-lock.yml"), file="conda-lock.yml"),
-    "pixi.lock": Input(values=_yaml(PIXI_LOCK), read=_requirements("pixi.lock"), file="pixi.lock"),
-    "configuration": Input(values=_yaml(CONFIGURATION), read=_configuration, file=config.FILE),
+    "explicit list": Input(values=_mutated(EXPLICIT), read=_requirements("explicit.txt")),
+    "environment file": Input(values=_yaml(ENVIRONMENT), read=_requirements("udf.yml")),
+    "conda-lock": Input(values=_yaml(CONDA_LOCK), read=_requirements("conda-lock.yml")),
+    "pixi.lock": Input(values=_yaml(PIXI_LOCK), read=_requirements("pixi.lock")),
+    "configuration": Input(values=_yaml(CONFIGURATION), read=_configuration),
     "variables": Input(values=_environ(), read=_variables),
     "lock": Input(
         values=st.one_of(
             _document(yaml.safe_load(lock_file.dump(LOCK))), _mutated(lock_file.dump(LOCK)), st.binary(max_size=60)
         ),
         read=_lock,
-        file="r.txt.lock",
     ),
     "reference": Input(values=st.one_of(_TEXT, st.sampled_from(_ODD_TEXTS), st.text()), read=_reference),
     "command line": Input(values=_arguments(), read=_command),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from envpack import variable_names
 from envpack.redact import may_be_published
 from envpack.requirements import addresses, match_spec
 from envpack.requirements.formats import nodes
@@ -40,7 +41,6 @@ _TAGS = frozenset(
     _TAG + kind
     for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value", "binary")
 )
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHANNEL_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?(brace)\})")
 _BOOLEANS = {"true": "True", "false": "False"}
 
@@ -188,8 +188,8 @@ class _Walk:
             self.refuse(node, "variables: must be lines of `NAME: value`")
             return
         for name, key, value in self.entries(node):
-            if not _VARIABLE_NAME.fullmatch(name):
-                self.refuse(key, f"{quoted(name)} cannot be an environment variable's name")
+            if problem := variable_names.problem(name):
+                self.refuse(key, f"{quoted(name)} {problem}")
             elif not isinstance(value, yaml.ScalarNode) or _is_null(value) or not _is_plain(value.value):
                 self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
             elif "\n" in value.value:
