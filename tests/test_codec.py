@@ -108,6 +108,8 @@ FREE = {
     "job",
     "repository",
     "file",
+    "description",
+    "owner",
     "warnings",
     "requested",
     "variables",
