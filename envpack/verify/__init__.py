@@ -57,6 +57,8 @@ class Verified:
     """Wall time."""
     notes: tuple[str, ...]
     """What is legal but worth knowing."""
+    under: str | None = None
+    """The emulator that its Python ran under, if one was needed."""
 
 
 def verify(
@@ -130,6 +132,7 @@ def verify(
         glibc=version_text(found.glibc),
         seconds=time.monotonic() - start,
         notes=tuple(finding.text for finding in findings),
+        under=emulated.program.name if emulated and not reason else None,
     )
 
 
