@@ -29,7 +29,7 @@ from envpack.tools.cage import Confine
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
-from tests.support.archives import Entry, contents, hard_link, link, write_archive
+from tests.support.archives import Entry, contents, extend_archive, hard_link, link, write_archive
 from tests.support.channel import ELF_MACHINES, elf_head
 from tests.support.processes import running
 
@@ -59,10 +59,12 @@ class Try(Protocol):
 
 
 @pytest.fixture
-def pack(tmp_path: Path, python_tree: Path) -> Pack:
+def pack(tmp_path: Path, python_tree: Path, python_targz: Path) -> Pack:
     """Pack the Python tree with further entries, `without` the files that begin so, `under` a directory."""
 
     def pack(*entries: Entry, without: str = NOTHING, under: str = "") -> Path:
+        if (without, under) == (NOTHING, ""):
+            return extend_archive(python_targz, tmp_path / "env.tar.gz", entries)
         kept = [entry for entry in contents(python_tree) if not entry.name.startswith(without)]
         moved = [replace(entry, name=under + entry.name) for entry in [*kept, *entries]]
         return write_archive(tmp_path / "env.tar.gz", moved)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -79,6 +78,8 @@ class _Commands(click.Group):
             return name, _help, args[1:]
         if name == "version":
             return name, _version, args[1:]
+        import difflib
+
         near = difflib.get_close_matches(name, _COMMANDS, n=2, cutoff=0.6)
         raise UsageError(
             f"there is no command {name!r}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +91,12 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    project: str | None = None
+    """The directory of the team's own project, which is built into a wheel and packed with every environment."""
+    without_project: bool = False
+    """Whether the team's own projects are left out of archives, and only what they need is packed."""
+    no_build: tuple[str, ...] = ()
+    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
@@ -203,6 +208,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
     for name in found:
+        import difflib
+
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         question = f": did you mean {near[0]}?" if near else "; `envpack doctor` lists what can be set"
         sentences.append(f"envpack has no variable {name}{question}")
@@ -243,7 +250,7 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
 
 def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
-    from envpack.config.file import read  # noqa: PLC0415
+    from envpack.config.file import read
 
     return read(path, _kinds(), SECTIONS, _BOOLEANS)
 
@@ -252,7 +259,7 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     """Return a value with its directories absolute; raises ValueError for a place that is none."""
     if name == "store":
         return store_place(value, base)
-    if name == "cache_dir":
+    if name in ("cache_dir", "project"):
         return str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)
