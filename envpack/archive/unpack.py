@@ -56,6 +56,8 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
+_FOLDER = 0o755
+
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
@@ -77,10 +79,13 @@ def unpack(
 ) -> None:
     """Unpack an archive into `directory`, which appears whole or not at all.
 
-    Files become 0644, or 0755 when they can be run; with `read_only` nobody may write. What a killed process has
-    left beside the directory is removed. Raises UsageError when `directory` holds something already, cannot be
-    written or has no room for what the archive may hold, and VerificationFailed when the archive is damaged, holds
-    more than it may or names every member that leads out of the directory.
+    Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only`
+    nobody may write. Directories above `directory` that are made get what the umask gives. What a killed process
+    has left beside the directory is removed.
+
+    Raises UsageError when `directory` holds something already, cannot be written or has no room for what the
+    archive may hold, and VerificationFailed when the archive is damaged, holds more than it may or names every
+    member that leads out of the directory.
     """
     check_empty(directory)
     directory = directory.absolute()
@@ -89,12 +94,12 @@ def unpack(
         _check_room(directory.parent, extent)
         with room(directory.parent, f".{directory.name}.part-") as part:
             tree = part / "tree"
-            tree.mkdir()
+            _make_folder(tree)
             with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
                 refused = extract(archive, tree, extent=extent, read_only=read_only, step=step)
             if refused:
                 raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
-            tree.chmod(0o755)  # who may not write to a directory may not move it
+            tree.chmod(_FOLDER)  # who may not write to a directory may not move it
             tree.replace(directory)
             if read_only:
                 directory.chmod(0o555)
@@ -286,7 +291,7 @@ class _Tree:
             missing.append(name)
             name = posixpath.dirname(name) or "."
         for path in reversed(missing):
-            self._at(path).mkdir()
+            _make_folder(self._at(path))
             self._directories.add(path)
 
     def _write(self, name: str, member: _Member) -> None:
@@ -299,6 +304,12 @@ class _Tree:
             os.fchmod(descriptor, mode & 0o555 if self.read_only else mode)
             if member.mtime is not None:
                 os.utime(descriptor, (member.mtime, member.mtime))
+
+
+def _make_folder(path: Path) -> None:
+    """Make a directory with the mode that archives have, whatever the umask."""
+    path.mkdir()
+    path.chmod(_FOLDER)
 
 
 def _parents(name: str) -> Iterator[str]:

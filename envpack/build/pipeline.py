@@ -35,7 +35,7 @@ from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
     from envpack.lock.lock import Lock
@@ -98,11 +98,12 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python) if release else None,
+        settings=settings(release, config, options.driver_python, requirements=file.name) if release else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
+            *(_kept_remarks(asked, release.manifest) if release else ()),
             *(policy.notes(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
@@ -151,14 +152,22 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
 
 
 def settings(
-    release: Release, config: Config, driver_python: str | None = None, directory: Path | None = None
+    release: Release,
+    config: Config,
+    driver_python: str | None = None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
-    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
-    launcher, Spark and archive cannot work together.
+    `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
+    the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
+    together.
     """
-    return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
+    return _settings(
+        release.manifest, release.archive_uri, config, driver_python, directory, requirements=requirements
+    )
 
 
 def request_of(asked: Requirements, config: Config) -> Request:
@@ -210,7 +219,13 @@ def default_name(asked: Requirements) -> str:
 
 
 def _settings(
-    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+    manifest: Manifest,
+    archive_uri: str,
+    config: Config,
+    driver_python: str | None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     return settings_for(
         manifest,
@@ -219,6 +234,9 @@ def _settings(
         spark=config.spark,
         driver_python=choose_driver_python(driver_python, manifest.python_minor),
         directory=directory,
+        also_archives=config.also_archives,
+        s3a_jars=config.s3a_jars,
+        requirements=requirements,
     )
 
 
@@ -241,6 +259,17 @@ def _check(config: Config, options: Options = DEFAULTS) -> None:
     if problems := [*check.problems_of(config), *check.options(given)]:
         raise BadConfiguration(problems)
     policy.configured(config)
+
+
+def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
+    """Yield which remarks of the file a release does not have, since a release is never changed."""
+    for what in ("description", "owner"):
+        said, kept = getattr(asked, what), getattr(manifest, what)
+        if said != kept:
+            yield (
+                f"{manifest.reference} keeps the {what} that it was published with"
+                f"{f', {kept!r}' if kept else ': none'}; the next release gets the new one"
+            )
 
 
 def _unfit(lock: Lock) -> tuple[str, ...]:

@@ -121,6 +121,19 @@ TAG = _together(
     click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest."),
     click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
 )
+ARCHIVES = _together(
+    click.option(
+        "--also-archives",
+        multiple=True,
+        metavar="ADDRESS#DIR",
+        help="Another archive of the same jobs, unpacked as DIR beside the environment.",
+    ),
+    click.option(
+        "--s3a-jars",
+        metavar="PATH",
+        help="Where every node has hadoop-aws, such as '/opt/s3a/*', for executors that fetch archives themselves.",
+    ),
+)
 DIRECTORY = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +73,10 @@ class Config:
     """Whether archives leave out what a node never needs."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
+    also_archives: tuple[str, ...] = ()
+    """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    s3a_jars: str | None = None
+    """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
@@ -199,6 +202,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
     for name in found:
+        import difflib
+
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         question = f": did you mean {near[0]}?" if near else "; `envpack doctor` lists what can be set"
         sentences.append(f"envpack has no variable {name}{question}")
@@ -239,7 +244,7 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
 
 def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
-    from envpack.config.file import read  # noqa: PLC0415
+    from envpack.config.file import read
 
     return read(path, _kinds(), SECTIONS, _BOOLEANS)
 

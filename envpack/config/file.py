@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +108,8 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
         near = [_written(name, sections)]
     else:
         same = [text for text in written if text.startswith(f"{entry.section}: ")] if entry.section else []
+        import difflib
+
         near = difflib.get_close_matches(entry.shown, same, n=1) or difflib.get_close_matches(
             entry.shown, written, n=1, cutoff=0.7
         )

@@ -13,6 +13,7 @@ from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
 from envpack.spark.settings import settings_for
+from envpack.tools import emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +56,12 @@ def _together(config: Config) -> Iterator[Finding]:
     text = f"Spark {config.spark}, {config.launcher}, {config.format} and {target.platform} work together"
     yield Finding(check="target", level="ok", text=text)
     if not target.is_this_machine:
-        text = f"archives for {target.platform} can only be read here, not tried"
-        yield Finding(check="target", level="note", text=text, hint="build on such a machine to have them tried")
+        try:
+            text = f"archives for {target.platform} are tried under {emulator.find(target.machine)}"
+            yield Finding(check="target", level="ok", text=text)
+        except emulator.NoEmulator as error:
+            text = f"archives for {target.platform} can only be read here, not tried: {error}"
+            yield Finding(check="target", level="note", text=text, hint="build on such a machine, or install qemu")
 
 
 def release(reference: str, config: Config) -> Iterator[Finding]:
@@ -65,7 +70,14 @@ def release(reference: str, config: Config) -> Iterator[Finding]:
         there = references.find(reference, config)
         found = check_there(there.store, there.release)
         manifest = found.manifest
-        settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
+        settings = settings_for(
+            manifest,
+            found.archive_uri,
+            launcher=config.launcher,
+            spark=config.spark,
+            also_archives=config.also_archives,
+            s3a_jars=config.s3a_jars,
+        )
     except EnvpackError as error:
         yield Finding(check="release", level="problem", text=error.message, hint=error.hint)
         return

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from envpack import digest
-from envpack.redact import public as without_secrets
+from envpack.lock.source import public
 
 if TYPE_CHECKING:
     from envpack.config.target import Target
+    from envpack.lock.source import Source
     from envpack.requirements.names import CondaName, ProjectName
-
-Source = Literal["conda", "pypi"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +120,3 @@ class Lock:
         conda = {f"conda/{p.name}": {**asdict(p), "url": public(p.url)} for p in self.packages}
         wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
         return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
-
-
-def public(url: str) -> str:
-    """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
-
-    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
-    """
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https", "s3", "oci", "gs"):
-        return without_secrets(url)
-    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])

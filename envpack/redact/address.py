@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpack.redact.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,40 +14,40 @@ if TYPE_CHECKING:
 MASK = "***"
 """What is shown in the place of a secret."""
 
-VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+VARIABLE = pattern(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 """A value that the environment fills in, in the notation of pip's requirements file format."""
 
-_PREFIX = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:?//|[A-Za-z][A-Za-z0-9+.-]*:/|")
-_PORT = re.compile(r"[^:@]*:\d{0,5}")
+_PREFIX = pattern(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:?//|[A-Za-z][A-Za-z0-9+.-]*:/|")
+_PORT = pattern(r"[^:@]*:\d{0,5}")
 _NAME = r"(?:localhost|\[[0-9A-Fa-f:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,})"
-_SURE_HOST = re.compile(rf"{_NAME}(?::\d{{0,5}})?|[^:@]*:\d{{1,5}}")
-_HOST_AHEAD = re.compile(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=[/?#]|$)")
-_HOST_AND_PATH_AHEAD = re.compile(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=/)")
+_SURE_HOST = pattern(rf"{_NAME}(?::\d{{0,5}})?|[^:@]*:\d{{1,5}}")
+_HOST_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=[/?#]|$)")
+_HOST_AND_PATH_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=/)")
 
-_ENCODED_SLASH = re.compile("%2F", re.IGNORECASE)
-_SEGMENT_VALUE = re.compile(r";[^;=]*=([^;]*)")
+_ENCODED_SLASH = pattern("%2F", re.IGNORECASE)
+_SEGMENT_VALUE = pattern(r";[^;=]*=([^;]*)")
 """The value of a parameter of a path segment, such as `;jsessionid=...` (RFC 3986, section 3.3)."""
 
 _MARKED = ("t", "priv")
 """Path segments that are followed by a token: anaconda.org's, Quetz's and Artifactory's `/t/`, packagecloud's
 `/priv/`."""
 
-_NOT_OF_THE_WEB = re.compile(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs|ssh|git):", re.IGNORECASE)
+_NOT_OF_THE_WEB = pattern(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs|ssh|git):", re.IGNORECASE)
 """Schemes whose paths hold no tokens."""
 
 _BELOW_PROJECT = 8
 """So many segments behind a project's name its files may lie."""
 
-_CONTAINER = re.compile(r"(?:abfss?|wasbs?):", re.IGNORECASE)
+_CONTAINER = pattern(r"(?:abfss?|wasbs?):", re.IGNORECASE)
 """Schemes that write the container where others write a name: `abfss://container@account/path`."""
 
-_HEX = re.compile(r"[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_WORD = re.compile(r"[\w-]{16,}")
-_FLAG = re.compile(r"true|false|yes|no|on|off|[01]?", re.IGNORECASE)
-_KIND = re.compile(r"[a-z][a-z.]{0,11}", re.IGNORECASE)
-_REVISION = re.compile(r"[0-9a-f]{7,64}|(?:refs/(?:heads|tags)/)?[A-Za-z0-9][\w./-]{0,60}")
-_FILE = re.compile(r"[\w./+!~ -]{1,250}\.(?:whl|conda|gz|bz2|xz|zst|zip|tar|txt|html|json)", re.IGNORECASE)
-_DIGEST = re.compile(r"(?:(?:sha\d{1,3}|md5|blake2b)[:=])?[0-9A-Fa-f]{32,128}", re.IGNORECASE)
+_HEX = pattern(r"[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_WORD = pattern(r"[\w-]{16,}")
+_FLAG = pattern(r"true|false|yes|no|on|off|[01]?", re.IGNORECASE)
+_KIND = pattern(r"[a-z][a-z.]{0,11}", re.IGNORECASE)
+_REVISION = pattern(r"[0-9a-f]{7,64}|(?:refs/(?:heads|tags)/)?[A-Za-z0-9][\w./-]{0,60}")
+_FILE = pattern(r"[\w./+!~ -]{1,250}\.(?:whl|conda|gz|bz2|xz|zst|zip|tar|txt|html|json)", re.IGNORECASE)
+_DIGEST = pattern(r"(?:(?:sha\d{1,3}|md5|blake2b)[:=])?[0-9A-Fa-f]{32,128}", re.IGNORECASE)
 
 HARMLESS = {
     **dict.fromkeys(("raw", "inline", "download", "dl", "plain"), _FLAG),
@@ -60,8 +61,7 @@ HARMLESS = {
 _ALPHABETS = (str.islower, str.isupper, str.isdigit)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """The parts of a URL as they are written, `${VARIABLE}` included."""
 
     prefix: str

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 from envpack import digest
 from envpack.channel_names import is_directory
-from envpack.lock.lock import public
+from envpack.lock.source import public
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
