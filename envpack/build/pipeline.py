@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import requirements
-from envpack.build import check, policy, shared_pieces
+from envpack.build import check, policy, shared_pieces, sources
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
@@ -195,7 +195,7 @@ def request_of(asked: Requirements, config: Config) -> Request:
         for name in given
         if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
     ]
-    own = understood.requirements
+    own = sources.with_project(understood.requirements, config)
     reached = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
     return Request(
         requirements=replace(own, indexes=reached),
@@ -210,6 +210,9 @@ def request_of(asked: Requirements, config: Config) -> Request:
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
         notes=(*asked.warnings, *idle, *understood.notes),
+        contents=sources.contents(own, config),
+        without_project=config.without_project,
+        no_build=sources.forbidden(config),
     )
 
 
@@ -288,6 +291,10 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     if old and old.request == request.digest():
         allow(packages_of(old), old, request, config, installed=False)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
+    if old and old.frame == request.frame() and (now := _with_projects_of_now(old, request, config, progress)):
+        allow(packages_of(now), now, request, config, installed=False)
+        kept = () if options.locked or options.dry_run else _write_lock(path, now)
+        return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
         state = "does not match its requirements and configuration" if path.exists() else "is missing"
         raise BadRequirements(
@@ -297,12 +304,21 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
 
     cache = Cache(Path(config.cache_dir))
     with cache.scratch() as scratch:
-        resolved = resolve(request, cache=cache, scratch=scratch, progress=progress)
+        builder = sources.builder(request, config, cache, scratch, progress)
+        resolved = resolve(request, cache=cache, scratch=scratch, builder=builder, progress=progress)
     allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
+
+
+def _with_projects_of_now(old: Lock, request: Request, config: Config, progress: Progress) -> Lock | None:
+    """Return a lock with the team's own projects as they are now; None when it has to be solved again."""
+    cache = Cache(Path(config.cache_dir))
+    with cache.scratch() as scratch:
+        builder = sources.builder(request, config, cache, scratch, progress)
+        return sources.renewed(old, request, builder)
 
 
 def _read_lock(path: Path) -> Lock:

@@ -73,6 +73,23 @@ SOLVE = _together(
         default=None,
         help="Keep a pyspark of the requirements in the archive; by default the cluster's own is used.",
     ),
+    click.option(
+        "--project",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="DIR",
+        help="Build your own project in DIR into a wheel and pack it with the environment.",
+    ),
+    click.option(
+        "--without-project/--with-project",
+        default=None,
+        help="Leave your own projects out and pack only what they need, for code that is shipped apart.",
+    ),
+    click.option(
+        "--no-build",
+        is_flag=True,
+        callback=lambda _, __, given: (":all:",) if given else (),
+        help="Fail where a wheel would be built from source. `no-build:` in envpack.yaml takes names.",
+    ),
     click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
     click.option("--upgrade", is_flag=True, help="Solve anew though the lock is good."),
 )

@@ -91,6 +91,12 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    project: str | None = None
+    """The directory of the team's own project, which is built into a wheel and packed with every environment."""
+    without_project: bool = False
+    """Whether the team's own projects are left out of archives, and only what they need is packed."""
+    no_build: tuple[str, ...] = ()
+    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
@@ -253,7 +259,7 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     """Return a value with its directories absolute; raises ValueError for a place that is none."""
     if name == "store":
         return store_place(value, base)
-    if name == "cache_dir":
+    if name in ("cache_dir", "project"):
         return str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)

@@ -17,6 +17,6 @@ def public(url: str) -> str:
     `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
     """
     parts = urlsplit(url)
-    if parts.scheme in ("http", "https", "s3", "oci", "gs"):
+    if parts.scheme in ("http", "https", "s3", "oci", "gs", "git+http", "git+https", "git+ssh"):
         return without_secrets(url)
     return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])

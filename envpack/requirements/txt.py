@@ -149,7 +149,7 @@ class Reading:
             return
         if not text:
             for option in given:
-                self._obey(option, source, origin, values)
+                self._obey(option, source, origin, values, written)
                 self.note_place(option.value, written, values)
 
     def note_place(self, url: str, line: str, values: Mapping[str, str]) -> None:
@@ -184,7 +184,7 @@ class Reading:
             self._asked.add(key)
             (self.constraints if source.is_constraint else self.pypi).append(requirement)
 
-    def _obey(self, option: Option, source: Source, origin: Origin, values: Mapping[str, str]) -> None:
+    def _obey(self, option: Option, source: Source, origin: Origin, values: Mapping[str, str], line: str) -> None:
         try:
             match option.name:
                 case "--requirement" | "--constraint":
@@ -194,6 +194,9 @@ class Reading:
                 case "--extra-index-url":
                     more = (*self.indexes.extra_index_urls, _checked_url(option.value))
                     self.indexes = replace(self.indexes, extra_index_urls=_distinct(more))
+                case "--editable":
+                    written = partial(addresses.as_written, line=line, values=values)
+                    self._require(option.value, (), source, origin, written)
                 case "--find-links":
                     links = (*self.indexes.find_links, self.directory_or_url(option.value, source))
                     self.indexes = replace(self.indexes, find_links=_distinct(links))
@@ -274,16 +277,16 @@ def _refuse_or_pass_over(option: Option) -> None:
     if option.name in _WITHOUT_EFFECT or (option.name == "--no-binary" and option.value == ":none:"):
         return
     match option.name:
-        case "--editable":
-            raise Refused(pep508.needs_a_wheel(option.value, "cannot be editable: the archive leaves this machine"))
         case "--pre":
             reason = "would allow pre-releases of every package; name the one you want, such as `NAME>=2.0rc1`"
         case "--no-binary":
-            reason = "asks for a build from source, but envpack installs wheels only; remove it or build a wheel"
+            reason = (
+                "asks for a build from source; envpack builds what has no wheel, and takes wheels where there are"
+            )
         case "--trusted-host":
             reason = "switches TLS checks off, which envpack does not; name your certificates in SSL_CERT_FILE"
         case "--hash":
             reason = "stands without a requirement; is a backslash missing at the end of the line above?"
         case _:
-            reason = "is for building from source, but envpack installs wheels only; remove it"
+            reason = "is no option of envpack's builds, which are the same for everybody; remove it"
     raise Refused(f"{option.name} {reason}")
