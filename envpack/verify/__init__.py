@@ -35,6 +35,7 @@ from envpack.verify.trial import Node, hint_for, missing_library, missing_of_clu
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from envpack.archive.unpack import Extent
     from envpack.config.target import Target
     from envpack.tools.emulator import Emulator
 
@@ -71,6 +72,7 @@ def verify(
     variables: Mapping[str, str],
     workdir: Path,
     import_timeout: float = 120,
+    extent: Extent | None = None,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
@@ -78,7 +80,8 @@ def verify(
 
     `python` is the version that must be inside, such as `3.11.7`. `requested` are names of distributions or conda
     packages, without versions. `variables` are the settings' environment variables, relative to the directory that
-    holds `environment`. `import_timeout` is in seconds. All that is made in `workdir` is removed again.
+    holds `environment`. `import_timeout` is in seconds. `extent` is what the archive may hold
+    at most. All that is made in `workdir` is removed again.
 
     When this machine can run the target's programs, itself or with qemu's user mode, the archive's Python imports
     what was requested; otherwise it is only inspected. Raises VerificationFailed with every problem that was found.
@@ -90,7 +93,7 @@ def verify(
         )
     with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step, _room(workdir) as room:
         environment = room / "environment"
-        refused = extract(archive, environment, read_only=True, step=step)
+        refused = extract(archive, environment, extent=extent, read_only=True, step=step)
         files = walk(environment)
         try:
             installed = InstalledModules.read(environment, python.rpartition(".")[0])
