@@ -19,7 +19,8 @@ from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
-from envpack.lock.file import dump, parse
+from envpack.lock.file import dump
+from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
@@ -287,7 +288,7 @@ def _unfit(lock: Lock) -> tuple[str, ...]:
 def _lock(request: Request, config: Config, options: Options, progress: Progress) -> Locked:
     path = request.requirements.path
     path = path.with_name(f"{path.name}.lock")
-    old = _read_lock(path) if path.exists() and not options.upgrade else None
+    old = read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
         allow(packages_of(old), old, request, config, installed=False)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
@@ -319,10 +320,6 @@ def _with_projects_of_now(old: Lock, request: Request, config: Config, progress:
     with cache.scratch() as scratch:
         builder = sources.builder(request, config, cache, scratch, progress)
         return sources.renewed(old, request, builder)
-
-
-def _read_lock(path: Path) -> Lock:
-    return parse(path.read_text("utf-8"), str(path))
 
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:

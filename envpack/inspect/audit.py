@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.archive.unpack import list_members
+from envpack.archive.unpack import Extent, list_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.files.installed import named_in
@@ -183,7 +183,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest and its list of files say."""
     manifest = release.manifest
     try:
-        members = list(list_members(archive))
+        members = list(list_members(archive, extent=_extent(manifest)))
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
@@ -224,6 +224,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            extent=_extent(manifest),
             confine=confine,
             progress=progress,
         )
@@ -231,9 +232,15 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
-    ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
+    where = f" under {verified.under}" if verified.under else ""
+    ran = f"Python {manifest.python} ran{where}, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
+
+
+def _extent(manifest: Manifest) -> Extent:
+    """Return what an archive may hold that its manifest describes: one with more may be a bomb."""
+    return Extent(size=manifest.archive.unpacked_size, members=manifest.archive.members)
 
 
 def _name(name: str, source: str) -> str:

@@ -288,7 +288,10 @@ def _stamp(status: os.stat_result) -> str:
 
 def _directory(url: str) -> Path:
     if not url.lower().startswith("file:"):
-        return Path(url).expanduser().absolute()
+        try:
+            return Path(url).expanduser().absolute()
+        except RuntimeError as error:
+            raise UsageError(f"{url}: there is no such home directory", hint="write the whole path") from error
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
     if parts.netloc not in {"", "localhost"} or not path.is_absolute():
