@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envpack import digest
@@ -44,6 +44,8 @@ every_format = pytest.mark.parametrize("kind", FORMATS)
 
 # --- any set of packages ----------------------------------------------------------------------------------------
 
+
+Both = tuple[list[Package], list[Package]]
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 
@@ -100,18 +102,35 @@ def refused(prefix: Path, out: Path, kind: FormatName) -> bool:
     return False
 
 
+ANY = given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
+
+
 @every_format
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
 def test_any_packages_in_any_order_with_any_pieces_kept_give_the_bytes_of_the_plain_writer(
-    both: tuple[list[Package], list[Package]],
-    order: random.Random,
-    gone: set[int],
-    kind: FormatName,
-    tmp_path_factory: pytest.TempPathFactory,
+    kind: FormatName, tmp_path: Path
 ) -> None:
+    @settings(max_examples=12, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+@pytest.mark.acceptance
+@every_format
+def test_many_packages_in_any_order_give_the_bytes_of_the_plain_writer(kind: FormatName, tmp_path: Path) -> None:
+    @settings(max_examples=150, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+def assert_same_bytes(both: Both, order: random.Random, gone: set[int], kind: FormatName, home: Path) -> None:
+    """Pack two environments one after another with one cache, and each without; the directory is removed."""
     first, second = both
-    home = tmp_path_factory.mktemp("any")
     pieces = Pieces(home / "pieces", limit=LIMIT)
     # Another environment was packed before, which leaves pieces of packages that this one has too.
     lay(home / "one", first)

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, units
@@ -15,7 +15,7 @@ from envpack.archive.packer import PACKER
 from envpack.archive.packing import assemble, pack
 from envpack.archive.pieces import Kept
 from envpack.archive.slim import VERSION as SLIM
-from envpack.build import policy
+from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
 from envpack.build.store_reuse import Reuse, StoreReuse
@@ -30,7 +30,7 @@ from envpack.tools.cage import Confine
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive.formats import FormatName
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from envpack.archive.pieces import Pieces
     from envpack.config.config import Config
     from envpack.files.cache import Cache
-    from envpack.lock.lock import Lock
+    from envpack.lock.lock import Lock, Wheel
     from envpack.packages.package import PackedPackage
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
@@ -116,6 +116,8 @@ class Workshop:
     cache: Cache
     scratch: Path
     progress: Progress
+    published: Callable[[Wheel], Path | None] = lambda _: None
+    """Finds a wheel that was built elsewhere beside the releases of a store."""
 
     def room(self, name: str) -> Path:
         """Return a new empty directory."""
@@ -191,12 +193,16 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
+    with watch.time("build"):
+        building = partial(sources.builder, job.request, job.config, site.cache, site.scratch, site.progress)
+        built = sources.provided(job.lock, building, site.published)
     with watch.time("install"):
         installed = install(
             job.lock,
             job.request,
             cache=site.cache,
             scratch=site.scratch,
+            built=built,
             allow_clobber=job.config.allow_clobber,
             progress=site.progress,
         )
@@ -252,7 +258,11 @@ def allow(
         chosen,
         packages if installed else _with_requires(packages, lock, request, None),
         requested=lock.requested,
-        unhashed={wheel.name for wheel in lock.wheels if wheel.direct and wheel.name not in hashed},
+        unhashed={
+            wheel.name
+            for wheel in lock.wheels
+            if wheel.direct and wheel.name not in hashed and not (wheel.made and wheel.made.kind != "archive")
+        },
         installed=installed,
     )
 
@@ -285,6 +295,8 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
             members=packed.members,
         ),
         created=units.now(),
+        description=job.request.requirements.description,
+        owner=job.request.requirements.owner,
         provenance=provenance_of(job.request.requirements.path, os.environ),
     )
 
@@ -299,6 +311,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> P
         kept=kept,
         slim=job.config.slim,
         settled=installed.clobbered,
+        last=sources.projects(job.lock),
         progress=site.progress,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from envpack.cli import umask
 from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
@@ -78,6 +78,8 @@ class _Commands(click.Group):
             return name, _help, args[1:]
         if name == "version":
             return name, _version, args[1:]
+        import difflib
+
         near = difflib.get_close_matches(name, _COMMANDS, n=2, cutoff=0.6)
         raise UsageError(
             f"there is no command {name!r}",
@@ -126,6 +128,7 @@ def _version() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    umask.tighten()
     guard_output()
     meet_environment(os.environ)
     for argument in sys.argv[1:]:
