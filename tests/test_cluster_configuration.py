@@ -180,6 +180,19 @@ def test_nothing_is_said_where_there_is_no_configuration(conf: Path) -> None:
     assert list(cluster.look(Config())) == []
 
 
+def test_the_configuration_of_the_spark_on_path_is_found_where_no_variable_says_it(tmp_path: Path) -> None:
+    for folder in ("spark/bin", "spark/conf", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "spark/bin/spark-submit").touch(0o755)
+    (tmp_path / "bin/spark-submit").symlink_to(tmp_path / "spark/bin/spark-submit")
+    spark, _ = configuration.directories({"PATH": str(tmp_path / "bin")})
+    assert spark == tmp_path / "spark/conf"
+    spark, yarn = configuration.directories(
+        {"PATH": str(tmp_path / "bin"), "SPARK_HOME": "/x", "YARN_CONF_DIR": "/y"}
+    )
+    assert (str(spark), str(yarn)) == ("/x/conf", "/y")
+
+
 def test_doctor_reads_the_configuration_of_spark_home(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/spark-defaults.conf").write_text("spark.pyspark.driver.python /usr/bin/python3\n")
