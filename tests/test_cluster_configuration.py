@@ -154,10 +154,15 @@ def test_archives_of_yarn_are_no_matter_elsewhere(conf: Path) -> None:
     assert looked("standalone") == looked("local") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("spark.yarn.dist.archives", "warning"), ("spark.archives", "problem")]
+)
 @pytest.mark.parametrize("launcher", ON_YARN)
-def test_an_archive_of_the_defaults_in_the_environments_place_is_a_problem(conf: Path, launcher: str) -> None:
-    (conf / "spark-defaults.conf").write_text("spark.yarn.dist.archives a.zip#a,b.zip#environment\n")
-    assert levels(launcher) == ["problem"]
+def test_an_archive_of_the_defaults_in_the_environments_place_is_said(
+    conf: Path, launcher: str, name: str, level: str
+) -> None:
+    (conf / "spark-defaults.conf").write_text(f"{name} a.zip#a,b.zip#environment\n")
+    assert levels(launcher) == [level]
 
 
 def test_a_class_path_of_the_defaults_that_s3a_jars_replace_is_said(conf: Path) -> None:
