@@ -520,8 +520,8 @@ class TestTheCommand:
         ran = desk.run("gc", "--keep-last", "few", "--keep-newer", "30", ENVPACK_GC_GRACE="soon")
         assert ran.code == 2
         for told in (
-            "keep-last must be a number, not 'few' (--keep-last)",
-            "keep-newer must be",
+            "--keep-last: must be a number, not 'few'",
+            "--keep-newer: must be",
             "ENVPACK_GC_GRACE",
         ):
             assert told in ran.err

@@ -108,6 +108,13 @@ def compile_module(prefix: Path, into: Path, path: str) -> bool:
     return True
 
 
+def package_of(path: str) -> str:
+    """Return what a module belongs to, for the progress: the first folder below site-packages, or `python`."""
+    _, site, below = path.partition("site-packages/")
+    name = below.partition("/")[0].removesuffix(".py") if site else "python"
+    return "".join(c for c in name if c.isalnum() or c in "._-")[:64] if name.isascii() else "python"
+
+
 def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> None:
     """Compile every `shares`-th module, counted from `share`."""
     without = set(os.fsdecode((into / "without").read_bytes()).split("\0"))
@@ -116,7 +123,7 @@ def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> 
         report.write(f"{len(paths)}\n")
         for path in paths:
             report.flush()
-            report.write(f"{int(compile_module(prefix, into, path))}\n")
+            report.write(f"{int(compile_module(prefix, into, path))} {package_of(path)}\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -143,15 +144,27 @@ def main() -> NoReturn:
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
+        _clean_terminal()
         click.echo("interrupted", err=True)
         code = ended[0] if ended else INTERRUPTED
     _leave(ended[0] if ended else code)
 
 
 def _after(seconds: float, code: int) -> None:
-    timer = threading.Timer(seconds, os._exit, [code])
+    timer = threading.Timer(seconds, _exit_now, [code])
     timer.daemon = True
     timer.start()
+
+
+def _exit_now(code: int) -> NoReturn:
+    _clean_terminal()
+    os._exit(code)
+
+
+def _clean_terminal() -> None:
+    """Give a terminal its cursor and colours back, whatever bars were under way."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\x1b[0m\r\x1b[K")
 
 
 def run(arguments: list[str]) -> int:
@@ -162,7 +175,10 @@ def run(arguments: list[str]) -> int:
     try:
         result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
     except EnvpackError as error:
-        report(error)
+        if _wants_json(arguments):
+            _report_as_event(error)
+        else:
+            report(error)
         return error.exit_code
     except click.exceptions.Abort as abort:
         # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
@@ -188,6 +204,17 @@ def report(error: EnvpackError) -> None:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether progress is wanted as JSON lines: then an error is one too."""
+    return "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
+
+
+def _report_as_event(error: EnvpackError) -> None:
+    from envpack.cli.answer import say_event
+
+    say_event({"event": "error", "text": error.message, "hint": error.hint, "code": error.exit_code})
 
 
 def _in_our_style(error: click.ClickException) -> UsageError:

@@ -88,6 +88,9 @@ class Lock:
     request: str = ""
     """Digest of what was asked for; a lock is stale when the requirements give another one."""
 
+    asked: dict[str, str] = field(default_factory=dict)
+    """What was asked for, by name and in short; empty in locks that older envpacks wrote."""
+
     @property
     def python(self) -> str:
         """The version of the environment's Python, such as `3.11.7`."""

@@ -18,6 +18,7 @@ from envpack.files.elf import version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
@@ -107,7 +108,9 @@ def verify(
             imported, failures = (), list(check_present(installed, wanted.owners))
             findings.append(Defect(text=f"not run: {reason}", fatal=False))
         findings += failures
-        step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
+        step.note(
+            f"not run: {reason}" if reason else f"Python {python} ran, {count(len(imported), 'module')} imported"
+        )
     _raise_for(findings, archive)
     return Verified(
         ran=not reason,
