@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from envpack.ci.markdown import _section
 from envpack.cli.build import package_lines
 from envpack.errors import UsageError
 from envpack.inspect.markdown import prose
@@ -63,27 +62,23 @@ def test_differences_of_requests_are_named_and_nothing_is_said_of_what_is_not_kn
 def test_settings_are_for_the_spark_of_a_flag_then_of_the_newest_build_then_of_the_first(desk: Desk) -> None:
     desk.write("r.txt", "greeter")
 
-    def spark(*flags: str) -> str:
-        ran = desk.run("settings", "r", "--launcher", "local", *flags, "--output", "json")
-        assert ran.code == 0, ran.err
-        return str(refusals(desk, *flags))
+    def runs(*flags: str) -> bool:
+        """Spark 3.5 loses the permissions of a zip outside YARN, and Spark 4.0 keeps them."""
+        ran = desk.run("settings", "r", "--launcher", "standalone", *flags)
+        assert ran.code == 0 or "Spark 3.5 loses" in ran.err, ran.err
+        return ran.code == 0
 
-    def refusals(desk: Desk, *flags: str) -> str:
-        """Kubernetes takes archives from Spark 3.1 on, so a refusal tells which Spark the settings are for."""
-        found = re.search(r"Spark (\d\.\d)", desk.run("settings", "r", "--launcher", "k8s-cluster", *flags).err)
-        return found[1] if found else "3.1 or newer"
-
-    first = desk.build("r.txt", "--spark", "3.0", "--no-verify")
-    assert spark() == "3.0"
-    again = desk.build("r.txt", "--spark", "3.5", "--no-verify")
+    first = desk.build("r.txt", "--spark", "3.5", "--format", "zip", "--no-verify")
+    assert not runs()
+    again = desk.build("r.txt", "--spark", "4.0", "--format", "zip", "--no-verify")
     assert again["digest"] == first["digest"], "the same packages make the same bytes"
-    assert spark() == "3.1 or newer"
-    assert spark("--spark", "3.0") == "3.0"
-    assert json.loads(desk.releases()[0].read_text())["target"]["spark"] == "3.0"
+    assert runs()
+    assert not runs("--spark", "3.5")
+    assert json.loads(desk.releases()[0].read_text())["target"]["spark"] == "3.5"
     (asked,) = desk.store.glob("r/*/asked.json")
-    assert json.loads(asked.read_text())["target"]["spark"] == "3.5"
+    assert json.loads(asked.read_text())["target"]["spark"] == "4.0"
     asked.write_text("damaged")
-    assert spark() == "3.0"
+    assert not runs()
 
 
 # --- words ---------------------------------------------------------------------------------------------------
@@ -112,7 +107,6 @@ def test_a_summary_shows_commands_as_code_and_foreign_words_as_they_are() -> Non
     assert prose("run `envpack lock r.txt` again") == "run `envpack lock r.txt` again"
     assert prose("an odd ` and <b> *bold*") == "an odd \\` and &lt;b&gt; \\*bold\\*"
     assert "<" not in prose("`a` <script> `b`").replace("&lt;", "")
-    assert _section is not None
 
 
 def test_names_of_packages_wrap_at_the_terminals_width_and_are_never_broken(
@@ -124,7 +118,7 @@ def test_names_of_packages_wrap_at_the_terminals_width_and_are_never_broken(
     some = [package(f"a-rather-long-name-of-a-package-{n}") for n in range(9)]
     for columns in (20, 60, 80, 200):
         monkeypatch.setenv("COLUMNS", str(columns))
-        lines = list(package_lines(some))
+        lines = "\n".join(package_lines(some)).splitlines()
         widest = max(map(len, lines))
         assert widest <= max(60, min(110, columns))
         for each in some:
@@ -145,7 +139,7 @@ def test_progress_can_be_had_as_json_lines(desk: Desk) -> None:
         "link", "compile", "pack", "upload",
     ]  # fmt: skip
     assert any("ENVPACK_STORES" in event.get("text", "") for event in events if event["event"] == "warning")
-    failed = desk.run("show", "nothing", "--progress=json") if False else desk.run("list", "no", "--progress=json")
+    failed = desk.run("list", "no", "--progress=json")
     (*_, last) = [check(json.loads(line), "progress") for line in failed.err.splitlines()]
     assert (failed.code, last["event"], last["code"]) == (2, "error", 2)
 
@@ -159,9 +153,14 @@ class Terminal:
         except OSError as error:
             missing(f"this machine has no pseudo-terminals: {error}")
         self.process = subprocess.Popen(
-            command, cwd=directory, env={**environment, "TERM": "xterm", "COLUMNS": "120"}, stdin=slave, stdout=slave,
-            stderr=slave, start_new_session=True,
-        )  # fmt: skip
+            command,
+            cwd=directory,
+            env={**environment, "TERM": "xterm", "COLUMNS": "120"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
         os.close(slave)
         self.shown = ""
 
@@ -181,7 +180,10 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def close(self) -> None:
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         os.close(self.master)
         self.process.kill()
         self.process.wait(10)
@@ -191,17 +193,15 @@ class Terminal:
 def test_ctrl_c_leaves_the_terminal_as_it_was(desk: Desk, step: str) -> None:
     desk.write("r.txt", "greeter")
     desk.forget_pieces()
-    terminal = Terminal([str(ENVPACK), "build", "r.txt", "--upgrade"], desk.home, desk.environment)
-    assert terminal.until(rf"{step}\b.*━"), terminal.shown[-500:]
-    terminal.process.send_signal(signal.SIGINT)
-    assert terminal.until("interrupted")
-    assert terminal.process.wait(30) == 130
-    terminal.until("nothing more", 0.5)
+    with Terminal([str(ENVPACK), "build", "r.txt", "--upgrade"], desk.home, desk.environment) as terminal:
+        assert terminal.until(rf"{step}\b.*━"), terminal.shown[-500:]
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.until("interrupted")
+        assert terminal.process.wait(30) == 130
+        terminal.until("nothing more", 0.5)
     hidden, seen = terminal.shown.rfind("\x1b[?25l"), terminal.shown.rfind("\x1b[?25h")
     assert seen > hidden, "the cursor is visible again"
-    last = terminal.shown[terminal.shown.rfind("interrupted") :]
-    assert "━" not in last
-    terminal.close()
+    assert "━" not in terminal.shown[terminal.shown.rfind("interrupted") :]
 
 
 # --- completion ----------------------------------------------------------------------------------------------
@@ -227,21 +227,19 @@ def test_a_live_shell_completes_references_tags_launchers_and_packages(desk: Des
     name = names(20)[0]
     listed = desk.run("list", name, "--output", "json").json()["releases"]
     tag = next(tag for each in listed for tag in each["tags"])
-    package = desk.run("show", name, "--output", "json").json()["packages"][0]["name"]
+    package = desk.run("show", name, "--output", "json").json()["manifest"]["packages"][0]["name"]
     path = f"{ENVPACK.parent}:{desk.environment['PATH']}"
-    terminal = Terminal(SHELLS[shell], desk.home, {**desk.environment, "PATH": path, "PS1": "$ "})
-    terminal.type(READY[shell] + SOURCE[shell] + "echo rea''dy\n")
-    assert terminal.until(r"(?m)^\s*ready"), terminal.shown
-    for typed, wanted in {
-        f"envpack show {name[:-1]}": name,
-        f"envpack tag {name} {tag[:2]}": tag,
-        "envpack settings --launcher k8s-cl": "k8s-cl(uster|ient)",
-        f"envpack search {package[:-1]}": package,
-        "envpack chan": "channel",
-    }.items():
-        terminal.shown = ""
-        terminal.type(f"{typed}\t")
-        terminal.until(re.escape(typed), 5)
-        assert terminal.until(wanted if "(" in wanted else re.escape(wanted), 15), (typed, terminal.shown)
-        terminal.type("\x15")
-    terminal.close()
+    with Terminal(SHELLS[shell], desk.home, {**desk.environment, "PATH": path, "PS1": "$ "}) as terminal:
+        terminal.type(READY[shell] + SOURCE[shell] + "echo rea''dy\n")
+        assert terminal.until("ready"), terminal.shown
+        for typed, wanted in {
+            f"envpack show {name[:-1]}": name,
+            f"envpack tag {name} {tag[:2]}": tag,
+            "envpack settings --launcher k8s-cl": "k8s-cl(uster|ient)",
+            f"envpack search {package[:-1]}": package,
+            "envpack chan": "channel",
+        }.items():
+            terminal.shown = ""
+            terminal.type(f"{typed}\t")
+            assert terminal.until(wanted if "(" in wanted else re.escape(wanted), 15), (typed, terminal.shown)
+            terminal.type("\x15")

@@ -192,6 +192,8 @@ def run(arguments: list[str]) -> int:
     except _NotRead:
         return NOT_READ
     except SystemExit as left:
+        if left.code in (0, None):  # what click does when it has completed a word
+            return 0
         click.echo(f"{_mark('error:', 'red')} a library ended the process: {left.code}", err=True, color=colours())
         return left.code if isinstance(left.code, int) and left.code else 1
     return result if isinstance(result, int) else 0
