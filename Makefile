@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The version of everything that is installed, for every Python; `make pins` renews it. Empty: the newest.
 PINS := constraints.txt
-INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(PINS),,--upgrade) \
 	$(PINS:%=--constraint %) $(PINS:%=--build-constraint %)
 DEMO := .demo
 NAME := pandas-udf
@@ -27,9 +27,10 @@ demo: $(VENV)/envpack
 	cd $(DEMO)/node && env -i ./environment/bin/python -c \
 		'import sys, pandas, pyarrow; print(sys.executable, "runs pandas", pandas.__version__, "and pyarrow", pyarrow.__version__)'
 
-# The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped.
+# The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped. Each worker begins with a
+# part of its own, as many fixtures are made once for a file, and takes from the others when it has none left.
 test: $(VENV)/dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The quick tests with the newest of everything that pyproject.toml admits, in an environment of its own.
 newest:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from envpack import variable_names
 from envpack.errors import UsageError
 from envpack.files.regular import read_regular
 from envpack.visible import visible
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 _NO_CONTROLS = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _MOST = 2**53 - 1
+_LONGEST_REASON = 400
 """The largest integer that every reader of JSON has (RFC 8259, section 6)."""
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -79,26 +81,10 @@ Moment = Annotated[
 PythonVersion = Annotated[str, Meta(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(?:\.[0-9][0-9A-Za-z.+_-]{0,30})?\Z")]
 """A Python's version, such as `3.11.7`."""
 
-SHELL_COMMANDS = (
-    "BASHOPTS",
-    "BASH_ENV",
-    "IFS",
-    "PROMPT_COMMAND",
-    "PS0",
-    "PS1",
-    "PS2",
-    "PS4",
-    "SHELLOPTS",
-    "ZDOTDIR",
-)
-"""Variables whose values a shell runs or is ruled by; people put an environment's variables through their shell."""
+VariableName = Annotated[str, Meta(pattern=variable_names.PATTERN, max_length=variable_names.LONGEST_NAME)]
+"""The name of an environment variable, as POSIX has it; none that is a shell's own."""
 
-VariableName = Annotated[
-    str, Meta(pattern=rf"^(?!(?:{'|'.join(SHELL_COMMANDS)})\Z)[A-Za-z_][A-Za-z0-9_]*\Z", max_length=200)
-]
-"""The name of an environment variable, as POSIX has it."""
-
-VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=100_000)]
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=variable_names.LONGEST_VALUE)]
 """The value of an environment variable; a process can be given anything but a NUL."""
 
 
@@ -153,7 +139,7 @@ class Kind(Generic[T]):
         except (ValueError, TypeError, RecursionError, zlib.error, UsageError) as error:
             problem = _reason(error)
         if problem:
-            raise Unreadable(f"{where} is not {self.what}: {visible(problem)}", hint=self.hint)
+            raise Unreadable(f"{where} is not {self.what}: {_shown(problem)}", hint=self.hint)
         return value
 
     def recall(self, path: Path) -> T | None:
@@ -183,6 +169,12 @@ def _unpacked(data: bytes, limit: int) -> bytes:
     if inflate.unused_data:
         raise ValueError("there is something behind its end")
     return text
+
+
+def _shown(problem: str) -> str:
+    """Return a reason for a terminal, not all of it where it quotes a value of any length."""
+    text = visible(problem)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def _reason(error: Exception) -> str:

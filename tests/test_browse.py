@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from envpack.errors import UsageError
-from envpack.lock.lock import Source
+from envpack.lock.source import Source
 from envpack.packages.package import Contained
 from envpack.releases.search import matcher
 from envpack.resolve.names import Names

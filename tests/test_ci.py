@@ -24,7 +24,7 @@ from envpack.ci.builders import build_all
 from envpack.ci.plan import Item
 from envpack.config.config import Config
 from tests.support.channel import Channel
-from tests.support.command import Desk, Ran, desk_at
+from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.private import PASSWORD, USER, private_index
 from tests.support.repository import Repository, new_repository
 from tests.support.s3 import S3Server
@@ -370,12 +370,12 @@ def test_without_files_the_next_step_is_told(team: Team) -> None:
 
 
 def with_cache(team: Team, cache: Path) -> Team:
-    """Return the team with a cache of its own."""
+    """Return the team with another cache."""
     environment = {**team.desk.environment, "ENVPACK_CACHE_DIR": str(cache)}
     return replace(team, desk=replace(team.desk, environment=environment))
 
 
-def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, tmp_path: Path) -> None:
+def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, tmp_path: Path, seed: Path) -> None:
     for name in ("one", "two", "three", "four"):
         write_wheel(team.home / "wheels", name, "1.0")
     sent: list[str] = []
@@ -383,7 +383,7 @@ def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, t
         for name in ("one", "two", "three", "four"):
             index = f"--index-url http://{USER}:{PASSWORD}@{host}/simple"
             team.write(f"more/{name}.txt", index, name, "shared")
-        fresh = with_cache(team, tmp_path / "cache")
+        fresh = with_cache(team, copy_of(seed, tmp_path / "cache"))
         ran = fresh.ci("more/*.txt", "--jobs", "4", "--no-verify")
     assert ran.code == 0, ran.err
     assert set(team.statuses().values()) == {"published"}
@@ -460,9 +460,9 @@ def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_run_that_is_ended_leaves_nothing_behind(
-    team: Team, tmp_path: Path, number: signal.Signals, code: int
+    team: Team, tmp_path: Path, seed: Path, number: signal.Signals, code: int
 ) -> None:
-    fresh = with_cache(team, tmp_path / "cache")
+    fresh = with_cache(team, copy_of(seed, tmp_path / "cache"))
     with fresh.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
         builders = builders_of(process)
         assert within(60, lambda: list(tmp_path.glob("cache/scratch/*/*")))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envpack import variable_names
 from envpack.codec import Kind, Unreadable
 from envpack.errors import UsageError
 from envpack.files.inside import inside
@@ -53,6 +54,15 @@ def test_damage_is_read_or_refused_with_the_place_and_a_next_step_within_a_secon
         assert refused.hint
         assert visible(refused.message) == refused.message
         assert len(refused.message) < 1000
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("long", ["x" * 5_000, "\x1b" * 5_000], ids=["letters", "escapes"])
+def test_a_long_value_is_not_told_as_a_whole(name: str, long: str) -> None:
+    sample = SAMPLES[name]
+    for place in places(sample.value):
+        refused = refusal(sample.kind, sample.dumped(changed(sample.value, place, long)))
+        assert refused is None or len(refused.message) < 1000, place
 
 
 def refusal(kind: Kind[Any], data: bytes) -> Unreadable | None:
@@ -107,6 +117,8 @@ FREE = {
     "job",
     "repository",
     "file",
+    "description",
+    "owner",
     "warnings",
     "requested",
     "variables",
@@ -151,7 +163,7 @@ def test_an_archives_file_is_called_as_name_digest_and_format_say(spoil: dict[st
         Manifest.loads(sample.dumped({**sample.value, "archive": {**facts, **spoil}}), "x")
 
 
-@pytest.mark.parametrize("name", ["PROMPT_COMMAND", "BASH_ENV", "PS1", "IFS", "SHELLOPTS"])
+@pytest.mark.parametrize("name", [*variable_names.RULED_BY, *variable_names.READ_ONLY])
 def test_variables_that_command_a_shell_are_refused(name: str) -> None:
     sample = SAMPLES["manifest"]
     Manifest.loads(sample.dumped({**sample.value, "variables": {f"{name}_": "x"}}), "x")

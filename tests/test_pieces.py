@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envpack import digest
@@ -88,6 +89,8 @@ def lay(prefix: Path, packages: Sequence[Package]) -> None:
         (prefix / f"conda-meta/{package.name}-1.0-0.json").write_text(json.dumps(record))
 
 
+Both = tuple[list[Package], list[Package]]
+
 NAMES = ("alpha", "beta", "gamma", "delta")
 
 CONTENT = st.one_of(
@@ -143,18 +146,35 @@ def refused(prefix: Path, out: Path, kind: FormatName) -> bool:
     return False
 
 
+ANY = given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
+
+
 @every_format
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
 def test_any_packages_in_any_order_with_any_pieces_kept_give_the_bytes_of_the_plain_writer(
-    both: tuple[list[Package], list[Package]],
-    order: random.Random,
-    gone: set[int],
-    kind: FormatName,
-    tmp_path_factory: pytest.TempPathFactory,
+    kind: FormatName, tmp_path: Path
 ) -> None:
+    @settings(max_examples=12, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+@pytest.mark.acceptance
+@every_format
+def test_many_packages_in_any_order_give_the_bytes_of_the_plain_writer(kind: FormatName, tmp_path: Path) -> None:
+    @settings(max_examples=150, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+def assert_same_bytes(both: Both, order: random.Random, gone: set[int], kind: FormatName, home: Path) -> None:
+    """Pack two environments one after another with one cache, and each without; the directory is removed."""
     first, second = both
-    home = tmp_path_factory.mktemp("any")
     pieces = Pieces(home / "pieces", limit=LIMIT)
     # Another environment was packed before, which leaves pieces of packages that this one has too.
     lay(home / "one", first)
@@ -435,3 +455,40 @@ def test_a_link_that_led_nowhere_leads_to_what_another_package_brings(tmp_path: 
         pack(prefix, tmp_path / f"kept.{kind}", format=kind, kept=kept(pieces, packages))
         assert first_difference(tmp_path / f"plain.{kind}", tmp_path / f"kept.{kind}") is None
     assert "share/gamma/elsewhere" in members(tmp_path / f"kept.{kind}")
+
+
+def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(prefix: Path, tmp_path: Path) -> None:
+    module = next((prefix / "lib").glob("python3*/argparse.py"))
+    name = subprocess.run(
+        [prefix / "bin/python", "-c", f"import py_compile; print(py_compile.compile({str(module)!r}))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    brought, path = Path(name), Path(name).relative_to(prefix).as_posix()
+    aside = Compiler(python=prefix / "bin/python", into=tmp_path / "aside")
+    aside.into.mkdir()
+
+    def list_it() -> None:
+        (record,) = (prefix / "conda-meta").glob("python-*.json")
+        data = json.loads(record.read_text())
+        data["files"] = [*data["files"], path]
+        entry = {"_path": path, "path_type": "hardlink", "sha256": digest.of_file(brought)}
+        data["paths_data"]["paths"] = [one for one in data["paths_data"]["paths"] if one["_path"] != path] + [entry]
+        record.write_text(json.dumps(data))
+
+    def packed() -> bytes:
+        pack(prefix, tmp_path / "1.tar.gz", compiler=aside)
+        with tarfile.open(tmp_path / "1.tar.gz") as archive:
+            member = archive.extractfile(path)
+            assert member
+            return member.read()
+
+    by_compiling = packed()
+    list_it()
+    assert packed() == by_compiling
+    other = marshal.dumps(compile("BROUGHT = 'read, not compiled'", "argparse.py", "exec"))
+    brought.write_bytes(brought.read_bytes()[:16] + other)
+    assert packed() == by_compiling  # it is not the package's any more
+    list_it()
+    assert b"read, not compiled" in packed()

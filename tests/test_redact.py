@@ -11,13 +11,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import envpack
@@ -77,6 +78,12 @@ DIGEST = "a1" * 32
         (f"https://example.com/x.whl?x=1#sha256={DIGEST}", f"https://example.com/x.whl#sha256={DIGEST}"),
         ("https://example.com/x.whl#access_token=abc", "https://example.com/x.whl"),
         ("https://example.com/x.whl#Ab12Cd34", "https://example.com/x.whl"),
+        ("https://example.com//t//to-ken-1//channel", "https://example.com////channel"),
+        ("https://example.com/t%2Fto-ken-1/channel", "https://example.com/channel"),
+        ("https://example.com/api%2ft%2Fto-ken-1/channel", "https://example.com/channel"),
+        ("https://example.com/c;jsessionid=ab12/x.whl", "https://example.com/x.whl"),
+        ("https://me:pa'ss@example.com/s", "https://example.com/s"),
+        ("https://me:pa\\ss@example.com/s", "https://example.com/s"),
     ],
 )
 def test_what_may_be_secret_is_no_part_of_a_public_url(url: str, plain: str) -> None:
@@ -145,6 +152,12 @@ def test_a_parameter_of_any_name_is_taken_for_a_secret(name: str, value: str) ->
         ("got Bearer abcdefgh.ijk", "got Bearer ***"),
         (f"token ghp_{'a1' * 18}", "token ***"),
         ("AKIAIOSFODNN7EXAMPLE does not exist", "*** does not exist"),
+        ("'https://a:b'c@example.com/x' is no store", "'https://example.com/x' is no store"),
+        ("'https://a:b\\\\c@example.com/x' is no store", "'https://example.com/x' is no store"),
+        ("see https://example.com/c;jsessionid=ab12/x.", "see https://example.com/x."),
+        ("GET https://example.com/t%2Fto-ken-1/c", "GET https://example.com/c"),
+        ("--name: 'token=Zq7-wX9kP2m' is none", "--name: 'token=***' is none"),
+        ("UV_INDEX_A_PASSWORD=s3cret-w0rd uv", "UV_INDEX_A_PASSWORD=*** uv"),
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out_of_a_text(text: str, clean: str) -> None:
@@ -163,6 +176,10 @@ def test_what_looks_like_a_secret_is_taken_out_of_a_text(text: str, clean: str) 
         "NAME:TAG@ab12cd34",
         "--archives s3a://bucket/x.tar.gz#environment",
         "https://example.com/page#a-section",
+        "token=${TOKEN} password=<password> secret=*** api_key=yourkey",
+        '["https://example.com/x","jane@example.com"]',
+        "'https://example.com/x','https://example.com/y@1.0'",
+        "https://example.com/a;b/x.whl",
     ],
 )
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
@@ -391,7 +408,38 @@ def test_any_text_can_be_filtered_twice(text: str) -> None:
     assert redact(once) == once
 
 
+@example("?&0")
 @given(st.text(max_size=100))
 def test_any_text_can_be_taken_apart(text: str) -> None:
     plain = public(f"https://{text}")
     assert public(plain) == plain
+
+
+PIECES = (
+    "a", "http", "a.b.", "a-", "eyJabcdefgh-", "eyJabc.", "xoxb-", "glpat-", "-:@a.", "x:y@a.a.", "a://b:    ",
+    "u:p@", "://", "http://a:", "/t/x", "/priv/a", "/t/a/a-", "&", "?a=b&", "#a", "abc def ", "bearer  ", "${A}",
+    ",a", "[a:", "1.",
+)  # fmt: skip
+"""What a long line may be made of, to be tried at each of its places."""
+
+
+@pytest.mark.parametrize("before", ["", "http://h/"])
+def test_what_a_line_costs_grows_with_its_length_alone(before: str) -> None:
+    """Four times the length must not be sixteen times the work; nine leaves room for the clock."""
+    dear = {}
+    for piece in PIECES:
+        for after in ("", "@h.io/"):
+            short, long = (seconds(before + piece * (size // len(piece)) + after) for size in (1 << 13, 1 << 15))
+            if long > 9 * short and long > 0.04:
+                dear[f"{piece}...{after}"] = (short, long)
+    assert dear == {}
+
+
+def seconds(text: str) -> float:
+    """Return the processor time that a text takes, at best."""
+    taken = []
+    for _ in range(2):
+        start = time.process_time()
+        redact(text)
+        taken.append(time.process_time() - start)
+    return min(taken)

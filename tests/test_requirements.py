@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpack import digest
+from envpack import digest, variable_names
 from envpack.errors import BadRequirements, Problem
 from envpack.requirements import Indexes, Requirements, read
 from envpack.requirements.formats import KINDS
@@ -322,15 +322,12 @@ def test_options_that_say_what_envpack_does_anyway_are_passed_over() -> None:
         ("--pre", "--pre would allow pre-releases of every package; name the one you want"),
         ("--no-binary :all:", "--no-binary asks for a build from source"),
         ("--trusted-host example.com", "--trusted-host switches TLS checks off"),
-        ("--config-settings a=b", "--config-settings is for building from source"),
-        ("six --config-settings a=b", "--config-settings is for building from source"),
-        ("six -C a=b", "--config-settings is for building from source"),
-        ("six --global-option x", "--global-option is for building from source"),
-        (
-            "-e .",
-            "'.' cannot be editable: the archive leaves this machine; envpack installs wheels only: build one",
-        ),
-        ("--editable=git+https://example.com/x", "'git+https://example.com/x' cannot be editable"),
+        ("--config-settings a=b", "--config-settings is no option of envpack's builds"),
+        ("six --config-settings a=b", "--config-settings is no option of envpack's builds"),
+        ("six -C a=b", "--config-settings is no option of envpack's builds"),
+        ("six --global-option x", "--global-option is no option of envpack's builds"),
+        ("-e .", "'.' is not a project: it has no pyproject.toml"),
+        ("--editable=git+https://example.com/x", "'git+https://example.com/x' does not tell the project's name"),
         ("--hash=" + ZEROS, "--hash stands without a requirement; is a backslash missing"),
         ("six --hash=md5:12", "the hash 'md5:12' is none of sha256, sha384, sha512"),
         ("six --hash=sha256:12", "the hash 'sha256:12' has not 64 hexadecimal digits"),
@@ -398,20 +395,12 @@ def test_a_remote_wheel_needs_no_name() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (
-            ".",
-            "'.' is not a wheel; envpack installs wheels only: build one with `pip wheel --no-deps -w wheels '.'`",
-        ),
-        ("./project", "'./project' is not a wheel"),
-        ("../x-1.tar.gz", "'../x-1.tar.gz' is a source distribution; envpack installs wheels only"),
-        ("https://example.com/x-1.tar.gz", "'https://example.com/x-1.tar.gz' is a source distribution"),
-        ("x @ https://example.com/x.zip", "'https://example.com/x.zip' is a source distribution"),
-        ("x @ https://example.com/download", "'https://example.com/download' is not a wheel"),
-        (
-            "git+https://example.com/x.git@main",
-            "'git+https://example.com/x.git@main' is a version control URL; envpack",
-        ),
-        ("x @ git+ssh://example.com/x", "'x @ git+ssh://example.com/x' is a version control URL"),
+        (".", "'.' is not a project: it has no pyproject.toml, no setup.py, no setup.cfg"),
+        ("./project", "'./project' is neither a wheel (*.whl), nor a source distribution (*.tar.gz, *.zip)"),
+        ("../x-1.tar.gz", "'../x-1.tar.gz': there is no such file"),
+        ("x @ https://example.com/download", "'https://example.com/download' is neither a wheel"),
+        ("git+https://example.com/x.git@main", "'git+https://example.com/x.git@main' does not tell the project's"),
+        ("x @ hg+ssh://example.com/x", "'hg+ssh://example.com/x' is not a repository that envpack reads"),
         (
             "./y-1-py3-none-any.whl",
             "'y-1-py3-none-any.whl': there is no such file; did you mean x-1-py3-none-any.whl?",
@@ -473,12 +462,12 @@ def test_every_problem_of_every_file_is_reported_at_once() -> None:
         problems(write("env.txt", text)),
         [
             "b.txt:1: 'six==' is not a requirement: ",
-            "b.txt:2: '../lib' cannot be editable",
+            "b.txt:2: '../lib' is neither a wheel",
             "b.txt:4: python is not a project",
             "b.txt:5: --pre would allow",
             "env.txt:1: 'numpy=1.26' is not a requirement: `=` is conda's",
             "env.txt:4: '--indexurl' is no option of a requirements file; did you mean --index-url",
-            "env.txt:5: 'git+https://example.com/x' is a version control URL",
+            "env.txt:5: 'git+https://example.com/x' does not tell the project's name",
             "env.txt:6: 'none-1-py3-none-any.whl': there is no such file",
             "env.txt:7: the environment variable NOT_SET_ANYWHERE is not set",
             "env.txt:8: the hash 'sha256:1' has not 64",
@@ -727,14 +716,14 @@ platform: !!python/object/apply:os.system ["true"]
             "env.yml:15: 'a b c d' is not a match spec: it has more than a name, a version and a build",
             "env.yml:16: only pip: has a list of its own, not 'npm'",
             "env.yml:18: 'numpy=1' is not a requirement: `=` is conda's",
-            "env.yml:19: '.' cannot be editable",
+            "env.yml:19: '.' is not a project",
             "env.yml:20: pip: has an item that is not a text",
             "env.yml:21: pip: must be a list",
             "env.yml:23: '1A' cannot be an environment variable's name",
             "env.yml:24: the variable B must have a text",
             "env.yml:25: the variable C must have a text",
             "env.yml:26: the variable D has more than one line",
-            "env.yml:27: the tag '!!python/object/apply:os.system' is not allowed in an environment file",
+            "env.yml:27: the tag '!!python/object/apply:os.system' is not allowed here",
         ],
     )
 
@@ -743,13 +732,21 @@ platform: !!python/object/apply:os.system ["true"]
     ("text", "reason"),
     [
         ("dependencies: [six\nname: x", "env.yml:2: is not YAML: "),
-        ("dependencies:\n\t- six", "env.yml:2: is not YAML: found character '\\t' that cannot start any token"),
+        ("dependencies:\n\t- six", "env.yml:2: is not YAML: "),
         ("a: 1\n---\nb: 2", "env.yml:2: is not YAML: but found another document"),
         ("name: x\n\x07", "env.yml:2: is not YAML: it has the character U+0007"),
-        ('name: "\\UFFFFFFFF"', "env.yml: is not YAML: "),
+        ('name: "\\UFFFFFFFF"', "env.yml:1: is not YAML: "),
         ("- six\n", "env.yml:1: is not an environment file: it holds no keys such as name: and dependencies:"),
         ("dependencies: six", "env.yml:1: dependencies: must be a list"),
         ("variables: [a]\ndependencies: [six]", "env.yml:1: variables: must be lines of `NAME: value`"),
+        *(
+            (
+                f"dependencies: [six]\nvariables:\n  A: b\n  {name}: x",
+                f"env.yml:4: {name!r} is a shell's own variable",
+            )
+            for name in (*variable_names.RULED_BY, *variable_names.READ_ONLY)
+        ),
+        (f"variables:\n  {'A' * 201}: x", f"env.yml:2: '{'A' * 201}' is longer than 200 characters"),
         ("name: [a]\ndependencies: [six]", "env.yml:1: name: must be a word"),
         ("? [a]\n: b\n", "env.yml:1: a key must be a word"),
     ],

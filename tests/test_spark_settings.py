@@ -396,7 +396,7 @@ def test_yarn_copies_a_local_archive_whatever_the_staging_directory_is() -> None
 
 @pytest.mark.parametrize("launcher", [launcher.name for launcher in LAUNCHERS.values() if not launcher.yarn])
 def test_nothing_is_said_of_staging_where_there_is_none(launcher: str) -> None:
-    assert made(launcher).warnings == ()
+    assert not any("staging" in warning for warning in made(launcher).warnings)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import random
 import re
@@ -28,7 +29,7 @@ from envpack.tools.cage import Confine
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
-from tests.support.archives import Entry, contents, hard_link, link, write_archive
+from tests.support.archives import Entry, contents, extend_archive, hard_link, link, write_archive
 from tests.support.channel import ELF_MACHINES, elf_head
 from tests.support.processes import running
 
@@ -58,10 +59,12 @@ class Try(Protocol):
 
 
 @pytest.fixture
-def pack(tmp_path: Path, python_tree: Path) -> Pack:
+def pack(tmp_path: Path, python_tree: Path, python_targz: Path) -> Pack:
     """Pack the Python tree with further entries, `without` the files that begin so, `under` a directory."""
 
     def pack(*entries: Entry, without: str = NOTHING, under: str = "") -> Path:
+        if (without, under) == (NOTHING, ""):
+            return extend_archive(python_targz, tmp_path / "env.tar.gz", entries)
         kept = [entry for entry in contents(python_tree) if not entry.name.startswith(without)]
         moved = [replace(entry, name=under + entry.name) for entry in [*kept, *entries]]
         return write_archive(tmp_path / "env.tar.gz", moved)
@@ -229,9 +232,9 @@ def test_a_module_that_removes_files_of_its_environment_is_reported(
             time.sleep(0.01)
         return survey(environment, *rest)
 
-    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent")
     assert "remover cannot be imported: " in error.message
+    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent", confine=Confine.OFF)
     assert "its modules, when they are imported, remove data/table.bin" in error.message
     assert "absent" in error.message
@@ -259,8 +262,9 @@ FORGED = {
 
 
 def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
-    channel: Channel, pack: Pack, try_it: Try
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("envpack.verify.trial._LEAVING", 1.0)
     modules = {f"forged_{name}": f"import os\n{code}\n" for name, code in FORGED.items()}
     good = {"good_one": "", "good_two": ""}
     projects = {**modules, **good}
@@ -359,7 +363,8 @@ def test_missing_bytecode_is_a_note(channel: Channel, pack: Pack, try_it: Try) -
 
 def test_a_conda_package_may_be_requested_by_its_own_name(channel: Channel, pack: Pack, try_it: Try) -> None:
     site_packages = f"lib/python{channel.python.rpartition('.')[0]}/site-packages"
-    record = f'{{"files": ["{site_packages}/torchlike/__init__.py", "share/readme"]}}'
+    files = [f"{site_packages}/torchlike/__init__.py", "share/readme"]
+    record = json.dumps({"name": "py-torch-like", "version": "1.0", "files": files})
     entries = [
         Entry(name=f"{site_packages}/torchlike/__init__.py"),
         Entry(name="conda-meta/py-torch-like-1.0-py_0.json", data=record.encode()),
@@ -407,7 +412,10 @@ def test_a_package_may_carry_one_library_per_machine(
     assert try_it(pack(*distribution(channel, "attach", both)), "attach").imported == ("attach",)
 
 
-def test_an_archive_for_another_machine_is_inspected(channel: Channel, pack: Pack, try_it: Try) -> None:
+def test_an_archive_for_another_machine_is_inspected_where_there_is_no_qemu(
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
     python = [
         Entry(name="bin/python", data=elf_head(ELF_MACHINES[channel.foreign]), mode=0o755),
         Entry(name=f"lib/python{channel.python.rpartition('.')[0]}/encodings/__init__.py"),
@@ -416,7 +424,8 @@ def test_an_archive_for_another_machine_is_inspected(channel: Channel, pack: Pac
     target = Target(platform=channel.foreign)
     found = try_it(pack(*python, *polite, without=EVERYTHING), "polite", target=target)
     assert (found.ran, found.imported, found.glibc) == (False, (), None)
-    assert f"not run: made for {channel.foreign}" in found.notes
+    (note,) = (note for note in found.notes if note.startswith(f"not run: made for {channel.foreign}"))
+    assert "no qemu-" in note
     lost = [entry for entry in polite if not entry.name.endswith("polite.py")]
     error = failure(try_it, pack(*python, *lost, without=EVERYTHING), "polite", target=target)
     assert "polite: there is no module polite in the archive" in error.message

@@ -93,6 +93,7 @@ def pack(
     kept: Kept | None = None,
     slim: bool = False,
     settled: Collection[str] = (),
+    last: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
     """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
@@ -102,7 +103,8 @@ def pack(
     which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
-    `settled` are files that more packages brought than one, and that are as they should be.
+    `settled` are files that more packages brought than one, and that are as they should be. `last` are owners, such
+    as `pypi/features`, whose files come behind those of the others: they change most often.
 
     Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
     editable packages that lead out of it), and when `out` cannot be written.
@@ -116,7 +118,9 @@ def pack(
 
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
-        sources = Sources(content=read(prefix, settled), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim)
+        sources = Sources(
+            content=read(prefix, settled, last), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim
+        )
         for _ in range(_TRIES - 1):
             try:
                 return _pack(sources, out, manner, progress)

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, units
@@ -15,7 +15,7 @@ from envpack.archive.packer import PACKER
 from envpack.archive.packing import assemble, pack
 from envpack.archive.pieces import Kept
 from envpack.archive.slim import VERSION as SLIM
-from envpack.build import policy
+from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
 from envpack.packages.dependencies import with_requires
@@ -29,7 +29,7 @@ from envpack.tools.cage import Confine
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive.formats import FormatName
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from envpack.archive.pieces import Pieces
     from envpack.config.config import Config
     from envpack.files.cache import Cache
-    from envpack.lock.lock import Lock
+    from envpack.lock.lock import Lock, Wheel
     from envpack.packages.package import PackedPackage
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
@@ -114,6 +114,8 @@ class Workshop:
     cache: Cache
     scratch: Path
     progress: Progress
+    published: Callable[[Wheel], Path | None] = lambda _: None
+    """Finds a wheel that was built elsewhere beside the releases of a store."""
 
     def room(self, name: str) -> Path:
         """Return a new empty directory."""
@@ -181,12 +183,16 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
+    with watch.time("build"):
+        building = partial(sources.builder, job.request, job.config, site.cache, site.scratch, site.progress)
+        built = sources.provided(job.lock, building, site.published)
     with watch.time("install"):
         installed = install(
             job.lock,
             job.request,
             cache=site.cache,
             scratch=site.scratch,
+            built=built,
             allow_clobber=job.config.allow_clobber,
             progress=site.progress,
         )
@@ -242,7 +248,11 @@ def allow(
         chosen,
         packages if installed else _with_requires(packages, lock, request, None),
         requested=lock.requested,
-        unhashed={wheel.name for wheel in lock.wheels if wheel.direct and wheel.name not in hashed},
+        unhashed={
+            wheel.name
+            for wheel in lock.wheels
+            if wheel.direct and wheel.name not in hashed and not (wheel.made and wheel.made.kind != "archive")
+        },
         installed=installed,
     )
 
@@ -275,6 +285,8 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
             members=packed.members,
         ),
         created=units.now(),
+        description=job.request.requirements.description,
+        owner=job.request.requirements.owner,
         provenance=provenance_of(job.request.requirements.path, os.environ),
     )
 
@@ -289,6 +301,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) 
         kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
         slim=job.config.slim,
         settled=installed.clobbered,
+        last=sources.projects(job.lock),
         progress=site.progress,
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import requirements
-from envpack.build import check, policy, shared_pieces
+from envpack.build import check, policy, shared_pieces, sources
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
@@ -21,7 +21,8 @@ from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
-from envpack.lock.file import dump, parse
+from envpack.lock.file import dump
+from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
@@ -37,7 +38,7 @@ from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
     from envpack.config.target import Target
@@ -107,11 +108,14 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python, asked=job.lock.target) if release else None,
+        settings=settings(release, config, options.driver_python, asked=job.lock.target, requirements=file.name)
+        if release
+        else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
+            *(_kept_remarks(asked, release.manifest) if release else ()),
             *(policy.notes(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
@@ -166,15 +170,19 @@ def settings(
     directory: Path | None = None,
     *,
     asked: Target | None = None,
+    requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
     The Spark is the configured one, else that of `asked`, what the newest build asked for, else the manifest's.
-    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
-    launcher, Spark and archive cannot work together.
+    `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
+    the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
+    together.
     """
-    spark = config.spark or (asked.spark if asked else None)
-    return _settings(release.manifest, release.archive_uri, replace(config, spark=spark), driver_python, directory)
+    chosen = replace(config, spark=config.spark or (asked.spark if asked else None))
+    return _settings(
+        release.manifest, release.archive_uri, chosen, driver_python, directory, requirements=requirements
+    )
 
 
 def request_of(asked: Requirements, config: Config) -> Request:
@@ -202,7 +210,7 @@ def request_of(asked: Requirements, config: Config) -> Request:
         for name in given
         if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
     ]
-    own = understood.requirements
+    own = sources.with_project(understood.requirements, config)
     reached = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
     return Request(
         requirements=replace(own, indexes=reached),
@@ -217,6 +225,9 @@ def request_of(asked: Requirements, config: Config) -> Request:
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
         notes=(*asked.warnings, *idle, *understood.notes),
+        contents=sources.contents(own, config),
+        without_project=config.without_project,
+        no_build=sources.forbidden(config),
     )
 
 
@@ -226,7 +237,13 @@ def default_name(asked: Requirements) -> str:
 
 
 def _settings(
-    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+    manifest: Manifest,
+    archive_uri: str,
+    config: Config,
+    driver_python: str | None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     return settings_for(
         manifest,
@@ -235,6 +252,9 @@ def _settings(
         spark=config.spark,
         driver_python=choose_driver_python(driver_python, manifest.python_minor),
         directory=directory,
+        also_archives=config.also_archives,
+        s3a_jars=config.s3a_jars,
+        requirements=requirements,
     )
 
 
@@ -259,6 +279,17 @@ def _check(config: Config, options: Options = DEFAULTS) -> None:
     policy.configured(config)
 
 
+def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
+    """Yield which remarks of the file a release does not have, since a release is never changed."""
+    for what in ("description", "owner"):
+        said, kept = getattr(asked, what), getattr(manifest, what)
+        if said != kept:
+            yield (
+                f"{manifest.reference} keeps the {what} that it was published with"
+                f"{f', {kept!r}' if kept else ': none'}; the next release gets the new one"
+            )
+
+
 def _unfit(lock: Lock) -> tuple[str, ...]:
     """Return what will not work with the cluster's Spark in a locked environment; settings say it of a release."""
     if lock.target.spark is None:
@@ -271,10 +302,14 @@ def _unfit(lock: Lock) -> tuple[str, ...]:
 def _lock(request: Request, config: Config, options: Options, progress: Progress) -> Locked:
     path = request.requirements.path
     path = path.with_name(f"{path.name}.lock")
-    old = _read_lock(path) if path.exists() and not options.upgrade else None
+    old = read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
         allow(packages_of(old), old, request, config, installed=False)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
+    if old and old.frame == request.frame() and (now := _with_projects_of_now(old, request, config, progress)):
+        allow(packages_of(now), now, request, config, installed=False)
+        kept = () if options.locked or options.dry_run else _write_lock(path, now)
+        return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
         command = f"envpack lock {shlex.quote(str(request.requirements.path))}"
         flags = options_given(config, _LOCKS)
@@ -286,7 +321,8 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
 
     cache = Cache(Path(config.cache_dir))
     with cache.scratch() as scratch:
-        resolved = resolve(request, cache=cache, scratch=scratch, progress=progress)
+        builder = sources.builder(request, config, cache, scratch, progress)
+        resolved = resolve(request, cache=cache, scratch=scratch, builder=builder, progress=progress)
     allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
@@ -301,8 +337,12 @@ def _stale(old: Lock, request: Request) -> str:
     return f"the lock does not match its requirements and configuration{what}"
 
 
-def _read_lock(path: Path) -> Lock:
-    return parse(path.read_text("utf-8"), str(path))
+def _with_projects_of_now(old: Lock, request: Request, config: Config, progress: Progress) -> Lock | None:
+    """Return a lock with the team's own projects as they are now; None when it has to be solved again."""
+    cache = Cache(Path(config.cache_dir))
+    with cache.scratch() as scratch:
+        builder = sources.builder(request, config, cache, scratch, progress)
+        return sources.renewed(old, request, builder)
 
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:

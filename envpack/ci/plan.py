@@ -109,7 +109,8 @@ def _item(file: Path, changes: Changes, config: Config, configuration: Path | No
         return Item(
             file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True
         )
-    reason = _reason(asked, changes, configuration, here)
+    more = [place for place in (configuration, Path(config.project) if config.project else None) if place]
+    reason = _reason(asked, changes, more, here)
     return Item(
         file=file,
         shown=shown,
@@ -125,8 +126,8 @@ def _name_of(asked: Requirements | None, file: Path, shown: str, config: Config)
     return default_name(asked) if asked else file.stem.lower()
 
 
-def _reason(asked: Requirements, changes: Changes, configuration: Path | None, here: Path) -> str | None:
-    """Return why an environment has to be looked at, or None."""
+def _reason(asked: Requirements, changes: Changes, more: Sequence[Path], here: Path) -> str | None:
+    """Return why an environment has to be looked at, or None; `more` is what all of them are made of."""
     own = asked.path
     if changes.paths is None:
         return changes.base.why
@@ -134,13 +135,13 @@ def _reason(asked: Requirements, changes: Changes, configuration: Path | None, h
         return f"renamed from {_shown(changes.renamed[own], here)}"
     if changes.touch(own):
         return "it changed"
-    parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *((configuration,) if configuration else ()))
+    parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *more)
     changed = next((path for path in parts if changes.touch(path)), None)
     return f"{_shown(changed, here)} changed" if changed else None
 
 
 def _parts(asked: Requirements) -> Iterator[Path]:
-    """Yield what an environment is made of beside its own file: included files, local wheels, local channels."""
+    """Yield what an environment is made of beside its own file: files, wheels, projects and channels here."""
     yield from (Path(os.path.normpath(file.absolute())) for file in asked.files[1:])
     local = (*asked.channels, *asked.indexes.find_links, *(line.url for line in asked.pypi if line.url))
     for place in local:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from envpack.cli import umask
 from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
@@ -79,6 +79,8 @@ class _Commands(click.Group):
             return name, _help, args[1:]
         if name == "version":
             return name, _version, args[1:]
+        import difflib
+
         near = difflib.get_close_matches(name, _COMMANDS, n=2, cutoff=0.6)
         raise UsageError(
             f"there is no command {name!r}",
@@ -127,6 +129,7 @@ def _version() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    umask.tighten()
     guard_output()
     meet_environment(os.environ)
     for argument in sys.argv[1:]:
@@ -192,10 +195,11 @@ def run(arguments: list[str]) -> int:
     except _NotRead:
         return NOT_READ
     except SystemExit as left:
-        if left.code in (0, None):  # what click does when it has completed a word
-            return 0
-        click.echo(f"{_mark('error:', 'red')} a library ended the process: {left.code}", err=True, color=colours())
-        return left.code if isinstance(left.code, int) and left.code else 1
+        completed = left.code in (0, None)  # what click does when it has completed a word
+        if not completed:
+            said = f"a library ended the process: {left.code}"
+            click.echo(f"{_mark('error:', 'red')} {said}", err=True, color=colours())
+        return left.code if isinstance(left.code, int) else int(not completed)
     return result if isinstance(result, int) else 0
 
 

@@ -39,6 +39,7 @@ _WIDEST = 110
 @click.option("--no-verify", is_flag=True, help="Publish without trying the archive first.")
 @click.option("--dry-run", is_flag=True, help="Solve and show what would be built; change nothing.")
 @options.DRIVER_PYTHON
+@options.ARCHIVES
 @options.CONFINE
 @options.CACHE
 @options.OUTPUT

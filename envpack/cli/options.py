@@ -73,6 +73,23 @@ SOLVE = _together(
         default=None,
         help="Keep a pyspark of the requirements in the archive; by default the cluster's own is used.",
     ),
+    click.option(
+        "--project",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="DIR",
+        help="Build your own project in DIR into a wheel and pack it with the environment.",
+    ),
+    click.option(
+        "--without-project/--with-project",
+        default=None,
+        help="Leave your own projects out and pack only what they need, for code that is shipped apart.",
+    ),
+    click.option(
+        "--no-build",
+        is_flag=True,
+        callback=lambda _, __, given: (":all:",) if given else (),
+        help="Fail where a wheel would be built from source. `no-build:` in envpack.yaml takes names.",
+    ),
     click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
     click.option("--upgrade", is_flag=True, help="Solve anew though the lock is good."),
 )
@@ -122,6 +139,19 @@ TAG = _together(
         "-t", "--tag", metavar="T", shell_complete=complete.tag, help="A tag to move to the release, beside latest."
     ),
     click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
+)
+ARCHIVES = _together(
+    click.option(
+        "--also-archives",
+        multiple=True,
+        metavar="ADDRESS#DIR",
+        help="Another archive of the same jobs, unpacked as DIR beside the environment.",
+    ),
+    click.option(
+        "--s3a-jars",
+        metavar="PATH",
+        help="Where every node has hadoop-aws, such as '/opt/s3a/*', for executors that fetch archives themselves.",
+    ),
 )
 DIRECTORY = click.option(
     "--directory",

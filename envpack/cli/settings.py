@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @options.LAUNCHER
 @options.DRIVER_PYTHON
 @options.DIRECTORY
+@options.ARCHIVES
 @options.OUTPUT
 @options.TALK
 def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:

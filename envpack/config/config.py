@@ -75,6 +75,10 @@ class Config:
     """Whether archives leave out what a node never needs."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
+    also_archives: tuple[str, ...] = ()
+    """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    s3a_jars: str | None = None
+    """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
@@ -89,6 +93,12 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    project: str | None = None
+    """The directory of the team's own project, which is built into a wheel and packed with every environment."""
+    without_project: bool = False
+    """Whether the team's own projects are left out of archives, and only what they need is packed."""
+    no_build: tuple[str, ...] = ()
+    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
@@ -163,7 +173,7 @@ def load(
     written, problems = _written(path) if path else ({}, [])
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, kind in _kinds().items():
+    for name, kind in kinds().items():
         variable = f"ENVPACK_{name.upper()}"
         base = directory
         if flags.get(name) not in (None, ()):
@@ -185,7 +195,7 @@ def load(
             hint = f"; {error.hint}" if error.hint else ""
             lines = [line.removeprefix(f"{origins[name]}: ") for line in error.message.splitlines()]
             problems += [f"{origins[name]}: {line}{hint}" for line in lines]
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: `~` where there is no such home directory
             problems.append(f"{origins[name]}: {error}")
     if problems:
         raise BadConfiguration(problems)
@@ -196,7 +206,7 @@ def load(
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable named as envpack's are that is none of them, with the nearest."""
-    known = {f"ENVPACK_{name.upper()}" for name in _kinds()}
+    known = {f"ENVPACK_{name.upper()}" for name in kinds()}
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
     for name in found:
@@ -232,7 +242,8 @@ def options_given(config: Config, names: Sequence[str]) -> list[str]:
     return words
 
 
-def _kinds() -> dict[str, str]:
+def kinds() -> dict[str, str]:
+    """Return the name of every field and its kind: `text`, `boolean`, `list` or `mapping`."""
     by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping", "bool": "boolean"}
     return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
 
@@ -255,16 +266,16 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
 
 def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
-    from envpack.config.file import read  # noqa: PLC0415
+    from envpack.config.file import read
 
-    return read(path, _kinds(), SECTIONS, _BOOLEANS)
+    return read(path, kinds(), SECTIONS, _BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
     """Return a value with its directories absolute; raises ValueError for a place that is none."""
     if name == "store":
         return store_place(value, base)
-    if name == "cache_dir":
+    if name in ("cache_dir", "project"):
         return str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)

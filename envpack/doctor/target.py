@@ -9,10 +9,11 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.releases import references
 from envpack.releases.lookup import check_there
-from envpack.spark import versions
+from envpack.spark import services, versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
 from envpack.spark.settings import settings_for
+from envpack.tools import emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,11 +53,17 @@ def _together(config: Config) -> Iterator[Finding]:
     except EnvpackError as error:
         yield Finding(check="target", level="problem", text=error.message, hint=error.hint)
         return
+    for warning in services.glibc_warnings(launcher.name, spark, target.glibc):
+        yield Finding(check="target", level="warning", text=warning, hint="set `glibc:` to what the nodes have")
     text = f"Spark {config.spark}, {config.launcher}, {config.format} and {target.platform} work together"
     yield Finding(check="target", level="ok", text=text)
     if not target.is_this_machine:
-        text = f"archives for {target.platform} can only be read here, not tried"
-        yield Finding(check="target", level="note", text=text, hint="build on such a machine to have them tried")
+        try:
+            text = f"archives for {target.platform} are tried under {emulator.find(target.machine)}"
+            yield Finding(check="target", level="ok", text=text)
+        except emulator.NoEmulator as error:
+            text = f"archives for {target.platform} can only be read here, not tried: {error}"
+            yield Finding(check="target", level="note", text=text, hint="build on such a machine, or install qemu")
 
 
 def release(reference: str, config: Config) -> Iterator[Finding]:
@@ -65,7 +72,14 @@ def release(reference: str, config: Config) -> Iterator[Finding]:
         there = references.find(reference, config)
         found = check_there(there.store, there.release)
         manifest = found.manifest
-        settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
+        settings = settings_for(
+            manifest,
+            found.archive_uri,
+            launcher=config.launcher,
+            spark=config.spark,
+            also_archives=config.also_archives,
+            s3a_jars=config.s3a_jars,
+        )
     except EnvpackError as error:
         yield Finding(check="release", level="problem", text=error.message, hint=error.hint)
         return

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.archive.unpack import list_members
+from envpack.archive.unpack import Extent, list_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
+from envpack.files.installed import named_in
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -183,7 +184,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest and its list of files say."""
     manifest = release.manifest
     try:
-        members = list(list_members(archive))
+        members = list(list_members(archive, extent=_extent(manifest)))
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
@@ -198,7 +199,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
             f"{amount} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
-    inside = set(_installed(path for path, *_ in members))
+    inside = set(named_in(path for path, *_ in members))
     told = {(_name(p.name, p.source), p.version, p.source) for p in manifest.packages}
     # A conda package may bring a distribution, which is no wheel of the manifest.
     wheels = {(name, version, source) for name, version, source in told if source == "pypi"}
@@ -224,6 +225,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            extent=_extent(manifest),
             confine=confine,
             progress=progress,
         )
@@ -231,21 +233,15 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
-    ran = f"Python {manifest.python} ran, {count(len(verified.imported), 'module')} imported"
+    where = f" under {verified.under}" if verified.under else ""
+    ran = f"Python {manifest.python} ran{where}, {count(len(verified.imported), 'module')} imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
 
 
-def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the packages that left a record among the paths: name, version, source."""
-    for path in paths:
-        folder, _, file = path.rpartition("/")
-        if folder == "conda-meta" and file.endswith(".json") and file.count("-") >= 2:
-            name, version, _ = file.removesuffix(".json").rsplit("-", 2)
-            yield name, version, "conda"
-        elif file == "METADATA" and folder.endswith(".dist-info"):
-            name, _, version = folder.rpartition("/")[2].removesuffix(".dist-info").partition("-")
-            yield _name(name, "pypi"), version, "pypi"
+def _extent(manifest: Manifest) -> Extent:
+    """Return what an archive may hold that its manifest describes: one with more may be a bomb."""
+    return Extent(size=manifest.archive.unpacked_size, members=manifest.archive.members)
 
 
 def _name(name: str, source: str) -> str:

@@ -10,7 +10,7 @@ from packaging.specifiers import SpecifierSet
 
 from envpack import digest
 from envpack.channel_names import is_directory
-from envpack.lock.lock import public
+from envpack.lock.source import public
 from envpack.resolve.names import Names
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ class Request:
     provided: tuple[Provided, ...] = ()
     notes: tuple[str, ...] = ()
     """What to tell of how the request came about; no part of the digest."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Normalised names of the team's own projects to the digests of the files that their builds read."""
+    without_project: bool = False
+    """Whether the team's own projects are left out, and only what they need is had."""
+    no_build: frozenset[str] = frozenset()
+    """Projects of which no wheel may be built; `:all:` stands for every one."""
 
     def bounds(self) -> dict[str, str]:
         """Return what the limits together say about each project, as PEP 440 specifiers."""
@@ -125,6 +131,10 @@ class Request:
 
     def digest(self) -> str:
         """Return the digest by which a lock knows that it answers this request; secrets are no part of it."""
+        return digest.of_json([self.frame(), dict(self.contents)]) if self.contents else self.frame()
+
+    def frame(self) -> str:
+        """Return the digest of all but what is in the team's own projects: what the solver's answer rests on."""
         return digest.of_json(
             {
                 "requirements": self.requirements.canonical(),
@@ -138,6 +148,8 @@ class Request:
                 "limits": sorted([limit.soft, sorted(limit.bounds.items())] for limit in self.limits),
                 "additions": sorted([added.name, added.python, sorted(added.beside)] for added in self.additions),
                 "provided": sorted([given.name, sorted(given.extras.items())] for given in self.provided),
+                **({"without_project": True} if self.without_project else {}),
+                **({"no_build": sorted(self.no_build)} if self.no_build else {}),
             }
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -11,10 +13,12 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 from rattler.package_streaming import extract
+
+from tests.support.cache import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,10 +60,21 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
     if path.suffix == ".zip":
         _write_zip(path, entries)
     else:
-        mode: Literal["w", "w:gz"] = "w" if path.suffix == ".tar" else "w:gz"
-        with tarfile.open(path, mode) as tar:
+        plain = path.suffix == ".tar"
+        with tarfile.open(path, "w") if plain else tarfile.open(path, "w:gz", compresslevel=1) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
+    return path
+
+
+def extend_archive(archive: Path, path: Path, entries: Sequence[Entry]) -> Path:
+    """Write a `.tar.gz` with what another holds and further entries behind it."""
+    end = io.BytesIO()
+    with tarfile.open(fileobj=end, mode="w:gz", compresslevel=1) as tar:
+        for entry in entries:
+            tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
+    # A gzip may have several members (RFC 1952, section 2.2); the first here has no end of a tar in it.
+    path.write_bytes(archive.read_bytes() + end.getvalue())
     return path
 
 
@@ -130,18 +145,36 @@ def peak_memory(prefix: Path, out: Path, kind: FormatName) -> int:
 
 
 @pytest.fixture(scope="session")
+def python_targz(python_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `python_tree` in a `.tar.gz` without the blocks that end one, for `extend_archive`."""
+
+    def make(home: Path) -> None:
+        with gzip.open(home / "python.tar.gz", "wb", compresslevel=1) as out:
+            for entry in contents(python_tree):
+                info = entry.info()
+                out.write(info.tobuf(tarfile.GNU_FORMAT))
+                if entry.type == tarfile.REGTYPE:
+                    out.write(entry.read() + bytes(-info.size % tarfile.BLOCKSIZE))
+
+    return shared(tmp_path_factory, "python archive", make) / "python.tar.gz"
+
+
+@pytest.fixture(scope="session")
 def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The starter Python as it lies in a prefix, with its bytecode."""
-    tree = tmp_path_factory.mktemp("python") / "tree"
+    """The starter Python as it lies in a prefix, with its bytecode; tests do not change it."""
+    return shared(tmp_path_factory, "python tree", lambda home: _make_tree(channel, home / "tree")) / "tree"
+
+
+def _make_tree(channel: Channel, tree: Path) -> None:
     (package,) = (channel.path / channel.platform).glob("python-*.conda")
     extract(package, tree)
     shutil.rmtree(tree / "info")
     record = tree / "conda-meta" / f"{package.stem}.json"
     record.parent.mkdir()
-    record.write_text('{"files": ["bin/python"]}')
+    name, version, _ = package.stem.rsplit("-", 2)
+    record.write_text(json.dumps({"name": name, "version": version, "files": ["bin/python"]}))
     if strip := shutil.which("strip"):  # four times smaller, where binutils are installed
         libraries = [path for path in tree.rglob("*.so*") if not path.is_symlink()]
         subprocess.run([strip, "--strip-debug", *libraries], check=True)
     compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*compiling, "-s", tree, tree / "lib"], check=True)
-    return tree

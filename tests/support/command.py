@@ -8,13 +8,19 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import pypi
+from tests.support.cache import shared
 from tests.support.channel import Channel
+from tests.support.prepared import Prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVPACK = Path(sys.executable).with_name("envpack")
 
@@ -56,16 +62,7 @@ class Desk:
         return [str(ENVPACK), *arguments]
 
     def run(self, *arguments: str, **variables: str) -> Ran:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.home,
-            env={**self.environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=self.seconds,
-            check=False,
-        )
-        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+        return run(*arguments, cwd=self.home, environment={**self.environment, **variables}, seconds=self.seconds)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -83,13 +80,47 @@ class Desk:
         assert ran.code == 0, ran.err
         return ran.json()
 
-    def forget_pieces(self) -> None:
-        """Let the next build link, compile and compress everything; packages stay in the cache."""
+    def forget_pieces(self, *, but: Path | None = None) -> None:
+        """Let the next build link, compile and compress everything, `but` what another cache holds."""
         for name in ("pieces", "recipes"):
             shutil.rmtree(self.cache / name, ignore_errors=True)
+            if but:
+                shutil.copytree(but / name, self.cache / name)
 
     def releases(self) -> list[Path]:
         return sorted(self.store.glob("*/*/manifest.json"))
+
+
+def run(*arguments: str, cwd: Path, environment: Mapping[str, str], seconds: float = 300) -> Ran:
+    """Run envpack in a directory."""
+    return run_script(ENVPACK, *arguments, cwd=cwd, environment=environment, seconds=seconds)
+
+
+def run_script(
+    script: Path, *arguments: str, cwd: Path, environment: Mapping[str, str], seconds: float = 300
+) -> Ran:
+    """Run a program in Python, which most likely imports envpack, in a directory."""
+    prepared = _prepared()
+    if prepared and prepared.can_run(environment):
+        command = [str(script), *arguments]
+        done = prepared.run(command, cwd=cwd, environment=environment, seconds=seconds)
+    else:
+        command = [sys.executable, str(script), *arguments]
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@cache
+def _prepared() -> Prepared | None:
+    return Prepared() if sys.platform == "linux" else None
+
+
+def pytest_unconfigure() -> None:
+    """End the process that waits for commands, if one was given."""
+    if _prepared.cache_info().currsize and (prepared := _prepared()):
+        prepared.close()
 
 
 def environment(cache: Path) -> dict[str, str]:
@@ -111,9 +142,27 @@ def as_pypi_was(desk: Desk) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seed(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Path:
+    """A cache that knows Python, as it is compiled and compressed, and nothing of what tests ask for."""
+
+    def make(home: Path) -> None:
+        desk = desk_at(home / "a desk", channel, home / "a cache")
+        desk.write("seed.txt", "activated")
+        desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
+
+    return shared(tmp_path_factory, "seed", make) / "a cache"
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Path:
     """A cache that the tests of one worker share."""
-    return tmp_path_factory.mktemp("a cache")
+    return copy_of(seed, tmp_path_factory.mktemp("warm") / "a cache")
+
+
+def copy_of(cache: Path, path: Path) -> Path:
+    """Return a cache of its own with what another holds."""
+    shutil.copytree(cache, path, symlinks=True)
+    return path
 
 
 @pytest.fixture
