@@ -187,3 +187,9 @@ def test_doctor_reads_the_configuration_of_spark_home(desk: Desk, tmp_path: Path
     found = [each for each in ran.json()["findings"] if each["check"] == "cluster"]
     assert [each["level"] for each in found] == ["ok", "problem"]
     assert ran.code == 12
+
+
+def test_doctor_warns_of_a_newer_c_library_than_the_services_nodes_have(desk: Desk) -> None:
+    found = desk.run("doctor", "--launcher", "emr", "--spark", "3.4", "--glibc", "2.28", "--output", "json").json()
+    warned = [each["text"] for each in found["findings"] if (each["check"], each["level"]) == ("target", "warning")]
+    assert len([text for text in warned if "Amazon Linux 2" in text]) == 1

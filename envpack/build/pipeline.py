@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import requirements
-from envpack.build import check, policy, shared_pieces, sources
+from envpack import digest, requirements
+from envpack.build import check, policy, shared_pieces, sources, store_reuse
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
@@ -19,7 +19,8 @@ from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
-from envpack.lock.file import dump, parse
+from envpack.lock.file import dump
+from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
@@ -287,7 +288,7 @@ def _unfit(lock: Lock) -> tuple[str, ...]:
 def _lock(request: Request, config: Config, options: Options, progress: Progress) -> Locked:
     path = request.requirements.path
     path = path.with_name(f"{path.name}.lock")
-    old = _read_lock(path) if path.exists() and not options.upgrade else None
+    old = read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
         allow(packages_of(old), old, request, config, installed=False)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
@@ -321,10 +322,6 @@ def _with_projects_of_now(old: Lock, request: Request, config: Config, progress:
         return sources.renewed(old, request, builder)
 
 
-def _read_lock(path: Path) -> Lock:
-    return parse(path.read_text("utf-8"), str(path))
-
-
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
     """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
     try:
@@ -336,15 +333,19 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
 
 def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release, bool]:
     """Make an archive and publish it; return the release and whether someone else had published it."""
-    made = make(job, site, watch)
+    made = make(job, site, watch, store)
     with watch.time("publish"):
-        manifest, pieces = made.manifest, made.packed.pieces
+        pieces = made.packed.pieces
+        facts = store_reuse.dump(pieces)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             **made.beside,
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
-            shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
+            keys.PIECES: listed,
+            keys.PIECE_FACTS: facts,
         }
         put = partial(
             publish.publish,

@@ -54,8 +54,8 @@ def init(
 ) -> StarterChannel:
     """Make the Python that runs envpack, or another one, a package of a conda channel in `directory`.
 
-    With `root`, the directory of another system (what `debootstrap --foreign` makes, say), it is that system's
-    Python, and `python` its path from there; qemu runs it, so it may be another processor's.
+    With `root`, the directory that another system's packages were unpacked into, it is that system's Python, and
+    `python` its path from there; qemu runs it, so it may be another processor's.
 
     The package carries every shared library outside glibc and runs from any directory. The directory may be new,
     empty, or a starter channel already, which then gets the package anew or one more. Raises UsageError when it

@@ -56,8 +56,7 @@ def _finding(level: Level, text: str, hint: str | None = None) -> Finding:
 
 
 def _read(directory: Path) -> Iterator[Finding]:
-    names = [name for name in (configuration.DEFAULTS, configuration.ENVIRONMENT) if (directory / name).is_file()]
-    if names:
+    if names := configuration.files(directory):
         yield _finding("ok", f"{directory}: {' and '.join(names)} were read")
 
 

@@ -232,7 +232,8 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
-    ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
+    where = f" under {verified.under}" if verified.under else ""
+    ran = f"Python {manifest.python} ran{where}, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
 

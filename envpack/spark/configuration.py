@@ -51,6 +51,11 @@ def directories(environ: Mapping[str, str]) -> tuple[Path | None, Path | None]:
     return Path(spark) if spark else None, Path(yarn) if yarn else None
 
 
+def files(directory: Path) -> tuple[str, ...]:
+    """Return which of Spark's files are in its directory."""
+    return tuple(name for name in (DEFAULTS, ENVIRONMENT) if (directory / name).is_file())
+
+
 def defaults(directory: Path) -> dict[str, Configured]:
     """Return the properties of `spark-defaults.conf` by name; of several lines for one the last holds.
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,8 @@ class Verified:
     """Wall time."""
     notes: tuple[str, ...]
     """What is legal but worth knowing."""
+    under: str | None = None
+    """The emulator that its Python ran under, if one was needed."""
 
 
 def verify(
@@ -120,7 +122,7 @@ def verify(
         if reason:
             imported, failures = (), list(check_present(installed, wanted.owners))
             findings.append(Defect(text=f"not run: {reason}", fatal=False))
-        findings += failures
+        findings += _blame(failures, None if reason else emulated)
         ran = f"Python {python} ran{f' under {emulated.program.name}' if emulated else ''}"
         step.note(f"not run: {reason}" if reason else f"{ran}, {len(imported)} modules imported")
         if emulated and not reason:
@@ -133,6 +135,7 @@ def verify(
         glibc=version_text(found.glibc),
         seconds=time.monotonic() - start,
         notes=tuple(finding.text for finding in findings),
+        under=emulated.program.name if emulated and not reason else None,
     )
 
 
@@ -189,6 +192,16 @@ def _needs_newer_glibc(found: Survey, emulated: Emulator | None) -> str | None:
 def _two_numbers(version: str) -> tuple[int, int]:
     major, minor = version.split(".")[:2]
     return int(major), int(minor)
+
+
+def _blame(findings: Sequence[Defect], emulated: Emulator | None) -> list[Defect]:
+    """Return findings with the hint that an emulator may be at fault, where one was used."""
+    if emulated is None:
+        return list(findings)
+    hint = (
+        f"it ran under {emulated.program.name}, which may be at fault: try it on a node, --no-verify publishes it"
+    )
+    return [replace(each, hint=each.hint or hint) if each.fatal else each for each in findings]
 
 
 def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Defect]]:
