@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import requirements
-from envpack.build import check, policy, shared_pieces, sources
+from envpack import digest, requirements
+from envpack.build import check, policy, shared_pieces, sources, store_reuse
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
@@ -356,15 +356,19 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
 
 def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release, bool]:
     """Make an archive and publish it; return the release and whether someone else had published it."""
-    made = make(job, site, watch)
+    made = make(job, site, watch, store)
     with watch.time("publish"):
-        manifest, pieces = made.manifest, made.packed.pieces
+        pieces = made.packed.pieces
+        facts = store_reuse.dump(pieces)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             **made.beside,
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
-            shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
+            keys.PIECES: listed,
+            keys.PIECE_FACTS: facts,
         }
         put = partial(
             publish.publish,

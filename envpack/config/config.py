@@ -93,6 +93,8 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    reuse: str = "store"
+    """Whose releases packed packages are fetched from: those of the same `name`, of the same `store`, or `off`."""
     project: str | None = None
     """The directory of the team's own project, which is built into a wheel and packed with every environment."""
     without_project: bool = False

@@ -4,6 +4,7 @@
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
 <store>/<name>/<digest 16>/<name>.lock                 the lock
 <store>/<name>/<digest 16>/pieces.json                 where each package lies in the archive
+<store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
 <store>/<name>/<digest 16>/verified.json               that it was verified after it was published
@@ -33,6 +34,7 @@ BUILDS, TAGS, USED = "builds", "tags", "used"
 
 MANIFEST = "manifest.json"
 PIECES = "pieces.json"
+PIECE_FACTS = "piece-facts.json.gz"
 FILES = "files.json.gz"
 SBOM = "sbom.cdx.json"
 VERIFIED = "verified.json"
