@@ -28,6 +28,9 @@ REPORT = "report.json"
 JUNIT = "junit.xml"
 SUMMARY = "summary.md"
 
+IGNORE = ".gitignore"
+"""Keeps the folder, itself included, out of git."""
+
 _OF_LAUNCHERS: dict[str, str] = {
     "livy.json": "livy-batch",
     "livy-session.json": "livy-session",
@@ -50,6 +53,8 @@ def write_folder(
     """
     clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / IGNORE).exists():
+        (folder / IGNORE).write_text("*\n", "utf-8")
     files: dict[str, list[str]] = {}
     for outcome in report.outcomes:
         release = outcome.built.release if outcome.built else None
