@@ -120,9 +120,14 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "packages need ghost",
     ),
     "more members in the manifest": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=10**6)),
+        "content",
+        "the manifest says 1000000",
+    ),
+    "fewer members in the manifest": (
         lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=3)),
         "content",
-        "the manifest says 3",
+        "holds more than it may",
     ),
     "another digest in the list of files": (other_digest, "content", "the archive and files.json.gz differ in"),
     "fewer files in their list": (fewer_files, "content", "the archive and files.json.gz differ in"),

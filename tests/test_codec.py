@@ -121,6 +121,8 @@ FREE = {
     "job",
     "repository",
     "file",
+    "description",
+    "owner",
     "warnings",
     "requested",
     "variables",

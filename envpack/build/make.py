@@ -18,6 +18,7 @@ from envpack.archive.slim import VERSION as SLIM
 from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
+from envpack.build.store_reuse import Reuse, StoreReuse
 from envpack.errors import DamagedPackage
 from envpack.packages.dependencies import with_requires
 from envpack.packages.licenses import with_licenses
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from envpack.progress import Progress
     from envpack.releases.file_list import File
     from envpack.resolve.request import Request
+    from envpack.stores.base import Store
     from envpack.verify import Verified
 
 
@@ -157,8 +159,11 @@ class Made:
     """What is in it."""
 
 
-def make(job: Job, site: Workshop, watch: Watch) -> Made:
-    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError."""
+def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
+    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError.
+
+    Pieces that this machine does not have are taken from the releases of `store`, as the configuration allows.
+    """
     recipes = Recipes(site.cache.recipes)
     pieces = pieces_of(job.config, site.cache)
     recipe = recipes.load(job.inputs)
@@ -169,20 +174,25 @@ def make(job: Job, site: Workshop, watch: Watch) -> Made:
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
             return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=_files(packed))
-    made = _make_of_sound_packages(job, site, watch, pieces)
+    fetch = None
+    if store:
+        whose = Reuse(job.config.reuse)
+        fetch = StoreReuse(store=store, name=job.name, whose=whose, pieces=pieces, progress=site.progress).fetch
+    kept = Kept(pieces=pieces, identify=lambda _: job.lock.package_identities(), fetch=fetch)
+    made = _make_of_sound_packages(job, site, watch, kept)
     if recipe := recipe_of(made.packed, made.manifest):
         recipes.keep(job.inputs, recipe)
     return made
 
 
-def _make_of_sound_packages(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
+def _make_of_sound_packages(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     """Make an archive; a package whose cached copy is found damaged is fetched again, once."""
     from envpack.prefix import mend
 
     forgotten: set[str] = set()
     while True:
         try:
-            return _make(job, site, watch, pieces)
+            return _make(job, site, watch, kept)
         except DamagedPackage as damage:
             if not damage.owners - forgotten:
                 raise
@@ -198,7 +208,7 @@ def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packe
     return packed if packed and packed.sha256 == recipe.sha256 else None
 
 
-def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
+def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
@@ -219,7 +229,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
         packages = described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
-        packed = _pack(installed, job, site, pieces)
+        packed = _pack(installed, job, site, kept)
     with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
         activated = activation.activate(
             installed.prefix,
@@ -314,14 +324,14 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
     )
 
 
-def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) -> Packed:
+def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> Packed:
     return pack(
         installed.prefix,
         site.room("archive") / f"{job.name}.{job.format}",
         format=job.format,
         level=job.level,
         compiler=Compiler(python=installed.python, into=installed.prefix, confine=job.confine),
-        kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
+        kept=kept,
         slim=job.config.slim,
         settled=installed.clobbered,
         proven=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.archive.unpack import read_members
+from envpack.archive.unpack import Extent, read_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.files.installed import named_in
@@ -20,6 +20,7 @@ from envpack.progress import SILENT, Progress
 from envpack.pull.pull import download, mismatch
 from envpack.releases import file_list, keys, lookup, tags
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify import verify
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _manifest(release: Release) -> AuditCheck:
     return AuditCheck(
         name="manifest",
         problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
-        fact=f"{len(manifest.packages)} packages",
+        fact=count(len(manifest.packages), "package"),
     )
 
 
@@ -184,7 +185,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest, its list of files and the records of its packages say."""
     manifest = release.manifest
     try:
-        members = list(read_members(archive, records.is_record))
+        members = list(read_members(archive, records.is_record, extent=_extent(manifest)))
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
@@ -193,10 +194,10 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     size = sum(member.size for member in members)
     # A tar may name a directory more than once.
     directories = {member.path for member in members if member.kind == "directory"}
-    count = len(directories) + sum(member.kind != "directory" for member in members)
-    if (count, size) != (manifest.archive.members, manifest.archive.unpacked_size):
+    amount = len(directories) + sum(member.kind != "directory" for member in members)
+    if (amount, size) != (manifest.archive.members, manifest.archive.unpacked_size):
         problems.append(
-            f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
+            f"{amount} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
     inside = set(named_in(member.path for member in members))
@@ -215,7 +216,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
     problems += [f"{record} is false of {_some(paths)}" for record, paths in records.false_records(members).items()]
     wrong = "; ".join(problem for problem in problems if problem)
-    return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
+    return AuditCheck(name="content", problem=wrong or None, fact=count(amount, "member"))
 
 
 def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine, progress: Progress) -> AuditCheck:
@@ -230,6 +231,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            extent=_extent(manifest),
             confine=confine,
             progress=progress,
         )
@@ -237,9 +239,15 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
-    ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
+    where = f" under {verified.under}" if verified.under else ""
+    ran = f"Python {manifest.python} ran{where}, {count(len(verified.imported), 'module')} imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
+
+
+def _extent(manifest: Manifest) -> Extent:
+    """Return what an archive may hold that its manifest describes: one with more may be a bomb."""
+    return Extent(size=manifest.archive.unpacked_size, members=manifest.archive.members)
 
 
 def _name(name: str, source: str) -> str:

@@ -24,6 +24,10 @@ _SURE_HOST = pattern(rf"{_NAME}(?::\d{{0,5}})?|[^:@]*:\d{{1,5}}")
 _HOST_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=[/?#]|$)")
 _HOST_AND_PATH_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=/)")
 
+_ENCODED_SLASH = pattern("%2F", re.IGNORECASE)
+_SEGMENT_VALUE = pattern(r";[^;=]*=([^;]*)")
+"""The value of a parameter of a path segment, such as `;jsessionid=...` (RFC 3986, section 3.3)."""
+
 _MARKED = ("t", "priv")
 """Path segments that are followed by a token: anaconda.org's, Quetz's and Artifactory's `/t/`, packagecloud's
 `/priv/`."""
@@ -90,7 +94,8 @@ class Address(NamedTuple):
         )
         found = [user] if token_as_user else []
         found += [self.userinfo, password] if colon and password not in _NO_PASSWORDS else []
-        found += [segment for segment, secret in self._segments() if secret]
+        for segment in (segment for segment, secret in self._segments() if secret):
+            found += [segment, *_ENCODED_SLASH.split(segment), *_SEGMENT_VALUE.findall(segment)]
         found += [value for _, _, value, harmless in _pairs(self.query) if not harmless]
         found += [value for _, _, value, kept in _fragments(self.fragment) if not kept]
         for each in found:
@@ -210,7 +215,11 @@ def _is_secret(segments: list[str], number: int) -> bool:
     segment = segments[number]
     if not segment or VARIABLE.search(segment):
         return False
-    if number and segments[number - 1] in _MARKED:
+    if any(value and value != MASK for value in _SEGMENT_VALUE.findall(segment)):
+        return True
+    if len(inner := _ENCODED_SLASH.split(segment)) > 1:
+        return any(_is_secret(inner, place) for place in range(len(inner)))
+    if _before(segments, number) in _MARKED:
         # Mirrors of PyPI sort projects by their first letter: `/t/torch/torch-2.1-....whl`.
         plain = re.sub(r"[-_.]+", "-", segment).lower()
         below = segments[number + 1 : number + 1 + _BELOW_PROJECT]
@@ -218,10 +227,17 @@ def _is_secret(segments: list[str], number: int) -> bool:
     return is_random(segment)
 
 
+def _before(segments: list[str], number: int) -> str:
+    """Return the segment before one, over the empty ones between two slashes."""
+    while number and not segments[number - 1]:
+        number -= 1
+    return segments[number - 1] if number else ""
+
+
 def _without_markers(segments: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
     for number, (segment, secret) in enumerate(segments):
-        marks = segment in _MARKED and segments[number + 1 : number + 2] and segments[number + 1][1]
-        yield segment, secret or bool(marks)
+        behind = next((later for later in segments[number + 1 : number + 1 + _BELOW_PROJECT] if later[0]), None)
+        yield segment, secret or bool(segment in _MARKED and behind and behind[1])
 
 
 def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 # Every repetition that another start could try again has a bound: what a line costs grows with its length alone.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}"
-_URL = pattern(rf"(?:{_SCHEME}:?//|https?:/)(?:(?!,{_SCHEME}://)[^\s\"'<>`\\])+")
 _HOST = (
     r"(?:localhost|\[[0-9A-Fa-f:]{1,60}\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,20}\.[A-Za-z]{2,}"
     r"|[\w-]{1,63}(?=:\d{1,5}(?!\w)|/))"
+)
+# A password may hold what ends an address elsewhere: a quote, a backslash.
+_URL = pattern(
+    rf"(?:{_SCHEME}:?//|https?:/)(?:[^\s@<>\",/]{{1,100}}:[^\s@<>\",]{{1,200}}@(?={_HOST}))?"
+    rf"(?:(?!,{_SCHEME}://)[^\s\"'<>`\\])+"
 )
 BLANK_IN_PASSWORD = pattern(
     rf"(?P<scheme>{_SCHEME}://)[^\s/:@\"'<>]+:(?!\s|\d{{1,5}}\s)[^\s\"'<>@]{{0,200}}\s[^\n\"'<>]{{0,200}}@"
@@ -31,8 +35,17 @@ _HEADER = pattern(
     r"|\b(?:x-jfrog-art-api|x-api-key|private-token|job-token|x-amz-security-token|(?:set-)?cookie)\b\W{1,4}"
     r"|\bbearer\s+)(?!\*\*\*)[^\s\"',;]{6,}"
 )
+SETTING = pattern(
+    r"(?i)(?P<name>\b[\w.-]{0,60}(?:password|passwd|secret|token|api_?key|access_?key|credential)s?=)"
+    r"(?!\*\*\*|[$%{<\[(])(?=[^\s\"'&,;]*\d)(?P<value>[^\s\"'&,;]{8,})"
+)
+"""A setting whose name says that its value is a secret."""
+
+_SETTING_WORDS = ("password=", "passwd=", "secret=", "token=", "key=", "credential")
+"""As `_HEADER_WORDS`, for `SETTING`."""
+
 _PLAIN = pattern(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
-_MAY_HOLD_TOKEN = pattern(r"/(?:t|priv)/|/[\w-]{16,}(?:/|$)")
+_MAY_HOLD_TOKEN = pattern(r"(?i)/(?:t|priv)(?:/|%2F)|/[\w-]{16,}(?:/|$)|%2F|;")
 _HEADER_WORDS = ("authorization", "bearer ", "x-jfrog", "x-api-key", "-token", "cookie")
 """One of them is in whatever `_HEADER` finds; to look for them is quicker."""
 
@@ -78,6 +91,8 @@ def redact(text: str) -> str:
     lower = text.lower()
     if any(word in lower for word in _HEADER_WORDS):
         text = _HEADER.sub(lambda match: f"{match['name']}{MASK}", text)
+    if any(word in lower for word in _SETTING_WORDS):
+        text = SETTING.sub(lambda match: f"{match['name']}{MASK}", text)
     if any(prefix in text for prefix in _TOKEN_PREFIXES):
         text = _TOKENS.sub(MASK, text)
     return text

@@ -39,4 +39,5 @@ def main() -> None:
         report.write(json.dumps(answer) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

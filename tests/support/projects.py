@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,55 @@ class Shop:
 
 def wheel_of(lock: Lock, name: str) -> Wheel:
     return next(wheel for wheel in lock.wheels if wheel.name == ProjectName(name))
+
+
+OWN_BACKEND = """
+import os, pathlib, zipfile
+def build_wheel(out, settings=None, metadata=None):
+    name, version, requires = NAME, VERSION, REQUIRES
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {need}\\n" for need in requires)
+    texts = {
+        f"{name}.py": pathlib.Path(f"{name}.py").read_text(),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n{needs}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: own\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    texts[f"{info}/RECORD"] = "".join(f"{path},,\\n" for path in (*texts, f"{info}/RECORD"))
+    made = f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(out, made), "w") as wheel:
+        for path, text in texts.items():
+            wheel.writestr(path, text)
+    return made
+"""
+"""A backend that needs nothing else."""
+
+
+def write_source(
+    directory: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    requires: tuple[str, ...] = (),
+    build_requires: tuple[str, ...] = (),
+    head: str = "",
+) -> Path:
+    """Write a source tree that builds itself; `head` is what its backend does first."""
+    directory.mkdir(parents=True)
+    (directory / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = {list(build_requires)!r}\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    text = OWN_BACKEND.replace("NAME", repr(name)).replace("VERSION", repr(version))
+    (directory / "backend.py").write_text(head + text.replace("REQUIRES", repr(list(requires))))
+    (directory / f"{name}.py").write_text(f"VERSION = {version!r}\n")
+    return directory
+
+
+def write_sdist(folder: Path, name: str, version: str = "1.0", **given: Any) -> Path:
+    """Write a source distribution that builds itself, and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"{name}-{version}.tar.gz"
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = write_source(Path(scratch) / "tree", name, version, **given)
+        with tarfile.open(archive, "w:gz") as opened:
+            opened.add(tree, f"{name}-{version}")
+    return archive
