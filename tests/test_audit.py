@@ -210,9 +210,10 @@ def test_two_wheels_that_bring_one_file_leave_records_that_are_true(
             f"{name}-1.data/scripts/tool": "#!python\n",
         }
         write_wheel(desk.home, name, "1", files=files, scripts={"start": "aa:main"})
-    desk.write("r.txt", "--no-index", "--find-links .", "aa", "bb", "greeter", "placed", "activated")
+    pip = "- pip: ['--no-index', '--find-links .', aa, bb]"
+    desk.write("r.yml", "dependencies:", "- greeter", "- placed", "- activated", pip)
     for kind in ("tar.gz", "zip"):
-        desk.build("r.txt", "--no-verify", "--format", kind)
+        desk.build("r.yml", "--no-verify", "--format", kind)
     ran = desk.run("verify", "--all", "--quick")
     assert ran.code == 0, ran.out
 
