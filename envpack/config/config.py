@@ -55,6 +55,10 @@ class Config:
     """The Python to build with, such as `3.11`."""
     environment: str | None = None
     """Which environment of a pixi.lock is built; by default its `default`."""
+    extra: tuple[str, ...] = ()
+    """Which extras of a pyproject.toml, or of its lock, are built besides what it needs in any case."""
+    group: tuple[str, ...] = ()
+    """Which dependency groups of a pyproject.toml, or of its lock, are built besides."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC
