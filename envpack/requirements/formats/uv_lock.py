@@ -28,9 +28,9 @@ Way = frozenset[str]
 """Markers that all have to hold."""
 
 
-def recognises(path: Path, text: str) -> bool:
+def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong in it is to be told
     """Return whether a file is named as uv's locks are."""
-    return path.name == "uv.lock" and "[[package]]" in text
+    return path.name == "uv.lock"
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
