@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The version of everything that is installed, for every Python; `make pins` renews it. Empty: the newest.
 PINS := constraints.txt
-INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(PINS),,--upgrade) \
 	$(PINS:%=--constraint %) $(PINS:%=--build-constraint %)
 DEMO := .demo
 NAME := pandas-udf

@@ -117,6 +117,8 @@ FREE = {
     "job",
     "repository",
     "file",
+    "description",
+    "owner",
     "warnings",
     "requested",
     "variables",

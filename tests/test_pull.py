@@ -113,10 +113,10 @@ def test_a_command_has_the_umask_of_the_person_and_the_caches_are_not_for_all_to
     built: Desk, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    with umask_of(0o000):
-        tell = "import os; print(os.umask(0))"
-        ran = built.run("run", "e", "--", "python", "-c", tell, ENVPACK_CACHE_DIR=str(cache))
-    assert ran.out == "0\n", ran.err
+    command = built.command("run", "e", "--", "python", "-c", "import os; print(os.umask(0))")
+    environ = {**built.environment, "ENVPACK_CACHE_DIR": str(cache)}
+    ran = subprocess.run(command, cwd=built.home, env=environ, umask=0, capture_output=True, text=True, check=False)
+    assert ran.stdout == "0\n", ran.stderr
     assert cache.is_dir()
     assert not [mode for _, mode in modes_below(cache) if mode & 0o002]
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 
+IGNORE = ".gitignore"
+"""Keeps the folder, itself included, out of git."""
+
 _OF_LAUNCHERS: dict[str, str] = {
     "livy.json": "livy-batch",
     "livy-session.json": "livy-session",
@@ -48,6 +51,8 @@ def write_folder(
     """
     _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / IGNORE).exists():
+        (folder / IGNORE).write_text("*\n", "utf-8")
     files: dict[str, list[str]] = {}
     for outcome in report.outcomes:
         release = outcome.built.release if outcome.built else None

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from envpack import yaml_nodes
 from envpack.errors import BadConfiguration, UsageError
+from envpack.yaml_nodes import NotYaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -49,10 +51,12 @@ def read(
     YAML mapping, and UsageError when it cannot be read.
     """
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise BadConfiguration([f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}"]) from error
+        node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)
+    except UnicodeDecodeError as error:
+        raise BadConfiguration([f"{path}: not UTF-8 text"]) from error
+    except NotYaml as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise BadConfiguration([f"{where}: not YAML: {error.reason}"]) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     if node is None:

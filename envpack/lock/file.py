@@ -7,6 +7,7 @@ wrote them, are read too.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -16,12 +17,14 @@ import yaml
 from envpack.codec import Count, FileName, Line, Word
 from envpack.config.target import Target
 from envpack.errors import BadRequirements, Problem, UsageError
+from envpack.files.regular import read_regular
 from envpack.lock.lock import BuildFacts, CondaPackage, Lock, Wheel
 from envpack.redact import meet, take_apart
 from envpack.requirements.names import CondaName, ProjectName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 FORMAT = 7
 """pixi's version of the lock format: the newest that released pixi (0.68) and py-rattler (0.28) read."""
@@ -51,6 +54,7 @@ def dump(lock: Lock) -> str:
             },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],
+            "asked": lock.asked,
         },
     }
     if asked := [w.name for w in lock.wheels if w.by_index]:
@@ -65,6 +69,11 @@ def dump(lock: Lock) -> str:
 
 _LONGEST = 16 << 20
 """Characters; a lock of a thousand packages has one million."""
+
+_OWN = re.compile(r"^[\"']?envpack[\"']?:|^\{.*[\"']envpack[\"'] *:", re.MULTILINE)
+"""What is looked for before the rest is read; YAML can be written as JSON, too."""
+
+_ANEW = "delete it, or solve anew with --upgrade"
 
 
 class _Made(msgspec.Struct):
@@ -87,6 +96,32 @@ class _Locked(msgspec.Struct):
     size: Count | None
 
 
+class _LockedWhole(msgspec.Struct):
+    """What a lock says beside its packages."""
+
+    channels: tuple[Line, ...]
+    indexes: tuple[Line, ...]
+    requested: tuple[Word, ...]
+    variables: dict[str, str]
+    request: Word
+
+
+def read(path: Path) -> Lock:
+    """Read a lock from its file. Raises BadRequirements when there is no lock of envpack's."""
+    try:
+        text = read_regular(path, _LONGEST).decode("utf-8")
+    except OSError as error:
+        raise BadRequirements(
+            [Problem(str(path), 0, f"the lock cannot be read: {error.strerror}")],
+            hint="correct its permissions, or move it away: the next build solves anew",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadRequirements(
+            [Problem(str(path), 0, "not a lock that envpack wrote: it is not UTF-8")], hint=_ANEW
+        ) from error
+    return parse(text, str(path))
+
+
 def parse(text: str, file: str) -> Lock:
     """Read a lock from its text; `file` is its name in errors.
 
@@ -95,11 +130,14 @@ def parse(text: str, file: str) -> Lock:
     try:
         if len(text) > _LONGEST:
             raise ValueError(f"it is longer than {_LONGEST >> 20} MiB")
+        if not _OWN.search(text):
+            raise ValueError("it has no key `envpack`")
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
         if document["version"] not in _READABLE:
             readable = " and ".join(map(str, _READABLE))
             raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
         lock = _from_yaml(document)
+        msgspec.convert(lock, _LockedWhole, from_attributes=True)
         for package in (*lock.packages, *_all_wheels(lock.wheels)):
             msgspec.convert(package, _Locked, from_attributes=True)
         for made in (wheel.made for wheel in _all_wheels(lock.wheels) if wheel.made):
@@ -107,7 +145,7 @@ def parse(text: str, file: str) -> Lock:
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise BadRequirements(
             [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
-            hint="delete it, or solve anew with --upgrade",
+            hint=_ANEW,
         ) from error
     if found := list(_with_secrets(lock)):
         raise BadRequirements(
@@ -150,6 +188,7 @@ def _from_yaml(document: dict[str, Any]) -> Lock:
         requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
+        asked={str(name): str(value) for name, value in dict(own.get("asked") or {}).items()},
         frame=own.get("frame", ""),
     )
 
