@@ -173,7 +173,13 @@ def _settings(
         env=form.env,
         prepare=prepare,
         alternatives=alternatives,
-        notes=(launcher.submit, *notes, *launcher.notes, *advice.about_format(launcher, job.manifest)),
+        notes=(
+            launcher.submit,
+            *notes,
+            *launcher.notes,
+            *advice.about_format(launcher, job.manifest),
+            *advice.about_zones(launcher, job.manifest),
+        ),
         warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark)),
     )
 
