@@ -217,6 +217,10 @@ def test_the_launcher_works_from_a_path_a_link_and_odd_directories(machine: Node
     assert own.strip() == str(packages_of(odd) / "numpy.py")
 
 
+def test_a_python_calls_itself_as_it_was_started(machine: Node) -> None:
+    assert machine.run("import sys; print(sys.executable)") == f"{machine.environment}/bin/python"
+
+
 def test_an_environment_is_no_virtual_one(machine: Node) -> None:
     linked = machine.directory / "container"
     linked.symlink_to(machine.directory)
