@@ -166,13 +166,13 @@ OF_PACKAGES = (
         name="PYTZ_TZDATADIR",
         packages=("pytz",),
         effect="time zones come from there, or are unknown",
-        source="run: pytz 2025; pytz/__init__.py, open_resource",
+        source="run: pytz 2026; pytz/__init__.py, open_resource",
     ),
     PackageVariable(
         name="RDBASE",
         packages=("rdkit",),
         effect="RDKit reads the data of another version",
-        source="run: rdkit 2025; rdkit/RDConfig.py",
+        source="run: rdkit 2026; rdkit/RDConfig.py",
     ),
 )
 """The start-up file unsets them where the archive has such a wheel, unless they name a path inside."""

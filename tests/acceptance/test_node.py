@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from envpack.archive import guard
+from tests.support.cache import cache_directory
+from tests.support.command import desk_at
 from tests.support.job import SPARK_3, SPARK_4, check_python
 from tests.support.spark import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.support.channel import Channel
     from tests.support.job import JobDesk
     from tests.support.spark import Spark
 
@@ -123,3 +127,38 @@ def test_containers_of_yarn_import_the_archives_packages(
     )
     for process in (*answer.executors, *([answer.driver] if mode == "cluster" else ())):
         check_python(process, built)
+
+
+GEO = """
+import fiona.crs, numpy, pandas, pyarrow, pytz, rasterio.crs
+epsg = rasterio.crs.CRS.from_epsg(4326).to_epsg(), fiona.crs.CRS.from_epsg(4326).to_epsg()
+print(*epsg, pytz.timezone("Europe/Berlin"))
+print(*{line.split()[-1] for line in open("/proc/self/maps") if "libstdc++" in line})
+"""
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(900)
+def test_wheels_take_neither_data_nor_libraries_of_the_node(full_channel: Channel, tmp_path: Path) -> None:
+    desk = desk_at(tmp_path / "a desk", full_channel, cache_directory() / "envpack")
+    desk.write("geo.txt", "rasterio", "fiona", "pytz", "pandas", "pyarrow")
+    there = tmp_path / "there"
+    built = desk.build("geo.txt", "--no-verify")
+    assert desk.run("pull", built["reference"], str(there)).code == 0
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for name in ("proj.db", "libstdc++.so.6"):
+        (bad / name).write_text("not what it is called")
+    names = ("PROJ_LIB", "PROJ_DATA", "PYTZ_TZDATADIR", "LD_LIBRARY_PATH")
+
+    def run(*configured: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": "/usr/bin:/bin", **dict.fromkeys(configured, str(bad))}
+        return subprocess.run([there / "bin/python", "-c", GEO], env=environ, capture_output=True, text=True)
+
+    said = run(*names)
+    assert said.stdout.splitlines()[:1] == ["4326 4326 Europe/Berlin"], said.stderr
+    if (there / "lib/libstdc++.so.6").exists():
+        assert said.stdout.splitlines()[1] == str(there / "lib/libstdc++.so.6")
+    for path in there.glob("lib/python3*/site-packages/*-envpack.pth"):
+        path.unlink()
+    assert {name for name in names if run(name).returncode} >= {"PROJ_LIB", "PROJ_DATA", "PYTZ_TZDATADIR"}
