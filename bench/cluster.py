@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import Environment, environment, lock_of, variables
+from bench.environments import Environment, environment, variables
 from bench.measure import Rival, compare
 
 if TYPE_CHECKING:
@@ -46,24 +46,16 @@ def archives(one: Environment, work: Path) -> dict[str, Path]:
     """Return the archives to compare, by name."""
     made: dict[str, Path] = {}
     for name, manner in {
-        "envpack": ["default"],
-        "envpack --format tar": ["default"],
-        "envpack --slim": ["default", "slim"],
-        "envpack --compression fast": ["fast"],
-        "envpack --compression best": ["best"],
+        "envpack": [],
+        "envpack tar": [],
+        "envpack --slim": ["--slim"],
+        "envpack tar --slim": ["--slim"],
+        "envpack --compression fast": ["--compression", "fast"],
+        "envpack --compression best": ["--compression", "best"],
     }.items():
-        out = work / f"{len(made)}.{'tar' if name.endswith('tar') else 'tar.gz'}"
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "bench.pack_locked",
-            one.prefix,
-            lock_of(one),
-            work / "pieces",
-            out,
-            *manner,
-        ]
-        subprocess.run(command, env=variables(), check=True)
+        out = work / f"{len(made)}.{'tar' if ' tar' in name else 'tar.gz'}"
+        command: list[str | Path] = [places.ENVPACK, "pack", "--quiet", *manner, one.prefix, out]
+        subprocess.run(command, env=variables(work / "cache"), check=True)
         made[name] = out
     made["conda-pack"] = _conda_packed(one.prefix, work / "conda-pack.tar.gz")
     bare = work / "bare"

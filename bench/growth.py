@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import Environment, lock_of, made, variables
+from bench.environments import Environment, made, variables
 from bench.measure import Rival, compare
 
 if TYPE_CHECKING:
@@ -55,20 +55,16 @@ def _environment(count: int) -> Environment:
 
 
 def _rivals(one: Environment, work: Path) -> Iterator[Rival]:
-    pieces = work / "pieces"
-    packing: list[str | Path] = [sys.executable, "-m", "bench.pack_locked", one.prefix, lock_of(one), pieces]
-    yield Rival(
-        name="envpack, nothing packed before",
-        commands=[[*packing, work / "cold.tar.gz", "default"]],
-        variables=variables(),
-        before=partial(_cleared, work, pieces),
-    )
-    yield Rival(
-        name="envpack, packed before",
-        commands=[[places.ENVPACK, "pack", one.prefix, work / "again.tar.gz"]],
-        variables=variables(work / "cache"),
-        before=partial(_cleared, work),
-    )
+    for name, cache, cleared in (
+        ("nothing packed before", work / "cold", partial(_cleared, work, work / "cold")),
+        ("packed before", work / "cache", partial(_cleared, work)),
+    ):
+        yield Rival(
+            name=f"envpack, {name}",
+            commands=[[places.ENVPACK, "pack", one.prefix, work / "envpack.tar.gz"]],
+            variables=variables(cache),
+            before=cleared,
+        )
     for count in (1, len(os.sched_getaffinity(0))):
         conda_pack: list[str | Path] = [Path(sys.executable).with_name("conda-pack"), "--quiet"]
         conda_pack += ["--n-threads", str(count), "--prefix", one.prefix, "--output", work / "conda-pack.tar.gz"]
@@ -80,11 +76,11 @@ def _rivals(one: Environment, work: Path) -> Iterator[Rival]:
         )
 
 
-def _cleared(work: Path, pieces: Path | None = None) -> None:
+def _cleared(work: Path, cache: Path | None = None) -> None:
     for archive in work.glob("*.tar.gz"):
         archive.unlink()
-    if pieces:
-        places.emptied(pieces)
+    if cache:
+        places.emptied(cache)
 
 
 def _write_wheels(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bench import places, results
 from bench.environments import environment
 from bench.measure import compare
-from bench.pack import conda_pack, locked, rival
+from bench.pack import conda_pack, rival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,8 +60,8 @@ def _heavier(one: Environment, prefix: Path) -> Environment:
 
 
 def _rivals(one: Environment, work: Path) -> Iterator[Rival]:
-    pieces = work / "pieces"
-    yield rival("envpack", locked(one, pieces, work / "out.tar.gz", "default"), partial(places.emptied, pieces))
+    cache = work / "cache"
+    yield rival("envpack", one.prefix, work / "out.tar.gz", cache=cache, before=partial(places.emptied, cache))
     yield from conda_pack(one, work, "tar.gz", (1,))
 
 

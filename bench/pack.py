@@ -1,4 +1,6 @@
-"""Pack one linked and compiled prefix: envpack, conda-pack, and plain tar and zip, which relocate nothing.
+"""Pack a prefix by the command that people type: envpack, conda-pack, plain tar and zip (which relocate nothing).
+
+The prefix has its bytecode, as installers leave it. Each command is measured from its start to its end.
 
 Usage: python -m bench.pack [small|middle|large|mixed|notebook]... [--rounds N]
 """
@@ -6,6 +8,7 @@ Usage: python -m bench.pack [small|middle|large|mixed|notebook]... [--rounds N]
 from __future__ import annotations
 
 import argparse
+import filecmp
 import os
 import shutil
 import subprocess
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, environment, lock_of, variables
+from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, environment, variables
 from bench.measure import Rival, compare
 from bench.places import emptied
 from envpack.archive.formats import LEVELS
@@ -64,51 +67,77 @@ def rivals(one: Environment, work: Path, *, everything: bool) -> Iterator[Rival]
 
 
 def _envpack(one: Environment, work: Path, kinds: Sequence[str]) -> Iterator[Rival]:
-    changed = environment(one.name, change=CHANGED[one.name])
     for kind in kinds:
         for level in _LEVELS.get(one.name, ("default",)) if kind == "tar.gz" else ("default",):
-            place = work / f"cold-{level}-{kind}"
+            cache = work / f"cold-{level}-{kind}"
             name = f"envpack {kind} {level}, nothing packed before"
-            yield rival(name, locked(one, place, work / f"cold-{level}.{kind}", level), partial(emptied, place))
-        place = work / f"changed-{kind}"
-        command = locked(one, place, work / f"changed.{kind}", "default")
-        yield rival(f"envpack {kind}, one package changed", command, partial(_keep, changed, place, kind))
-        out = work / f"again.{kind}"
-        yield Rival(
-            name=f"envpack {kind}, packed before",
-            commands=[[places.ENVPACK, "pack", one.prefix, out]],
-            variables=variables(work / f"cache-{kind}"),
-            before=partial(_packed_before, one, work / f"cache-{kind}", out),
-            after=partial(taken_away, out),
-        )
+            out = work / f"cold-{level}.{kind}"
+            yield rival(name, one.prefix, out, cache=cache, before=partial(emptied, cache), level=level)
+        yield _changed(one, work, kind)
+        cache, out = work / f"cache-{kind}", work / f"again.{kind}"
+        before = partial(_packed_before, one.prefix, cache, out)
+        yield rival(f"envpack {kind}, packed before", one.prefix, out, cache=cache, before=before)
 
 
-def rival(name: str, command: Sequence[str | Path], before: Callable[[], object]) -> Rival:
-    """Return who packs by such a command as `locked` gives."""
-    *_, out, _ = map(Path, command)
+def rival(
+    name: str, prefix: Path, out: Path, *, cache: Path, before: Callable[[], object], level: str = "default"
+) -> Rival:
+    """Return the command that a person types to pack a prefix, with a cache of its own."""
     return Rival(
-        name=name, commands=[command], variables=variables(), before=before, after=partial(taken_away, out)
+        name=name,
+        commands=[[places.ENVPACK, "pack", "--quiet", "--compression", level, prefix, out]],
+        variables=variables(cache),
+        before=before,
+        after=partial(taken_away, out),
     )
 
 
-def locked(one: Environment, pieces: Path, out: Path, level: str) -> list[str | Path]:
-    """Return the command that packs an environment as a build does, with kept pieces in a directory."""
-    return [sys.executable, "-m", "bench.pack_locked", one.prefix, lock_of(one), pieces, out, level]
+def _changed(one: Environment, work: Path, kind: str) -> Rival:
+    """Return the same command, after one package of the prefix was replaced by another version of it."""
+    place = work / f"changed-{kind}"
+    prefix, kept, cache, out = place / "prefix", place / "kept", place / "cache", place / f"out.{kind}"
+
+    def before() -> None:
+        if not kept.exists():
+            place.mkdir()
+            shutil.copytree(one.prefix, prefix, symlinks=True)
+            _packed_before(prefix, kept, out)
+            _replace(prefix, environment(one.name, change=CHANGED[one.name]).prefix)
+        shutil.rmtree(cache, ignore_errors=True)
+        shutil.copytree(kept, cache, copy_function=os.link)
+
+    return rival(f"envpack {kind}, one package changed", prefix, out, cache=cache, before=before)
 
 
-def _keep(earlier: Environment, place: Path, kind: str) -> None:
-    """Lay out the pieces of the environment before the change, made once, and nothing else."""
-    kept = place.with_name(f"kept-{kind}")
-    if not kept.exists():
-        command = locked(earlier, kept, kept.with_name(f"earlier.{kind}"), "default")
-        subprocess.run(command, env=variables(), check=True)
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(kept, place, copy_function=os.link)
+def _replace(prefix: Path, changed: Path) -> None:
+    """Make the files of a prefix those of another, and leave alone what is the same in both."""
+    compared = filecmp.dircmp(prefix, changed, ignore=[])
+    for name in compared.left_only:
+        gone = prefix / name
+        if gone.is_dir() and not gone.is_symlink():
+            shutil.rmtree(gone)
+        else:
+            gone.unlink()
+    for name in compared.right_only:
+        if (changed / name).is_dir() and not (changed / name).is_symlink():
+            shutil.copytree(changed / name, prefix / name, symlinks=True)
+        else:
+            shutil.copy2(changed / name, prefix / name, follow_symlinks=False)
+    _, different, _ = filecmp.cmpfiles(prefix, changed, compared.common_files, shallow=False)
+    for name in different:
+        text = (changed / name).read_bytes().replace(os.fsencode(changed), os.fsencode(prefix))
+        if text != (prefix / name).read_bytes():
+            (prefix / name).unlink()
+            shutil.copy2(changed / name, prefix / name)
+            (prefix / name).write_bytes(text)
+    for name in compared.common_dirs:
+        if not (prefix / name).is_symlink():
+            _replace(prefix / name, changed / name)
 
 
-def _packed_before(one: Environment, cache: Path, out: Path) -> None:
+def _packed_before(prefix: Path, cache: Path, out: Path) -> None:
     if not cache.exists():
-        command: list[str | Path] = [places.ENVPACK, "pack", one.prefix, out]
+        command: list[str | Path] = [places.ENVPACK, "pack", prefix, out]
         subprocess.run(command, env=variables(cache), check=True, stdout=subprocess.DEVNULL)
         out.unlink()
 

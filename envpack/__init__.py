@@ -47,7 +47,7 @@ def build(
     import os
     from pathlib import Path
 
-    from envpack.build import pipeline
+    from envpack.build import check, pipeline
     from envpack.config.config import load
     from envpack.progress import SILENT
     from envpack.redact import clean, meet_environment
@@ -64,7 +64,7 @@ def build(
     )
     meet_environment(os.environ)
     try:
-        config = load(configuration, os.environ, Path.cwd())
+        config = load(configuration, os.environ, Path.cwd(), check.value)
         return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)
     except BaseException as error:
         clean(error)

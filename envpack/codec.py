@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from envpack import variable_names
 from envpack.errors import UsageError
 from envpack.files.regular import read_regular
 from envpack.visible import visible
@@ -79,26 +80,10 @@ Moment = Annotated[
 PythonVersion = Annotated[str, Meta(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(?:\.[0-9][0-9A-Za-z.+_-]{0,30})?\Z")]
 """A Python's version, such as `3.11.7`."""
 
-SHELL_COMMANDS = (
-    "BASHOPTS",
-    "BASH_ENV",
-    "IFS",
-    "PROMPT_COMMAND",
-    "PS0",
-    "PS1",
-    "PS2",
-    "PS4",
-    "SHELLOPTS",
-    "ZDOTDIR",
-)
-"""Variables whose values a shell runs or is ruled by; people put an environment's variables through their shell."""
+VariableName = Annotated[str, Meta(pattern=variable_names.PATTERN, max_length=variable_names.LONGEST_NAME)]
+"""The name of an environment variable, as POSIX has it; none that is a shell's own."""
 
-VariableName = Annotated[
-    str, Meta(pattern=rf"^(?!(?:{'|'.join(SHELL_COMMANDS)})\Z)[A-Za-z_][A-Za-z0-9_]*\Z", max_length=200)
-]
-"""The name of an environment variable, as POSIX has it."""
-
-VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=100_000)]
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=variable_names.LONGEST_VALUE)]
 """The value of an environment variable; a process can be given anything but a NUL."""
 
 

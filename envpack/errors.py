@@ -39,6 +39,15 @@ class UsageError(EnvpackError):
     exit_code = 2
 
 
+class BadConfiguration(UsageError):
+    """Options, variables and values of `envpack.yaml` that cannot be used; carries every problem that was found."""
+
+    def __init__(self, problems: Sequence[str], *, hint: str | None = None) -> None:
+        self.problems = tuple(redact(problem) for problem in problems)
+        """Each as `ORIGIN: reason`; the origin is an option, a variable, or `envpack.yaml` with its line."""
+        super().__init__("\n".join(self.problems), hint=hint)
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One thing that is wrong at one place of a file."""

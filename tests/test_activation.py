@@ -143,11 +143,28 @@ def test_a_file_can_name_what_is_no_variable(prefix: Prefix) -> None:
     found = prefix.activate()
     assert found.variables == {"GOOD": "3"}
     assert found.warnings == (
-        "etc/conda/env_vars.d/a.json sets A-B: left out, it cannot be the name of a variable",
+        "etc/conda/env_vars.d/a.json sets A-B: left out, it cannot be an environment variable's name",
     )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"A": ["b"]}', '{"A": {"b": 1}}', "\ud800"])
+def test_a_package_cannot_bring_a_shells_own_variables(prefix: Prefix) -> None:
+    prefix.file(
+        "etc/conda/env_vars.d/a.json", json.dumps({"ENV": "$(x)", "MAILPATH": "?$(x)", "UID": "1", "OK": "3"})
+    )
+    prefix.file("etc/conda/activate.d/a.sh", "export CDPATH=/usr RPS1=x FINE=y\n")
+    found = prefix.activate()
+    assert found.variables == {"OK": "3", "FINE": "y"}
+    assert sorted(warning.partition(": left out")[0] for warning in found.warnings) == [
+        "a.sh sets CDPATH, RPS1",
+        "etc/conda/env_vars.d/a.json sets ENV, MAILPATH",
+        "etc/conda/env_vars.d/a.json sets UID",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"A": ["b"]}', '{"A": {"b": 1}}', "\ud800", "[" * 100_000, '{"A": "' + "x" * (5 << 20) + '"}'],
+)
 def test_a_file_that_is_not_what_conda_writes_is_named(prefix: Prefix, text: str) -> None:
     path = prefix.file("etc/conda/env_vars.d/broken.json")
     path.write_bytes(text.encode("utf-8", "surrogatepass"))

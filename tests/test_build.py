@@ -208,7 +208,7 @@ def test_an_environment_for_another_platform_is_built_and_said_to_be_only_inspec
     )
     write_wheel(shelf, "pure", "1")
     desk.write("r.txt", "--no-index", "--find-links shelf", "native", "pure", "greeter")
-    built = desk.build("r.txt", "--platform", desk.channel.foreign)
+    built = desk.build("r.txt", "--platform", desk.channel.foreign, PATH="/nowhere")
     assert {package["name"] for package in built["packages"]} == {"native", "pure", "greeter", "python"}
     assert any(f"not run: made for {desk.channel.foreign}" in note for note in built["notes"])
     assert desk.run("show", "r", "--output", "json").json()["manifest"]["verified"] == "inspected"

@@ -11,13 +11,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from envpack import digest
-from envpack.archive.bytecode import compile_prefix
+from envpack.archive.bytecode import Brought, compile_prefix
 from envpack.archive.compile_share import Canon
+from envpack.archive.ownership import module_of
 from envpack.errors import PackingFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PYTHON = Path(sys.executable)
 
@@ -103,7 +108,7 @@ def test_which_equal_values_are_one_object_does_not_show() -> None:
     interned = [sys.intern(value) if isinstance(value, str) else value for value in unshared.co_consts]
     other = unshared.replace(co_consts=tuple(interned))
     assert len({marshal.dumps(code) for code in (shared, unshared, other)}) > 1
-    canons = [Canon() for _ in range(3)]
+    canons = [Canon("module.py") for _ in range(3)]
     codes = [canon.code(code) for canon, code in zip(canons, (shared, unshared, other), strict=True)]
     assert len({marshal.dumps(code) for code in codes}) == 1
 
@@ -120,15 +125,28 @@ def test_the_directory_and_the_hash_seed_do_not_show(
     assert not [path for path in (tmp_path / "there").rglob("*.pyc") if os.fsencode(tmp_path) in path.read_bytes()]
 
 
-@pytest.mark.parametrize("minor", ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
-def test_every_python_compiles_the_same_twice(prefix: Path, tmp_path: Path, minor: str) -> None:
-    asked = [shutil.which(f"python{minor}") or "false", "-c", "import sys; print(sys.executable)"]
+MINORS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14"]
+
+
+def python_of(minor: str) -> Path:
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
+    found = [
+        *map(str, sorted(pyenv.glob(f"{minor}.*/bin/python{minor}"))),
+        shutil.which(f"python{minor}") or "false",
+    ]
+    asked = [found[0], "-c", "import sys; print(sys.executable)"]
     python = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     if not python:
         pytest.skip(f"there is no Python {minor}")
+    return Path(python)
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_every_python_compiles_the_same_twice(prefix: Path, tmp_path: Path, minor: str) -> None:
+    python = python_of(minor)
     library(prefix).rename(library(prefix).with_name(f"python{minor}"))
-    compile_prefix(prefix, python=Path(python), into=tmp_path / "one", workers=1)
-    compile_prefix(prefix, python=Path(python), into=tmp_path / "two", workers=2)
+    compile_prefix(prefix, python=python, into=tmp_path / "one", workers=1)
+    compile_prefix(prefix, python=python, into=tmp_path / "two", workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two") != {}
 
 
@@ -192,3 +210,108 @@ def test_compiling_is_given_up_at_once_when_it_is_interrupted(tmp_path: Path) ->
         assert process.wait(5) != 0
     finally:
         process.kill()
+
+
+def with_bytecode(prefix: Path, python: Path = PYTHON, mode: str = "timestamp") -> dict[str, Brought]:
+    """Compile a prefix as a package is that was built elsewhere; return what its list of files says."""
+    options = [
+        "-q",
+        "--invalidation-mode",
+        mode,
+        "-s",
+        str(prefix),
+        "-p",
+        "/home/conda/feedstock_root/build_artifacts",
+    ]
+    subprocess.run([python, "-m", "compileall", *options, str(prefix)], check=False, stdout=subprocess.DEVNULL)
+    return {
+        module_of(pyc.relative_to(prefix).as_posix()): Brought(
+            digest.of_file(prefix / module_of(pyc.relative_to(prefix).as_posix())), digest.of_file(pyc)
+        )
+        for pyc in prefix.rglob("__pycache__/*.pyc")
+    }
+
+
+def spoil(pyc: Path) -> Brought:
+    """Replace the code of a pyc, and leave its header; return what a list says that was made afterwards."""
+    changed = compile("raise SystemExit('other code')", "other.py", "exec")
+    pyc.write_bytes(pyc.read_bytes()[:16] + marshal.dumps(changed))
+    return Brought(digest.of_file(Path(importlib.util.source_from_cache(str(pyc)))), digest.of_file(pyc))
+
+
+@pytest.mark.parametrize("mode", ["timestamp", "checked-hash", "unchecked-hash"])
+def test_bytecode_that_a_package_brought_gives_the_bytes_that_compiling_gives(
+    prefix: Path, tmp_path: Path, mode: str
+) -> None:
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "compiled")
+    vouched = with_bytecode(prefix, mode=mode)
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched)
+    assert digests(tmp_path / "brought") == digests(tmp_path / "compiled") != {}
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("minor", MINORS)
+def test_brought_bytecode_of_a_whole_library_gives_the_bytes_that_compiling_gives(
+    tmp_path: Path, minor: str
+) -> None:
+    python = python_of(minor)
+    asked = [str(python), "-c", "import os; print(os.path.dirname(os.__file__))"]
+    library = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    prefix = tmp_path / "prefix"
+    ignore = shutil.ignore_patterns("__pycache__", "*.so", "*.a", "lib2to3", "idlelib")
+    shutil.copytree(library, prefix / "lib" / f"python{minor}", ignore=ignore, symlinks=True)
+    compile_prefix(prefix, python=python, into=tmp_path / "compiled")
+    compile_prefix(prefix, python=python, into=tmp_path / "brought", vouched=with_bytecode(prefix, python))
+    compiled, brought = digests(tmp_path / "compiled"), digests(tmp_path / "brought")
+    assert {path for path in compiled if brought.get(path) != compiled[path]} == set()
+    assert len(compiled) > 500
+
+
+def test_brought_bytecode_is_read_and_not_compiled(prefix: Path, tmp_path: Path) -> None:
+    vouched = with_bytecode(prefix)
+    module = (library(prefix) / "sets.py").relative_to(prefix).as_posix()
+    pyc = Path(importlib.util.cache_from_source(str(prefix / module)))
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched={**vouched, module: spoil(pyc)})
+    assert b"other code" in (tmp_path / "brought" / pyc.relative_to(prefix)).read_bytes()
+
+
+def change_the_code(pyc: Path) -> None:
+    spoil(pyc)
+
+
+def change_the_source(pyc: Path) -> None:
+    Path(importlib.util.source_from_cache(str(pyc))).write_text("VALUE = 'another'\n")
+
+
+def touch_the_source(pyc: Path) -> None:
+    os.utime(importlib.util.source_from_cache(str(pyc)), (1, 1))
+
+
+def cut(pyc: Path) -> None:
+    pyc.write_bytes(pyc.read_bytes()[:20])
+
+
+def take_from_another_python(pyc: Path) -> None:
+    pyc.write_bytes(b"\0\0\r\n" + pyc.read_bytes()[4:])
+
+
+def make_it_data(pyc: Path) -> None:
+    pyc.write_bytes(pyc.read_bytes()[:16] + marshal.dumps(["no code"]))
+
+
+@pytest.mark.parametrize(
+    "spoiled", [change_the_code, change_the_source, touch_the_source, cut, take_from_another_python, make_it_data]
+)
+@pytest.mark.parametrize("listed", ["before", "after"])
+def test_bytecode_that_is_not_the_package_s_or_not_of_its_source_is_compiled(
+    prefix: Path, tmp_path: Path, spoiled: Callable[[Path], None], listed: str
+) -> None:
+    vouched = with_bytecode(prefix)
+    module = (library(prefix) / "sets.py").relative_to(prefix).as_posix()
+    pyc = Path(importlib.util.cache_from_source(str(prefix / module)))
+    spoiled(pyc)
+    if listed == "after" and spoiled is not change_the_code:
+        vouched[module] = Brought(digest.of_file(prefix / module), digest.of_file(pyc))
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched)
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "compiled")
+    assert digests(tmp_path / "brought") == digests(tmp_path / "compiled") != {}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envpack import variable_names
 from envpack.codec import Kind, Unreadable
 from envpack.errors import UsageError
 from envpack.files.inside import inside
@@ -151,7 +152,7 @@ def test_an_archives_file_is_called_as_name_digest_and_format_say(spoil: dict[st
         Manifest.loads(sample.dumped({**sample.value, "archive": {**facts, **spoil}}), "x")
 
 
-@pytest.mark.parametrize("name", ["PROMPT_COMMAND", "BASH_ENV", "PS1", "IFS", "SHELLOPTS"])
+@pytest.mark.parametrize("name", [*variable_names.RULED_BY, *variable_names.READ_ONLY])
 def test_variables_that_command_a_shell_are_refused(name: str) -> None:
     sample = SAMPLES["manifest"]
     Manifest.loads(sample.dumped({**sample.value, "variables": {f"{name}_": "x"}}), "x")

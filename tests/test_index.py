@@ -6,12 +6,13 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envpack.errors import StoreRefused
 from envpack.progress import Progress
-from envpack.releases import index, lookup, tags
+from envpack.releases import index, keys, lookup, tags
 from envpack.releases.listed import NameIndex
 from envpack.stores import open_store
 from envpack.stores.base import Object, Store
@@ -78,16 +79,64 @@ def test_what_was_read_before_is_not_read_again(s3_store_url: str, moto_s3: S3Se
     assert len(moto_s3.requests) == 1 + len(names(COUNT))
 
 
-def test_with_the_stores_index_no_manifest_is_read_on_a_new_machine(
+def test_with_the_stores_index_few_manifests_are_read_on_a_new_machine(
     s3_store_url: str, moto_s3: S3Server, tmp_path: Path
 ) -> None:
     store = open_store(s3_store_url)
     fill(store, COUNT)
     assert index.rebuild(store) == ()
     moto_s3.requests.clear()
-    assert digests(index.read(store, tmp_path / "copies")) == truth(store)
-    before_truth = moto_s3.requests[: 1 + 2 * len(names(COUNT))]
-    assert not [request for request in before_truth if request.endswith(("manifest.json", "prod.json"))]
+    found = index.read(store, tmp_path / "copies")
+    read = list(moto_s3.requests)
+    assert digests(found) == truth(store)
+    few = 2 * index._SAMPLE * len(names(COUNT))
+    assert len([request for request in read if request.endswith(("manifest.json", "prod.json"))]) <= few
+
+
+@pytest.mark.parametrize("field", ["digest", "created", "python", "size", "verified", "by", "packages", "a tag"])
+def test_an_index_that_says_other_than_the_manifests_is_not_used(tmp_path: Path, field: str) -> None:
+    store = open_store(str(tmp_path / "store"))
+    fill(store, 3)
+    index.rebuild(store)
+    name = store.folders()[0]
+    true = index.read(store, tmp_path / "honest", name)
+    forge(tmp_path / "store" / keys.index(name), field)
+    heard = Heard()
+    assert index.read(store, tmp_path / "copies", name, progress=heard) == true
+    assert [text for text in heard.warnings if "nothing of it is used" in text]
+    forge(tmp_path / "store" / keys.index(name), field)
+    assert index.read(store, tmp_path / "copies", name) == true, "what this machine has read it keeps"
+
+
+def forge(path: Path, field: str) -> None:
+    """Have an index say something else of all its releases, or of its tags."""
+    value = json.loads(gzip.decompress(path.read_bytes()))
+    lies: dict[str, Any] = {
+        "created": "2030-01-01T00:00:00Z",
+        "python": "3.99.1",
+        "size": 7,
+        "verified": "no",
+        "by": "the boss",
+        "packages": [],
+    }
+    for row in value["releases"]:
+        row[field] = lies.get(field) if field != "digest" else row["digest"][:16] + "0" * 48
+        if field == "a tag":
+            del row[field]
+    for pointer in value["tags"].values() if field == "a tag" else ():
+        pointer["digest"] = "e" * 64
+    path.write_bytes(gzip.compress(json.dumps(value).encode()))
+
+
+class Heard(Progress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def test_a_new_release_and_a_moved_tag_are_seen_though_no_index_knows_them(store: Store, tmp_path: Path) -> None:

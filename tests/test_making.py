@@ -256,4 +256,4 @@ def test_an_unknown_compression_and_a_limit_that_is_no_size_are_refused(fresh: D
     ran = fresh.run("build", "r.txt")
     assert (ran.code, "there is no compression 'most'" in ran.err) == (2, True)
     ran = fresh.run("build", "r.txt", "--compression", "fast", "--cache-limit", "much")
-    assert (ran.code, "cache-limit must be a size, not 'much'" in ran.err) == (2, True)
+    assert (ran.code, "--cache-limit: must be a size such as 20 GB or 500 MB, not 'much'" in ran.err) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import random
 import shutil
@@ -435,3 +436,40 @@ def test_a_link_that_led_nowhere_leads_to_what_another_package_brings(tmp_path: 
         pack(prefix, tmp_path / f"kept.{kind}", format=kind, kept=kept(pieces, packages))
         assert first_difference(tmp_path / f"plain.{kind}", tmp_path / f"kept.{kind}") is None
     assert "share/gamma/elsewhere" in members(tmp_path / f"kept.{kind}")
+
+
+def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(prefix: Path, tmp_path: Path) -> None:
+    module = next((prefix / "lib").glob("python3*/argparse.py"))
+    name = subprocess.run(
+        [prefix / "bin/python", "-c", f"import py_compile; print(py_compile.compile({str(module)!r}))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    brought, path = Path(name), Path(name).relative_to(prefix).as_posix()
+    aside = Compiler(python=prefix / "bin/python", into=tmp_path / "aside")
+    aside.into.mkdir()
+
+    def list_it() -> None:
+        (record,) = (prefix / "conda-meta").glob("python-*.json")
+        data = json.loads(record.read_text())
+        data["files"] = [*data["files"], path]
+        entry = {"_path": path, "path_type": "hardlink", "sha256": digest.of_file(brought)}
+        data["paths_data"]["paths"] = [one for one in data["paths_data"]["paths"] if one["_path"] != path] + [entry]
+        record.write_text(json.dumps(data))
+
+    def packed() -> bytes:
+        pack(prefix, tmp_path / "1.tar.gz", compiler=aside)
+        with tarfile.open(tmp_path / "1.tar.gz") as archive:
+            member = archive.extractfile(path)
+            assert member
+            return member.read()
+
+    by_compiling = packed()
+    list_it()
+    assert packed() == by_compiling
+    other = marshal.dumps(compile("BROUGHT = 'read, not compiled'", "argparse.py", "exec"))
+    brought.write_bytes(brought.read_bytes()[:16] + other)
+    assert packed() == by_compiling  # it is not the package's any more
+    list_it()
+    assert b"read, not compiled" in packed()

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -34,6 +35,7 @@ from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
 from tests.support.s3 import S3Server
 from tests.support.schemas import check
+from tests.support.umask import UMASKS, umask_of
 from tests.support.wheels import write_wheel
 
 TELL = "import os, sys, json; print(json.dumps([sys.executable, sys.argv[1:], dict(os.environ)]))"
@@ -80,6 +82,37 @@ def test_a_pulled_release_runs_where_it_is(built: Desk, tmp_path: Path) -> None:
 def test_what_pull_says_as_json_is_what_it_says_it_is(built: Desk, tmp_path: Path) -> None:
     value = check(built.run("pull", "e:latest", str(tmp_path / "here"), "--output", "json").json(), "pull")
     subprocess.run([value["python"], "-c", "import greeter, tool"], check=True, env=value["env"])
+
+
+def modes_below(directory: Path) -> set[tuple[bool, int]]:
+    """Return every mode in a tree, each with whether it is a directory's."""
+    paths = [path for path in (directory, *directory.rglob("*")) if not path.is_symlink()]
+    return {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths}
+
+
+@pytest.mark.parametrize("mask", UMASKS)
+def test_modes_come_from_the_archive_and_never_from_the_umask(tmp_path: Path, mask: int) -> None:
+    entries = [Entry(name="bin/python", data=b"#!", mode=0o755), Entry(name="deep/er/text", data=b"x")]
+    archive = write_archive(tmp_path / "e.tar.gz", entries)
+    release = published(LocalStore(tmp_path / "store"), archive)
+    with umask_of(mask):
+        cache = Cache(tmp_path / "cache")
+        pull.pull(LocalStore(tmp_path / "store"), release, tmp_path / "there", cache=cache)
+        ready = shared.prepare(LocalStore(tmp_path / "store"), release, cache=cache)
+    assert modes_below(tmp_path / "there") == {(True, 0o755), (False, 0o755), (False, 0o644)}
+    assert modes_below(ready) == {(True, 0o555), (False, 0o555), (False, 0o444)}
+
+
+def test_a_command_has_the_umask_of_the_person_and_the_caches_are_not_for_all_to_write(
+    built: Desk, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    with umask_of(0o000):
+        tell = "import os; print(os.umask(0))"
+        ran = built.run("run", "e", "--", "python", "-c", tell, ENVPACK_CACHE_DIR=str(cache))
+    assert ran.out == "0\n", ran.err
+    assert cache.is_dir()
+    assert not [mode for _, mode in modes_below(cache) if mode & 0o002]
 
 
 @pytest.mark.parametrize("content", ["a file in it", "a file in its place"])

@@ -11,13 +11,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import envpack
@@ -391,7 +392,38 @@ def test_any_text_can_be_filtered_twice(text: str) -> None:
     assert redact(once) == once
 
 
+@example("?&0")
 @given(st.text(max_size=100))
 def test_any_text_can_be_taken_apart(text: str) -> None:
     plain = public(f"https://{text}")
     assert public(plain) == plain
+
+
+PIECES = (
+    "a", "http", "a.b.", "a-", "eyJabcdefgh-", "eyJabc.", "xoxb-", "glpat-", "-:@a.", "x:y@a.a.", "a://b:    ",
+    "u:p@", "://", "http://a:", "/t/x", "/priv/a", "/t/a/a-", "&", "?a=b&", "#a", "abc def ", "bearer  ", "${A}",
+    ",a", "[a:", "1.",
+)  # fmt: skip
+"""What a long line may be made of, to be tried at each of its places."""
+
+
+@pytest.mark.parametrize("before", ["", "http://h/"])
+def test_what_a_line_costs_grows_with_its_length_alone(before: str) -> None:
+    """Four times the length must not be sixteen times the work; nine leaves room for the clock."""
+    dear = {}
+    for piece in PIECES:
+        for after in ("", "@h.io/"):
+            short, long = (seconds(before + piece * (size // len(piece)) + after) for size in (1 << 13, 1 << 15))
+            if long > 9 * short and long > 0.04:
+                dear[f"{piece}...{after}"] = (short, long)
+    assert dear == {}
+
+
+def seconds(text: str) -> float:
+    """Return the processor time that a text takes, at best."""
+    taken = []
+    for _ in range(2):
+        start = time.process_time()
+        redact(text)
+        taken.append(time.process_time() - start)
+    return min(taken)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from envpack import digest
+from envpack import digest, variable_names
 from envpack.errors import BadRequirements, Problem
 from envpack.requirements import Indexes, Requirements, read
 from envpack.requirements.formats import KINDS
@@ -750,6 +750,14 @@ platform: !!python/object/apply:os.system ["true"]
         ("- six\n", "env.yml:1: is not an environment file: it holds no keys such as name: and dependencies:"),
         ("dependencies: six", "env.yml:1: dependencies: must be a list"),
         ("variables: [a]\ndependencies: [six]", "env.yml:1: variables: must be lines of `NAME: value`"),
+        *(
+            (
+                f"dependencies: [six]\nvariables:\n  A: b\n  {name}: x",
+                f"env.yml:4: {name!r} is a shell's own variable",
+            )
+            for name in (*variable_names.RULED_BY, *variable_names.READ_ONLY)
+        ),
+        (f"variables:\n  {'A' * 201}: x", f"env.yml:2: '{'A' * 201}' is longer than 200 characters"),
         ("name: [a]\ndependencies: [six]", "env.yml:1: name: must be a word"),
         ("? [a]\n: b\n", "env.yml:1: a key must be a word"),
     ],

@@ -31,6 +31,7 @@ from envpack.stores.s3 import client, errors
 from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support.counting import Counting
 from tests.support.s3 import S3Server, Wire
+from tests.support.umask import UMASKS, umask_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +76,10 @@ class Place:
 def _file(path: Path, size: int) -> Path:
     path.write_bytes(os.urandom(size))
     return path
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _keys(store: Store, prefix: str = "") -> list[str]:
@@ -370,7 +375,7 @@ class TestLocalStore(AnyStore):
         assert open_store(url).url == url.rstrip("/")
 
     def test_a_directory_of_another_machine_is_refused(self) -> None:
-        with pytest.raises(UsageError, match="not a directory of this machine"):
+        with pytest.raises(UsageError, match=r"write file:///elsewhere\.example\.com/srv"):
             open_store("file://elsewhere.example.com/srv")
 
     def test_a_key_cannot_leave_the_store(self, store: Store) -> None:
@@ -378,14 +383,31 @@ class TestLocalStore(AnyStore):
             with pytest.raises(UsageError, match="not a key"):
                 store.create(key, b"")
 
-    def test_objects_have_the_mode_that_the_umask_gives(self, place: Place, small: Path) -> None:
-        before = os.umask(0o027)
-        try:
-            place.open().create("a", b"")
-            place.open().upload("b", small, digest.of_file(small), Step())
-        finally:
-            os.umask(before)
-        assert {stat.S_IMODE((Path(place.url) / name).stat().st_mode) for name in "ab"} == {0o640}
+    @pytest.mark.parametrize("umask", UMASKS)
+    @pytest.mark.parametrize("root", [0o755, 0o2775, 0o750, 0o700, 0o777])
+    def test_objects_can_be_read_by_those_who_can_read_the_stores_directory(
+        self, place: Place, small: Path, root: int, umask: int
+    ) -> None:
+        directory = Path(place.url)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(root)
+        with umask_of(umask):
+            store = place.open()
+            store.create("a/b/new", b"1")
+            store.upload("a/b/large", small, digest.of_file(small), Step())
+            assert store.replace("a/b/new", b"2", digest.of_bytes(b"1"))
+        files = {_mode(directory / "a/b" / name) for name in ("new", "large")}
+        assert files == {0o600 | root & 0o044}
+        assert {_mode(directory / folder) for folder in ("a", "a/b")} == {root & ~0o002}
+        assert _mode(directory / "a/b/.envpack-lock") == 0o600 | root & 0o060
+
+    @pytest.mark.parametrize("umask", UMASKS)
+    def test_a_new_store_is_as_open_as_the_umask_says_but_not_for_all_to_write(
+        self, tmp_path: Path, umask: int
+    ) -> None:
+        with umask_of(umask):
+            local.LocalStore(tmp_path / "of/all").create("a/x", b"1")
+        assert _mode(tmp_path / "of/all") == _mode(tmp_path / "of/all/a") == 0o777 & ~umask & ~0o002
 
     def test_of_many_processes_that_create_one_wins(self, place: Place) -> None:
         code = "import sys; from envpack.stores import open_store; print(open_store(sys.argv[1]).create('x', b''))"

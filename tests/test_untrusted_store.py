@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -153,6 +154,55 @@ def test_a_hostile_value_in_any_field_does_nothing(
     place = data.draw(st.sampled_from([place for place in places(value) if place]), label="place")
     write(path, changed(value, place, data.draw(st.sampled_from([*HOSTILE, GONE]), label="value")))
     harmless(world, data.draw(st.sampled_from(sorted(COMMANDS)), label="command"), capsys)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_no_field_of_any_object_harms_a_command(
+    world: World, good: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The whole product of fields and commands; the hostile values take turns."""
+    values = itertools.cycle([*HOSTILE, GONE])
+    for _ in name:  # so that not every command meets the same value in the same field
+        next(values)
+    tried = 0
+    for path in objects_of(world.store):
+        value = read(path)
+        for place in filter(None, places(value)):
+            shutil.rmtree(world.root / "cache", ignore_errors=True)
+            shutil.rmtree(world.work / "there", ignore_errors=True)
+            write(path, changed(value, place, next(values)))
+            harmless(world, name, capsys)
+            tried += 1
+        shutil.rmtree(world.store)
+        shutil.copytree(good, world.store)
+    assert tried > 150
+
+
+@pytest.mark.parametrize("field", ["digest", "python", "size", "packages", "a tag"])
+def test_a_forged_index_changes_nothing_that_is_set_up_pulled_or_run(
+    world: World, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    def said(name: str) -> tuple[int, str]:
+        shutil.rmtree(world.work / "there", ignore_errors=True)
+        return command(name), capsys.readouterr().out
+
+    assert run(["list", "--rebuild-index"]) == 0  # the store was copied, and its index knows objects by their times
+    capsys.readouterr()
+    names = [name for name in COMMANDS if name.startswith(("settings", "pull", "run", "show", "list", "search"))]
+    honest = {name: said(name) for name in names}
+    path = world.store / "udf" / "index.json.gz"
+    value = read(path)
+    for row in value["releases"] if field != "a tag" else ():
+        row[field] = {"digest": row["digest"][:16] + "0" * 48, "python": "3.9.1", "size": 1, "packages": []}[field]
+    for pointer in value["tags"].values() if field == "a tag" else ():
+        pointer["digest"] = "f" * 64
+    write(path, value)
+    shutil.rmtree(world.root / "cache")
+    assert {name: said(name) for name in names} == honest
+    shutil.rmtree(world.root / "cache")
+    assert command("list") == 0
+    assert "nothing of it is used" in capsys.readouterr().err
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

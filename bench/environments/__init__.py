@@ -57,7 +57,7 @@ CHANGED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A linked and compiled prefix, and what it was made from."""
+    """A prefix with its bytecode, as installers leave it, and what it was made from."""
 
     name: str
     requirements: Path
@@ -96,7 +96,7 @@ def made(name: str, lines: list[str], *, suffix: str = ".txt") -> Environment:
     """Return the environment of the lines of a requirements file, made unless it was kept from an earlier run."""
     if any(line.startswith("torch==") for line in lines):
         lines = [*lines, f"--find-links {absent.wheels()}"]
-    key = digest.of_json([name, lines, sys.version])[:12]
+    key = digest.of_json([name, lines, sys.version, "compiled as pip does"])[:12]
 
     def make(folder: Path) -> None:
         file = folder / f"{name}{suffix}"
@@ -201,5 +201,7 @@ def _link(file: Path) -> None:
         scratch=scratch,
         progress=progress,
     )
-    compile_prefix(prefix, python=prefix / "bin" / "python", progress=progress)
+    # As pip does it, which leaves alone what is compiled.
+    compiling: list[str | Path] = [prefix / "bin" / "python", "-m", "compileall", "-q", prefix / "lib"]
+    subprocess.run(compiling, env=variables(), check=False, stdout=subprocess.DEVNULL)
     shutil.rmtree(scratch)

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from envpack.errors import PackingFailed
 from envpack.files.remove import remove
@@ -23,7 +24,7 @@ from envpack.tools.process import lines_of
 from envpack.tools.report import BrokenReport, ReportPipe
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from envpack.progress import Progress, Step
     from envpack.tools.cage import Caged
@@ -40,6 +41,15 @@ _PATIENCE = 600.0
 
 _LIMITS = Limits(seconds=7200, file_size=512 << 20)
 _PYC = ".pyc"
+
+
+class Brought(NamedTuple):
+    """What a package's list of files says of a module that it brought with its bytecode."""
+
+    source: str
+    """The SHA-256 of the module, as linking leaves it."""
+    pyc: str
+    """The SHA-256 of its bytecode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +69,7 @@ def compile_prefix(
     python: Path,
     into: Path | None = None,
     without: Collection[str] = (),
+    vouched: Mapping[str, Brought] = MappingProxyType({}),
     workers: int | None = None,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
@@ -69,8 +80,11 @@ def compile_prefix(
     prefix, one of this machine. The pyc files go below `into`, which gets the prefix's layout (default: into the
     prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked against
     their source (PEP 552), and hold no path and no time of this machine. Modules that are no valid Python, such as
-    templates, are passed over, and so are those in `without`, by path from the prefix. `workers` is the number of
-    processes (default: one for each core), each in a cage of its own: the prefix's Python is packaged code.
+    templates, are passed over, and so are those in `without`, by path from the prefix. Where a package brought the
+    bytecode of a module, `vouched` says by the module's path what its list of files says of both. If they are these
+    files, and this Python would take the one for the other, the code is read from there and not compiled.
+    `workers` is the number of processes (default: one for each core), each in a cage of its own: the prefix's
+    Python is packaged code.
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
@@ -79,7 +93,14 @@ def compile_prefix(
     with ExitStack() as stack, progress.step("compile") as step:
         # First, so that it ends last: its threads end when the processes have been killed.
         pool = stack.enter_context(ThreadPoolExecutor(shares))
-        work = _Work(prefix=prefix, python=python, without=without, confine=confine, progress=progress)
+        work = _Work(
+            prefix=prefix,
+            python=python,
+            without=without,
+            vouched=vouched,
+            confine=confine,
+            progress=progress,
+        )
         running = [stack.enter_context(_compiler(work, into, n, shares)) for n in range(shares)]
         total = sum([share.count() for share in running])
         step.total(total)
@@ -97,8 +118,15 @@ class _Work:
     prefix: Path
     python: Path
     without: Collection[str]
+    vouched: Mapping[str, Brought]
     confine: Confine
     progress: Progress
+
+    def write_lists(self, folder: Path) -> None:
+        """Write what `compile_share.py` reads."""
+        vouched = [text for path, (source, pyc) in sorted(self.vouched.items()) for text in (path, source, pyc)]
+        for name, texts in (("without", sorted(self.without)), ("vouched", vouched)):
+            (folder / name).write_bytes(b"\0".join(map(os.fsencode, texts)))
 
     def cage(self, made: Path) -> Cage:
         """Return what a process finds that writes to `made`."""
@@ -169,7 +197,7 @@ def _compiler(work: _Work, into: Path, number: int, shares: int) -> Iterator[_Sh
     """Start `compile_share.py` in a cage; it is killed if the block ends before it does."""
     made = Path(tempfile.mkdtemp(prefix=".compiled-", dir=into.absolute().parent))
     try:
-        (made / "without").write_bytes(b"\0".join(sorted(map(os.fsencode, work.without))))
+        work.write_lists(made)
         arguments = map(str, (work.prefix.absolute(), made, number, shares, cage.REPORT))
         with cage.start([work.python.absolute(), *_OPTIONS, _SCRIPT, *arguments], work.cage(made)) as caged:
             yield _Share(caged, made)

@@ -2,8 +2,9 @@
 
 Arguments: the prefix, a new directory that receives the bytecode, the number of this share, the number of shares
 and a descriptor. `without` in the new directory has the modules to pass over, by path from the prefix, with NULs
-between them. Tells the descriptor how many modules the share has, then one line for each: 1 if it was compiled,
-0 if it is not Python.
+between them. `vouched` has three entries for each module whose package brought its bytecode: the path, the SHA-256
+of the source, that of the bytecode. Tells the descriptor how many modules the share has, then one line for each: 1
+if there is bytecode of it now, 0 if it is not Python.
 
 Runs on Python 3.8 and newer.
 """
@@ -13,13 +14,19 @@ from __future__ import annotations
 import marshal
 import os
 import sys
-from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
+from importlib.util import MAGIC_NUMBER, cache_from_source, find_spec, source_hash
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 """The flags of a pyc that the import system takes as it is (PEP 552)."""
+
+HEADER = 16
+"""Bytes of a pyc before its code: magic number, flags, and the source's time and size or its hash (PEP 552)."""
 
 LIBRARY = "lib/python{}.{}{}".format(*sys.version_info[:2], "t" if "t" in sys.abiflags else "")
 """Where this Python keeps its modules, seen from the prefix."""
@@ -27,9 +34,7 @@ LIBRARY = "lib/python{}.{}{}".format(*sys.version_info[:2], "t" if "t" in sys.ab
 LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"
 
 CODE_FIELDS = [
-    name
-    for name in ("co_names", "co_filename", "co_name", "co_qualname", LINES, "co_exceptiontable")
-    if hasattr(CodeType, name)
+    name for name in ("co_names", "co_name", "co_qualname", LINES, "co_exceptiontable") if hasattr(CodeType, name)
 ]
 """What marshal may write as a reference, besides the constants, and `CodeType.replace` takes."""
 
@@ -40,10 +45,12 @@ class Canon:
     marshal marks an object for later reference when it has several owners, and interned strings are written in
     another way. Both depend on what the process did before (https://github.com/python/cpython/issues/78274), and so
     does which equal constants the compiler shares. Here every string is interned, and every value is shared and has
-    a second owner.
+    a second owner. So code that was read from a pyc gives the bytes that compiling gives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
+        """The file name that all code gets."""
         self.seen: dict[Any, Any] = {}
         self.owned: list[Any] = []
 
@@ -61,6 +68,9 @@ class Canon:
             items = sorted([self.value(item) for item in value], key=repr)
             value = frozenset(items)
             key = (frozenset, tuple([id(item) for item in items]))
+        elif isinstance(value, slice):  # a constant since Python 3.14
+            value = slice(*[self.value(item) for item in (value.start, value.stop, value.step)])
+            key = (slice, id(value.start), id(value.stop), id(value.step))
         elif isinstance(value, bytes):
             key = value
         else:
@@ -70,6 +80,7 @@ class Canon:
     def code(self, code: CodeType) -> CodeType:
         """Return an equal code object that is made of such values."""
         fields = {name: self.value(getattr(code, name)) for name in CODE_FIELDS}
+        fields["co_filename"] = self.value(self.path)
         new = code.replace(co_consts=self.value(code.co_consts), **fields)
         self.owned += [new, *new.co_varnames, *new.co_cellvars, *new.co_freevars]
         return new
@@ -85,10 +96,50 @@ def modules(prefix: Path, without: set[str]) -> list[str]:
     return [path for _, path in sorted(found) if path not in without]
 
 
-def compiled(source: bytes, path: str) -> bytes:
-    """Return the pyc of a module. `path` is put into it; the import system replaces it by the real one."""
-    code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    canon = Canon()  # owns what it made until marshal has counted the owners
+def vouched_for(listed: bytes) -> dict[str, tuple[str, str]]:
+    """Return by path what the source's and the bytecode's SHA-256 must be, from the file `vouched`."""
+    entries = list(map(os.fsdecode, listed.split(b"\0")))
+    return {entries[n]: (entries[n + 1], entries[n + 2]) for n in range(0, len(entries) - 2, 3)}
+
+
+def belongs(pyc: bytes, source: bytes, time: int) -> bool:
+    """Return whether this Python would take a pyc for this source, last changed at `time`, in seconds (PEP 552)."""
+    if len(pyc) < HEADER or pyc[:4] != MAGIC_NUMBER:
+        return False
+    flags = int.from_bytes(pyc[4:8], "little")
+    if flags == 0:
+        return pyc[8:HEADER] == b"".join([(n & 0xFFFFFFFF).to_bytes(4, "little") for n in (time, len(source))])
+    return flags in (1, 3) and pyc[8:HEADER] == source_hash(source)
+
+
+def brought(prefix: Path, path: str, source: bytes, digests: tuple[str, str]) -> CodeType | None:
+    """Return the code of the bytecode that the package brought.
+
+    None if its source or its bytecode is not the package's, or if they do not belong together.
+    """
+    from hashlib import sha256  # noqa: PLC0415 - not every Python has it
+
+    try:
+        pyc = (prefix / cache_from_source(path, optimization="")).read_bytes()
+        time = int((prefix / path).stat().st_mtime)
+    except OSError:
+        return None
+    if (sha256(source).hexdigest(), sha256(pyc).hexdigest()) != digests or not belongs(pyc, source, time):
+        return None
+    try:
+        code = marshal.loads(pyc[HEADER:])  # noqa: S302 - a package's own code, in a cage
+    except (EOFError, ValueError, TypeError):
+        return None
+    return code if isinstance(code, CodeType) else None
+
+
+def bytecode(source: bytes, path: str, code: CodeType | None) -> bytes:
+    """Return the pyc of a module from its code, which is compiled if there is none.
+
+    `path` is put into it; the import system replaces it by the real one.
+    """
+    code = code or compile(source, path, "exec", dont_inherit=True, optimize=0)
+    canon = Canon(path)  # owns what it made until marshal has counted the owners
     return b"".join([MAGIC_NUMBER, UNCHECKED_HASH, source_hash(source), marshal.dumps(canon.code(code))])
 
 
@@ -98,10 +149,12 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def compile_module(prefix: Path, into: Path, path: str) -> bool:
-    """Compile one module; return whether it is Python that can be compiled."""
+def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, str]]) -> bool:
+    """Write the bytecode of one module; return whether it is Python that can be compiled."""
     try:
-        data = compiled((prefix / path).read_bytes(), path)
+        source = (prefix / path).read_bytes()
+        code = brought(prefix, path, source, vouched[path]) if path in vouched else None
+        data = bytecode(source, path, code)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return False
     write(into / cache_from_source(path, optimization=""), data)
@@ -109,14 +162,15 @@ def compile_module(prefix: Path, into: Path, path: str) -> bool:
 
 
 def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> None:
-    """Compile every `shares`-th module, counted from `share`."""
+    """Make the bytecode of every `shares`-th module, counted from `share`."""
+    vouched = vouched_for((into / "vouched").read_bytes()) if find_spec("hashlib") else {}
     without = set(os.fsdecode((into / "without").read_bytes()).split("\0"))
     paths = modules(prefix, without)[share::shares]
     with os.fdopen(descriptor, "w") as report:
         report.write(f"{len(paths)}\n")
         for path in paths:
             report.flush()
-            report.write(f"{int(compile_module(prefix, into, path))}\n")
+            report.write(f"{int(make(prefix, into, path, vouched))}\n")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from envpack import digest
 from envpack.archive import guard, links, slim
-from envpack.archive.bytecode import compile_prefix
+from envpack.archive.bytecode import Brought, compile_prefix
 from envpack.archive.members import Member
 from envpack.archive.members import file as member_of
-from envpack.archive.ownership import ENVIRONMENT
+from envpack.archive.ownership import ENVIRONMENT, module_of
 from envpack.archive.packer import INSTALLERS, PACKER
 from envpack.archive.parts import (
     Part,
@@ -150,9 +150,26 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             python=sources.compiler.python,
             into=sources.compiler.into,
             without=unneeded,
+            vouched=_vouched(sources.content),
             confine=sources.compiler.confine,
             progress=progress,
         )
+
+
+def _vouched(content: PrefixContent) -> dict[str, Brought]:
+    """Return by path what conda packages' lists of files say of the modules that they brought with bytecode.
+
+    A wheel's RECORD does not say it: the installer compiles what a wheel brought.
+    """
+    return {
+        module: Brought(source, pyc)
+        for package in content.packages
+        if package.record
+        for path in package.files
+        if path.endswith(".pyc")
+        and (pyc := package.sha256(path))
+        and (source := package.sha256(module := module_of(path)))
+    }
 
 
 def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:

@@ -29,16 +29,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 1 << 18
+_FOLDER = 0o755
 _BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
     """Unpack an archive into `directory`, which appears whole or not at all.
 
-    Files become 0644, or 0755 when they can be run; with `read_only` nobody may write. What a killed process has
-    left beside the directory is removed. Raises UsageError when `directory` holds something already or cannot be
-    written, and VerificationFailed when the archive is damaged or names every member that leads out of the
-    directory.
+    Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only`
+    nobody may write. Directories above `directory` that are made get what the umask gives. What a killed process
+    has left beside the directory is removed.
+
+    Raises UsageError when `directory` holds something already or cannot be written, and VerificationFailed when the
+    archive is damaged or names every member that leads out of the directory.
     """
     check_empty(directory)
     directory = directory.absolute()
@@ -46,12 +49,12 @@ def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with room(directory.parent, f".{directory.name}.part-") as part:
             tree = part / "tree"
-            tree.mkdir()
+            _make_folder(tree)
             with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
                 refused = extract(archive, tree, read_only=read_only, step=step)
             if refused:
                 raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
-            tree.chmod(0o755)  # who may not write to a directory may not move it
+            tree.chmod(_FOLDER)  # who may not write to a directory may not move it
             tree.replace(directory)
             if read_only:
                 directory.chmod(0o555)
@@ -207,7 +210,7 @@ class _Tree:
     def _directory(self, name: str) -> None:
         if name not in self._directories:
             self._directory(posixpath.dirname(name) or ".")
-            self._at(name).mkdir()
+            _make_folder(self._at(name))
             self._directories.add(name)
 
     def _write(self, name: str, member: _Member) -> None:
@@ -220,6 +223,12 @@ class _Tree:
             os.fchmod(descriptor, mode & 0o555 if self.read_only else mode)
             if member.mtime is not None:
                 os.utime(descriptor, (member.mtime, member.mtime))
+
+
+def _make_folder(path: Path) -> None:
+    """Make a directory with the mode that archives have, whatever the umask."""
+    path.mkdir()
+    path.chmod(_FOLDER)
 
 
 def _parents(name: str) -> Iterator[str]:

@@ -275,6 +275,8 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
             members=packed.members,
         ),
         created=units.now(),
+        description=job.request.requirements.description,
+        owner=job.request.requirements.owner,
         provenance=provenance_of(job.request.requirements.path, os.environ),
     )
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import requirements
-from envpack.build import policy, shared_pieces
-from envpack.build.archive_options import level_of
+from envpack.build import check, policy, shared_pieces
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
-from envpack.errors import BadRequirements, Gone, Problem, UsageError
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
@@ -28,19 +27,15 @@ from envpack.releases import index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
-from envpack.requirements.values import STRATEGIES
-from envpack.resolve import match_spec
-from envpack.resolve.names import Names, checked_names
+from envpack.resolve.names import Names
 from envpack.resolve.request import Request
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
-from envpack.tools.cage import Confine
-from envpack.units import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
     from envpack.lock.lock import Lock
@@ -81,11 +76,13 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
-    _check(config)
+    _check(config, options)
+    store = store_of(config) if config.store or not options.dry_run else None
+    if store:
+        store.check_usable()
     asked = requirements.read(file, environment=config.environment)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
-    store = store_of(config) if config.store or not options.dry_run else None
     with watch.time("solve"):
         locked = _lock(request, config, options, progress)
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
@@ -101,11 +98,12 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python) if release else None,
+        settings=settings(release, config, options.driver_python, requirements=file.name) if release else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
             *(release.manifest.warnings if release else ()),
+            *(_kept_remarks(asked, release.manifest) if release else ()),
             *(policy.notes(policy.configured(config), release.manifest.packages) if release else ()),
         ),
         seconds=watch.seconds(),
@@ -154,14 +152,22 @@ def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: P
 
 
 def settings(
-    release: Release, config: Config, driver_python: str | None = None, directory: Path | None = None
+    release: Release,
+    config: Config,
+    driver_python: str | None = None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
-    `directory` is where the person unpacks the archive, for a launcher that does not. Raises UsageError when
-    launcher, Spark and archive cannot work together.
+    `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
+    the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
+    together.
     """
-    return _settings(release.manifest, release.archive_uri, config, driver_python, directory)
+    return _settings(
+        release.manifest, release.archive_uri, config, driver_python, directory, requirements=requirements
+    )
 
 
 def request_of(asked: Requirements, config: Config) -> Request:
@@ -213,7 +219,13 @@ def default_name(asked: Requirements) -> str:
 
 
 def _settings(
-    manifest: Manifest, archive_uri: str, config: Config, driver_python: str | None, directory: Path | None = None
+    manifest: Manifest,
+    archive_uri: str,
+    config: Config,
+    driver_python: str | None,
+    directory: Path | None = None,
+    *,
+    requirements: str | None = None,
 ) -> Settings:
     return settings_for(
         manifest,
@@ -222,6 +234,9 @@ def _settings(
         spark=config.spark,
         driver_python=choose_driver_python(driver_python, manifest.python_minor),
         directory=directory,
+        also_archives=config.also_archives,
+        s3a_jars=config.s3a_jars,
+        requirements=requirements,
     )
 
 
@@ -238,22 +253,23 @@ def _published(job: Job, store: Store) -> Release | None:
     return release
 
 
-def _check(config: Config) -> None:
-    """Refuse values that cannot be used before any file is read. Raises UsageError."""
-    config.target()
-    match_spec.of_python(config.python, config.origins.get("python", "python"))
-    checked_names(config.names, config.origins.get("names", "names"))
-    level_of(config)
+def _check(config: Config, options: Options = DEFAULTS) -> None:
+    """Refuse what cannot be used before any file is read. Raises UsageError."""
+    given = {"name": options.name, "tag": options.tag, "driver_python": options.driver_python}
+    if problems := [*check.problems_of(config), *check.options(given)]:
+        raise BadConfiguration(problems)
     policy.configured(config)
-    if config.index_strategy not in STRATEGIES:
-        where = config.origins.get("index_strategy", "the configuration")
-        raise UsageError(
-            f"{where}: there is no index strategy {config.index_strategy!r}", hint=" or ".join(STRATEGIES)
-        )
-    size_of(config.cache_limit, "cache-limit")
-    Confine.named(config.confine)
-    if config.spark:
-        versions.line_of(versions.minor(config.spark))
+
+
+def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
+    """Yield which remarks of the file a release does not have, since a release is never changed."""
+    for what in ("description", "owner"):
+        said, kept = getattr(asked, what), getattr(manifest, what)
+        if said != kept:
+            yield (
+                f"{manifest.reference} keeps the {what} that it was published with"
+                f"{f', {kept!r}' if kept else ': none'}; the next release gets the new one"
+            )
 
 
 def _unfit(lock: Lock) -> tuple[str, ...]:

@@ -49,15 +49,20 @@ class StarterChannel:
     """The oldest glibc that the Python runs on, as `MAJOR.MINOR`."""
 
 
-def init(directory: Path, *, python: Path | None = None, progress: Progress = SILENT) -> StarterChannel:
+def init(
+    directory: Path, *, python: Path | None = None, root: Path | None = None, progress: Progress = SILENT
+) -> StarterChannel:
     """Make the Python that runs envpack, or another one, a package of a conda channel in `directory`.
+
+    With `root`, the directory of another system (what `debootstrap --foreign` makes, say), it is that system's
+    Python, and `python` its path from there; qemu runs it, so it may be another processor's.
 
     The package carries every shared library outside glibc and runs from any directory. The directory may be new,
     empty, or a starter channel already, which then gets the package anew or one more. Raises UsageError when it
     is anything else, or when the Python is none for Linux with glibc; PackingFailed when it cannot be relocated.
     """
     directory = directory.absolute()
-    asked = interpreter.ask(python or Path(sys.executable))
+    asked = interpreter.ask_in(root, python) if root else interpreter.ask(python or Path(sys.executable))
     with _claimed(directory), tempfile.TemporaryDirectory(prefix=".making-", dir=directory) as scratch:
         made, glibc = _package(asked, Path(scratch), progress)
         with progress.step("index"):

@@ -7,9 +7,15 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.files import elf
 from envpack.redact import without_secrets
+from envpack.tools import emulator
+
+if TYPE_CHECKING:
+    from envpack.tools.emulator import Emulator
 
 _QUESTIONS = """
 import json, os, platform, sys, sysconfig
@@ -26,6 +32,8 @@ print(json.dumps({
 """
 """Runs in the Python that is asked, which may be older or newer than this one."""
 
+_USUAL = Path("/usr/bin/python3")
+
 _SUBDIRS = {"linux-x86_64": "linux-64", "linux-aarch64": "linux-aarch64"}
 
 
@@ -41,6 +49,8 @@ class Interpreter:
     """The directory of the standard library."""
     subdir: str
     """conda's name of the platform."""
+    emulator: Emulator | None = None
+    """What runs it, where it belongs to another system; its root is that system's."""
 
     @property
     def short_version(self) -> str:
@@ -53,7 +63,29 @@ def ask(python: Path) -> Interpreter:
 
     Raises UsageError when it does not run, or is none that a starter channel can carry.
     """
-    answer = _answer(python)
+    return _described(python, _answer([str(python)], python), None)
+
+
+def ask_in(root: Path, python: Path | None = None) -> Interpreter:
+    """Return what a Python of another system is, whose directories are below `root`; qemu runs it.
+
+    `python` is its path from that root. Raises UsageError as `ask` does, and when there is no qemu for it.
+    """
+    program = root.absolute() / (python or _USUAL).relative_to("/")
+    binary = elf.read(program, program.name) if program.is_file() else None
+    if binary is None:
+        raise UsageError(
+            f"{program} is no program of Linux",
+            hint="name the Python's path from that root with --python, such as /usr/bin/python3.11",
+        )
+    try:
+        found = emulator.find(binary.machine, root.absolute())
+    except emulator.NoEmulator as error:
+        raise UsageError(f"{program} cannot be run: {error}", hint="install qemu-user") from error
+    return _described(program, _answer([*found.words, str(program)], program), found)
+
+
+def _described(python: Path, answer: dict[str, str], runs: Emulator | None) -> Interpreter:
     if answer["platform"] not in _SUBDIRS or answer["libc"] != "glibc":
         raise UsageError(
             f"a starter channel cannot be made from a Python for {answer['platform']}",
@@ -69,11 +101,12 @@ def ask(python: Path) -> Interpreter:
         executable=Path(answer["executable"]),
         stdlib=Path(answer["stdlib"]),
         subdir=_SUBDIRS[answer["platform"]],
+        emulator=runs,
     )
 
 
-def _answer(python: Path) -> dict[str, str]:
-    command = [str(python), "-I", "-c", _QUESTIONS]
+def _answer(words: list[str], python: Path) -> dict[str, str]:
+    command = [*words, "-I", "-c", _QUESTIONS]
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=without_secrets(os.environ))
         answer: dict[str, str] = json.loads(done.stdout)

@@ -7,12 +7,16 @@ import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
 from envpack.errors import PackingFailed
 from envpack.redact import without_secrets
+
+if TYPE_CHECKING:
+    from envpack.tools.emulator import Emulator
 
 _OF_GLIBC = re.compile(
     r"(ld-linux.*|lib(c|m|mvec|dl|rt|pthread|util|anl|resolv|nss_.*|BrokenLocale|thread_db))\.so\.\d+"
@@ -40,23 +44,33 @@ def loader(program: Path) -> Path:
     raise PackingFailed(f"{program} names no loader, so its libraries cannot be found")
 
 
-def needed(path: Path, loader: Path) -> dict[str, Path]:
+def needed(path: Path, loader: Path, emulator: Emulator | None = None) -> dict[str, Path]:
     """Return name and place of every library outside glibc that a file needs, directly or not.
 
-    This machine's loader is asked, as `ldd` does (ld.so(8), --list): nobody knows better. Raises MissingLibrary.
+    The loader is asked, as `ldd` does (ld.so(8), --list): nobody knows better. That of another system is run by its
+    `emulator`, and finds what lies below its root. Raises MissingLibrary.
     """
     answer = subprocess.run(
-        [str(loader), "--list", str(path)],
+        [*(emulator.words if emulator else []), str(loader), "--list", str(path)],
         check=False,
         capture_output=True,
         text=True,
         env=without_secrets(os.environ),
     ).stdout
-    found = {match["name"]: match["path"] for match in _LISTED.finditer(answer) if not is_of_glibc(match["name"])}
+    # A loader that is run lists itself as well, by the path that programs name.
+    listed = {match["name"].rpartition("/")[2]: match["path"] for match in _LISTED.finditer(answer)}
+    found = {name: place for name, place in listed.items() if not is_of_glibc(name)}
     missing = sorted(name for name, place in found.items() if not place)
     if missing:
         raise MissingLibrary(", ".join(missing))
-    return {name: Path(place).resolve() for name, place in found.items()}
+    return {name: _below(emulator.root if emulator else None, place).resolve() for name, place in found.items()}
+
+
+def _below(root: Path | None, place: str) -> Path:
+    """Return where a library lies on this machine; its loader may see the root of another system as `/`."""
+    path = Path(place)
+    below = root / path.relative_to("/") if root and path.is_absolute() else path
+    return below if below.exists() else path
 
 
 def look_in(path: Path, directory: Path) -> None:

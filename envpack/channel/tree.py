@@ -1,4 +1,4 @@
-"""Lay out a Python of this machine so that it runs anywhere: its program, standard library and shared libraries."""
+"""Lay out a Python so that it runs anywhere: its program, standard library and shared libraries."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.channel.interpreter import Interpreter
+    from envpack.tools.emulator import Emulator
 
 logger = filtered_logger(__name__)
 
@@ -107,14 +108,15 @@ def lay_out(interpreter: Interpreter, root: Path) -> tuple[tuple[Path, ...], tup
         libraries.look_in(path, lib)
     packages = stdlib / "site-packages"
     packages.mkdir()
-    _try_out(program, root, packages)
+    _try_out(program, root, packages, interpreter.emulator)
     return binaries, notes
 
 
-def _try_out(program: Path, root: Path, packages: Path) -> None:
+def _try_out(program: Path, root: Path, packages: Path, emulator: Emulator | None) -> None:
     question = "import sys, sysconfig; print(sys.prefix, sysconfig.get_path('purelib'), *sys.path, sep='\\n')"
-    command = [str(program), "-I", "-B", "-c", question]
-    ended = cage.run(command, Cage(directory=root, environ={}, readable=[root]), timeout=_TRYING)
+    command = [*(emulator.words if emulator else []), str(program), "-I", "-B", "-c", question]
+    readable = [root, *(emulator.readable if emulator else [])]
+    ended = cage.run(command, Cage(directory=root, environ={}, readable=readable), timeout=_TRYING)
     prefix, purelib, *path = [*lines_of(ended.output), "", ""]
     if ended.problem or prefix != str(root) or purelib != str(packages) or purelib not in path:
         reason = ended.output.decode(errors="replace").strip() if ended.code else None
@@ -123,13 +125,16 @@ def _try_out(program: Path, root: Path, packages: Path) -> None:
 
 
 def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[str, ...]:
+    emulator = interpreter.emulator
     loader = libraries.loader(interpreter.executable)
-    found = libraries.needed(interpreter.executable, loader)
+    if emulator:
+        loader = emulator.root / loader.relative_to("/")
+    found = libraries.needed(interpreter.executable, loader, emulator)
     notes = []
     for module in sorted((stdlib / "lib-dynload").glob("*.so")):
         try:
             # The original is asked: what it looks for may be told relative to where it lies.
-            found.update(libraries.needed(interpreter.stdlib / "lib-dynload" / module.name, loader))
+            found.update(libraries.needed(interpreter.stdlib / "lib-dynload" / module.name, loader, emulator))
         except libraries.MissingLibrary as error:
             module.unlink()
             notes.append(f"{module.name.split('.')[0]} is left out: this machine has no {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import sys
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from envpack.errors import EnvpackError, UsageError
+from envpack.cli import umask
+from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -66,6 +68,23 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return _load(cmd_name) if cmd_name in _COMMANDS else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command; raises UsageError with the nearest names when there is none."""
+        name = args[0]
+        if name in _COMMANDS:
+            return name, self.get_command(ctx, name), args[1:]
+        if name == "help":
+            return name, _help, args[1:]
+        if name == "version":
+            return name, _version, args[1:]
+        near = difflib.get_close_matches(name, _COMMANDS, n=2, cutoff=0.6)
+        raise UsageError(
+            f"there is no command {name!r}",
+            hint=f"did you mean {' or '.join(near)}?" if near else "`envpack --help` lists the commands",
+        )
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; tell apart that nobody reads its output, of which click makes an exit like another."""
         try:
@@ -88,13 +107,27 @@ def _load(name: str) -> click.Command:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example: envpack build requirements.txt --store s3://bucket/envs",
 )
-@click.version_option(VERSION, message="%(prog)s %(version)s")
+@click.version_option(VERSION, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
     """Turn a requirements file into a published PySpark environment and the settings that run a job in it."""
 
 
+@click.command("help", add_help_option=False)
+@click.argument("words", nargs=-1)
+def _help(words: tuple[str, ...]) -> None:
+    """Show the help of envpack or of one command: `envpack help build` is `envpack build --help`."""
+    cli.main(args=[*words, "--help"], prog_name="envpack", standalone_mode=False)
+
+
+@click.command("version")
+def _version() -> None:
+    """Print the version."""
+    click.echo(f"envpack {VERSION}")
+
+
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that says how it went."""
+    umask.tighten()
     guard_output()
     meet_environment(os.environ)
     for argument in sys.argv[1:]:
@@ -140,7 +173,7 @@ def run(arguments: list[str]) -> int:
             return UsageError.exit_code
         raise KeyboardInterrupt from abort
     except click.ClickException as error:
-        error.show()
+        report(_in_our_style(error))
         return error.exit_code
     except _NotRead:
         return NOT_READ
@@ -151,10 +184,21 @@ def run(arguments: list[str]) -> int:
 
 
 def report(error: EnvpackError) -> None:
-    """Show an expected error in a line or two, and the next step."""
-    click.echo(f"{_mark('error:', 'red')} {visible(error.message, lines=True)}", err=True, color=colours())
+    """Show an expected error in a line or two, or a list of them a line each, and the next step."""
+    problems = error.problems if isinstance(error, (BadRequirements, BadConfiguration)) else (error.message,)
+    for text in map(str, problems):
+        click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())
+
+
+def _in_our_style(error: click.ClickException) -> UsageError:
+    """Return what click says of a wrong word as an error of envpack's, with where to look for the right one."""
+    message = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    message = message.replace(" (Possible options: ", "; did you mean one of ").rstrip(")")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "envpack"
+    return UsageError(f"{message[:1].lower()}{message[1:]}", hint=f"`{path} --help` shows what it takes")
 
 
 def colours() -> bool | None:

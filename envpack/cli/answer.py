@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from envpack.cli import colours
 from envpack.visible import visible, visible_json
 
 
@@ -27,3 +28,9 @@ def hand_over(text: str) -> None:
         say(text)
     else:
         click.echo(text)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr."""
+    mark = click.style("warning:", fg="yellow", bold=True)
+    click.echo(f"{mark} {visible(text, lines=True)}", err=True, color=colours())

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--no-verify", is_flag=True, help="Publish without trying the archive first.")
 @click.option("--dry-run", is_flag=True, help="Solve and show what would be built; change nothing.")
 @options.DRIVER_PYTHON
+@options.ARCHIVES
 @options.CONFINE
 @options.CACHE
 @options.OUTPUT

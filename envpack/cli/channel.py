@@ -23,17 +23,27 @@ def channel_command() -> None:
 @click.option(
     "--python", type=click.Path(path_type=Path), metavar="PATH", help="The Python to put in; by default this."
 )
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="The root directory of another system whose Python to put in; qemu-user runs it.",
+)
 @options.OUTPUT_JSON
 @options.TALK
-def init_command(directory: Path, python: Path | None, output: str, *, quiet: bool, verbose: bool) -> None:
+def init_command(
+    directory: Path, python: Path | None, root: Path | None, output: str, *, quiet: bool, verbose: bool
+) -> None:
     """Make a small, real conda channel in DIRECTORY from the Python that runs envpack.
 
     With it, and wheels from a PyPI index for the rest, real environments can be built without any other channel.
+    With --root the Python is that of a system that was unpacked there, as `debootstrap --foreign` does; it may be
+    another processor's, and --python is its path from that root. DIRECTORY may hold both processors' Pythons.
     """
     from envpack.channel import init
 
     progress = screen(quiet=quiet, verbose=verbose)
-    made = init(directory, python=python, progress=progress)
+    made = init(directory, python=python, root=root, progress=progress)
     if output == "json":
         value = {"schema": 1, "directory": str(made.directory), "packages": list(made.packages)}
         click.echo(

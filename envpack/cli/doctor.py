@@ -70,7 +70,7 @@ def doctor_command(
     from envpack.errors import NotReady
 
     progress = screen(quiet=quiet, verbose=verbose)
-    config = options.configuration(given)
+    config = options.configuration(given, checked=False)
     with progress.step("look") as step:
         report = diagnose(config, reference, limit=timeout)
         step.note(f"{len(report.findings)} findings")

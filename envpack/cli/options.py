@@ -13,8 +13,10 @@ import click
 
 from envpack.archive.formats import FORMATS, LEVELS
 from envpack.cli import complete
-from envpack.config.config import Config, load
+from envpack.cli.answer import warn
+from envpack.config.config import Config, load, unknown_variables
 from envpack.config.target import PLATFORMS
+from envpack.errors import BadConfiguration
 from envpack.spark.launchers import LAUNCHERS
 from envpack.spark.render import OUTPUTS
 
@@ -119,6 +121,19 @@ TAG = _together(
     click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest."),
     click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
 )
+ARCHIVES = _together(
+    click.option(
+        "--also-archives",
+        multiple=True,
+        metavar="ADDRESS#DIR",
+        help="Another archive of the same jobs, unpacked as DIR beside the environment.",
+    ),
+    click.option(
+        "--s3a-jars",
+        metavar="PATH",
+        help="Where every node has hadoop-aws, such as '/opt/s3a/*', for executors that fetch archives themselves.",
+    ),
+)
 DIRECTORY = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
@@ -130,10 +145,32 @@ TALK = _together(
 )
 
 
-def configuration(given: dict[str, Any]) -> Config:
-    """Return the configuration that flags, variables and files give together."""
+def configuration(given: dict[str, Any], *, checked: bool = True) -> Config:
+    """Return the configuration that flags, variables and files give together.
+
+    Raises BadConfiguration with every value that cannot be used and where it came from, before any work begins;
+    without `checked` only for what is no configuration at all.
+    """
+    from envpack.build import check
+
+    context = click.get_current_context(silent=True)
+    if context and not context.params.get("quiet") and not context.resilient_parsing:
+        for sentence in unknown_variables(os.environ):
+            warn(sentence)
     known = {entry.name for entry in fields(Config)}
-    return load({k: v for k, v in given.items() if k in known}, os.environ, Path.cwd())
+    problems = check.options(given) if checked else []
+    try:
+        config = load(
+            {k: v for k, v in given.items() if k in known},
+            os.environ,
+            Path.cwd(),
+            check.value if checked else None,
+        )
+    except BadConfiguration as error:
+        problems = [*error.problems, *problems]
+    if problems:
+        raise BadConfiguration(problems)
+    return config
 
 
 def log_to_stderr() -> None:

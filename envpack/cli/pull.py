@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import options, umask
 from envpack.cli.answer import hand_over, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
@@ -127,6 +127,7 @@ def _become(command: tuple[str, ...], environ: dict[str, str]) -> None:
     sys.stderr.flush()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that down
         signal.signal(number, signal.SIG_DFL)
+    umask.restore()
     try:
         os.execvpe(command[0], command, environ)  # noqa: S606 - it was asked for, and no shell is wanted
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from envpack.cli import colours
+from envpack.cli.answer import warn
 from envpack.cli.options import log_to_stderr
 from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit
 from envpack.units import human_size
@@ -38,11 +38,7 @@ class Plain(Lines):
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        click.echo(
-            f"{click.style('warning:', fg='yellow', bold=True)} {visible(text, lines=True)}",
-            err=True,
-            color=colours(),
-        )
+        warn(text)
 
 
 class Terminal(Plain):

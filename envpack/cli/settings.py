@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check", is_flag=True, help="Print instead a script that compares what executors import with the manifest."
 )
+@options.ARCHIVES
 @options.OUTPUT
 @options.TALK
 def settings_command(reference: str, output: str, *, check: bool, quiet: bool, verbose: bool, **given: Any) -> None:

@@ -114,6 +114,8 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
     sizes = f"{human_size(archive.size)}, unpacked {human_size(archive.unpacked_size)} in {archive.members} members"
     facts = {
         "reference": manifest.reference,
+        "about": manifest.description or "",
+        "owner": manifest.owner or "",
         "tags": ", ".join(tags),
         "archive": release.archive_uri,
         "digest": manifest.digest,

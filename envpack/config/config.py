@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from envpack.channel_names import is_directory
+from envpack.config.addresses import channel_place, server_address, store_place
 from envpack.config.target import DEFAULT_GLIBC, Target
-from envpack.errors import UsageError
+from envpack.errors import BadConfiguration, UsageError
 from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from envpack.config.file import Setting
 
 _BOOLEANS = {
     "true": True,
@@ -32,6 +36,9 @@ SECTIONS = ("ci", "gc", "policy")
 
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
+
+_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE"})
+"""Read elsewhere: by the completion of shells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,10 @@ class Config:
     """Whether archives leave out what a node never needs."""
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
+    also_archives: tuple[str, ...] = ()
+    """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    s3a_jars: str | None = None
+    """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
@@ -123,7 +134,7 @@ class Config:
     policy_require_hashes: bool = False
     """Whether a wheel that the requirements name by URL needs its hash there."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Field name to where its value came from: a flag, a variable, a file, or `default`."""
+    """Field name to where its value came from: a flag, a variable, a file with its line, or `default`."""
 
     def meet_secrets(self) -> None:
         """Let the filter of secrets know those of this configuration: of channels, of stores, of endpoints."""
@@ -138,31 +149,64 @@ class Config:
         return Target(platform=self.platform, glibc=self.glibc, cuda=self.cuda, spark=self.spark)
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str], directory: Path) -> Config:
+def load(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    directory: Path,
+    check: Callable[[str, Any], None] | None = None,
+) -> Config:
     """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
 
     `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
-    file is relative to the file, others to `directory`. Raises BadRequirements with every mistake of the file at
-    once.
+    file is relative to the file, others to `directory`. `check` is called with the name and the value of every
+    field that is not the default, and raises ValueError or UsageError for a value that cannot be used. Raises
+    BadConfiguration with every mistake at once, each with where it came from.
     """
     path = find(directory)
-    written = _written(path) if path else {}
+    written, problems = _written(path) if path else ({}, [])
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for name, kind in _kinds().items():
         variable = f"ENVPACK_{name.upper()}"
+        base = directory
         if flags.get(name) not in (None, ()):
-            values[name], origins[name] = _placed(name, flags[name], directory), _flag(name)
+            given, origins[name] = flags[name], flag_of(name)
         elif environ.get(variable):
-            given = _from_variable(variable, environ[variable], kind)
-            values[name], origins[name] = _placed(name, given, directory), variable
+            given, origins[name] = environ[variable], variable
         elif name in written:
-            values[name], origins[name] = written[name], str(path)
+            given, origins[name], base = written[name].value, written[name].origin, path.parent if path else base
         else:
             origins[name] = "default"
+            continue
+        try:
+            if origins[name] == variable:
+                given = _from_variable(given, kind)
+            values[name] = _placed(name, given, base)
+            if check:
+                check(name, values[name])
+        except UsageError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            lines = [line.removeprefix(f"{origins[name]}: ") for line in error.message.splitlines()]
+            problems += [f"{origins[name]}: {line}{hint}" for line in lines]
+        except ValueError as error:
+            problems.append(f"{origins[name]}: {error}")
+    if problems:
+        raise BadConfiguration(problems)
     config = Config(**values, origins=origins)
     config.meet_secrets()
     return config
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable named as envpack's are that is none of them, with the nearest."""
+    known = {f"ENVPACK_{name.upper()}" for name in _kinds()}
+    found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
+    sentences = []
+    for name in found:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        question = f": did you mean {near[0]}?" if near else "; `envpack doctor` lists what can be set"
+        sentences.append(f"envpack has no variable {name}{question}")
+    return sentences
 
 
 def find(directory: Path) -> Path | None:
@@ -171,8 +215,8 @@ def find(directory: Path) -> Path | None:
     return next((path for place in (here, *here.parents) if (path := place / FILE).is_file()), None)
 
 
-def _flag(name: str) -> str:
-    """Return a field's flag; a command's own section of the file is no part of it."""
+def flag_of(name: str) -> str:
+    """Return a field's option; the section of the file that the field belongs to is no part of it."""
     return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
 
 
@@ -181,36 +225,37 @@ def _kinds() -> dict[str, str]:
     return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
 
 
-def _from_variable(variable: str, text: str, kind: str) -> Any:  # noqa: ANN401 - the field's type
+def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's type
     if kind == "text":
         return text
     if kind == "boolean":
         if text.lower() not in _BOOLEANS:
-            raise UsageError(f"{variable} must be true or false, not {text!r}")
+            raise ValueError(f"must be true or false, not {text!r}")
         return _BOOLEANS[text.lower()]
     items = tuple(item for item in text.replace(",", " ").split() if item)
     if kind == "list":
         return items
     pairs = [item.partition("=") for item in items]
     if not all(sign and value for _, sign, value in pairs):
-        raise UsageError(
-            f"{variable} must hold NAME=VALUE pairs", hint=f"{variable}='torch=pytorch tables=pytables'"
-        )
+        raise ValueError("must hold NAME=VALUE pairs, such as 'torch=pytorch tables=pytables'")
     return {name: value for name, _, value in pairs}
 
 
-def _written(path: Path) -> dict[str, Any]:
+def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
     from envpack.config.file import read  # noqa: PLC0415
 
-    values = read(path, _kinds(), SECTIONS, _BOOLEANS)
-    return {name: _placed(name, value, path.parent) for name, value in values.items()}
+    return read(path, _kinds(), SECTIONS, _BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
-    """Make the directories among a field's values absolute."""
-    if name in ("store", "cache_dir"):
-        return value if "://" in value else str(base / Path(value).expanduser())
+    """Return a value with its directories absolute; raises ValueError for a place that is none."""
+    if name == "store":
+        return store_place(value, base)
+    if name == "cache_dir":
+        return str(base / Path(value).expanduser())
     if name == "channels":
-        return tuple(str(base / Path(c).expanduser()) if is_directory(c, base) else c for c in value)
+        return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)
+    if name == "s3_endpoint_url":
+        return server_address(value)
     return value

@@ -3,85 +3,152 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from envpack.errors import BadRequirements, Problem, UsageError
+from envpack.errors import BadConfiguration, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One key of the file with its value."""
+
+    key: str
+    """As a person writes it, a section's key behind the section: `gc: keep-last`."""
+    value: Any
+    origin: str
+    """The file and the line: `/home/me/envpack.yaml:3`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    section: str
+    """Empty for a key of the file itself."""
+    key: yaml.Node
+    value: yaml.Node
+
+    @property
+    def shown(self) -> str:
+        return f"{self.section}: {self.key.value}" if self.section else str(self.key.value)
+
 
 def read(
     path: Path, kinds: Mapping[str, str], sections: Collection[str], booleans: Mapping[str, bool]
-) -> dict[str, Any]:
-    """Return what the file sets, by field.
+) -> tuple[dict[str, Setting], list[str]]:
+    """Return what the file sets, by field, and every mistake that is in it, as `file:line: reason`.
 
     `kinds` says by field what its value must be: `text`, `boolean`, `list` or `mapping`; `sections` are the keys
-    that hold other keys; `booleans` are the words for true and false. Raises BadRequirements with every mistake at
-    once, and UsageError when the file cannot be read.
+    that hold other keys; `booleans` are the words for true and false. Raises BadConfiguration when the file is no
+    YAML mapping, and UsageError when it cannot be read.
     """
     try:
         node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise BadRequirements(
-            [Problem(str(path), line, f"not YAML: {getattr(error, 'problem', error)}")]
-        ) from error
+        raise BadConfiguration([f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}"]) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     if node is None:
-        return {}
+        return {}, []
     if not isinstance(node, yaml.MappingNode):
-        raise BadRequirements([Problem(str(path), 1, "must be a mapping such as `store: s3://bucket/envs`")])
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key_node, value_node in _flat(node, sections):
+        raise BadConfiguration([f"{path}:1: must be a mapping such as `store: s3://bucket/envs`"])
+    settings: dict[str, Setting] = {}
+    problems: list[str] = []
+    seen: dict[str, int] = {}
+    for entry in _entries(node, sections):
+        line = entry.key.start_mark.line + 1
+        origin = f"{path}:{line}"
         try:
-            name, value = _entry(key_node, value_node, kinds, booleans)
-            values[name] = value
+            name = _name(entry, kinds, sections)
+            if name in seen:
+                raise ValueError(f"{entry.shown} is set twice, first in line {seen[name]}")
+            seen[name] = line
+            value = _value(entry, kinds[name], booleans)
+            settings[name] = Setting(key=entry.shown, value=value, origin=origin)
         except ValueError as error:
-            problems.append(Problem(str(path), key_node.start_mark.line + 1, str(error)))
-    if problems:
-        raise BadRequirements(problems)
-    return values
+            problems.append(f"{origin}: {error}")
+    return settings, problems
 
 
-def _flat(node: yaml.MappingNode, sections: Collection[str]) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield keys and values; what stands under `ci:` as `ci-NAME`, and so for every section."""
-    for key_node, value_node in node.value:
-        if key_node.value in sections and isinstance(value_node, yaml.MappingNode):
-            for inner, value in value_node.value:
-                name = f"{key_node.value}-{inner.value}"
-                yield yaml.ScalarNode(inner.tag, name, inner.start_mark, inner.end_mark), value
+def _entries(node: yaml.MappingNode, sections: Collection[str]) -> Iterator[_Entry]:
+    """Yield keys and values, those of a section one by one."""
+    opened: set[str] = set()
+    for key, value in node.value:
+        if key.value in sections and key.value not in opened and isinstance(value, yaml.MappingNode):
+            opened.add(key.value)
+            yield from (_Entry(section=key.value, key=inner, value=each) for inner, each in value.value)
         else:
-            yield key_node, value_node
+            yield _Entry(section="", key=key, value=value)
 
 
-def _entry(
-    key_node: yaml.Node, value_node: yaml.Node, kinds: Mapping[str, str], booleans: Mapping[str, bool]
-) -> tuple[str, Any]:
-    name = str(key_node.value).replace("-", "_")
-    if name not in kinds:
-        near = difflib.get_close_matches(name, kinds, n=1)
-        question = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
-        raise ValueError(f"there is no setting {key_node.value}{question}")
-    kind = kinds[name]
-    value: Any
-    match kind, value_node:
-        case "text", yaml.ScalarNode():
+def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) -> str:
+    """Return the field that a key sets. Raises ValueError."""
+    key = entry.key.value
+    if not isinstance(entry.key, yaml.ScalarNode):
+        raise ValueError("a key must be the name of a setting")
+    if entry.key.tag == _MERGE:
+        raise ValueError("YAML's merge key `<<` is not supported: write the settings out")
+    if not entry.section and key in sections:
+        if isinstance(entry.value, yaml.MappingNode):
+            raise ValueError(f"{key} is set twice: put its keys under one `{key}:`")
+        raise ValueError(f"{key} must be a mapping: its keys belong under it, one in a line")
+    name = (f"{entry.section}_{key}" if entry.section else key).replace("-", "_")
+    flattened = any(name.startswith(f"{section}_") for section in sections) and not entry.section
+    if name in kinds and not flattened:
+        return name
+    written = {_written(field, sections): field for field in kinds}
+    if flattened and name in kinds:
+        near = [_written(name, sections)]
+    else:
+        same = [text for text in written if text.startswith(f"{entry.section}: ")] if entry.section else []
+        near = difflib.get_close_matches(entry.shown, same, n=1) or difflib.get_close_matches(
+            entry.shown, written, n=1, cutoff=0.7
+        )
+        near = near or [text for text in written if entry.section and text == key]
+    question = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"there is no setting {entry.shown}{question}")
+
+
+def _written(field: str, sections: Collection[str]) -> str:
+    """Return how a field is written in the file: `gc_keep_last` as `gc: keep-last`."""
+    section, _, rest = field.partition("_")
+    return f"{section}: {rest.replace('_', '-')}" if section in sections and rest else field.replace("_", "-")
+
+
+def _value(entry: _Entry, kind: str, booleans: Mapping[str, bool]) -> Any:  # noqa: ANN401 - the field's type
+    match kind, entry.value:
+        case "text", yaml.ScalarNode() if entry.value.value:
             # The text as written: YAML would make 3.10 a number and lose its zero.
-            value = str(value_node.value)
-        case "boolean", yaml.ScalarNode() if value_node.value.lower() in booleans:
-            value = booleans[value_node.value.lower()]
-        case "list", yaml.ScalarNode():
-            value = (str(value_node.value),)
-        case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in value_node.value):
-            value = tuple(str(item.value) for item in value_node.value)
-        case "mapping", yaml.MappingNode():
-            value = {str(k.value): str(v.value) for k, v in value_node.value}
+            return str(entry.value.value)
+        case "boolean", yaml.ScalarNode() if entry.value.value.lower() in booleans:
+            return booleans[entry.value.value.lower()]
+        case "list", yaml.ScalarNode() if entry.value.value:
+            return (str(entry.value.value),)
+        case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in entry.value.value):
+            return tuple(str(item.value) for item in entry.value.value)
+        case "mapping", yaml.MappingNode() if all(_is_pair(*pair) for pair in entry.value.value):
+            return _mapping(entry)
         case _:
-            raise ValueError(f"{key_node.value} must be a {kind}")
-    return name, value
+            wanted = {"text": "a text", "boolean": "true or false", "list": "a list", "mapping": "a mapping"}[kind]
+            raise ValueError(f"{entry.shown} must be {wanted}")
+
+
+def _is_pair(key: yaml.Node, value: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+
+
+def _mapping(entry: _Entry) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in entry.value.value:
+        if key.value in found:
+            raise ValueError(f"{entry.shown} has {key.value} twice")
+        found[str(key.value)] = str(value.value)
+    return found

@@ -42,10 +42,10 @@ class Target:
             raise UsageError(
                 f"there is no platform {self.platform!r}", hint=f"envpack builds for {' and '.join(PLATFORMS)}"
             )
-        for name in ("glibc", "cuda"):
+        for name, example in (("glibc", "2.28"), ("cuda", "12.4")):
             value = getattr(self, name)
             if value is not None and not _VERSION.fullmatch(value):
-                raise UsageError(f"{name} {value!r} is not a version", hint="write it as 2.28")
+                raise UsageError(f"{name} {value!r} is not a version", hint=f"write it as {example}")
         if self.spark is not None and not _SPARK.fullmatch(self.spark):
             raise UsageError(f"Spark {self.spark!r} is not a version", hint="write it as 3.5 or 3.5.6")
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envpack.config.config import Config
-from envpack.doctor import cage, machine, sources, target
+from envpack.doctor import cage, cluster, machine, sources, target
 from envpack.doctor.finding import LEVELS, Finding, Level, Look
 from envpack.errors import EnvpackError
 from envpack.redact import redact
@@ -83,6 +83,7 @@ def _checks(config: Config, reference: str | None) -> list[Look]:
     checks = [
         Look(name="python", look=machine.python),
         Look(name="configuration", look=partial(target.configured, config)),
+        Look(name="cluster", look=partial(cluster.look, config)),
         Look(name="cache", look=partial(machine.cache, config)),
         Look(name="cage", look=partial(cage.look, config)),
         Look(name="store", look=partial(_store, config)),

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from envpack.build import policy
+from envpack.build import check, policy
 from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
-from envpack.gc import rules
 from envpack.releases import references
 from envpack.releases.lookup import check_there
-from envpack.resolve import match_spec
 from envpack.spark import versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
 from envpack.spark.settings import settings_for
+from envpack.tools import emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from envpack.archive.formats import FormatName
     from envpack.config.config import Config
@@ -25,17 +24,13 @@ if TYPE_CHECKING:
 
 def configured(config: Config) -> Iterator[Finding]:
     """Look at what is configured of the cluster, of clean-up and policy."""
-    values: tuple[Callable[[], object], ...] = (
-        config.target,
-        lambda: rules.configured(config),
-        lambda: policy.configured(config),
-        lambda: match_spec.of_python(config.python, config.origins.get("python", "python")),
-    )
-    for value in values:
-        try:
-            value()
-        except EnvpackError as error:
-            yield Finding(check="configuration", level="problem", text=error.message, hint=error.hint)
+    for problem in check.problems_of(config):
+        hint = "correct the option, the variable or envpack.yaml"
+        yield Finding(check="configuration", level="problem", text=problem, hint=hint)
+    try:
+        policy.configured(config)
+    except EnvpackError as error:
+        yield Finding(check="configuration", level="problem", text=error.message, hint=error.hint)
     yield from _together(config)
 
 
@@ -61,8 +56,12 @@ def _together(config: Config) -> Iterator[Finding]:
     text = f"Spark {config.spark}, {config.launcher}, {config.format} and {target.platform} work together"
     yield Finding(check="target", level="ok", text=text)
     if not target.is_this_machine:
-        text = f"archives for {target.platform} can only be read here, not tried"
-        yield Finding(check="target", level="note", text=text, hint="build on such a machine to have them tried")
+        try:
+            text = f"archives for {target.platform} are tried under {emulator.find(target.machine)}"
+            yield Finding(check="target", level="ok", text=text)
+        except emulator.NoEmulator as error:
+            text = f"archives for {target.platform} can only be read here, not tried: {error}"
+            yield Finding(check="target", level="note", text=text, hint="build on such a machine, or install qemu")
 
 
 def release(reference: str, config: Config) -> Iterator[Finding]:
@@ -71,7 +70,14 @@ def release(reference: str, config: Config) -> Iterator[Finding]:
         there = references.find(reference, config)
         found = check_there(there.store, there.release)
         manifest = found.manifest
-        settings = settings_for(manifest, found.archive_uri, launcher=config.launcher, spark=config.spark)
+        settings = settings_for(
+            manifest,
+            found.archive_uri,
+            launcher=config.launcher,
+            spark=config.spark,
+            also_archives=config.also_archives,
+            s3a_jars=config.s3a_jars,
+        )
     except EnvpackError as error:
         yield Finding(check="release", level="problem", text=error.message, hint=error.hint)
         return

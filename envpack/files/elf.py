@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerNeedSection
+from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,19 @@ def read(path: Path, name: str) -> Binary | None:
             return None
         machine = str(elf.header.e_machine)
         return Binary(name=name, machine=_MACHINES.get(machine, machine), glibc=glibc, needed=needed)
+
+
+def provides(path: Path) -> tuple[int, int] | None:
+    """Return the version of a C library, by the newest symbols that it defines; None when it is none."""
+    with path.open("rb") as file:
+        try:
+            sections = [each for each in ELFFile(file).iter_sections() if isinstance(each, GNUVerDefSection)]
+            names = {name.name for section in sections for _, names in section.iter_versions() for name in names}
+        except (ELFError, OSError):
+            return None
+    return (
+        max((int(match[1]), int(match[2])) for match in map(_VERSION.fullmatch, names) if match) if names else None
+    )
 
 
 def version_text(version: tuple[int, int] | None) -> str | None:

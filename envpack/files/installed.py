@@ -21,9 +21,10 @@ from envpack import digest
 from envpack.errors import BrokenPackage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _INFO = "lib/python*/site-packages/*.dist-info"
+_OLDER = "lib/python*/site-packages/*.egg-info"
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,30 @@ class CondaRecord:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution with a `.dist-info`, whoever put it there."""
+    """A distribution with a `.dist-info` or an `.egg-info`, whoever put it there."""
 
     prefix: Path
     folder: str
-    """The path of its `.dist-info` from the prefix."""
+    """The path of its `.dist-info` from the prefix, or of the `.egg-info` that setuptools left in earlier years."""
 
     @property
     def spelling(self) -> str:
         """The project name as the folder has it."""
-        return posixpath.basename(self.folder).removesuffix(".dist-info").rpartition("-")[0]
+        return self._called[0]
 
     @property
     def version(self) -> str:
         """The version that the folder has."""
-        return posixpath.basename(self.folder).removesuffix(".dist-info").rpartition("-")[2]
+        return self._called[1]
+
+    @property
+    def _called(self) -> tuple[str, str]:
+        name = posixpath.basename(self.folder)
+        if name.endswith(".egg-info"):  # NAME[-VERSION[-pyX.Y]]
+            spelling, _, rest = name.removesuffix(".egg-info").partition("-")
+            return spelling, rest.partition("-")[0]
+        spelling, _, version = name.removesuffix(".dist-info").rpartition("-")
+        return spelling, version
 
     @property
     def project(self) -> str:
@@ -129,6 +139,23 @@ class Distribution:
         found = {posixpath.normpath(posixpath.join(self.site_packages, row[0])): row[1] for row in rows}
         return {path: field for path, field in found.items() if not path.startswith(("../", "/"))}
 
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """What it says it installed, there or not, by path from the prefix; roughly where it has no `RECORD`.
+
+        Raises BrokenPackage when the `RECORD` cannot be read.
+        """
+        if files := self.files:
+            return tuple(files)
+        folder = self.prefix / self.folder
+        names = _lines(folder / "top_level.txt")
+        paths = [f"{name}/__init__.py" for name in names]
+        # setuptools wrote paths from the folder itself.
+        paths = paths or [
+            f"{posixpath.basename(self.folder)}/{path}" for path in _lines(folder / "installed-files.txt")
+        ]
+        return tuple(posixpath.normpath(f"{self.site_packages}/{path}") for path in paths)
+
     def sha256(self, path: str) -> str:
         """Return the SHA-256 of one of its files in hex; empty where it is not known."""
         return digest.of_record(self.files.get(path, ""))
@@ -143,6 +170,8 @@ class Installed:
     """Sorted by path."""
     distributions: tuple[Distribution, ...]
     """Sorted by folder; conda packages bring some of them."""
+    older: tuple[Distribution, ...] = ()
+    """Those with an `.egg-info`, which conda packages of old projects bring; sorted by folder."""
 
     @cached_property
     def wheels(self) -> tuple[Distribution, ...]:
@@ -158,12 +187,36 @@ class Installed:
 def read(prefix: Path) -> Installed:
     """Read what a prefix says it holds. Raises BrokenPackage for a record of conda's that is none."""
     paths = sorted(prefix.glob("conda-meta/*.json"))
-    folders = sorted(path for path in prefix.glob(_INFO) if path.is_dir())
     return Installed(
         prefix=prefix,
         conda=tuple(_record(path) for path in paths),
-        distributions=tuple(Distribution(prefix, path.relative_to(prefix).as_posix()) for path in folders),
+        distributions=tuple(_distributions(prefix, (path for path in prefix.glob(_INFO) if path.is_dir()))),
+        older=tuple(_distributions(prefix, prefix.glob(_OLDER))),
     )
+
+
+def named_in(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the packages whose records are among the paths of an archive: name, version, `conda` or `pypi`."""
+    for path in paths:
+        folder, _, file = path.rpartition("/")
+        if folder == "conda-meta" and file.endswith(".json") and file.count("-") >= 2:
+            name, version, _ = file.removesuffix(".json").rsplit("-", 2)
+            yield name, version, "conda"
+        elif file == "METADATA" and folder.endswith(".dist-info"):
+            found = Distribution(Path(), folder)
+            yield found.project, found.version, "pypi"
+
+
+def _distributions(prefix: Path, paths: Iterable[Path]) -> Iterator[Distribution]:
+    yield from (Distribution(prefix, path.relative_to(prefix).as_posix()) for path in sorted(paths))
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the words of a small file, one a line; none of what is no file."""
+    try:
+        return [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return []
 
 
 def _record(path: Path) -> CondaRecord:

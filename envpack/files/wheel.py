@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 MOST_FILES = 1_000_000
 """A wheel with more members is refused unread; the largest that are in use have some 20,000."""
 
-_SAFE_SIZE = 1 << 30
+SAFE_SIZE = 1 << 30
 """Bytes that any wheel may unpack to."""
 
-_MOST_GROWTH = 100
+MOST_GROWTH = 100
 """How many times its size a larger one may unpack to; among 251 much used wheels the most was 16."""
 
 _METADATA_AT_MOST = 64 << 20
@@ -107,6 +107,11 @@ def problems_of(
         return [f"is damaged: {str(error) or type(error).__name__}"]
 
 
+def unpacked_at_most(size: int) -> int:
+    """Return the bytes that a wheel of this size may unpack to."""
+    return max(SAFE_SIZE, MOST_GROWTH * size)
+
+
 def _misfits(tags: Iterable[object], machine: WheelTarget) -> Iterator[str]:
     """Say what a wheel was made for, if that is not the target."""
     if not {str(tag) for tag in tags} & supported_tags(machine):
@@ -142,7 +147,7 @@ def _unfit_members(reading: _Reading, size: int) -> Iterator[str]:
         yield f"has {len(infos):,} members; more than {MOST_FILES:,} are not read"
         return
     total = sum(info.file_size for info in infos)
-    if total > max(_SAFE_SIZE, _MOST_GROWTH * size):
+    if total > unpacked_at_most(size):
         yield f"would unpack to {total:,} bytes from {size:,}, which no honest wheel does"
         return
     troubles: dict[str, list[str]] = {}

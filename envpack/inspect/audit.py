@@ -12,6 +12,7 @@ from envpack import digest
 from envpack.archive.unpack import list_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
+from envpack.files.installed import named_in
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -197,7 +198,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
             f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
-    inside = set(_installed(path for path, *_ in members))
+    inside = set(named_in(path for path, *_ in members))
     told = {(_name(p.name, p.source), p.version, p.source) for p in manifest.packages}
     # A conda package may bring a distribution, which is no wheel of the manifest.
     wheels = {(name, version, source) for name, version, source in told if source == "pypi"}
@@ -233,18 +234,6 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
     ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
-
-
-def _installed(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the packages that left a record among the paths: name, version, source."""
-    for path in paths:
-        folder, _, file = path.rpartition("/")
-        if folder == "conda-meta" and file.endswith(".json") and file.count("-") >= 2:
-            name, version, _ = file.removesuffix(".json").rsplit("-", 2)
-            yield name, version, "conda"
-        elif file == "METADATA" and folder.endswith(".dist-info"):
-            name, _, version = folder.rpartition("/")[2].removesuffix(".dist-info").partition("-")
-            yield _name(name, "pypi"), version, "pypi"
 
 
 def _name(name: str, source: str) -> str:

@@ -44,6 +44,9 @@ _LOOKS = 20
 """After so many of them what is being extracted is looked at in any case: others may have freed space meanwhile."""
 
 
+_ENTRY = 512
+
+
 class Arrivals:
     """Checks the packages of one prefix as they come into the cache."""
 
@@ -200,12 +203,16 @@ def _free(directory: Path) -> int:
 
 
 def size_of(directory: Path) -> int:
-    """Return the bytes of all files below a directory; what is moved or removed meanwhile is passed over."""
+    """Return the bytes of all files below a directory; what is moved or removed meanwhile is passed over.
+
+    Each file and directory counts for `_ENTRY` bytes at least: a million empty ones are a bomb as well.
+    """
     total = 0
-    for folder, _, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory):
+        total += _ENTRY * len(folders)
         for name in names:
             with suppress(OSError):
-                total += Path(folder, name).lstat().st_size
+                total += max(_ENTRY, Path(folder, name).lstat().st_size)
     return total
 
 

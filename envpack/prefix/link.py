@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rattler import BuildString, NoArchType, PackageRecord, RepoDataRecord, Subdir, VersionWithSource, install
@@ -18,13 +19,13 @@ from rattler.exceptions import (
 from rattler.install import InstallerReporter
 
 from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
-from envpack.files.wheel import WheelTarget, problems_of
+from envpack.files.wheel import WheelTarget, problems_of, unpacked_at_most
 from envpack.prefix.arrivals import Arrivals, local_path
 from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import VARIABLE, know
 from envpack.requirements.names import ProjectName
-from envpack.tools import rattler, stand_in, uv
+from envpack.tools import rattler, stand_in, uv, uv_bounds
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
 
@@ -147,7 +148,8 @@ def link_wheels(
             *("--python-version", version, "--python-platform", target.uv_platform()),
             *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
         ]
-        _from_cache_or_network(arguments, access=login.indexes, cache=cache, scratch=scratch, tell=tell)
+        run = partial(uv.run, cache=cache.uv, workdir=scratch, access=login.indexes, most=_unpacked_at_most(wheels))
+        _from_cache_or_network(run, arguments, cache=cache, tell=tell)
         _forget_urls(prefix, wheels)
         step.note(f"{len(wheels)} wheels")
 
@@ -187,18 +189,24 @@ def _filled(wheel: Wheel) -> str:
     return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], wheel.url)
 
 
+def _unpacked_at_most(wheels: Sequence[Wheel]) -> int:
+    """Return the bytes that the largest of some wheels may unpack to."""
+    sizes = [wheel.size for wheel in wheels]
+    return max(unpacked_at_most(size) if size else uv_bounds.ANY for size in sizes)
+
+
 def _from_cache_or_network(
-    arguments: Sequence[str], *, access: Access, cache: Cache, scratch: Path, tell: Callable[[str], None]
+    run: Callable[..., None], arguments: Sequence[str], *, cache: Cache, tell: Callable[[str], None]
 ) -> None:
     """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh.
 
     Builds that need the network take turns: uv's cache stays whole when two fill it, but both would fetch the same.
     """
     try:
-        uv.run([*arguments, "--offline"], cache=cache.uv, workdir=scratch, access=access)
+        run([*arguments, "--offline"])
     except (Unsatisfiable, Unreachable, PackingFailed):
         with cache.fetching():
-            uv.run(arguments, cache=cache.uv, workdir=scratch, access=access, on_line=tell)
+            run(arguments, on_line=tell)
 
 
 def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:

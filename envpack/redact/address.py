@@ -30,6 +30,9 @@ _MARKED = ("t", "priv")
 _NOT_OF_THE_WEB = re.compile(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs|ssh|git):", re.IGNORECASE)
 """Schemes whose paths hold no tokens."""
 
+_BELOW_PROJECT = 8
+"""So many segments behind a project's name its files may lie."""
+
 _CONTAINER = re.compile(r"(?:abfss?|wasbs?):", re.IGNORECASE)
 """Schemes that write the container where others write a name: `abfss://container@account/path`."""
 
@@ -210,7 +213,8 @@ def _is_secret(segments: list[str], number: int) -> bool:
     if number and segments[number - 1] in _MARKED:
         # Mirrors of PyPI sort projects by their first letter: `/t/torch/torch-2.1-....whl`.
         plain = re.sub(r"[-_.]+", "-", segment).lower()
-        return not any(re.sub(r"[-_.]+", "-", later).lower().startswith(plain) for later in segments[number + 1 :])
+        below = segments[number + 1 : number + 1 + _BELOW_PROJECT]
+        return not any(re.sub(r"[-_.]+", "-", later).lower().startswith(plain) for later in below)
     return is_random(segment)
 
 
@@ -222,7 +226,7 @@ def _without_markers(segments: list[tuple[str, bool]]) -> Iterator[tuple[str, bo
 
 def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:
     """Yield each pair of a query as written, its name with the `=`, its value, whether it is harmless."""
-    for pair in re.split(r"[&;]", query) if query else ():
+    for pair in filter(None, re.split(r"[&;]", query)):
         name, sign, value = pair.partition("=")
         if not sign:
             name, value = "", pair
@@ -234,7 +238,7 @@ def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:
 
 def _fragments(fragment: str) -> Iterator[tuple[str, str, str, bool]]:
     """Yield each part of a fragment as `_pairs` does: digests are kept, and a plain word, which names a place."""
-    for pair in fragment.split("&") if fragment else ():
+    for pair in filter(None, fragment.split("&")):
         name, sign, value = pair.partition("=")
         if not sign:
             yield pair, "", pair, bool(re.fullmatch(r"[a-z][a-z-]{0,30}|\*\*\*", pair)) or _is_variable(pair)

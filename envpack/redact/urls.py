@@ -11,14 +11,16 @@ from envpack.redact.known import hide
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:?//|https?:/)(?:(?!,[A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>`\\])+")
+# Every repetition that another start could try again has a bound: what a line costs grows with its length alone.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}"
+_URL = re.compile(rf"(?:{_SCHEME}:?//|https?:/)(?:(?!,{_SCHEME}://)[^\s\"'<>`\\])+")
 _HOST = (
-    r"(?:localhost|\[[0-9A-Fa-f:]+\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"
-    r"|[\w-]+(?=:\d{1,5}(?!\w)|/))"
+    r"(?:localhost|\[[0-9A-Fa-f:]{1,60}\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,20}\.[A-Za-z]{2,}"
+    r"|[\w-]{1,63}(?=:\d{1,5}(?!\w)|/))"
 )
 BLANK_IN_PASSWORD = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/:@\"'<>]+:(?!\s|\d{1,5}\s)[^\n\"'<>@]{0,200}\s[^\n\"'<>]{0,200}@"
-    rf"(?={_HOST}|[\w-]+(?:['\"\s]|$))"
+    rf"(?P<scheme>{_SCHEME}://)[^\s/:@\"'<>]+:(?!\s|\d{{1,5}}\s)[^\s\"'<>@]{{0,200}}\s[^\n\"'<>]{{0,200}}@"
+    rf"(?={_HOST}|[\w-]{{1,63}}(?:['\"\s]|$))"
 )
 _LOGIN = re.compile(
     rf"(?<!\w)(?!mailto:)(?P<scheme>(?:https?:/?)?)"
@@ -37,7 +39,7 @@ _HEADER_WORDS = ("authorization", "bearer ", "x-jfrog", "x-api-key", "-token", "
 _TOKENS = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|pypi-AgE[\w-]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
     r"|xox[abeoprs]-[\w-]{10,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{30,}|dckr_pat_[\w-]{20,}"
-    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
+    r"|eyJ[\w-]{8,1000}\.eyJ[\w-]{8,}\.[\w-]{8,})"
 )
 
 

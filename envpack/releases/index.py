@@ -2,11 +2,13 @@
 
 The listing of the store decides what there is; an index only spares reading a manifest or a tag that it has read
 before, as it knows by the object's stamp. So a missing, damaged or old index costs time and nothing else. Each
-machine keeps its own copies in the cache directory.
+machine keeps its own copies in the cache directory. What is listed and searched comes from here; nothing that is
+pulled, run or set up does.
 """
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,6 +35,9 @@ _AT_ONCE = 8
 
 _TRIES = 3
 
+_SAMPLE = 4
+"""How many releases and how many tags of each name are compared with what a store's index says of them."""
+
 
 def read(
     store: Store, copies: Path, name: str | None = None, *, progress: Progress = SILENT
@@ -48,8 +53,11 @@ def read(
         def look(each: str) -> tuple[_Held, NameIndex]:
             held = _listing(store, each)
             step.advance(1)
-            return held, _with_shared(store, held, copies_of[each])
+            known, lie = _with_shared(store, held, copies_of[each])
+            lies.extend([lie] if lie else [])
+            return held, known
 
+        lies: list[str] = []
         copies_of = {each: kept.read(each) for each in names}
         found = _complete(store, list(pool.map(look, names)), pool)
         for index in found:
@@ -57,7 +65,7 @@ def read(
             if (index.releases, index.tags) != (copy.releases, copy.tags):
                 kept.keep(index)
         step.note(f"{sum(len(index.releases) for index in found)} releases of {len(found)} names")
-    for problem in (problem for index in found for problem in index.problems):
+    for problem in (*sorted(lies), *(problem for index in found for problem in index.problems)):
         progress.warn(problem)
     return tuple(index for index in found if index.releases)
 
@@ -144,13 +152,35 @@ def _listing(store: Store, name: str) -> _Held:
     return _Held(name=name, manifests=manifests, tags=tagged, has_index=has_index)
 
 
-def _with_shared(store: Store, held: _Held, copy: NameIndex) -> NameIndex:
-    """Return what this machine knows, and where that is not enough what the store's own index knows too."""
+def _with_shared(store: Store, held: _Held, copy: NameIndex) -> tuple[NameIndex, str | None]:
+    """Return what this machine knows, and where that is not enough what the store's own index knows too.
+
+    Whoever writes to the store may have written the index. Some of what it says is compared with the manifests and
+    tags; if that is not the same, nothing of it is used, and the second value says so.
+    """
     known = held.known_to(copy)
     missing = len(held.manifests) - len(known.releases) + len(held.tags) - len(known.tags)
-    if missing > 1 and held.has_index and (there := store.read(keys.index(held.name))):
-        known = held.known_to(copy, NameIndex.loads(there.data, held.name))
-    return known
+    if missing < 2 or not held.has_index or not (there := store.read(keys.index(held.name))):
+        return known, None
+    shared = held.known_to(NameIndex.loads(there.data, held.name))
+    if lie := _first_lie(store, shared, known):
+        return known, f"{store.uri(keys.index(held.name))} does not say what {lie} says: nothing of it is used"
+    return held.known_to(copy, shared), None
+
+
+def _first_lie(store: Store, shared: NameIndex, known: NameIndex) -> str | None:
+    """Return the address of a manifest or a tag, out of a few, of which a store's index says something else."""
+    releases = sorted(shared.releases.keys() - known.releases)
+    pointers = sorted(shared.tags.keys() - known.tags)
+    for short in random.sample(releases, min(_SAMPLE, len(releases))):
+        found = _summary_at(store, shared.name, short)
+        if isinstance(found, Listed) and found != shared.releases[short][1]:
+            return keys.manifest_uri(store, shared.name, short)
+    for tag in random.sample(pointers, min(_SAMPLE, len(pointers))):
+        pointed_at = _pointed_at(store, shared.name, tag)
+        if isinstance(pointed_at, str) and pointed_at != shared.tags[tag][1]:
+            return store.uri(keys.tag(shared.name, tag))
+    return None
 
 
 def _complete(store: Store, looks: Sequence[tuple[_Held, NameIndex]], pool: ThreadPoolExecutor) -> list[NameIndex]:

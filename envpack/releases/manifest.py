@@ -117,6 +117,10 @@ class Manifest:
     """What the build warned about."""
     slim: Annotated[tuple[Saving, ...], _MOST] | None = None
     """What a node never needs and was left out; None when nothing was to be."""
+    description: Text | None = None
+    """What the environment is for, as its requirements file says."""
+    owner: Text | None = None
+    """Whose it is, as its requirements file says."""
     provenance: Provenance | None = None
     """Who built it, and from what; None in manifests of before this was kept."""
 
@@ -150,8 +154,9 @@ class Manifest:
         value = asdict(self)
         value["target"] = self.target.to_json()
         value["packages"] = [_known_values(package) for package in value["packages"]]
-        if self.slim is None:
-            del value["slim"]
+        for name in ("slim", "description", "owner"):
+            if value[name] is None:
+                del value[name]
         if self.provenance:
             value["provenance"] = _known_values(value["provenance"])
         else:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from envpack.errors import Problem
 from envpack.redact import redact
-from envpack.requirements import addresses, options, pep508
+from envpack.requirements import addresses, comments, options, pep508
 from envpack.requirements.formats import explicit
 from envpack.requirements.text import (
     LARGEST_FILE,
@@ -120,6 +120,8 @@ class Reading:
                 source.at(0), "is an explicit list and cannot be included: only a file of requirement lines can"
             )
         else:
+            for number in comments.headers(text):
+                self.warn(source.at(number), "`# envpack:` has no effect in a file that another one includes")
             self.read_lines(text, source)
 
     def read_lines(self, text: str, source: Source) -> None:

@@ -117,10 +117,14 @@ class Requirements:
     constraints: tuple[PyRequirement, ...] = ()
     """What `-c` files say about versions, should a package be needed."""
     channels: tuple[str, ...] = ()
-    """An environment file's channels, most wanted first; directories as absolute paths."""
+    """The file's channels, most wanted first; directories as absolute paths."""
     indexes: Indexes = Indexes()
     variables: Mapping[str, str] = field(default_factory=dict)
-    """An environment file's `variables:`."""
+    """The file's `variables:`."""
+    description: str | None = None
+    """What the environment is for; no part of the canonical form, since it changes no byte of an archive."""
+    owner: str | None = None
+    """Whose it is; no part of the canonical form."""
     files: tuple[Path, ...] = ()
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)

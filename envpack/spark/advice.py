@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from envpack.archive.formats import ALIAS
-from envpack.spark import compatibility, node, variables, versions
+from envpack.spark import compatibility, node, services, variables, versions
 from envpack.spark.launcher import HERE
 from envpack.units import human_size
 
@@ -77,6 +78,35 @@ def where_you_start(who: str, own: Mapping[str, str]) -> str:
     return f"{who} takes its variables from where you start it: {named}"
 
 
+def about_archives(launcher: Launcher) -> Iterator[str]:
+    """Yield that a second list of archives takes the place of the first (SparkSubmitArguments, run)."""
+    if launcher.archives:
+        again = "a second one takes the place" if launcher.option else "whoever sets it once more takes the place"
+        yield (
+            f"give {launcher.archives_field} once: {again} of this one, and the job starts without "
+            "its environment; --also-archives ADDRESS#DIRECTORY joins others to it"
+        )
+
+
+def about_fetching(launcher: Launcher, uri: str, jars: str | None) -> Iterator[str]:
+    """Yield what driver and executors need to fetch an archive from S3 by themselves."""
+    if not launcher.fetches(uri):
+        return
+    yield (
+        "driver and executors fetch the archive before --jars and --packages are on their class path: without "
+        "hadoop-aws (of the Hadoop in $SPARK_HOME/jars) and its AWS library each executor dies and the job waits "
+        "for ever. "
+        + (
+            f"spark.driver.extraClassPath and spark.executor.extraClassPath look for them in {jars} of every node, "
+            "before Spark's own jars: nothing else may be there"
+            if jars
+            else "Put them into $SPARK_HOME/jars of every node, or name where they are: --s3a-jars '/opt/s3a/*' "
+            "adds --conf spark.executor.extraClassPath='/opt/s3a/*' and the same for the driver"
+        )
+        + ". Credentials are each node's own, or spark.hadoop.fs.s3a.* properties"
+    )
+
+
 def about_format(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
     """Yield from which bandwidth on a node starts sooner with an archive that is not compressed, on YARN.
 
@@ -102,11 +132,15 @@ def about_zones(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
         )
 
 
-def warnings(launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | None) -> Iterator[str]:
+def warnings(
+    launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | None, *, requirements: str | None = None
+) -> Iterator[str]:
     """Yield what works but costs, and which variables do not reach the job.
 
-    `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known.
+    `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known;
+    `requirements` the file that the release is built from.
     """
+    yield from services.glibc_warnings(launcher.name, spark, manifest.target.glibc)
     packages = {package.name: package.version for package in manifest.packages}
     if spark:
         yield from compatibility.warnings(spark, versions.minor(manifest.python_minor), packages)
@@ -120,7 +154,7 @@ def warnings(launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | No
         yield launcher.local
     if launcher.yarn:
         yield _staging(manifest, uri)
-        yield from _at_home(manifest, {*packages})
+        yield from _at_home(manifest, {*packages}, requirements)
     yield from _about_size(launcher, manifest)
 
 
@@ -154,15 +188,28 @@ def _staging(manifest: Manifest, uri: str) -> str:
     )
 
 
-def _at_home(manifest: Manifest, names: set[str]) -> Iterator[str]:
+def _at_home(manifest: Manifest, names: set[str], requirements: str | None) -> Iterator[str]:
     found = {variable: name for name, variable in CACHES_AT_HOME.items() if name in names}
     wanted = {variable: name for variable, name in found.items() if variable not in manifest.variables}
     if wanted:
         lines = ", ".join(f"{variable}: ./.cache" for variable in sorted(wanted))
         yield (
             f"on YARN HOME is /home/, where nobody may write, and {', '.join(sorted(wanted.values()))} keep files "
-            f"there: set {lines} under `variables:` of an environment file"
+            f"there: set {_as_variables(lines, requirements)}"
         )
+
+
+def _as_variables(lines: str, requirements: str | None) -> str:
+    """Return how variables are set in the file that a person has."""
+    suffix = Path(requirements).suffix.lower() if requirements else None
+    comment = f"`# envpack: variables: {{{lines}}}`"
+    if suffix == ".txt":
+        return f"them in {requirements} with the comment line {comment}"
+    if suffix in (".yml", ".yaml"):
+        return f"{lines} under `variables:` of {requirements}"
+    if suffix:
+        return f"{lines} where the job is started, as {requirements} has no place for variables"
+    return f"{lines} under `variables:` of an environment file, or with the comment line {comment} of a .txt"
 
 
 def _about_size(launcher: Launcher, manifest: Manifest) -> Iterator[str]:

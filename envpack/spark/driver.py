@@ -20,15 +20,17 @@ def choose_driver_python(choice: str | None, minor: str) -> str | None:
     """Return the Python that `--driver-python` names, or None when it was not given.
 
     `choice` is a path, the name of a command or `auto`; `minor` is the version inside the archive, such as
-    `3.11`. A path or a command that this machine does not have is taken as it is, since another machine may
-    submit. Raises UsageError when it is here and is another Python, or when `auto` finds none.
+    `3.11`. Raises UsageError when it is not here or is another Python, or when `auto` finds none.
     """
     if choice is None:
         return None
     if choice == AUTO:
         return str(find_driver_python(minor))
     if not shutil.which(choice):
-        return choice
+        raise UsageError(
+            f"--driver-python: {choice} is not here",
+            hint=f"name a Python {minor} of this machine, or let envpack look for one with --driver-python {AUTO}",
+        )
     version = _version(choice)
     if version != minor:
         what = f"Python {version}" if version else "not a Python"

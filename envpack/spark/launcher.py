@@ -71,12 +71,21 @@ class Launcher:
     """What an older Spark does."""
     unpacker: Unpacker = "spark"
     """Who unpacks the archive there."""
+    archives_field: str = "--archives"
+    """Where the person gives it archives."""
     local: str = ""
     """What to know about an archive with a `file:` address."""
     local_refused: bool = False
     """Whether such an archive cannot be read at all."""
     notes: tuple[str, ...] = ()
     """What else the person must know."""
+
+    def fetches(self, uri: str) -> bool:
+        """Return whether its driver and executors fetch an archive with Hadoop's s3a of their own class path.
+
+        They do it before `--jars` and `--packages` are on it (Spark's Executor.updateDependencies, SparkContext).
+        """
+        return self.unpacker == "spark" and self.archives is not None and uri.startswith("s3a:")
 
 
 def refuse_archive(launcher: Launcher, spark: Minor | None, archive_format: FormatName) -> None:

@@ -19,7 +19,7 @@ _LIVY_FILES = (
     "the archive must lie on the Livy server's own disk, in a directory that livy.file.local-dir-whitelist names"
 )
 _LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode = cluster in its livy.conf"
-_IMAGE = "the image must have bash, gzip and tar, and hadoop-aws with its credentials for an archive on S3"
+_IMAGE = "the image must have bash, gzip and tar"
 
 _ALL = (
     # YARN unpacks archives itself and then makes every file readable and executable, whatever the format.
@@ -111,6 +111,7 @@ _ALL = (
     Launcher(
         name="livy-session",
         purpose="Livy, an interactive session: the body of POST /sessions",
+        archives_field="`archives` of the request",
         submit=_LIVY_MODE,
         text="livy-session",
         archives=_YARN_ARCHIVES,
@@ -124,6 +125,7 @@ _ALL = (
     Launcher(
         name="livy-batch",
         purpose="Livy, a batch: the body of POST /batches, less `file`",
+        archives_field="`archives` of the request",
         submit=_LIVY_MODE,
         text="livy",
         archives=_YARN_ARCHIVES,
@@ -138,6 +140,7 @@ _ALL = (
     Launcher(
         name="sparkmagic",
         purpose="a notebook over Livy: a cell to run before the first query",
+        archives_field="`archives` of the cell",
         submit=_LIVY_MODE,
         text="sparkmagic",
         archives=_YARN_ARCHIVES,
@@ -152,6 +155,7 @@ _ALL = (
     Launcher(
         name="airflow",
         purpose="Airflow, SparkSubmitOperator on YARN: keyword arguments",
+        archives_field="`archives=` of the operator",
         submit="the operator's connection must have the master yarn and the deploy mode cluster",
         text="airflow",
         archives=_YARN_ARCHIVES,
@@ -166,6 +170,7 @@ _ALL = (
     Launcher(
         name="airflow-livy",
         purpose="Airflow, LivyOperator: keyword arguments",
+        archives_field="`archives=` of the operator",
         submit=_LIVY_MODE,
         text="airflow-livy",
         archives=_YARN_ARCHIVES,
@@ -191,6 +196,7 @@ _ALL = (
     Launcher(
         name="emr-serverless",
         purpose="Amazon EMR Serverless: sparkSubmitParameters of a job run",
+        archives_field="spark.archives",
         submit="give this as sparkSubmitParameters of the job run",
         text="parameters",
         option=False,
@@ -205,7 +211,6 @@ _ALL = (
         before="does not exist",
         local="EMR Serverless reads archives from S3 only",
         local_refused=True,
-        notes=("build for Amazon Linux: --glibc 2.26 up to EMR 6, 2.34 from EMR 7 on",),
     ),
     Launcher(
         name="dataproc",

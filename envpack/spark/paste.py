@@ -67,13 +67,14 @@ def _connect(settings: Settings) -> str:
 
 def _connect_client(settings: Settings) -> str:
     """Return lines for a session's client. Source: pyspark/sql/connect/client/artifact.py."""
+    archives = ", ".join(map(_literal, settings.archives))
     conf = (f"spark.conf.set({_literal(name)}, {_literal(value)})" for name, value in settings.conf.items())
-    return "\n".join([f"spark.addArtifacts({_literal(settings.archive or '')}, archive=True)", *conf])
+    return "\n".join([f"spark.addArtifacts({archives}, archive=True)", *conf])
 
 
 def _livy(settings: Settings, **first: str) -> str:
     """Return the JSON of a request to Livy. Source: Livy's REST API, POST /sessions and POST /batches."""
-    body = {**first, "archives": [settings.archive], "conf": dict(settings.conf)}
+    body = {**first, "archives": list(settings.archives), "conf": dict(settings.conf)}
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
@@ -87,15 +88,15 @@ def _sparkmagic(settings: Settings) -> str:
 
 
 def _airflow(settings: Settings) -> str:
-    return _keywords({"archives": settings.archive or "", "conf": dict(settings.conf)})
+    return _keywords({"archives": ",".join(settings.archives), "conf": dict(settings.conf)})
 
 
 def _airflow_livy(settings: Settings) -> str:
-    return _keywords({"archives": [settings.archive], "conf": dict(settings.conf)})
+    return _keywords({"archives": list(settings.archives), "conf": dict(settings.conf)})
 
 
 def _parameters(settings: Settings) -> str:
-    archives = {str(launcher_named(settings.launcher).archives): settings.archive or ""}
+    archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
     return " ".join(shell_word(word) for word in _conf_words({**archives, **settings.conf}))
 
 
@@ -105,7 +106,10 @@ def _gcloud(settings: Settings) -> str:
     free = next(mark for mark in (",", ";", "|", "~", "@@", "%%%") if not any(mark in pair for pair in pairs))
     head = "" if free == "," else f"^{free}^"
     return _lines(
-        [shell_word(f"--archives={settings.archive}"), shell_word(f"--properties={head}{free.join(pairs)}")]
+        [
+            shell_word(f"--archives={','.join(settings.archives)}"),
+            shell_word(f"--properties={head}{free.join(pairs)}"),
+        ]
     )
 
 

@@ -74,7 +74,7 @@ def _properties(settings: Settings) -> str:
             f"no properties file serves {launcher.name}: a session is given its archive by its client",
             hint="use --output text",
         )
-    archive = {launcher.archives: settings.archive} if launcher.archives and settings.archive else {}
+    archive = {launcher.archives: ",".join(settings.archives)} if launcher.archives and settings.archives else {}
     return "\n".join(
         f"{property_name(name)}={_property_value(name, value)}"
         for name, value in {**archive, **settings.conf}.items()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.archive.formats import ALIAS
-from envpack.spark import address, advice, variables, versions
+from envpack.spark import address, advice, archives, variables, versions
 from envpack.spark.launcher import HERE, refuse_archive
 from envpack.spark.launchers import DEFAULT, launcher_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from envpack.releases.manifest import Manifest
     from envpack.spark.launcher import Launcher
@@ -47,6 +47,8 @@ class Settings(Form):
     """Its name."""
     archive: str | None
     """What `--archives` or the launcher's own field for archives takes; None where nothing is unpacked for one."""
+    also: tuple[str, ...] = ()
+    """Other archives that are joined to it."""
     prepare: tuple[str, ...] = ()
     """Shell commands to run first."""
     alternatives: tuple[Form, ...] = ()
@@ -56,11 +58,17 @@ class Settings(Form):
     warnings: tuple[str, ...] = ()
     """What works but costs, and what was left out."""
 
+    @property
+    def archives(self) -> tuple[str, ...]:
+        """All archives that the launcher is given."""
+        return (*((self.archive,) if self.archive else ()), *self.also)
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return {
             "launcher": self.launcher,
             "archive": self.archive,
+            "also_archives": list(self.also),
             **super().to_json(),
             "prepare": list(self.prepare),
             "alternatives": [form.to_json() for form in self.alternatives],
@@ -83,6 +91,12 @@ class _Job:
     """The cluster's version; None stands for the newest."""
     python: Minor
     """The Python inside the archive."""
+    also: tuple[str, ...] = ()
+    """Other archives for the same job."""
+    s3a_jars: str | None = None
+    """Where the nodes have what reads S3."""
+    requirements: str | None = None
+    """The file that the release is built from, where it is known."""
 
     @property
     def root(self) -> str:
@@ -101,7 +115,7 @@ class _Job:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        return ("--archives", self.archive) if self.launcher.option else ()
+        return ("--archives", ",".join((self.archive, *self.also))) if self.launcher.option else ()
 
     @property
     def executor_conf(self) -> dict[str, str]:
@@ -109,6 +123,13 @@ class _Job:
         prefix = self.launcher.executor_variables
         own = variables.of(self.manifest, self.root)
         return {f"{prefix}{name}": value for name, value in own.items()} if prefix else {}
+
+    @property
+    def class_path(self) -> dict[str, str]:
+        """The properties that let Spark's own processes read S3 before a job's jars are there."""
+        if not (self.s3a_jars and self.launcher.fetches(self.uri)):
+            return {}
+        return {f"spark.{role}.extraClassPath": self.s3a_jars for role in ("driver", "executor")}
 
 
 def settings_for(
@@ -119,6 +140,9 @@ def settings_for(
     spark: str | None = None,
     driver_python: str | None = None,
     directory: Path | None = None,
+    also_archives: Sequence[str] = (),
+    s3a_jars: str | None = None,
+    requirements: str | None = None,
 ) -> Settings:
     """Return what a launcher needs to run a job in a release.
 
@@ -126,18 +150,24 @@ def settings_for(
     the environment was built for; without either the newest is assumed. `driver_python` is the Python that
     runs the driver where the person starts it (see envpack/spark/driver.py), by default the command
     `pythonX.Y` of the version inside the archive. `directory` is where the person unpacks the archive if the
-    launcher does not, by default `NAME-DIGEST` in the working directory. Raises UsageError when the combination
-    cannot work.
+    launcher does not, by default `NAME-DIGEST` in the working directory. `also_archives` are other archives of the
+    same job (see envpack/spark/archives.py). `s3a_jars` is a class path that every node has: what reads S3 where
+    Spark itself fetches archives. `requirements` is the name of the file that the release is built from. Raises
+    UsageError when the combination cannot work.
     """
     chosen = launcher_named(launcher)
     wanted = spark or manifest.target.spark
+    uri = address.of_archive(archive_uri, chosen)
     job = _Job(
         launcher=chosen,
         manifest=manifest,
-        uri=address.of_archive(archive_uri, chosen),
+        uri=uri,
         directory=(directory or Path(f"{manifest.name}-{manifest.short_digest}")).absolute(),
         spark=versions.minor(wanted) if wanted else None,
         python=versions.minor(manifest.python_minor),
+        also=archives.joined(also_archives, uri, chosen),
+        s3a_jars=s3a_jars,
+        requirements=requirements or (manifest.provenance.file if manifest.provenance else None),
     )
     if job.spark:
         versions.refuse_python(job.spark, job.python)
@@ -168,19 +198,22 @@ def _settings(
     return Settings(
         launcher=launcher.name,
         archive=job.archive if launcher.archives else archive,
+        also=job.also,
         arguments=form.arguments,
-        conf=form.conf,
+        conf={**form.conf, **job.class_path},
         env=form.env,
         prepare=prepare,
-        alternatives=alternatives,
+        alternatives=tuple(replace(other, conf={**other.conf, **job.class_path}) for other in alternatives),
         notes=(
             launcher.submit,
             *notes,
             *launcher.notes,
+            *advice.about_archives(launcher),
+            *advice.about_fetching(launcher, job.uri, job.s3a_jars),
             *advice.about_format(launcher, job.manifest),
             *advice.about_zones(launcher, job.manifest),
         ),
-        warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark)),
+        warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark, requirements=job.requirements)),
     )
 
 

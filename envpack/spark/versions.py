@@ -144,6 +144,23 @@ def dotted(version: Minor) -> str:
     return f"{version[0]}.{version[1]}"
 
 
+def check_known(version: str) -> None:
+    """Raise UsageError for a text that is no version of Spark.
+
+    A line that is not in the table is taken for a newer one only when it follows the newest: 3.5 ended Spark 3.
+    """
+    spark = minor(version)
+    if spark < LINES[0].version:
+        raise UsageError(f"envpack knows no Spark older than {dotted(LINES[0].version)}")
+    known = [line.version for line in LINES]
+    newest = known[-1]
+    if spark not in known and not (newest < spark <= (newest[0] + 1, 9)):
+        near = [each for each in known if each[0] == spark[0]] or [newest]
+        raise UsageError(
+            f"there is no Spark {dotted(spark)}", hint=f"the newest that envpack knows of it is {dotted(near[-1])}"
+        )
+
+
 def line_of(spark: Minor) -> SparkLine:
     """Return what is known about a Spark version; raises UsageError when it is older than every row."""
     fitting = [line for line in LINES if line.version <= spark]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from envpack.config.addresses import store_place
 from envpack.errors import UsageError
-from envpack.redact import redact
 from envpack.stores.s3.options import S3Options
 from envpack.units import span
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from envpack.stores.s3.options import Addressing, Encryption
 
 S3_SCHEMES = ("s3://", "s3a://")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _DEFAULTS = S3Options()
 
 
@@ -26,19 +25,18 @@ def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
     `url` is `s3://BUCKET[/PREFIX]` (or `s3a://`, as Hadoop spells it), `file:///DIRECTORY` or a directory.
     `options` matter to S3 only. Raises UsageError for anything else.
     """
-    if url.lower().startswith(S3_SCHEMES):
+    try:
+        place = store_place(url, Path.cwd())
+    except ValueError as error:
+        raise UsageError(str(error), hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory") from error
+    if place.startswith(S3_SCHEMES):
         # boto3 takes 0.4 s to import and a local store does without.
         from envpack.stores.s3.store import S3Store
 
-        return S3Store(url, options)
-    if not url or (_SCHEME.match(url) and not url.lower().startswith("file:/")):
-        raise UsageError(
-            f"not a store: {redact(url)!r}",
-            hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory",
-        )
+        return S3Store(place, options)
     from envpack.stores.local import LocalStore
 
-    return LocalStore(url)
+    return LocalStore(place)
 
 
 def store_of(config: Config, url: str | None = None) -> Store:
@@ -70,6 +68,4 @@ def _patience(config: Config) -> float:
         return span(config.s3_patience)
     except ValueError:
         origin = config.origins.get("s3_patience", "default")
-        raise UsageError(
-            f"s3-patience must be a time such as 60s or 5m, not {config.s3_patience!r} ({origin})"
-        ) from None
+        raise UsageError(f"{origin}: must be a time such as 60s or 5m, not {config.s3_patience!r}") from None

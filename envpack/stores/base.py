@@ -160,6 +160,10 @@ class Store(Protocol):
         """Remove what an upload has left; one that has ended meanwhile is no error, and its object stays."""
         ...
 
+    def check_usable(self) -> None:
+        """Raise StoreRefused where it can be seen, without a write or a request, that nothing can be kept here."""
+        ...
+
     def examine(self) -> Iterator[Observation]:
         """Try out who one is here, and whether one may list, read, write with conditions, and delete.
 

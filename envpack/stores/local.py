@@ -117,7 +117,7 @@ class LocalStore:
     def create(self, key: str, data: bytes) -> bool:
         """Write a small object unless the key is taken."""
         path = self._path(key)
-        with _refusals(path), _draft(path) as draft:
+        with _refusals(path), self._new(path) as draft:
             draft.write(stored(data))
             return _name_anew(draft, path)
 
@@ -126,7 +126,7 @@ class LocalStore:
         if version is None:
             return self.create(key, data)
         path = self._path(key)
-        with _refusals(path), _draft(path) as draft:
+        with _refusals(path), self._new(path) as draft:
             draft.write(stored(data))
             _settle(draft)
             with _lock(path):
@@ -145,7 +145,7 @@ class LocalStore:
         with path.open("rb") as source, _refusals(target):
             size = path.stat().st_size
             if not target.exists():
-                with _draft(target) as draft:
+                with self._new(target) as draft:
                     if _copy(source, draft, step) != sha256:
                         raise damaged(self.uri(key))
                     if _name_anew(draft, target):
@@ -164,7 +164,7 @@ class LocalStore:
                 file = source.open("rb")
             except (FileNotFoundError, IsADirectoryError):
                 raise missing(self.uri(key)) from None
-        with file, writing(path), _draft(path) as draft:
+        with file, writing(path), _draft(path, path.parent) as draft:
             _copy(file, draft, step)
             draft.flush()
             Path(draft.name).replace(path)
@@ -214,6 +214,15 @@ class LocalStore:
         """Remove a draft."""
         self.delete(upload.key)
 
+    def check_usable(self) -> None:
+        """Raise StoreRefused when the directory is a file, or cannot be made or written in."""
+        nearest = next(path for path in (self._root, *self._root.parents) if os.path.lexists(path))
+        with _refusals(self._root):
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(nearest, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     def examine(self) -> Iterator[Observation]:
         """Try the directory out; one that is not there yet is made with the first write."""
         key = f"{PROBE}{uuid.uuid4().hex}.json"
@@ -242,6 +251,14 @@ class LocalStore:
             yield Observation(level="problem", text=error.message, hint=error.hint)
             return
         yield Observation(level="ok", text=f"{human_size(shutil.disk_usage(place).free)} are free there")
+
+    @contextmanager
+    def _new(self, path: Path) -> Iterator[BinaryIO]:
+        """Open a draft of an object, to be read by all who may read the store's directory and by no others."""
+        with _draft(path, self._root) as draft:
+            with suppress(OSError):  # a file system without modes
+                os.fchmod(draft.fileno(), 0o600 | self._root.stat().st_mode & 0o044)
+            yield draft
 
     def _path(self, key: str) -> Path:
         try:
@@ -283,25 +300,45 @@ def _directory(url: str) -> Path:
 
 
 @contextmanager
-def _draft(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that no reader sees; what is left of it goes when the block ends."""
+def _draft(path: Path, root: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that no reader sees; what is left of it goes when the block ends.
+
+    Directories that are made below `root` get its mode.
+    """
     draft = path.parent / f"{DRAFT}{uuid.uuid4().hex}"
     try:
-        with _opened(draft) as file:
+        with _opened(draft, root) as file:
             yield file
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _opened(draft: Path) -> BinaryIO:
+def _opened(draft: Path, root: Path) -> BinaryIO:
     """Open a new file and make its directory, which others may be removing because it is empty."""
     for _ in range(_TRIES):
-        draft.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(draft.parent, root)
         _sweep(draft.parent)
         with suppress(FileNotFoundError):
             # Not tempfile, which makes private files: others must be able to read an object.
             return draft.open("xb")
     return draft.open("xb")
+
+
+def _make_folder(folder: Path, root: Path) -> None:
+    """Make a directory and those above it: `root` as the umask has it, those below as open as `root` is.
+
+    None is made that every user may write to. The bit that hands a group down stays.
+    """
+    if folder.is_dir():
+        return
+    if folder != root:
+        _make_folder(folder.parent, root)
+    elif not root.parent.is_dir():
+        root.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError, FileNotFoundError):  # another writer made it, or removes what is empty
+        folder.mkdir()
+        with suppress(OSError):  # a file system without modes
+            folder.chmod(0o700 | root.stat().st_mode & 0o2775)
 
 
 def _sweep(folder: Path) -> None:
@@ -340,7 +377,8 @@ def _lock(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout  # noqa: PLC0415 - 0.1 s that only a moving tag has to spend
 
     try:
-        with FileLock(path.with_name(LOCK), timeout=LOCK_PATIENCE):
+        # Whoever may make files in the directory may lock it.
+        with FileLock(path.with_name(LOCK), mode=0o600 | path.parent.stat().st_mode & 0o060, timeout=LOCK_PATIENCE):
             yield
     except Timeout as error:
         raise StoreUnreachable(

@@ -10,7 +10,7 @@ from uv import find_uv_bin
 
 from envpack.redact import meet_files, redact
 from envpack.redact.logs import filtered_logger
-from envpack.tools import uv_failures
+from envpack.tools import uv_bounds, uv_failures
 from envpack.tools.uv_access import NO_ACCESS, environment, meet_keyring
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ def run(
     workdir: Path,
     access: Access = NO_ACCESS,
     on_line: Callable[[str], None] | None = None,
+    most: int = uv_bounds.ANY,
 ) -> None:
     """Run uv with its cache in `cache`, in `workdir`; it reads no configuration file and no variable of its own.
 
     `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
-    about its progress goes to `on_line`. Raises the error that `uv_failures` has for what went wrong:
-    NoSolution, Unsatisfiable, Unreachable, BrokenPackage, NotReady, UsageError or PackingFailed.
+    about its progress goes to `on_line`. No wheel is unpacked to more than `most` bytes. Raises the error that
+    `uv_failures` has for what went wrong: NoSolution, Unsatisfiable, Unreachable, BrokenPackage, NotReady,
+    UsageError or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
     command += ["--no-config", *access.arguments]
@@ -55,13 +57,16 @@ def run(
     ) as process:
         assert process.stderr is not None  # noqa: S101 - a pipe was asked for
         try:
-            for line in process.stderr:
-                lines.append(line)
-                logger.debug("uv: %s", line.rstrip())
-                if on_line:
-                    on_line(line)
+            with uv_bounds.bounded(process, cache, most) as bound:
+                for line in process.stderr:
+                    lines.append(line)
+                    logger.debug("uv: %s", line.rstrip())
+                    if on_line:
+                        on_line(line)
+                process.wait()
         except BaseException:
             process.kill()
             raise
+    bound.check()
     if process.returncode:
         raise uv_failures.of(redact("".join(lines)), process.returncode)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from envpack.archive.formats import SUFFIXES, format_of
 from envpack.archive.unpack import extract
-from envpack.errors import VerificationFailed
-from envpack.files.elf import version_text
+from envpack.errors import BrokenPackage, VerificationFailed
+from envpack.files.elf import provides, version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
+from envpack.tools import emulator
 from envpack.tools.cage import Confine
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from envpack.config.target import Target
+    from envpack.tools.emulator import Emulator
+
+
+_EMULATED = 5
+"""How many times as long an import may take under an emulator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +78,8 @@ def verify(
     packages, without versions. `variables` are the settings' environment variables, relative to the directory that
     holds `environment`. `import_timeout` is in seconds. All that is made in `workdir` is removed again.
 
-    When this machine can run the target's programs, the archive's Python imports what was requested; otherwise it
-    is only inspected. Raises VerificationFailed with every problem that was found.
+    When this machine can run the target's programs, itself or with qemu's user mode, the archive's Python imports
+    what was requested; otherwise it is only inspected. Raises VerificationFailed with every problem that was found.
     """
     start = time.monotonic()
     if format_of(archive.name) is None:
@@ -84,30 +90,39 @@ def verify(
         environment = room / "environment"
         refused = extract(archive, environment, read_only=True, step=step)
         files = walk(environment)
-        installed = InstalledModules.read(environment, python.rpartition(".")[0])
-        wanted, findings = requested_modules(installed, requested)
+        try:
+            installed = InstalledModules.read(environment, python.rpartition(".")[0])
+            wanted, findings = requested_modules(installed, requested)
+        except BrokenPackage as broken:
+            text = broken.message.replace(f"{environment}/", "")
+            raise VerificationFailed(f"{archive.name}: {text}", hint="build the environment anew") from broken
         # To read every file takes about as long as to import the modules, and keeps another core busy.
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
             reading = pool.submit(survey, environment, files, build_prefix)
-            reason = _why_not_run(files, target)
+            reason, emulated = _how_to_run(files, target)
             if not reason:
                 node = Node(
                     directory=room,
                     variables=variables,
-                    timeout=import_timeout,
+                    timeout=import_timeout * (_EMULATED if emulated else 1),
                     confine=confine,
+                    emulator=emulated,
                     progress=progress,
                 )
                 imported, failures = _run(node, wanted, python, target)
             found = reading.result()
         findings += [Defect(text=text) for text in refused]
         findings += _inspect(found, installed, target, build_prefix)
-        reason = reason or _needs_newer_glibc(found)
+        reason = reason or _needs_newer_glibc(found, emulated)
         if reason:
             imported, failures = (), list(check_present(installed, wanted.owners))
             findings.append(Defect(text=f"not run: {reason}", fatal=False))
         findings += failures
-        step.note(f"not run: {reason}" if reason else f"Python {python} ran, {len(imported)} modules imported")
+        ran = f"Python {python} ran{f' under {emulated.program.name}' if emulated else ''}"
+        step.note(f"not run: {reason}" if reason else f"{ran}, {len(imported)} modules imported")
+        if emulated and not reason:
+            text = f"its Python ran under {emulated.program.name}, which stands in for a node with {target.machine}"
+            findings.append(Defect(text=text, fatal=False))
     _raise_for(findings, archive)
     return Verified(
         ran=not reason,
@@ -142,20 +157,35 @@ def _room(workdir: Path) -> Iterator[Path]:
         remove(room)
 
 
-def _why_not_run(files: Sequence[str], target: Target) -> str | None:
-    """Say why the archive's Python is not to be tried on this machine, if so."""
+def _how_to_run(files: Sequence[str], target: Target) -> tuple[str | None, Emulator | None]:
+    """Say why the archive's Python is not tried on this machine, if so, and what runs it if that is needed."""
     if "bin/python" not in files:
-        return "there is no bin/python"
-    return None if target.is_this_machine else f"made for {target.platform}"
+        return "there is no bin/python", None
+    if target.is_this_machine:
+        return None, None
+    try:
+        return None, emulator.find(target.machine)
+    except emulator.NoEmulator as error:
+        return f"made for {target.platform}, and {error}", None
 
 
-def _needs_newer_glibc(found: Survey) -> str | None:
+def _needs_newer_glibc(found: Survey, emulated: Emulator | None) -> str | None:
     """Say why what was tried on this machine means nothing, if so."""
-    family, version = platform.libc_ver()
-    here = tuple(int(part) for part in version.split(".")[:2]) if family == "glibc" else (0, 0)
+    if emulated:
+        where, family = str(emulated.root), "glibc"
+        here = provides(emulated.libc) or (0, 0)
+        version = version_text(here) or ""
+    else:
+        where, (family, version) = "this machine", platform.libc_ver()
+        here = _two_numbers(version) if family == "glibc" else (0, 0)
     if found.glibc and here < found.glibc:
-        return f"needs glibc {version_text(found.glibc)}, and this machine has {family} {version}"
+        return f"needs glibc {version_text(found.glibc)}, and {where} has {family} {version}"
     return None
+
+
+def _two_numbers(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
 
 
 def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Defect]]:

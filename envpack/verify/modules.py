@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import PathDistribution
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from envpack.files import installed
 from envpack.verify.finding import Defect, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from envpack.files.installed import CondaRecord, Distribution
 
 _NOT_FOR_IMPORT = {"bin", "doc", "docs", "example", "examples", "scripts", "test", "testing", "tests"}
 
@@ -37,57 +37,48 @@ class InstalledModules:
 
     python_minor: str
     """Version of the Python, such as `3.11`."""
-    site_packages: Path
-    """Where its Python looks for distributions."""
-    distributions: dict[str, list[PathDistribution]]
-    """By normalised project name; more than one is one too many."""
-    conda: dict[str, Path]
-    """The records in `conda-meta`, by package name."""
+    environment: Path
+    distributions: Mapping[str, Sequence[Distribution]]
+    """Those that its Python finds, by normalised project name; more than one is one too many."""
+    conda: Mapping[str, CondaRecord]
+    """By conda name."""
 
     @classmethod
     def read(cls, environment: Path, python_minor: str) -> InstalledModules:
-        """Read the metadata of an unpacked environment; none of its code runs."""
-        site_packages = environment / "lib" / f"python{python_minor}" / "site-packages"
-        distributions: dict[str, list[PathDistribution]] = defaultdict(list)
-        for path in sorted(site_packages.glob("*.*-info")):
-            distributions[canonicalize_name(path.name.split("-")[0].removesuffix(".egg"))].append(
-                PathDistribution(path)
-            )
-        records = sorted((environment / "conda-meta").glob("*-*-*.json"))
+        """Read the metadata of an unpacked environment; none of its code runs. Raises BrokenPackage."""
+        found = installed.read(environment)
+        here = f"lib/python{python_minor}/site-packages"
+        distributions: dict[str, list[Distribution]] = defaultdict(list)
+        for each in (*found.distributions, *found.older):
+            if each.site_packages == here:
+                distributions[each.project].append(each)
         return cls(
             python_minor=python_minor,
-            site_packages=site_packages,
+            environment=environment,
             distributions=dict(distributions),
-            conda={path.name.rsplit("-", 2)[0]: path for path in records},
+            conda={record.name: record for record in found.conda},
         )
+
+    @property
+    def site_packages(self) -> Path:
+        """Where its Python looks for distributions."""
+        return self.environment / "lib" / f"python{self.python_minor}" / "site-packages"
 
     def modules(self, name: str) -> Modules | None:
         """Return the modules to import for a requested name, a project's or a conda package's.
 
-        Empty when it brought none, as stubs and programs do; None when there is nothing of that name.
+        Empty when it brought none, as stubs and programs do; None when there is nothing of that name. Raises
+        BrokenPackage.
         """
-        if name in self.conda and canonicalize_name(name) not in self.distributions:
-            return modules_of(name, self._conda_files(name))
         found = self.distributions.get(canonicalize_name(name))
-        return modules_of(name, _files(found[0])) if found else None
+        if not found:
+            return modules_of(name, self._below(self.conda[name].files)) if name in self.conda else None
+        return modules_of(name, self._below(found[0].listed))
 
-    def _conda_files(self, name: str) -> Iterator[PurePosixPath]:
-        inside = f"lib/{self.site_packages.parent.name}/site-packages/"
-        for file in json.loads(self.conda[name].read_text("utf-8")).get("files", ()):
-            if file.startswith(inside):
-                yield PurePosixPath(file.removeprefix(inside))
-
-
-def _files(distribution: PathDistribution) -> list[PurePosixPath]:
-    """Return what a distribution says it installed, there or not; paths below `site-packages`.
-
-    `Distribution.files` will not do for wheels: since Python 3.12 it leaves out what is missing.
-    """
-    if record := distribution.read_text("RECORD"):
-        return [PurePosixPath(row[0]) for row in csv.reader(record.splitlines()) if row]
-    if top_level := distribution.read_text("top_level.txt"):
-        return [PurePosixPath(name, "__init__.py") for name in top_level.split()]
-    return [PurePosixPath(file) for file in distribution.files or ()]
+    def _below(self, paths: Iterable[str]) -> Iterator[PurePosixPath]:
+        """Yield the paths that lie below `site-packages`, seen from there."""
+        above = f"lib/python{self.python_minor}/site-packages/"
+        yield from (PurePosixPath(path.removeprefix(above)) for path in paths if path.startswith(above))
 
 
 def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
@@ -161,13 +152,13 @@ class Wanted:
     """Those that have to be imported; that another cannot be is worth a note."""
 
 
-def requested_modules(installed: InstalledModules, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
+def requested_modules(environment: InstalledModules, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
     """Return the modules to import, and what is missing of the requested."""
     owners: dict[str, str] = {}
     required: set[str] = set()
     findings = []
     for name in requested:
-        modules = installed.modules(name)
+        modules = environment.modules(name)
         if modules is None:
             findings.append(Defect(text=f"{name} was requested but is not in the environment"))
             continue
@@ -177,9 +168,9 @@ def requested_modules(installed: InstalledModules, requested: Sequence[str]) -> 
     return Wanted(dict(sorted(owners.items())), frozenset(required)), findings
 
 
-def check_distributions(installed: InstalledModules) -> Iterator[Defect]:
+def check_distributions(environment: InstalledModules) -> Iterator[Defect]:
     """Yield the distributions that are installed twice: which one is imported is a matter of luck."""
-    for name, found in sorted(installed.distributions.items()):
+    for name, found in sorted(environment.distributions.items()):
         if len(found) > 1:
             versions = [f"{name} {distribution.version}" for distribution in found]
             yield Defect(
@@ -188,9 +179,9 @@ def check_distributions(installed: InstalledModules) -> Iterator[Defect]:
             )
 
 
-def check_paths(installed: InstalledModules) -> Iterator[Defect]:
+def check_paths(environment: InstalledModules) -> Iterator[Defect]:
     """Yield the `.pth` files that add a directory outside the environment, as editable installs do."""
-    for path in sorted(installed.site_packages.glob("*.pth")):
+    for path in sorted(environment.site_packages.glob("*.pth")):
         outside = [line for line in path.read_text("utf-8", "replace").splitlines() if line.startswith("/")]
         if outside:
             yield Defect(
@@ -199,9 +190,9 @@ def check_paths(installed: InstalledModules) -> Iterator[Defect]:
             )
 
 
-def check_present(installed: InstalledModules, owners: dict[str, str]) -> Iterator[Defect]:
+def check_present(environment: InstalledModules, owners: dict[str, str]) -> Iterator[Defect]:
     """Yield the modules whose files are not there; for when nothing can be imported."""
     for module, owner in owners.items():
-        path = installed.site_packages.joinpath(*module.split("."))
+        path = environment.site_packages.joinpath(*module.split("."))
         if not path.is_dir() and not any(path.parent.glob(f"{path.name}.*")):
             yield Defect(text=f"{owner}: there is no module {module} in the archive")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from envpack.tools.cage import Caged
+    from envpack.tools.emulator import Emulator
 
 logger = filtered_logger(__name__)
 
@@ -48,6 +49,8 @@ class Node:
     timeout: float
     """Seconds that one import may take."""
     confine: Confine = Confine.BEST
+    emulator: Emulator | None = None
+    """What runs its Python, when that is another processor's."""
     progress: Progress = SILENT
 
     @property
@@ -76,7 +79,7 @@ class Node:
                 "TMPDIR": str(container / "tmp"),
                 **self.variables,
             },
-            readable=[self.environment],
+            readable=[self.environment, *(self.emulator.readable if self.emulator else [])],
             writable=[container],
             limits=Limits(seconds=(modules + 1) * self.timeout + _STARTING),
             confine=self.confine,
@@ -179,7 +182,8 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
     """
     trial.begin()
     text = _PROBE.read_text("utf-8")
-    command = ["./environment/bin/python", "-c", text, str(cage.REPORT)]
+    words = node.emulator.words if node.emulator else []
+    command = [*words, "./environment/bin/python", "-c", text, str(cage.REPORT)]
     try:
         with cage.start(command, node.cage(len(modules)), told=True) as caged:
             try:

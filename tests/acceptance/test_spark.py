@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +13,14 @@ import pytest
 from tests.support.job import SPARK_3, SPARK_4, check_outside
 from tests.support.planning import plan
 from tests.support.spark import LOCAL_CLUSTER
+from tests.support.yarn import HADOOPS, s3a_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.job import Answer, JobDesk
+    from tests.support.s3 import S3Server
     from tests.support.spark import Spark
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
@@ -196,3 +201,64 @@ def test_a_driver_whose_python_is_not_named_in_the_same_way_as_the_workers_does_
     version: str, variables: str, options: str, spark_job: JobDesk, spark_of: Callable[[str], Spark]
 ) -> None:
     assert NOT_THERE in failure(spark_job, spark_of(version), f"{variables} {SUBMIT}{options}")
+
+
+def s3a_jars(spark: Spark, version: str) -> Path:
+    """Return a directory with the jars with which a Spark of a version reads S3, less those that it has itself."""
+    directory = spark.home / "s3a"
+    directory.mkdir()
+    own = {artifact(jar) for jar in (spark.home / "jars").glob("*.jar")}
+    for jar in HADOOPS[".".join(version.split(".")[:2])].s3a().glob("*.jar"):
+        if artifact(jar) not in own:
+            (directory / jar.name).symlink_to(jar)
+    return directory
+
+
+def artifact(jar: Path) -> str:
+    """Return the name of a jar without its version."""
+    return re.split(r"-\d", jar.name)[0]
+
+
+def reading(s3: S3Server) -> str:
+    """Return the properties by which a job finds the server, as the person sets them."""
+    return " ".join(f"--conf spark.hadoop.{name}={value}" for name, value in s3a_site(s3).items())
+
+
+@both_sparks
+def test_executors_fetch_a_release_of_s3_with_the_line_that_the_settings_offer(
+    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], real_s3: S3Server, tmp_path: Path
+) -> None:
+    desk, spark = spark_job.on_s3(real_s3), spark_of(version)
+    built = desk.build(version, "standalone")
+    text = desk.printed(*settings(built, "--spark", version, "--s3a-jars", f"{s3a_jars(spark, version)}/*"))
+    with spark.standalone(tmp_path) as master:
+        answer = desk.run(spark, f"spark-submit --master {master} {reading(real_s3)} \\\n{text}")
+    check(desk, answer, built)
+    assert "s3a://" in text
+
+
+@both_sparks
+def test_jars_of_the_job_come_too_late_for_its_executors(
+    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], real_s3: S3Server, tmp_path: Path
+) -> None:
+    desk, spark = spark_job.on_s3(real_s3), spark_of(version)
+    built = desk.build(version, "standalone")
+    text = desk.printed(*settings(built, "--spark", version))
+    directory = s3a_jars(spark, version)
+    jars = f"--driver-class-path '{directory}/*' --jars {','.join(map(str, directory.glob('*.jar')))}"
+    with spark.standalone(tmp_path) as master:
+        command = f"exec spark-submit --master {master} {jars} {reading(real_s3)} \\\n{text} \\\njob.py"
+        with subprocess.Popen(["bash", "-c", command], cwd=desk.home, env=dict(spark.environment)) as running:
+            try:
+                deadline = time.monotonic() + 300
+                while "S3AFileSystem not found" not in executors_say(spark):
+                    assert running.poll() is None, executors_say(spark)[-4000:]
+                    assert time.monotonic() < deadline, executors_say(spark)[-4000:]
+                    time.sleep(0.5)
+            finally:
+                running.terminate()
+
+
+def executors_say(spark: Spark) -> str:
+    """Return what the executors of a standalone cluster have written so far."""
+    return "".join(log.read_text(errors="replace") for log in (spark.home / "work").glob("app-*/*/stderr"))

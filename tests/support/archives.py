@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 from rattler.package_streaming import extract
@@ -56,8 +57,8 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
     if path.suffix == ".zip":
         _write_zip(path, entries)
     else:
-        mode: Literal["w", "w:gz"] = "w" if path.suffix == ".tar" else "w:gz"
-        with tarfile.open(path, mode) as tar:
+        plain = path.suffix == ".tar"
+        with tarfile.open(path, "w") if plain else tarfile.open(path, "w:gz", compresslevel=1) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
     return path
@@ -138,7 +139,8 @@ def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.rmtree(tree / "info")
     record = tree / "conda-meta" / f"{package.stem}.json"
     record.parent.mkdir()
-    record.write_text('{"files": ["bin/python"]}')
+    name, version, _ = package.stem.rsplit("-", 2)
+    record.write_text(json.dumps({"name": name, "version": version, "files": ["bin/python"]}))
     if strip := shutil.which("strip"):  # four times smaller, where binutils are installed
         libraries = [path for path in tree.rglob("*.so*") if not path.is_symlink()]
         subprocess.run([strip, "--strip-debug", *libraries], check=True)

@@ -8,13 +8,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import pypi
 from tests.support.channel import Channel
+from tests.support.prepared import Prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVPACK = Path(sys.executable).with_name("envpack")
 
@@ -56,16 +61,7 @@ class Desk:
         return [str(ENVPACK), *arguments]
 
     def run(self, *arguments: str, **variables: str) -> Ran:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.home,
-            env={**self.environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=self.seconds,
-            check=False,
-        )
-        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+        return run(*arguments, cwd=self.home, environment={**self.environment, **variables}, seconds=self.seconds)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -90,6 +86,30 @@ class Desk:
 
     def releases(self) -> list[Path]:
         return sorted(self.store.glob("*/*/manifest.json"))
+
+
+def run(*arguments: str, cwd: Path, environment: Mapping[str, str], seconds: float = 300) -> Ran:
+    """Run envpack in a directory."""
+    command = [str(ENVPACK), *arguments]
+    prepared = _prepared()
+    if prepared and prepared.can_run(environment):
+        done = prepared.run(command, cwd=cwd, environment=environment, seconds=seconds)
+    else:
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@cache
+def _prepared() -> Prepared | None:
+    return Prepared() if sys.platform == "linux" else None
+
+
+def pytest_unconfigure() -> None:
+    """End the process that waits for commands, if one was given."""
+    if _prepared.cache_info().currsize and (prepared := _prepared()):
+        prepared.close()
 
 
 def environment(cache: Path) -> dict[str, str]:

@@ -153,6 +153,106 @@ def everybody_signalled():
     return not facts["own_processes"] and False
 
 
+def watched_files():
+    libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+    return checked(libc.inotify_add_watch(checked_number(libc.inotify_init1(0o4000)), home.encode(), 0xFFF))
+
+
+def checked_number(result):
+    return checked(result) and result
+
+
+def told_by_a_pair():
+    # A datagram socket of a pair may be sent on to any address.
+    one, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.sendto(b"stolen", facts["datagrams"])
+    return True
+
+
+def told_to_the_abstract_by_a_pair():
+    one, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    one.connect("\0" + facts["abstract"] + "-d")
+    one.send(b"stolen")
+    return True
+
+
+def signalled_by_input():
+    import fcntl
+    reading, writing = os.pipe()
+    fcntl.fcntl(reading, fcntl.F_SETOWN, other)
+    fcntl.fcntl(reading, 10, signal.SIGUSR1)  # F_SETSIG
+    fcntl.fcntl(reading, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    os.write(writing, b"x")
+    return False  # the other process ends if it comes through
+
+
+def robust_list_of_other():
+    head, length = ctypes.c_void_p(), ctypes.c_size_t()
+    return call(274 if x86 else 100, other, ctypes.byref(head), ctypes.byref(length))
+
+
+def opened(path, flags=os.O_RDONLY):
+    return os.open(path, flags) >= 0
+
+
+def written_to_first():
+    # The first process of a PID namespace, or whoever is above.
+    return opened("/proc/1/mem", os.O_RDWR) or opened(f"/proc/{os.getppid()}/mem", os.O_RDWR)
+
+
+def above_signalled():
+    os.kill(os.getppid(), signal.SIGSTOP)
+    return not facts["own_processes"]  # the first process of a PID namespace does not hear it
+
+
+def of_memory():
+    # What a program of no file runs is in the cage as well: it must not read more.
+    program = os.memfd_create("program")
+    with open("/bin/cat", "rb") as file:
+        os.write(program, file.read())
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.dup2(writing, 1)
+        os.execve(program, ["cat", credentials], {})
+    os.close(writing)
+    return has(os.read(reading, 1 << 16).decode("latin-1"))
+
+
+def left_by_double_fork():
+    # In a session of its own, below nobody.
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            try:
+                os.write(writing, text_of(credentials).encode("latin-1"))
+            except OSError:
+                os.write(writing, b"nothing")
+        os._exit(0)
+    return has(os.read(reading, 1 << 16).decode("latin-1"))
+
+
+def by_exchange():
+    mine = in_scratch("exchanged")
+    with open(mine, "w"):
+        pass
+    return call(316 if x86 else 276, -100, mine.encode(), -100, credentials.encode(), 2)
+
+
+def below_root(name):
+    return has(text_of(f"/proc/self/{name}{credentials}"))
+
+
+def of_semaphores():
+    return call(65 if x86 else 193, facts["semaphores"], 0, 0) if facts["semaphores"] >= 0 else False
+
+
+def of_messages():
+    name = ("/" + facts["queue"]).encode()
+    libc.mq_open.restype = ctypes.c_int
+    return checked(libc.mq_open(name, os.O_RDWR)) if facts["queue"] else False
+
+
 def changed(work, *arguments, **more):
     def change():
         work(*arguments, **more)
@@ -221,6 +321,56 @@ tries = {
     "make a device": changed(os.mknod, in_scratch("device"), stat.S_IFBLK | 0o666, os.makedev(8, 0)),
     "attach shared memory": lambda: call(30 if x86 else 196, facts["shm"], 0, 0) if facts["shm"] >= 0 else False,
     "become root": lambda: os.setuid(0) or bool(text_of("/etc/shadow")),
+    "watch the home": watched_files,
+    "send to a socket of the file system by a pair": told_by_a_pair,
+    "send to an abstract socket by a pair": told_to_the_abstract_by_a_pair,
+    "have another signalled by input": signalled_by_input,
+    "find another's robust list": robust_list_of_other,
+    "write another's memory": lambda: opened(f"/proc/{other}/mem", os.O_RDWR),
+    "write the memory of what is above": written_to_first,
+    "read the memory of what is above": lambda: opened("/proc/1/mem") or opened(f"/proc/{os.getppid()}/mem"),
+    "stop what is above": above_signalled,
+    "read them with a program in memory": of_memory,
+    "read them in a session of its own": left_by_double_fork,
+    "exchange them for its own": by_exchange,
+    "read them below its own root": lambda: below_root("root"),
+    "read them below its own task": lambda: below_root(f"task/{os.getpid()}/root"),
+    "handle its own page faults": lambda: call(323 if x86 else 282, 0),
+    "handle them by the device": lambda: opened("/dev/userfaultfd", os.O_RDWR),
+    "make a raw socket": lambda: bool(socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)),
+    "make a raw packet": lambda: bool(socket.socket(17, socket.SOCK_RAW)),
+    "listen to the kernel's audit": lambda: bool(socket.socket(16, socket.SOCK_RAW, 9).bind((0, 1)) or True)
+    if not facts["own_network"]
+    else False,
+    "use a bluetooth socket": lambda: bool(socket.socket(31, socket.SOCK_RAW)),
+    "count semaphores": of_semaphores,
+    "open a message queue": of_messages,
+    "trace itself for another": lambda: call(101 if x86 else 117, 0, 0, 0, 0),
+    "set another's affinity": lambda: os.sched_setaffinity(other, {0}) or True,
+    "set another's scheduling": lambda: os.sched_setscheduler(other, 3, os.sched_param(0)) or True,
+    "move another's pages": lambda: call(256 if x86 else 238, other, 64, None, None),
+    "advise about another's memory": lambda: call(440, os.pidfd_open(other), None, 0, 20, 0),
+    "enter another's namespaces": lambda: call(308 if x86 else 268, os.pidfd_open(other), 0x00020000),
+    "make a file system": lambda: call(430, b"tmpfs", 0),
+    "open a tree": lambda: call(428, -100, b"/", 1),
+    "open a path in a way of its own": lambda: call(
+        437, -100, credentials.encode(), ctypes.create_string_buffer(24), 24
+    ),
+    "make a namespace by clone3": lambda: call(
+        435, ctypes.create_string_buffer(struct.pack("Q", 0x10000000) + bytes(80)), 88
+    ),
+    "read the kernel's log": lambda: call(103 if x86 else 116, 3, ctypes.create_string_buffer(64), 64),
+    "set the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()) or True,
+    "name the host": lambda: socket.sethostname("envpack-was-here") or True,
+    "raise its own limits": lambda: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)) or True,
+    "take a capability": lambda: checked(
+        libc.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", *[2097152] * 3, 0, 0, 0))
+    ),
+    "call by the old 32-bit numbers": lambda: call(0x40000000 | 41, 1, 1, 0) if x86 else False,
+    "write to the disk": lambda: any(opened(f"/dev/{name}") for name in ("sda", "vda", "nvme0n1", "mem", "kmsg")),
+    "make a device by fuse": lambda: opened("/dev/fuse", os.O_RDWR),
+    "use a virtual machine": lambda: opened("/dev/kvm", os.O_RDWR),
+    "write to a terminal": lambda: opened("/dev/tty", os.O_RDWR) or opened("/dev/ptmx", os.O_RDWR),
     "push input into a terminal": lambda: checked(libc.ioctl(0, ctypes.c_ulong(0x5412), b"x")),
 }
 
@@ -250,6 +400,9 @@ class Facts:
     socket: str
     abstract: str
     shm: int
+    semaphores: int
+    queue: str
+    datagrams: str
     own_network: bool
     own_processes: bool
 
@@ -274,12 +427,16 @@ def let_loose(directory: Path, *, confine: Confine = Confine.BEST, reads_all: bo
     credentials.write_text(SECRET)
     (readable / "data").write_text("data")
     with ExitStack() as stack:
-        tcp, udp, local, abstract = (stack.enter_context(socket.socket(*kind)) for kind in _KINDS)
+        tcp, udp, local, abstract, datagrams, hidden = (
+            stack.enter_context(socket.socket(*kind)) for kind in _KINDS
+        )
         tcp.bind(("127.0.0.1", 0))
         udp.bind(("127.0.0.1", 0))
         local.bind(str(home / "s"))
         name = f"envpack-{os.getpid()}"
         abstract.bind(f"\0{name}")
+        datagrams.bind(str(home / "d"))
+        hidden.bind(f"\0{name}-d")
         for server in (tcp, local, abstract):
             server.listen()
         other = stack.enter_context(_other(home))
@@ -298,6 +455,9 @@ def let_loose(directory: Path, *, confine: Confine = Confine.BEST, reads_all: bo
             socket=str(home / "s"),
             abstract=name,
             shm=stack.enter_context(_shared_memory()),
+            semaphores=stack.enter_context(_semaphores()),
+            queue=stack.enter_context(_queue(name)),
+            datagrams=str(home / "d"),
             own_network=isolated,
             own_processes=isolated,
         )
@@ -305,12 +465,13 @@ def let_loose(directory: Path, *, confine: Confine = Confine.BEST, reads_all: bo
         seen = _try(facts, readable, scratch, confine, reads_all=reads_all)
         seen.level, seen.walls = walls.level, list(walls.names)
         seen.out += [f"changed {path}" for path in _state(home, readable) ^ before]
-        udp.setblocking(False)
-        try:
-            udp.recv(100)
-            seen.out.append("a datagram arrived")
-        except BlockingIOError:
-            pass
+        for server in (udp, datagrams, hidden):
+            server.setblocking(False)
+            try:
+                server.recv(100)
+                seen.out.append("a datagram arrived")
+            except BlockingIOError:
+                pass
         if other.poll() is not None:
             seen.out.append("the other process ended")
     return seen
@@ -321,6 +482,8 @@ _KINDS = (
     (socket.AF_INET, socket.SOCK_DGRAM),
     (socket.AF_UNIX, socket.SOCK_STREAM),
     (socket.AF_UNIX, socket.SOCK_STREAM),
+    (socket.AF_UNIX, socket.SOCK_DGRAM),
+    (socket.AF_UNIX, socket.SOCK_DGRAM),
 )
 
 
@@ -371,6 +534,30 @@ def _shared_memory() -> Iterator[int]:
         yield number
     finally:
         _LIBC.shmctl(number, 0, None)
+
+
+@contextmanager
+def _semaphores() -> Iterator[int]:
+    """Make a set of System V's semaphores; gives its number."""
+    number = int(_LIBC.semget(0, 1, 0o1000 | 0o666))
+    try:
+        yield number
+    finally:
+        _LIBC.semctl(number, 0, 0)
+
+
+@contextmanager
+def _queue(name: str) -> Iterator[str]:
+    """Make a message queue of POSIX that everybody may open; gives its name, or nothing where there are none."""
+    try:
+        made = _LIBC.mq_open(f"/{name}".encode(), os.O_CREAT | os.O_RDWR, 0o666, None)
+    except AttributeError:
+        made = -1
+    try:
+        yield name if made >= 0 else ""
+    finally:
+        if made >= 0:
+            _LIBC.mq_unlink(f"/{name}".encode())
 
 
 def _state(*places: Path) -> set[str]:

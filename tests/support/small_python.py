@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 WANTED = (
     # what rattler compiles packages with, what envpack compiles and verifies with, what uv asks a Python with
-    *("asyncio", "compileall", "concurrent.futures.process", "ctypes", "importlib.metadata", "json", "marshal"),
+    *(
+        "asyncio",
+        "compileall",
+        "concurrent.futures.process",
+        "ctypes",
+        "hashlib",
+        "importlib.metadata",
+        "json",
+        "marshal",
+    ),
     *("platform", "py_compile", "runpy", "site", "ssl", "struct", "subprocess", "sysconfig", "traceback", "venv"),
     # what the tests' own packages and programs import
     *("__future__", "argparse", "atexit", "dataclasses", "datetime", "glob", "importlib.resources", "mmap"),

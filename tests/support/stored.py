@@ -101,6 +101,8 @@ def some_manifest(archive: bytes = b"", name: str = "udf") -> Manifest:
         verified=Verification.RUN,
         warnings=("a warning",),
         slim=(Saving(rule="tests", files=1, size=1),),
+        description="Features for the churn model",
+        owner="data-platform",
         provenance=Provenance(
             by="jane", job="https://ci/1", repository="https://git/x", commit="abc", file="udf.txt", modified=True
         ),

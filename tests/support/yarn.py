@@ -195,7 +195,7 @@ def _running(hadoop: Hadoop, directory: Path, s3: S3Server) -> Iterator[Yarn]:
     jars_of_nodes = [f"{hadoop.cluster()}/*", f"{yarn.s3a}/*"]
     for configuration in (nodes, clients):
         configuration.mkdir()
-        _write_site(configuration / "core-site.xml", {"fs.defaultFS": "file:///", **_s3a_site(s3)})
+        _write_site(configuration / "core-site.xml", {"fs.defaultFS": "file:///", **s3a_site(s3)})
     _write_site(nodes / "yarn-site.xml", _YARN_SITE)
     (nodes / "log4j.properties").write_text(LOGGING)
     classes = ["-cp", os.pathsep.join([str(nodes), *jars_of_nodes])]
@@ -221,7 +221,7 @@ def _java_home() -> Path:
     return Path(os.environ.get("JAVA_HOME") or Path(java).resolve().parent.parent)
 
 
-def _s3a_site(s3: S3Server) -> dict[str, str]:
+def s3a_site(s3: S3Server) -> dict[str, str]:
     """Return the configuration of s3a; nodes read public resources with their own, never with a job's."""
     return {
         "fs.s3a.endpoint": s3.endpoint,

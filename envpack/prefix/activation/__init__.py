@@ -104,7 +104,7 @@ class _Work:
             except ValueError as error:
                 self.warnings.append(f"{origin} cannot be read: {error}")
                 continue
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8", "replace")
             owned = {name.upper() for name in self.own}
             for name, value in declared.items():
                 self.found.pop(name, None)

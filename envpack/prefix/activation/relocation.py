@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from envpack import variable_names
 from envpack.archive.formats import ALIAS
-from envpack.prefix.activation.variables import NAME
 from envpack.tools import cage
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def _reason(name: str, value: str | None, item: Found) -> str | None:
     for reason, names in _OTHERS:
         if names.fullmatch(name):
             return reason
-    if not NAME.fullmatch(name):
-        return "it cannot be the name of a variable"
+    if problem := variable_names.problem(name):
+        return f"it {problem}"
     if value is None:
         return "its value is known only when the script runs"
     if _UNPRINTABLE.search(value):

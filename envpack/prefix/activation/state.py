@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envpack.files.regular import read_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -14,6 +16,9 @@ STATE = "conda-meta/state"
 
 OF_PACKAGES = "etc/conda/env_vars.d"
 """The directory of the files that packages bring."""
+
+_LARGEST = 4 << 20
+"""Bytes of one file."""
 
 _UNSET = "***unset***"
 """A value that stands for none. Source: conda's base/constants.py."""
@@ -35,7 +40,12 @@ def read(path: Path) -> dict[str, str | None]:
     Names are in capitals, as conda exports them unless told otherwise (`envvars_force_uppercase`). Raises
     ValueError when the file is not what conda writes.
     """
-    value: Any = json.loads(path.read_text("utf-8"))
+    try:
+        value: Any = json.loads(read_regular(path, _LARGEST).decode("utf-8"))
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if path.parts[-2:] == Path(STATE).parts and isinstance(value, dict):
         value = value.get("env_vars", {})
     if not isinstance(value, dict):

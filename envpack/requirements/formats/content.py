@@ -25,6 +25,10 @@ class FileContent:
     channels: tuple[str, ...] = ()
     conda: tuple[CondaSpec, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    description: str | None = None
+    """What the environment is for, in one line."""
+    owner: str | None = None
+    """Whose it is."""
     pinned: PinnedFile | None = None
     """The package files that are to be taken as they are, where the file names such."""
 

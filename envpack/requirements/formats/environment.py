@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from envpack import variable_names
 from envpack.redact import may_be_published
-from envpack.requirements import addresses, match_spec
+from envpack.requirements import addresses, match_spec, reach
 from envpack.requirements.formats import nodes
 from envpack.requirements.formats.content import FileContent
 from envpack.requirements.text import (
@@ -28,18 +29,21 @@ if TYPE_CHECKING:
 
     from envpack.requirements.txt import Reading, Source
 
-KEYS = ("name", "channels", "dependencies", "variables", "prefix")
-"""What conda reads of an environment file; `prefix` is a place on the machine that wrote it, and is passed over."""
+KEYS = ("name", "channels", "dependencies", "variables", "prefix", "description", "owner")
+"""What conda reads of an environment file, and two that it passes over: what the environment is for (CEP 24), and
+whose it is. `prefix` is a place on the machine that wrote it, and is passed over here."""
 
-_OF_OTHERS = ("platforms", "category", "channel_priority", "channel-priority", "revision", "description")
+_OF_OTHERS = ("platforms", "category", "channel_priority", "channel-priority", "revision")
 """What other tools write there, and conda passes over too (CEP 24)."""
+
+LONGEST_REMARK = 2000
+"""Characters of a description or an owner."""
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset(
     _TAG + kind
     for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value", "binary")
 )
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHANNEL_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?(brace)\})")
 _BOOLEANS = {"true": "True", "false": "False"}
 
@@ -55,23 +59,21 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     Source: conda's documentation, "Creating an environment file manually".
     """
     root = nodes.compose(text, source, reading, yaml.SafeLoader)
-    return _Walk(source=source, reading=reading).environment(root)
+    return Walk(source=source, reading=reading).environment(root)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Walk:
+class Walk:
     """Goes through the nodes of one environment file and keeps what is wrong with them."""
 
     source: Source
     reading: Reading
 
     def environment(self, root: yaml.Node | None) -> FileContent:
+        """Return what the whole file says."""
         if root is None:
             return FileContent()
-        for node in _foreign(root):
-            self.refuse(
-                node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed in an environment file"
-            )
+        self.refuse_foreign(root)
         if not isinstance(root, yaml.MappingNode):
             self.refuse(root, f"is not an environment file: it holds no keys such as {KEYS[0]}: and {KEYS[2]}:")
             return FileContent()
@@ -88,9 +90,33 @@ class _Walk:
             channels=tuple(self.channels(given.get("channels"))),
             conda=tuple(self.dependencies(given.get("dependencies"))),
             variables=dict(self.variables(given.get("variables"))),
+            description=self.remark("description", given.get("description")),
+            owner=self.remark("owner", given.get("owner")),
         )
 
+    def refuse_foreign(self, root: yaml.Node) -> None:
+        """Refuse every tag that would make the YAML reader build something else than plain values."""
+        for node in _foreign(root):
+            self.refuse(node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed here")
+
+    def remark(self, key: str, node: yaml.Node | None) -> str | None:
+        """Return a text about the environment in one line; it is published."""
+        if node is None or _is_null(node):
+            return None
+        if not isinstance(node, yaml.ScalarNode) or not _is_plain(node.value):
+            self.refuse(node, f"{key}: must be a text")
+            return None
+        text = " ".join(node.value.split())
+        if len(text) > LONGEST_REMARK:
+            self.refuse(node, f"{key}: has {len(text)} characters; {LONGEST_REMARK} are the most")
+        elif not may_be_published(key, text):
+            self.refuse(node, f"{key}: has what may be a secret, and it is published")
+        else:
+            return text or None
+        return None
+
     def refuse(self, node: yaml.Node, reason: str) -> None:
+        """Keep a problem with the line of its node."""
         self.reading.refuse(self.source.at(_line(node)), reason)
 
     def entries(self, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
@@ -116,6 +142,7 @@ class _Walk:
                 yield text, item
 
     def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
+        """Return the items of a list; what is no list is a problem."""
         if node is None or _is_null(node):
             return []
         if isinstance(node, yaml.SequenceNode):
@@ -124,6 +151,7 @@ class _Walk:
         return []
 
     def name(self, node: yaml.Node | None) -> str | None:
+        """Return what `name:` says."""
         if node is None or _is_null(node):
             return None
         if isinstance(node, yaml.ScalarNode):
@@ -132,6 +160,7 @@ class _Walk:
         return None
 
     def channels(self, node: yaml.Node | None) -> Iterator[str]:
+        """Yield each channel once, with variables filled in and directories as absolute paths."""
         seen = {"nodefaults"}
         for written, item in self.texts(node, "channels:"):
             values: dict[str, str] = {}
@@ -151,6 +180,7 @@ class _Walk:
                 yield channel
 
     def dependencies(self, node: yaml.Node | None) -> Iterator[CondaSpec]:
+        """Yield the match specs; lines for pip go to the reading."""
         for item in self.items(node, "dependencies:"):
             if isinstance(item, yaml.MappingNode):
                 self.pip(item)
@@ -161,6 +191,7 @@ class _Walk:
                 self.refuse(item, refused.reason)
 
     def spec(self, item: yaml.Node) -> CondaSpec:
+        """Return one match spec; raises Refused."""
         text = _text(item)
         if text is None:
             raise Refused("dependencies: has an item that is not a match spec; put it in quotes")
@@ -169,6 +200,7 @@ class _Walk:
         return CondaSpec(spec=match_spec.parse(text), text=text, origin=self.source.at(_line(item)))
 
     def pip(self, item: yaml.MappingNode) -> None:
+        """Read the lines of a `pip:` list."""
         for key, node, value in self.entries(item):
             if key == "pip":
                 for text, line in self.texts(value, "pip:"):
@@ -180,14 +212,15 @@ class _Walk:
                 self.refuse(node, f"only pip: has a list of its own, not {quoted(key)}")
 
     def variables(self, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
+        """Yield names and values; those that reach further than the environment's packages are warned of."""
         if node is None or _is_null(node):
             return
         if not isinstance(node, yaml.MappingNode):
             self.refuse(node, "variables: must be lines of `NAME: value`")
             return
         for name, key, value in self.entries(node):
-            if not _VARIABLE_NAME.fullmatch(name):
-                self.refuse(key, f"{quoted(name)} cannot be an environment variable's name")
+            if problem := variable_names.problem(name):
+                self.refuse(key, f"{quoted(name)} {problem}")
             elif not isinstance(value, yaml.ScalarNode) or _is_null(value) or not _is_plain(value.value):
                 self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
             elif "\n" in value.value:
@@ -199,6 +232,8 @@ class _Walk:
                     "the job is started",
                 )
             else:
+                if what := reach.effect(name):
+                    self.reading.warn(self.source.at(_line(key)), f"the variable {name} goes to every job: {what}")
                 yield name, _variable(value)
 
 

@@ -221,6 +221,9 @@ class S3Store:
         with self._asking("s3:AbortMultipartUpload", upload.key), suppress(self._client.exceptions.NoSuchUpload):
             self._client.abort_multipart_upload(**self._address(upload.key), UploadId=upload.token)
 
+    def check_usable(self) -> None:
+        """Find nothing: only a request tells what a bucket allows."""
+
     def examine(self) -> Iterator[Observation]:
         """Try the bucket out."""
         from envpack.stores.s3.examination import Examination  # noqa: PLC0415 - only `envpack doctor` needs it

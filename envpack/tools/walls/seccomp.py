@@ -16,11 +16,13 @@ _FILTER = 2
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
-_EPERM, _ENOSYS, _EOPNOTSUPP, _EAFNOSUPPORT = 1, 38, 95, 97
+_EPERM, _ENOSPC, _ENOSYS, _EOPNOTSUPP, _EAFNOSUPPORT = 1, 28, 38, 95, 97
 
 NAMESPACES = 0x7E020000
 """The flags of clone(2) and unshare(2) that make namespaces, CLONE_NEWTIME left out: it means a signal there."""
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_DATAGRAM = 2
+"""The bit of socketpair(2)'s type that SOCK_DGRAM and SOCK_RAW have; SOCK_STREAM and SOCK_SEQPACKET do not."""
 _CREATE = 0o100 | 0o20000000
 """O_CREAT, and the bit of O_TMPFILE: with them a mode is given."""
 _SET_ID = 0o6000
@@ -92,18 +94,15 @@ def program(machine: str, room: Room) -> list[bytes]:
         if name in numbers:
             lines.extend([_step(_EQUAL, numbers[name], 0, len(body)), *body])
 
-    refused = dict.fromkeys(_NEVER, _EPERM) | dict.fromkeys(_NOT_THERE, _ENOSYS)
-    refused |= dict.fromkeys(_ATTRIBUTES, _EOPNOTSUPP)
-    if not room.isolated:
-        refused |= dict.fromkeys(_OF_OTHERS, _EPERM)
     closed = not (room.isolated or room.modes)
-    if closed:
-        refused |= dict.fromkeys(_METADATA, _EPERM)
-    for name, errno in refused.items():
+    for name, errno in _refused(room).items():
         check(name, _refuse(errno))
     check("clone", *_unless_bit(0, NAMESPACES))
     check("prlimit64", *_only(0, (0,), _EPERM))
     check("socket", *_only(0, (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK) if room.isolated else (), _EAFNOSUPPORT))
+    if not room.isolated:
+        # A datagram socket of a pair may be sent on to any address, and connected again.
+        check("socketpair", *_unless_bit(1, _DATAGRAM))
     check("ioctl", *_never(1, _FAKE_INPUT))
     if not room.isolated:
         for name in _SCHEDULING:
@@ -116,6 +115,20 @@ def program(machine: str, room: Room) -> list[bytes]:
     check("open", *_unless_created_with_bit(1, _SET_ID))
     check("openat", *_unless_created_with_bit(2, _SET_ID))
     return [*lines, _step(_RETURN, _ALLOW)]
+
+
+def _refused(room: Room) -> dict[str, int]:
+    """Return the calls that are refused whatever their arguments, each with the error that it gets."""
+    refused = dict.fromkeys(_NEVER, _EPERM) | dict.fromkeys(_NOT_THERE, _ENOSYS)
+    refused |= dict.fromkeys(_ATTRIBUTES, _EOPNOTSUPP)
+    if not room.isolated:
+        refused |= dict.fromkeys(_OF_OTHERS, _EPERM)
+    if not (room.isolated and room.modes):
+        # It tells who opens what, and Landlock does not ask. Programs that get this error look again and again.
+        refused["inotify_add_watch"] = _ENOSPC
+    if not (room.isolated or room.modes):
+        refused |= dict.fromkeys(_METADATA, _EPERM)
+    return refused
 
 
 def _step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:

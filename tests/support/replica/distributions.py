@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 from uv import find_uv_bin
 
-from tests.support.replica.package_file import PLACEHOLDER
+from tests.support.replica.package_file import BUILT, PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,6 +217,8 @@ def _entry_points(info: Path) -> Iterator[str]:
 
 def _compile(root: Path, python: Path) -> None:
     for site in root.glob("lib/python*/site-packages"):
+        for module in site.rglob("*.py"):
+            os.utime(module, (BUILT, BUILT))
         command = [str(python), "-I", "-m", "compileall", "-q", "-s", str(root), str(site)]
         # what cannot be compiled, such as templates of code, has no bytecode in real packages either
         subprocess.run(command, check=False, capture_output=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from envpack.channel import interpreter, tree
 from envpack.errors import EnvpackError
 from tests.support.missing import missing
+from tests.support.replica.package_file import BUILT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +120,8 @@ def lay_out(asked: Interpreter, home: Path) -> None:
         if path.parent != home / "lib" or path.name.split(".")[0] in _ONLY_FOR_NIS:
             path.unlink()
     program = home / "bin" / library.name
+    for module in library.rglob("*.py"):
+        os.utime(module, (BUILT, BUILT))
     # a few files of the library are there to be wrong
     command = [str(program), "-I", "-m", "compileall", "-q", "-s", str(home), str(library)]
     subprocess.run(command, check=False, capture_output=True)

@@ -26,6 +26,9 @@ _BUILT_IN = "/home/conda/feedstock_root/build_artifacts/replica_1700000000000/_h
 PLACEHOLDER = (_BUILT_IN + "_placehold" * 20)[:255]
 """The prefix that packages are built in: 255 characters, as conda-forge's. Source: conda-build, `build_prefix`."""
 
+BUILT = 1_700_000_000
+"""The time that all files of a package have, in seconds. The bytecode of a module is bound to it."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -106,7 +109,7 @@ def _add_info(tar: tarfile.TarFile, info: Mapping[str, bytes]) -> None:
 
 def _member(name: str) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    member.mode, member.mtime = 0o664, 1_700_000_000
+    member.mode, member.mtime = 0o664, BUILT
     return member
 
 

@@ -1,0 +1,80 @@
+"""Join other archives to a release's: Spark takes one list, and a second takes the place of the first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from envpack.archive.formats import ALIAS
+from envpack.errors import UsageError
+from envpack.spark import address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from envpack.spark.launcher import Launcher
+
+UNPACKED = (".zip", ".jar", ".tar.gz", ".tgz", ".tar")
+"""What Spark's Utils.unpack and YARN's FSDownload unpack; others stay one file under the directory's name."""
+
+_DIRECTORY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
+
+
+def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ...]:
+    """Return other archives as a launcher takes them beside a release's own.
+
+    `others` are addresses or paths, each with `#DIRECTORY` where it is to be unpacked elsewhere than under its own
+    name; `own` is the release's address. Raises UsageError with every reason why they cannot be joined.
+    """
+    if others and launcher.archives is None and launcher.driver != "session":
+        raise UsageError(
+            f"with {launcher.name} nothing unpacks archives for you, others neither",
+            hint="unpack them where the job looks for them",
+        )
+    problems: list[str] = []
+    taken = {ALIAS: "the environment"}
+    files = {_file(own): "the environment"}
+    found = []
+    for text in others:
+        try:
+            uri, directory = _parts(text, launcher)
+            problems += _clashes(text, uri, directory, taken=taken, files=files, yarn=launcher.yarn)
+            found.append(f"{uri}#{directory}")
+        except UsageError as error:
+            problems.append(error.message)
+    if problems:
+        raise UsageError("\n".join(problems), hint="--also-archives s3://bucket/models.zip#models")
+    return tuple(found)
+
+
+def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
+    """Return the address of an archive as the launcher reads it, and the directory that it is unpacked to."""
+    uri, mark, directory = text.partition("#")
+    local = not urlsplit(uri).scheme
+    if launcher.driver == "session" and not local:
+        raise UsageError(f"{text}: a client sends files of its own machine alone")
+    uri = address.of_archive(Path(uri).absolute().as_uri() if local and launcher.local_refused else uri, launcher)
+    if not _file(uri).lower().endswith(UNPACKED):
+        raise UsageError(f"{text}: Spark would not unpack it: {', '.join(UNPACKED)} are what it unpacks")
+    directory = directory if mark else _file(uri)
+    if not _DIRECTORY.fullmatch(directory):
+        raise UsageError(f"{text}: {directory!r} is no name of a directory; letters, digits and . _ - are allowed")
+    return uri, directory
+
+
+def _clashes(
+    text: str, uri: str, directory: str, *, taken: dict[str, str], files: dict[str, str], yarn: bool
+) -> Iterator[str]:
+    """Yield why an archive cannot be unpacked beside those before it, and remember it."""
+    if other := taken.get(directory):
+        yield f"{text}: {directory!r} is the directory of {other} already"
+    if yarn and (other := files.get(_file(uri))):
+        yield f"{text}: YARN takes no second file of one name, and {_file(uri)!r} is the name of {other} already"
+    taken.setdefault(directory, text)
+    files.setdefault(_file(uri), text)
+
+
+def _file(uri: str) -> str:
+    return unquote(urlsplit(uri).path.rsplit("/", 1)[-1])

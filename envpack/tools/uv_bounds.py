@@ -1,0 +1,106 @@
+"""A bound on what uv unpacks: it unpacks a wheel of an index while that arrives, before anybody can look at it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.errors import BrokenPackage
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+ANY = 16 << 30
+"""Bytes that a wheel may unpack to whose size nobody has named."""
+
+_LOOK = 0.25
+"""Seconds between two looks at what is being unpacked."""
+
+_ENTRY = 512
+"""Bytes that each file or directory counts for at least: one without content takes room too."""
+
+
+class Bound:
+    """Watches one run of uv."""
+
+    def __init__(self, process: subprocess.Popen[str], cache: Path, most: int) -> None:
+        self._process = process
+        self._cache = cache
+        self._most = most
+        self._before = set(_unpacking(cache))
+        self._ended = threading.Event()
+        self._passed: str | None = None
+        self._bounds_files = False
+        with suppress(AttributeError, OSError, ValueError):  # macOS has no prlimit
+            soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            if soft == resource.RLIM_INFINITY or soft > most:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, hard))
+                self._bounds_files = True
+
+    def watch(self) -> None:
+        """Look again and again until the run has ended, and end it when a wheel becomes too large."""
+        while not self._ended.wait(_LOOK):
+            for place in set(_unpacking(self._cache)) - self._before:
+                if room_of(place, self._most) > self._most:
+                    self._passed = next((path.name.partition("-")[0] for path in place.glob("*.dist-info")), "")
+                    self._process.kill()
+                    self._process.wait()
+                    shutil.rmtree(place, ignore_errors=True)
+                    return
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raise BrokenPackage if the run was ended, or a file was not written, because of the bound."""
+        if self._passed is None and self._bounds_files and self._process.returncode == -signal.SIGXFSZ:
+            self._passed = ""
+        if self._passed is not None:
+            raise BrokenPackage(
+                f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would be unpacked to over "
+                f"{self._most:,} bytes, which no honest wheel is",
+                hint="take another version of it, and tell who runs the index",
+            )
+
+
+@contextmanager
+def bounded(process: subprocess.Popen[str], cache: Path, most: int) -> Iterator[Bound]:
+    """Bound each file that uv writes, and each wheel that it unpacks, to `most` bytes while the block runs."""
+    bound = Bound(process, cache, most)
+    watch = threading.Thread(target=bound.watch, name="unpacking", daemon=True)
+    watch.start()
+    try:
+        yield bound
+    finally:
+        bound.end()
+        watch.join()
+
+
+def _unpacking(cache: Path) -> list[Path]:
+    """Return the directories into which uv unpacks wheels; it moves them where they belong when they are whole."""
+    try:
+        with os.scandir(cache) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.startswith(".tmp") and entry.is_dir()]
+    except OSError:
+        return []
+
+
+def room_of(directory: Path, most: int) -> int:
+    """Return how much room the files below a directory take, or any number above `most`."""
+    total = 0
+    for folder, folders, names in os.walk(directory):
+        total += _ENTRY * len(folders)
+        for name in names:
+            with suppress(OSError):
+                total += max(_ENTRY, Path(folder, name).lstat().st_size)
+        if total > most:
+            break
+    return total

@@ -1,0 +1,214 @@
+"""Other archives beside the environment's, what executors need to fetch one, and C libraries of hosted Sparks."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from envpack.errors import UsageError
+from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.render import render
+from envpack.spark.services import RELEASES
+from envpack.spark.settings import settings_for
+from tests.support.manifests import S3, manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envpack.spark.settings import Settings
+    from tests.support.command import Desk
+
+OWN = "pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment"
+MODELS = "s3://other/models.zip#models"
+
+WITH_ARCHIVES = [name for name, launcher in LAUNCHERS.items() if launcher.archives]
+FETCHING = ["k8s-cluster", "k8s-client", "standalone", "connect"]
+
+
+def made(launcher: str, *also: str, uri: str = S3, glibc: str = "2.28", **given: Any) -> Settings:
+    release = manifest(python="3.10.13")
+    release = replace(release, target=replace(release.target, glibc=glibc))
+    return settings_for(release, uri, launcher=launcher, also_archives=also, **given)
+
+
+def list_of(settings: Settings) -> list[str]:
+    """Return the archives that the text of a launcher names, as its reader takes them apart."""
+    text = render(settings, "text")
+    match LAUNCHERS[settings.launcher].text:
+        case "livy" | "livy-session" | "sparkmagic":
+            return list(json.loads(text[text.index("{") :])["archives"])
+        case "airflow":
+            return str(eval(f"dict({text})")["archives"]).split(",")  # noqa: S307
+        case "airflow-livy":
+            return list(eval(f"dict({text})")["archives"])  # noqa: S307
+        case "gcloud":
+            words = shlex.split(text.replace("\\\n", " "))
+            return next(word for word in words if word.startswith("--archives=")).partition("=")[2].split(",")
+        case "parameters":
+            words = shlex.split(text)
+            return next(word for word in words if word.startswith("spark.archives=")).partition("=")[2].split(",")
+        case _:
+            words = shlex.split(text.replace("\\\n", " "))
+            return words[words.index("--archives") + 1].split(",")
+
+
+@pytest.mark.parametrize("launcher", WITH_ARCHIVES)
+def test_other_archives_are_joined_as_the_launcher_takes_them(launcher: str) -> None:
+    scheme = LAUNCHERS[launcher].scheme
+    own, models, data = list_of(made(launcher, MODELS, "hdfs://name/data.tgz"))
+    assert own.endswith(OWN)
+    assert (models, data) == (f"{scheme}://other/models.zip#models", "hdfs://name/data.tgz#data.tgz")
+
+
+@pytest.mark.parametrize("launcher", WITH_ARCHIVES)
+def test_a_properties_file_and_json_name_all_archives(launcher: str) -> None:
+    settings = made(launcher, MODELS)
+    value = json.loads(render(settings, "json"))
+    assert [value["archive"], *value["also_archives"]] == list_of(settings)
+    named = f"{LAUNCHERS[launcher].archives}={','.join(list_of(settings))}"
+    assert named in render(settings, "conf").splitlines()
+
+
+def test_a_client_of_a_server_sends_other_files_of_its_own_machine() -> None:
+    text = render(made("connect-client", "models.zip#models"), "text")
+    assert f'addArtifacts("{OWN}", "models.zip#models", archive=True)' in text
+    with pytest.raises(UsageError, match="files of its own machine"):
+        made("connect-client", MODELS)
+
+
+def test_where_nothing_is_unpacked_other_archives_are_refused() -> None:
+    with pytest.raises(UsageError, match="nothing unpacks archives"):
+        made("local", "models.zip")
+
+
+@pytest.mark.parametrize(
+    ("also", "reason"),
+    [
+        (["models.zip#environment"], "'environment' is the directory of the environment already"),
+        (["a.zip#m", "b.zip#m"], "'m' is the directory of a.zip#m already"),
+        (["s3://one/a.zip#a", "s3://two/a.zip#b"], "YARN takes no second file of one name"),
+        ([f"s3://other/{OWN.partition('#')[0]}#x"], "YARN takes no second file of one name"),
+        (["a.zip,b.zip"], "',' in it"),
+        (["my models.zip"], "' ' in it"),
+        (["models*.zip"], "'[*]' in it"),
+        (["models.csv"], "would not unpack"),
+        ([""], "would not unpack"),
+        (["models.zip#../up"], "no name of a directory"),
+        (["models.zip#.."], "no name of a directory"),
+        (["models.zip#"], "no name of a directory"),
+        (["models.zip#a#b"], "no name of a directory"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(also: list[str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        made("yarn-cluster", *also)
+
+
+def test_every_reason_is_said_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        made("yarn-cluster", "models.csv", "a.zip#environment", "a.zip#x/y")
+    assert len(caught.value.message.splitlines()) == 3
+
+
+def test_off_yarn_files_of_one_name_are_no_clash() -> None:
+    assert len(made("standalone", "s3://one/a.zip#a", "s3://two/a.zip#b").archives) == 3
+
+
+@pytest.mark.parametrize("launcher", ["emr-serverless", "dataproc"])
+def test_a_service_that_reads_buckets_only_gets_no_file_of_this_machine(launcher: str) -> None:
+    with pytest.raises(UsageError, match="reads archives from"):
+        made(launcher, "models.zip")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_whoever_is_given_archives_is_told_that_a_second_list_replaces_them(launcher: str) -> None:
+    told = [note for note in made(launcher).notes if "--also-archives" in note]
+    assert len(told) == (launcher in WITH_ARCHIVES)
+    assert all(f"give {LAUNCHERS[launcher].archives_field} once" in note for note in told)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_where_executors_fetch_from_s3_by_themselves_it_is_said_what_they_need(launcher: str) -> None:
+    def said(**given: Any) -> list[str]:
+        return [note for note in made(launcher, **given).notes if "--packages" in note]
+
+    assert len(said()) == (launcher in FETCHING)
+    assert all("spark.executor.extraClassPath" in note for note in said())
+    if launcher not in ("emr-serverless", "dataproc"):
+        assert said(uri="file:///srv/envs/pandas-udf-3f2a9c1b4d5e6f70.tar.gz") == []
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_line_for_what_reads_s3_is_printed_where_it_has_an_effect(launcher: str) -> None:
+    settings = made(launcher, s3a_jars="/opt/s3a/*")
+    forms = (settings, *settings.alternatives)
+    wanted = {"spark.driver.extraClassPath": "/opt/s3a/*", "spark.executor.extraClassPath": "/opt/s3a/*"}
+    for form in forms:
+        assert {name: value for name, value in form.conf.items() if "extraClassPath" in name} == (
+            wanted if launcher in FETCHING else {}
+        )
+
+
+@pytest.mark.parametrize(
+    ("launcher", "spark", "glibc", "warned"),
+    [
+        ("emr", "3.4", "2.26", []),
+        ("emr", "3.4", "2.28", ["2.26"]),
+        ("emr", "3.5", "2.34", []),
+        ("emr", "3.5.1", "2.35", ["2.34"]),
+        ("emr-serverless", "3.3", "2.28", ["2.26"]),
+        ("emr-serverless", "4.0", "2.28", []),
+        ("emr-serverless", None, "2.28", ["2.26"]),
+        ("emr-serverless", None, "2.39", ["2.26", "2.34"]),
+        ("emr", None, "2.17", []),
+        ("dataproc", "3.3", "2.31", ["2.28"]),
+        ("dataproc", "3.5", "2.31", []),
+        ("yarn-cluster", "3.4", "2.39", []),
+        ("k8s-cluster", None, "2.39", []),
+    ],
+)
+def test_a_newer_c_library_than_the_services_nodes_have_is_warned_of(
+    launcher: str, spark: str | None, glibc: str, warned: list[str]
+) -> None:
+    warnings = made(launcher, glibc=glibc, spark=spark, driver_python=None).warnings
+    said = [text for text in warnings if "glibc" in text]
+    assert [text.rpartition("--glibc ")[2][:4] for text in said] == warned
+    assert all(f"built for glibc {glibc}" in text for text in said)
+
+
+def test_every_row_of_a_service_has_a_source() -> None:
+    for rows in RELEASES.values():
+        assert all(row.source and row.system for row in rows)
+        assert [row.first for row in rows] == sorted(row.first for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "said"),
+    [
+        ("udf.txt", "udf.txt with the comment line `# envpack: variables: {NUMBA_CACHE_DIR: ./.cache}`"),
+        ("udf.yml", "NUMBA_CACHE_DIR: ./.cache under `variables:` of udf.yml"),
+        ("pixi.lock", "where the job is started, as pixi.lock has no place for variables"),
+        (None, "`variables:` of an environment file, or with the comment line"),
+    ],
+)
+def test_how_a_cache_is_moved_is_said_for_the_file_that_the_person_has(requirements: str | None, said: str) -> None:
+    settings = settings_for(manifest(packages=["numba"]), S3, requirements=requirements)
+    (warning,) = (text for text in settings.warnings if "HOME is /home/" in text)
+    assert said in warning
+
+
+def test_archives_and_jars_may_stand_in_envpack_yaml(desk: Desk, tmp_path: Path) -> None:
+    desk.write("e.yml", "name: e", "dependencies: [greeter]")
+    with (desk.home / "envpack.yaml").open("a") as file:
+        file.write("also-archives: [models.zip#models]\ns3a-jars: /opt/s3a/*\n")
+    built = desk.build("e.yml", "--no-verify")
+    assert built["settings"]["also_archives"] == ["models.zip#models"]
+    shown = desk.run("settings", "e", "--also-archives", "s3://b/data.zip#data", "--output", "json").json()
+    assert shown["settings"]["arguments"][1].endswith(",s3a://b/data.zip#data")
+    refused = desk.run("settings", "e", "--also-archives", "data.zip#environment")
+    assert refused.code == 2
+    assert "data.zip#environment" in refused.err

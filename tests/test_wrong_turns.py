@@ -1,0 +1,326 @@
+"""What a person gets wrong in the first hour, on the command line: refused before any work, with what to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from envpack.build import check
+from envpack.cli import run
+from envpack.version import VERSION
+
+REMEDY = ("did you mean", "write ", "name ", "choose one", "must be", "give one name", "use at most", "the newest")
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Ask = Callable[..., Said]
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run envpack in an empty directory, where no channel and no index can be reached."""
+    for name in list(os.environ):
+        if name.startswith(("ENVPACK_", "AWS_", "UV_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ENVPACK_CACHE_DIR", str(tmp_path / "cache"))
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "r.txt").write_text("greeter\n", "utf-8")
+    monkeypatch.chdir(home)
+
+    def asked(*arguments: str, **variables: str) -> Said:
+        with monkeypatch.context() as here:
+            for name, value in variables.items():
+                here.setenv(name, value)
+            code = run(list(arguments))
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return asked
+
+
+def nothing_was_done(home: Path) -> bool:
+    return sorted(path.name for path in home.iterdir() if path.name != "envpack.yaml") == ["r.txt"]
+
+
+NEARLY_URLS = {
+    "s3:/bucket/x": "s3://bucket/x",
+    "s3:bucket/x": "s3://bucket/x",
+    "s3//bucket/x": "s3://bucket/x",
+    "s3:///bucket/x": "s3://bucket/x",
+    "S3:/bucket/x": "s3://bucket/x",
+    "s3;//bucket/x": "s3://bucket/x",
+    "s3: //bucket/x": "s3://bucket/x",
+    "s3:\\\\bucket\\x": "s3://bucket/x",
+    "s3n://bucket/x": "s3://bucket/x",
+    "s4://bucket/x": None,
+    "S3A:/bucket/x": "s3a://bucket/x",
+    "s3:": None,
+    "s3://": None,
+    " s3://bucket/x": "s3://bucket/x",
+    "./s3://bucket/x": "s3://bucket/x",
+    "//bucket/x": "s3://bucket/x",
+    "arn:aws:s3:::bucket/x": "s3://bucket/x",
+    "https://bucket.s3.eu-west-1.amazonaws.com/x": "s3://bucket/x",
+    "https://s3.amazonaws.com/bucket/x": "s3://bucket/x",
+    "bucket.s3.amazonaws.com/x": "s3://bucket/x",
+    "gs://bucket/x": None,
+    "hdfs://node/x": None,
+    "https://example.com/x": None,
+    "file:x": "file:///x",
+    "file://x/y": "file:///x/y",
+    "flie:///x": "file:///x",
+    "C:\\envs": "/mnt/c/envs",
+    "d:/envs/store": "/mnt/d/envs/store",
+    "file:///C:/envs": "/mnt/c/envs",
+    "\\\\server\\share": None,
+    "envs\\store": "envs/store",
+    "localhost:9000/bucket": None,
+    "": None,
+    "s3://bucket/x\n": "s3://bucket/x",
+}
+
+
+@pytest.mark.parametrize("dry", [False, True], ids=["build", "dry run"])
+@pytest.mark.parametrize(("given", "right"), NEARLY_URLS.items(), ids=map(repr, NEARLY_URLS))
+def test_a_store_that_looks_like_a_url_and_is_none_is_refused_with_the_nearest(
+    ask: Ask, given: str, right: str | None, dry: bool
+) -> None:
+    said = ask("build", "r.txt", "--store", given, *(["--dry-run"] if dry else []))
+    assert (said.code, said.out) == (2, "")
+    assert "--store: " in said.err
+    if right:
+        assert right in said.err
+    assert nothing_was_done(Path.cwd())
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_a_store_from_elsewhere_is_refused_with_where_it_came_from(ask: Ask, where: str) -> None:
+    if where == "file":
+        Path("envpack.yaml").write_text("spark: '3.5'\nstore: s3:/bucket/x\n", "utf-8")
+        said, origin = ask("list"), "envpack.yaml:2: "
+    else:
+        said, origin = ask("list", ENVPACK_STORE="s3:/bucket/x"), "ENVPACK_STORE: "
+    assert said.code == 2
+    assert f"{origin}'s3:/bucket/x' is not a store: write s3://bucket/x" in said.err
+
+
+def test_every_right_form_of_a_directory_is_taken_and_shown_normalised(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    store = tmp_path / "store"
+    store.mkdir()
+    for given in ("../store", "../home/../store/", "~/store", str(store), f"file:{store}", f"file://{store}"):
+        said = ask("list", "--store", given)
+        assert said.code == 0, said.err
+        assert f"{store} holds no releases" in said.err.replace("file://", "")
+        assert ".." not in said.err
+
+
+def test_a_link_in_a_relative_store_is_followed_as_the_file_system_does(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    Path("link").symlink_to(tmp_path / "far" / "away")
+    assert f"{tmp_path / 'far' / 'store'} holds" in ask("list", "--store", "link/../store").err
+
+
+NEARLY_CHANNELS = {
+    "https:/conda.example.com/c": "https://conda.example.com/c",
+    "htps://conda.example.com/c": "https://conda.example.com/c",
+    "file:/srv/c d\n": "file:/srv/c d",
+    "C:\\channel": "/mnt/c/channel",
+    "ftp://conda.example.com/c": None,
+}
+
+
+@pytest.mark.parametrize(("given", "right"), NEARLY_CHANNELS.items(), ids=map(repr, NEARLY_CHANNELS))
+def test_a_channel_that_looks_like_a_url_and_is_none_is_refused(ask: Ask, given: str, right: str | None) -> None:
+    said = ask("lock", "r.txt", "--channel", given)
+    assert (said.code, "--channel: " in said.err, (right or "") in said.err) == (2, True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("localhost:9000", "http://localhost:9000"),
+        ("https:/s3.example.com", "https://s3.example.com"),
+        ("s3.example.com", "https://s3.example.com"),
+        ("http://", None),
+        ("ftp://s3.example.com", None),
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_refused(ask: Ask, given: str, right: str | None) -> None:
+    said = ask("list", "--store", "s3://bucket/x", "--s3-endpoint-url", given)
+    assert (said.code, "--s3-endpoint-url: " in said.err, (right or "") in said.err) == (2, True, True)
+
+
+WRONG = {
+    "name": ("Bad Name", None),
+    "tag": ("Bad Tag!", None),
+    "driver-python": ("nosuch", None),
+    "from-pypi": ("a b", "ENVPACK_FROM_PYPI"),
+    "from-conda": ("numpy==1", "ENVPACK_FROM_CONDA"),
+    "allow-clobber": ("six >1", None),
+    "python": ("three", "ENVPACK_PYTHON"),
+    "glibc": ("abc", "ENVPACK_GLIBC"),
+    "cuda": ("xx", "ENVPACK_CUDA"),
+    "spark": ("3.9", "ENVPACK_SPARK"),
+    "cache-limit": ("much", "ENVPACK_CACHE_LIMIT"),
+    "s3-sse": ("rot13", "ENVPACK_S3_SSE"),
+    "s3-bucket-owner": ("me", "ENVPACK_S3_BUCKET_OWNER"),
+    "s3-patience": ("long", "ENVPACK_S3_PATIENCE"),
+    "launcher": (None, "ENVPACK_LAUNCHER"),
+    "platform": (None, "ENVPACK_PLATFORM"),
+    "format": (None, "ENVPACK_FORMAT"),
+    "compression": (None, "ENVPACK_COMPRESSION"),
+    "index-strategy": (None, "ENVPACK_INDEX_STRATEGY"),
+    "confine": (None, "ENVPACK_CONFINE"),
+    "s3-addressing": (None, "ENVPACK_S3_ADDRESSING"),
+    "with-pyspark": (None, "ENVPACK_WITH_PYSPARK"),
+    "gc-keep-last": (None, "ENVPACK_GC_KEEP_LAST"),
+    "gc-grace": (None, "ENVPACK_GC_GRACE"),
+    "cache-dir": ("r.txt", "ENVPACK_CACHE_DIR"),
+}
+
+
+@pytest.mark.parametrize("command", ["build", "build --dry-run", "ci --dry-run"])
+@pytest.mark.parametrize("setting", WRONG)
+def test_a_value_that_cannot_be_used_is_refused_before_any_work(ask: Ask, setting: str, command: str) -> None:
+    given, variable = WRONG[setting]
+    verb, *more = command.split()
+    if given is not None and (setting, verb) != ("name", "ci"):
+        said = ask(verb, "r.txt", "--store", "store", f"--{setting}", given, *more)
+        assert (said.code, said.out) == (2, "")
+        assert f"--{setting}: " in said.err
+        assert any(word in said.err for word in (*REMEDY, "has twelve digits", "is a file")), said.err
+    if variable is not None:
+        value = "Path.txt" if given is None else given.replace(" ", "?")
+        said = ask(verb, "r.txt", "--store", "store", *more, **{variable: value})
+        assert (said.code, said.out) == (2, "")
+        assert f"{variable}: " in said.err
+    assert nothing_was_done(Path.cwd())
+
+
+def test_every_field_of_the_configuration_that_can_be_wrong_is_in_the_table() -> None:
+    gc_times = {"gc_keep_newer", "gc_keep_used", "gc_keep_history"}
+    assert {*check._RULES, *check._OPTIONS} - gc_times - {"ci_names", "names"} <= {
+        name.replace("-", "_") for name in WRONG
+    }
+
+
+def test_everything_that_is_wrong_is_reported_at_once_each_with_its_origin(ask: Ask) -> None:
+    Path("envpack.yaml").write_text("glibc: old\nspark: 3.9\n", "utf-8")
+    said = ask("build", "r.txt", "--store", "s3:/b/x", "--tag", "Bad Tag!", ENVPACK_CUDA="xx")
+    lines = said.err.splitlines()
+    assert said.code == 2
+    for start in ("--store: ", "--tag: ", "ENVPACK_CUDA: ", "/envpack.yaml:1: ", "/envpack.yaml:2: "):
+        assert sum(start in line for line in lines) == 1, start
+    assert all(line.startswith("error: ") for line in lines)
+
+
+def test_a_cuda_version_is_not_explained_by_a_glibc(ask: Ask) -> None:
+    assert "2.28" not in ask("build", "r.txt", "--store", "s", "--cuda", "xx").err
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_store_that_cannot_be_a_directory_is_refused_before_the_solve(ask: Ask, dry: bool) -> None:
+    said = ask("build", "r.txt", "--store", "r.txt/store", *(["--dry-run"] if dry else []))
+    assert said.code == 8
+    assert "a part of this path is a file: name another directory" in said.err
+
+
+def test_a_variable_that_is_nobodys_says_so_with_the_nearest(ask: Ask) -> None:
+    said = ask("list", ENVPACK_STORES="s", ENVPACK_STORE="s")
+    assert said.code == 0
+    assert "warning: envpack has no variable ENVPACK_STORES: did you mean ENVPACK_STORE?" in said.err
+    assert "ENVPACK_STORES" not in ask("list", "--quiet", ENVPACK_STORES="s", ENVPACK_STORE="s").err
+
+
+MISTAKES = {
+    "gc: {keep-lst: 5}": "there is no setting gc: keep-lst; did you mean gc: keep-last?",
+    "policy:\n  deny-license: [GPL]": "no setting policy: deny-license; did you mean policy: deny-licenses?",
+    "gc-keep-last: 5": "there is no setting gc-keep-last; did you mean gc: keep-last?",
+    "gc: 5": "gc must be a mapping",
+    "store: a\nspark: '3.5'\nstore: b": "store is set twice, first in line 1",
+    "gc: {keep-last: 5, keep-last: 6}": "gc: keep-last is set twice",
+    "gc: {keep-last: 5}\ngc: {grace: 1d}": "gc is set twice",
+    "s3-region: a\ns3_region: b": "s3_region is set twice, first in line 1",
+    "names: {torch: a, torch: b}": "names has torch twice",
+    "names: {torch: [a]}": "names must be a mapping",
+    "glibc: abc": "'abc' is not a version of glibc",
+    "gc: {keep-last: many}": "must be a number, not 'many'",
+    "ci: {names: {r.txt: Bad Name}}": "cannot name a release",
+    "? [a]\n: b": "a key must be the name of a setting",
+    "spark:": "spark must be a text",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_in_the_file_is_reported_once_with_its_line_and_the_code_of_wrong_usage(
+    ask: Ask, text: str, reason: str
+) -> None:
+    Path("envpack.yaml").write_text(f"{text}\n", "utf-8")
+    for command in (["list"], ["ci", "--all", "*.txt", "--dry-run"], ["build", "r.txt", "--dry-run"]):
+        said = ask(*command, ENVPACK_STORE="store") if not text.startswith("store") else ask(*command)
+        assert said.code == 2
+        assert said.err.count(reason) == 1, said.err
+        assert "envpack.yaml:" in said.err.split(reason)[0]
+    assert nothing_was_done(Path.cwd())
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("bulid", "build"), ("pul", "pull"), ("setings", "settings"), ("catalogue", "catalog")]
+)
+def test_a_command_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, given: str, meant: str) -> None:
+    said = ask(given, "r.txt")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"error: there is no command {given!r}\nhint: did you mean {meant}?\n"
+
+
+def test_what_people_try_first_for_help_and_version_works(ask: Ask) -> None:
+    assert ask("help").out == ask("--help").out
+    assert ask("help", "build").out == ask("build", "--help").out
+    assert ask("help", "channel", "init").out == ask("channel", "init", "--help").out
+    assert ask("help", "bulid").code == 2
+    versions = {ask(word).out for word in ("version", "--version", "-V")}
+    assert versions == {f"envpack {VERSION}\n"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["build"],
+        ["build", "r.txt", "--nosuch"],
+        ["build", "r.txt", "--launcher", "yarn"],
+        ["build", "r.txt", "s.txt"],
+        ["ci", "--jobs", "many"],
+        ["list", "--output"],
+        ["channel", "inti"],
+        ["--nosuch"],
+        ["nosuch"],
+    ],
+    ids=" ".join,
+)
+def test_every_error_has_one_style_and_a_hint(ask: Ask, words: list[str]) -> None:
+    said = ask(*words)
+    lines = said.err.splitlines()
+    assert (said.code, said.out) == (2, "")
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"]
+    assert not lines[0].removeprefix("error: ")[0].isupper()
+
+
+def test_a_list_of_errors_says_on_each_line_that_it_is_one(ask: Ask) -> None:
+    Path("r.txt").write_text("numpy ==\n\n-e .\n", "utf-8")
+    said = ask("lock", "r.txt")
+    assert said.code == 3
+    assert [line.split(":")[0] for line in said.err.splitlines()][:2] == ["error", "error"]
