@@ -47,8 +47,9 @@ def imported(_=None):
     return answers
 
 
-_there = globals()["spark"].sparkContext
-_lines = sorted(set(_there.parallelize(range(64), 64).flatMap(imported).collect()))
-print(*_lines, sep="\n")
-_others = sum(": DIFFERS " in line for line in _lines)
-print(f"{_others} of {len(_lines)} differ from {RELEASE}")
+if __name__ == "__main__":
+    _there = globals()["spark"].sparkContext
+    _lines = sorted(set(_there.parallelize(range(64), 64).flatMap(imported).collect()))
+    print(*_lines, sep="\n")
+    _others = sum(": DIFFERS " in line for line in _lines)
+    print(f"{_others} of {len(_lines)} differ from {RELEASE}")

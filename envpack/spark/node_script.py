@@ -37,7 +37,8 @@ def node(_=None):
     return [f"{socket.gethostname()}: {line}" for line in lines or ["nothing that could win over an archive"]]
 
 
-print(*node(), sep="\n")
-if "spark" in globals():
+if __name__ == "__main__":
+    print(*node(), sep="\n")
+if __name__ == "__main__" and "spark" in globals():
     _there = globals()["spark"].sparkContext
     print(*sorted(set(_there.parallelize(range(64), 64).flatMap(node).collect())), sep="\n")
