@@ -105,7 +105,7 @@ def test_executors_import_the_archives_packages(
 
     name = archive_of(built).name
     bare = unguarded(archive_of(built), tmp_path / f"bare-{name}")
-    for alone in ("HOME", "PYTHONUSERBASE", "PYTHONPATH", "PYTHONHOME") if version == SPARK_3 else ("PYTHONPATH",):
+    for alone in ("PYTHONPATH", "PYTHONHOME") if version == SPARK_3 else ("HOME",):
         one = as_of("spark.executorEnv.", {alone: node[alone]})
         command = f"spark-submit --master {LOCAL_CLUSTER} {one} --conf spark.task.maxFailures=1 \\\n"
         changed = text.replace(text.split()[1], f"{bare}#environment")
