@@ -420,3 +420,8 @@ def test_the_script_for_a_node_says_what_it_has_and_what_keeps_it_away(tmp_path:
     assert "PROJ_LIB: /p" in said
     assert f"{tmp_path}/.local/lib/python3.11/site-packages has packages of this user" in said
     assert "a-secret" not in said
+
+
+def test_what_a_job_keeps_is_no_setting_of_envpack(desk: Desk) -> None:
+    assert "ENVPACK_KEEP" not in desk.run("list", ENVPACK_KEEP="PYTHONPATH").err
+    assert "ENVPACK_KEPT" in desk.run("list", ENVPACK_KEPT="PYTHONPATH").err
