@@ -40,7 +40,8 @@ if [ -n "${{PYTHONPATH-}}" ]; then
     kept= rest=$PYTHONPATH:
     while [ -n "$rest" ]; do
         entry=${{rest%%:*}} rest=${{rest#*:}}
-        [ -e "$entry/encodings" ] || [ -e "$entry/os.py" ] || [ -e "$entry/site.py" ] || kept=$kept:$entry
+        case $entry in /*) [ ! -e "$entry/encodings" ] && [ ! -e "$entry/os.py" ] || continue ;; esac
+        kept=$kept:$entry
     done
     PYTHONPATH=${{kept#:}}
 fi
