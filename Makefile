@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The version of everything that is installed, for every Python; `make pins` renews it. Empty: the newest.
 PINS := constraints.txt
-INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(PINS),,--upgrade) \
 	$(PINS:%=--constraint %) $(PINS:%=--build-constraint %)
 DEMO := .demo
 NAME := pandas-udf
@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
+.PHONY: wheel reference schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -27,9 +27,10 @@ demo: $(VENV)/envpack
 	cd $(DEMO)/node && env -i ./environment/bin/python -c \
 		'import sys, pandas, pyarrow; print(sys.executable, "runs pandas", pandas.__version__, "and pyarrow", pyarrow.__version__)'
 
-# The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped.
+# The quick tests: real parts, nothing but PyPI needed; the slow ones are named as skipped. Each worker begins with a
+# part of its own, as many fixtures are made once for a file, and takes from the others when it has none left.
 test: $(VENV)/dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The quick tests with the newest of everything that pyproject.toml admits, in an environment of its own.
 newest:
@@ -49,6 +50,10 @@ names: $(VENV)/envpack
 # The JSON schemas of what lies in a store, made from the types that it is read as.
 schemas: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_schemas
+
+# The reference of the command line, docs/cli.md, from what --help shows.
+reference: $(VENV)/dev
+	$(BIN)/python -m tests.support.write_reference
 
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev
@@ -71,6 +76,11 @@ fresh-roots: $(VENV)/dev
 BENCH ?= pack
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.$(BENCH)
+
+# The wheel and its SHA-256, for agents that install it with its hash.
+wheel: $(VENV)/bin/uv
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	cd dist && sha256sum envpack_spark-*.whl
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -42,30 +42,36 @@ def build(
 
     `configuration` takes the fields of `envpack.config.Config` (`store`, `channels`, `python`, `platform`, `glibc`,
     `spark`, `format`, `launcher`, ...); what is not given comes from `ENVPACK_*` variables, `envpack.yaml` and the
-    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all that can be expected to fail.
+    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all that can be expected to fail, a
+    keyword that there is not and a number in the place of a text among it: `python="3.10"`, as 3.10 is 3.1.
     """
     import os
     from pathlib import Path
 
     from envpack.build import check, pipeline
-    from envpack.config.config import load
+    from envpack.config.config import kinds, load
+    from envpack.config.keywords import OPTIONS, checked
     from envpack.progress import SILENT
     from envpack.redact import clean, meet_environment
 
-    options = pipeline.Options(
-        name=name,
-        tag=tag,
-        latest=latest,
-        locked=locked,
-        upgrade=upgrade,
-        verify=verify,
-        dry_run=dry_run,
-        driver_python=driver_python,
-    )
+    options = {
+        "name": name,
+        "tag": tag,
+        "latest": latest,
+        "locked": locked,
+        "upgrade": upgrade,
+        "verify": verify,
+        "dry_run": dry_run,
+        "driver_python": driver_python,
+    }
     meet_environment(os.environ)
     try:
-        config = load(configuration, os.environ, Path.cwd(), check.value)
-        return pipeline.build(Path(file), config=config, options=options, progress=progress or SILENT)
+        known = kinds()
+        given = checked({"file": file, **options, **configuration}, {**OPTIONS, **known})
+        chosen = pipeline.Options(**{key: value for key, value in given.items() if key in options})
+        wanted = {key: value for key, value in given.items() if key in known}
+        config = load(wanted, os.environ, Path.cwd(), check.value)
+        return pipeline.build(Path(given["file"]), config=config, options=chosen, progress=progress or SILENT)
     except BaseException as error:
         clean(error)
         raise

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _NO_CONTROLS = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _MOST = 2**53 - 1
+_LONGEST_REASON = 400
 """The largest integer that every reader of JSON has (RFC 8259, section 6)."""
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -138,7 +139,7 @@ class Kind(Generic[T]):
         except (ValueError, TypeError, RecursionError, zlib.error, UsageError) as error:
             problem = _reason(error)
         if problem:
-            raise Unreadable(f"{where} is not {self.what}: {visible(problem)}", hint=self.hint)
+            raise Unreadable(f"{where} is not {self.what}: {_shown(problem)}", hint=self.hint)
         return value
 
     def recall(self, path: Path) -> T | None:
@@ -168,6 +169,12 @@ def _unpacked(data: bytes, limit: int) -> bytes:
     if inflate.unused_data:
         raise ValueError("there is something behind its end")
     return text
+
+
+def _shown(problem: str) -> str:
+    """Return a reason for a terminal, not all of it where it quotes a value of any length."""
+    text = visible(problem)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 
 
 def _reason(error: Exception) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_UNSEEN_BUT_LINES = re.compile(_UNSEEN.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+_UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+
+
+@cache
+def _unseen(lines: bool) -> re.Pattern[str]:
+    """Return what finds such characters, newlines and tabs among them unless `lines` stay; compiled when needed."""
+    return re.compile(_UNSEEN.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f") if lines else _UNSEEN)
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -15,12 +21,12 @@ def visible(text: str, *, lines: bool = False) -> str:
     of text or has no width (Unicode categories Cc, Zl, Zp and most of Cf), and lone surrogates. With `lines`,
     newlines and tabs stay.
     """
-    return (_UNSEEN_BUT_LINES if lines else _UNSEEN).sub(_escaped, text)
+    return _unseen(lines).sub(_escaped, text)
 
 
 def visible_json(text: str) -> str:
     """Return the text of a JSON value with JSON's own escapes for such characters, which only strings can hold."""
-    return _UNSEEN_BUT_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _unseen(True).sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -43,6 +43,11 @@ def _hear_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than cores: many tests wait for a server, a time-out or the disk."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> None:
     """Ask for a name where bytes would be one: a gzip has the second it was made in, and workers compare names."""
     if isinstance(val, bytes) and not val.decode("latin-1").isprintable():

@@ -104,9 +104,14 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "packages need ghost",
     ),
     "more members in the manifest": (
+        lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=10**6)),
+        "content",
+        "the manifest says 1000000",
+    ),
+    "fewer members in the manifest": (
         lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=3)),
         "content",
-        "the manifest says 3",
+        "holds more than it may",
     ),
     "fewer files in their list": (fewer_files, "content", "the archive and files.json.gz differ in"),
     "something requested that cannot be imported": (

@@ -56,6 +56,15 @@ def test_damage_is_read_or_refused_with_the_place_and_a_next_step_within_a_secon
         assert len(refused.message) < 1000
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("long", ["x" * 5_000, "\x1b" * 5_000], ids=["letters", "escapes"])
+def test_a_long_value_is_not_told_as_a_whole(name: str, long: str) -> None:
+    sample = SAMPLES[name]
+    for place in places(sample.value):
+        refused = refusal(sample.kind, sample.dumped(changed(sample.value, place, long)))
+        assert refused is None or len(refused.message) < 1000, place
+
+
 def refusal(kind: Kind[Any], data: bytes) -> Unreadable | None:
     try:
         kind.loads(data, "s3://bucket/KEY")
@@ -108,6 +117,8 @@ FREE = {
     "job",
     "repository",
     "file",
+    "description",
+    "owner",
     "warnings",
     "requested",
     "variables",

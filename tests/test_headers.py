@@ -134,10 +134,24 @@ def test_a_header_of_an_included_file_has_no_effect_and_is_warned_of(tmp_path: P
     assert "base.txt:1:" in warning
 
 
+def test_an_explicit_list_says_the_same_in_comments(tmp_path: Path) -> None:
+    url = f"https://conda.anaconda.org/conda-forge/linux-64/python-3.11.7-0_cpython.conda#sha256:{'0' * 64}"
+    asked = read(tmp_path, f"# envpack: {{owner: me, variables: {{A: b}}}}\n@EXPLICIT\n{url}\n")
+    assert (asked.owner, asked.variables, asked.warnings) == ("me", {"A": "b"}, ())
+    assert asked.pinned is not None
+
+
+def test_a_comment_in_a_file_that_has_keys_of_its_own_is_warned_of(tmp_path: Path) -> None:
+    asked = read(tmp_path, "dependencies: [numpy]\n# envpack: owner: me\n", "env.yml")
+    assert asked.owner is None
+    (warning,) = asked.warnings
+    assert "env.yml:2:" in warning
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        *("LD_PRELOAD", "LD_AUDIT", "LD_BIND_NOW", "PATH", "BASH_ENV", "ENV", "SHELLOPTS", "IFS", "PYTHONPATH"),
+        *("LD_PRELOAD", "LD_AUDIT", "LD_BIND_NOW", "PATH", "HOME", "PYTHONPATH"),
         *("PYTHONHOME", "PYTHONOPTIMIZE", "PYTHONNEW", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_HOME"),
         *("SPARK_SUBMIT_OPTS", "HADOOP_USER_NAME", "HADOOP_OPTS", "HTTPS_PROXY", "https_proxy", "OPENSSL_CONF"),
     ],
@@ -155,6 +169,12 @@ def test_a_variable_that_reaches_further_is_allowed_and_warned_of_with_its_line(
     assert asked.variables == {name: "/x"}
     (warning,) = asked.warnings
     assert f"{place}: the variable {name} goes to every job: {reach.effect(name)}" in warning
+
+
+@pytest.mark.parametrize("name", ["BASH_ENV", "ENV", "IFS", "SHELLOPTS", "PROMPT_COMMAND"])
+def test_a_variable_that_rules_a_shell_is_refused_with_its_line(tmp_path: Path, name: str) -> None:
+    (said,) = problems(tmp_path, f"# envpack:\n#   variables:\n#     {name}: /x\nnumpy\n")
+    assert said.startswith(f"3: '{name}'")
 
 
 @pytest.mark.parametrize("name", ["HF_HOME", "MODE", "PYTHONUNBUFFERED", "PYSPARK_PYTHON", "MY_PATH"])

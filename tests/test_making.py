@@ -19,32 +19,18 @@ from envpack.build import shared_pieces
 from envpack.build.recipes import Recipes
 from envpack.stores import open_store
 from envpack.stores.s3.options import SMALLEST_PART
-from tests.support.cache import shared
 from tests.support.channel import Channel
-from tests.support.command import Desk, Ran, desk_at
+from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.s3 import Gate, S3Server
 from tests.support.wheels import write_wheel
 
 WORK = {"link", "compile", "verify"}
 
 
-@pytest.fixture(scope="session")
-def seed(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Path:
-    """A cache that knows Python and nothing of what is asked for here."""
-
-    def make(home: Path) -> None:
-        desk = desk_at(home / "a desk", channel, home / "a cache")
-        desk.write("seed.txt", "activated")
-        desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
-
-    return shared(tmp_path_factory, "seed", make) / "a cache"
-
-
 @pytest.fixture
 def fresh(tmp_path: Path, channel: Channel, seed: Path) -> Desk:
     """A desk whose cache nobody else uses, with a requirements file of a conda package and two wheels."""
-    desk = desk_at(tmp_path / "a desk", channel, tmp_path / "a cache")
-    shutil.copytree(seed, desk.cache, symlinks=True)
+    desk = desk_at(tmp_path / "a desk", channel, copy_of(seed, tmp_path / "a cache"))
     shelf = desk.home / "shelf"
     shelf.mkdir()
     for name, version in (("alpha", "1.0"), ("beta", "1.0"), ("beta", "2.0")):

@@ -13,12 +13,11 @@ import tarfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envpack import digest
@@ -29,6 +28,7 @@ from envpack.archive.packing import assemble, pack
 from envpack.archive.pieces import Kept, Pieces
 from envpack.errors import PackingFailed
 from tests.support.archives import first_difference, members
+from tests.support.laid_prefix import Package, lay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,49 +45,7 @@ every_format = pytest.mark.parametrize("kind", FORMATS)
 # --- any set of packages ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Package:
-    """A conda package as it lies in a prefix: its files, links and empty directories."""
-
-    name: str
-    files: dict[str, bytes] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    directories: tuple[str, ...] = ()
-    prefixed: bool = False
-    """Whether it has a text that names the prefix, outside of bin/."""
-
-    @property
-    def identity(self) -> str:
-        facts = [{path: data.hex() for path, data in self.files.items()}, self.links, self.directories]
-        return digest.of_json([self.name, *facts, self.prefixed])
-
-
-def lay(prefix: Path, packages: Sequence[Package]) -> None:
-    """Put packages into a prefix, the last one's content where two bring the same file."""
-    (prefix / "conda-meta").mkdir(parents=True)
-    for package in packages:
-        paths = {**package.files}
-        if package.prefixed:
-            paths[f"share/{package.name}/home.txt"] = f"home={prefix}\n".encode()
-        for path, data in paths.items():
-            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-            (prefix / path).write_bytes(data)
-            (prefix / path).chmod(0o755 if path.startswith("bin/") else 0o644)
-        for path, target in package.links.items():
-            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-            (prefix / path).symlink_to(target)
-        for path in package.directories:
-            (prefix / path).mkdir(parents=True, exist_ok=True)
-        record = {
-            "name": package.name,
-            "version": "1.0",
-            "url": f"https://example.org/noarch/{package.name}-1.0-0.conda",
-            "files": sorted([*paths, *package.links, *package.directories]),
-            "paths_data": {"paths": []},
-            "link": {"source": "/nowhere", "type": 1},
-        }
-        (prefix / f"conda-meta/{package.name}-1.0-0.json").write_text(json.dumps(record))
-
+Both = tuple[list[Package], list[Package]]
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 
@@ -144,18 +102,35 @@ def refused(prefix: Path, out: Path, kind: FormatName) -> bool:
     return False
 
 
+ANY = given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
+
+
 @every_format
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(both=st.tuples(environments(), environments()), order=st.randoms(), gone=st.sets(st.integers(0, 9)))
 def test_any_packages_in_any_order_with_any_pieces_kept_give_the_bytes_of_the_plain_writer(
-    both: tuple[list[Package], list[Package]],
-    order: random.Random,
-    gone: set[int],
-    kind: FormatName,
-    tmp_path_factory: pytest.TempPathFactory,
+    kind: FormatName, tmp_path: Path
 ) -> None:
+    @settings(max_examples=12, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+@pytest.mark.acceptance
+@every_format
+def test_many_packages_in_any_order_give_the_bytes_of_the_plain_writer(kind: FormatName, tmp_path: Path) -> None:
+    @settings(max_examples=150, deadline=None)
+    @ANY
+    def check(both: Both, order: random.Random, gone: set[int]) -> None:
+        assert_same_bytes(both, order, gone, kind, tmp_path / "any")
+
+    check()
+
+
+def assert_same_bytes(both: Both, order: random.Random, gone: set[int], kind: FormatName, home: Path) -> None:
+    """Pack two environments one after another with one cache, and each without; the directory is removed."""
     first, second = both
-    home = tmp_path_factory.mktemp("any")
     pieces = Pieces(home / "pieces", limit=LIMIT)
     # Another environment was packed before, which leaves pieces of packages that this one has too.
     lay(home / "one", first)

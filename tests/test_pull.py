@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
 import signal
@@ -12,13 +13,18 @@ import sys
 import tarfile
 import tempfile
 import time
+import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from envpack import digest, units
+from envpack.archive import unpack
 from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
 from envpack.files.cache import Cache
@@ -107,10 +113,10 @@ def test_a_command_has_the_umask_of_the_person_and_the_caches_are_not_for_all_to
     built: Desk, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    with umask_of(0o000):
-        tell = "import os; print(os.umask(0))"
-        ran = built.run("run", "e", "--", "python", "-c", tell, ENVPACK_CACHE_DIR=str(cache))
-    assert ran.out == "0\n", ran.err
+    command = built.command("run", "e", "--", "python", "-c", "import os; print(os.umask(0))")
+    environ = {**built.environment, "ENVPACK_CACHE_DIR": str(cache)}
+    ran = subprocess.run(command, cwd=built.home, env=environ, umask=0, capture_output=True, text=True, check=False)
+    assert ran.stdout == "0\n", ran.stderr
     assert cache.is_dir()
     assert not [mode for _, mode in modes_below(cache) if mode & 0o002]
 
@@ -135,8 +141,8 @@ def test_an_empty_directory_is_filled(built: Desk, tmp_path: Path) -> None:
     assert (tmp_path / "there/bin/python").exists()
 
 
-def published(store: Store, archive: Path, **facts: Any) -> Release:
-    """Publish any file as a release, as someone who means ill could."""
+def published(store: Store, archive: Path, *, size: int = 1 << 20, members: int = 100, **facts: Any) -> Release:
+    """Publish any file as a release, as someone who means ill could; it may hold so many bytes and members."""
     sha256 = digest.of_file(archive)
     format = "zip" if archive.suffix == ".zip" else "tar.gz"
     manifest = Manifest(
@@ -146,8 +152,8 @@ def published(store: Store, archive: Path, **facts: Any) -> Release:
             format=format,  # type: ignore[arg-type]
             size=archive.stat().st_size,
             sha256=sha256,
-            unpacked_size=1,
-            members=1,
+            unpacked_size=size,
+            members=members,
         ),
         python="3.11.7",
         target=Target(),
@@ -178,6 +184,11 @@ HOSTILE = {
     "a device": [Entry(name="null", type=tarfile.CHRTYPE)],
     "a pipe": [Entry(name="pipe", type=tarfile.FIFOTYPE)],
     "a setuid program": [Entry(name="bin/su", mode=0o4755)],
+    "a name that is too long": [Entry(name="a" * 256)],
+    "a path that is too long": [Entry(name="a/" * 20_000 + "x")],
+    "a link that is too long": [link("a", "b" * 5_000)],
+    "a link to nothing": [link("a", "")],
+    "a sparse file": [Entry(name="a", type=tarfile.GNUTYPE_SPARSE)],
 }
 
 
@@ -196,6 +207,103 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     assert [path for path in room.rglob("*") if path.name != "deep"] == []
     assert not (tmp_path / "outside").exists()
     assert not OUTSIDE.exists()
+
+
+def extended(records: dict[bytes, bytes], kind: bytes = b"0", content: bytes = b"") -> bytes:
+    """Return a tar whose one member has these records in its extended header (POSIX.1-2001, pax)."""
+    lines = b""
+    for key, value in records.items():
+        line = b" " + key + b"=" + value + b"\n"
+        length = len(line) + 1
+        while len(str(length)) + len(line) != length:
+            length = len(str(length)) + len(line)
+        lines += str(length).encode() + line
+    return header("x", tarfile.XHDTYPE, lines) + header("f", kind, content) + bytes(1024)
+
+
+def header(name: str, kind: bytes, content: bytes, size: int | None = None) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.size = kind, 0o644, len(content) if size is None else size
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+SPARSE = {b"GNU.sparse.major": b"1", b"GNU.sparse.minor": b"0", b"GNU.sparse.realsize": b"1000000000000"}
+
+HEADERS = {
+    "a NUL in a name": extended({b"path": b"a\0b"}),
+    "a NUL in a link": extended({b"linkpath": b"a\0b"}, tarfile.SYMTYPE),
+    "no time": extended({b"mtime": b"nan"}),
+    "an endless time": extended({b"mtime": b"inf"}),
+    "a far time": extended({b"mtime": b"1e300"}),
+    "less than no bytes": extended({b"size": b"-5"}),
+    "more bytes than there are": extended({b"size": b"9" * 20}),
+    "a deep path": extended({b"path": b"a/" * 20_000 + b"x"}),
+    "a sparse file of this time": extended(SPARSE, content=b"1\n0\n1\n" + b"x" * 600),
+    "a sparse file of earlier times": extended({b"GNU.sparse.map": b"0,1", b"GNU.sparse.size": b"9" * 12}),
+    "an endless header": header("x", tarfile.XHDTYPE, bytes(1 << 21), size=3 << 30),
+    "an endless name": header("././@LongLink", tarfile.GNUTYPE_LONGNAME, bytes(1 << 21), size=3 << 30),
+    "nothing": b"",
+    "noise": b"\xff" * 5_000,
+}
+
+
+@pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
+def test_a_header_that_nobody_writes_is_refused_in_little_memory(tmp_path: Path, data: bytes) -> None:
+    store = LocalStore(tmp_path / "store")
+    archive = tmp_path / "evil.tar.gz"
+    archive.write_bytes(gzip.compress(data, 1))
+    tracemalloc.start()
+    with pytest.raises((VerificationFailed, UsageError)):
+        pull.pull(store, published(store, archive), tmp_path / "there", cache=Cache(tmp_path / "cache"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 80 << 20, "the reader of gzip has 64 MB"
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+@pytest.mark.parametrize(("size", "members"), [(99, 10), (1000, 1)])
+def test_an_archive_that_holds_more_than_its_manifest_says_is_refused(
+    tmp_path: Path, suffix: str, size: int, members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpack, "_SPARE", 0)
+    store = LocalStore(tmp_path / "store")
+    entries = [Entry(name=f"{n}", data=b"x" * 20) for n in range(5)]
+    archive = write_archive(tmp_path / f"e{suffix}", entries)
+    release = published(store, archive, size=size, members=members)
+    with pytest.raises(VerificationFailed, match="holds more than it may"):
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+    assert not (tmp_path / "there").exists()
+    release = published(LocalStore(tmp_path / "honest"), archive, size=100, members=5)
+    pull.pull(LocalStore(tmp_path / "honest"), release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+
+
+def test_an_archive_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a")]), size=1 << 52)
+    with pytest.raises(UsageError, match="there is no room"):
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), suffix=st.sampled_from([".tar.gz", ".zip"]))
+def test_a_damaged_archive_is_refused_or_unpacked_and_never_a_traceback(data: Any, suffix: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        entries = [Entry(name="d/a", data=b"hello" * 50), Entry(name="b", data=b"y")]
+        entries += [link("l", "d/a"), hard_link("h", "d/a")] if suffix != ".zip" else []
+        archive = write_archive(Path(folder, f"e{suffix}"), entries)
+        plain = archive.read_bytes() if suffix == ".zip" else gzip.decompress(archive.read_bytes())
+        spoilt = bytearray(plain)
+        for place in data.draw(st.lists(st.integers(0, min(len(plain), 3_000) - 1), min_size=1, max_size=5)):
+            spoilt[place] = data.draw(st.integers(0, 255))
+        if suffix != ".zip":
+            for start in range(0, 3_000, 512):  # else nothing but the checksums of headers would be tried
+                if spoilt[start + 257 : start + 262] == b"ustar":
+                    spoilt[start + 148 : start + 156] = b" " * 8
+                    spoilt[start + 148 : start + 156] = b"%06o\0 " % sum(spoilt[start : start + 512])
+        archive.write_bytes(bytes(spoilt) if suffix == ".zip" else gzip.compress(bytes(spoilt), 1))
+        with suppress(VerificationFailed, UsageError):
+            unpack.unpack(archive, Path(folder, "there"), extent=unpack.Extent(size=1 << 20, members=100))
 
 
 @pytest.mark.parametrize("harm", ["a changed byte", "a byte more"])

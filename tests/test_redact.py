@@ -78,6 +78,12 @@ DIGEST = "a1" * 32
         (f"https://example.com/x.whl?x=1#sha256={DIGEST}", f"https://example.com/x.whl#sha256={DIGEST}"),
         ("https://example.com/x.whl#access_token=abc", "https://example.com/x.whl"),
         ("https://example.com/x.whl#Ab12Cd34", "https://example.com/x.whl"),
+        ("https://example.com//t//to-ken-1//channel", "https://example.com////channel"),
+        ("https://example.com/t%2Fto-ken-1/channel", "https://example.com/channel"),
+        ("https://example.com/api%2ft%2Fto-ken-1/channel", "https://example.com/channel"),
+        ("https://example.com/c;jsessionid=ab12/x.whl", "https://example.com/x.whl"),
+        ("https://me:pa'ss@example.com/s", "https://example.com/s"),
+        ("https://me:pa\\ss@example.com/s", "https://example.com/s"),
     ],
 )
 def test_what_may_be_secret_is_no_part_of_a_public_url(url: str, plain: str) -> None:
@@ -146,6 +152,12 @@ def test_a_parameter_of_any_name_is_taken_for_a_secret(name: str, value: str) ->
         ("got Bearer abcdefgh.ijk", "got Bearer ***"),
         (f"token ghp_{'a1' * 18}", "token ***"),
         ("AKIAIOSFODNN7EXAMPLE does not exist", "*** does not exist"),
+        ("'https://a:b'c@example.com/x' is no store", "'https://example.com/x' is no store"),
+        ("'https://a:b\\\\c@example.com/x' is no store", "'https://example.com/x' is no store"),
+        ("see https://example.com/c;jsessionid=ab12/x.", "see https://example.com/x."),
+        ("GET https://example.com/t%2Fto-ken-1/c", "GET https://example.com/c"),
+        ("--name: 'token=Zq7-wX9kP2m' is none", "--name: 'token=***' is none"),
+        ("UV_INDEX_A_PASSWORD=s3cret-w0rd uv", "UV_INDEX_A_PASSWORD=*** uv"),
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out_of_a_text(text: str, clean: str) -> None:
@@ -164,6 +176,10 @@ def test_what_looks_like_a_secret_is_taken_out_of_a_text(text: str, clean: str) 
         "NAME:TAG@ab12cd34",
         "--archives s3a://bucket/x.tar.gz#environment",
         "https://example.com/page#a-section",
+        "token=${TOKEN} password=<password> secret=*** api_key=yourkey",
+        '["https://example.com/x","jane@example.com"]',
+        "'https://example.com/x','https://example.com/y@1.0'",
+        "https://example.com/a;b/x.whl",
     ],
 )
 def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:

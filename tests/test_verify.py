@@ -29,7 +29,7 @@ from envpack.tools.cage import Confine
 from envpack.verify import Verified, verify
 from envpack.verify.modules import top_modules
 from envpack.verify.survey import Survey, survey
-from tests.support.archives import Entry, contents, hard_link, link, write_archive
+from tests.support.archives import Entry, contents, extend_archive, hard_link, link, write_archive
 from tests.support.channel import ELF_MACHINES, elf_head
 from tests.support.processes import running
 
@@ -59,10 +59,12 @@ class Try(Protocol):
 
 
 @pytest.fixture
-def pack(tmp_path: Path, python_tree: Path) -> Pack:
+def pack(tmp_path: Path, python_tree: Path, python_targz: Path) -> Pack:
     """Pack the Python tree with further entries, `without` the files that begin so, `under` a directory."""
 
     def pack(*entries: Entry, without: str = NOTHING, under: str = "") -> Path:
+        if (without, under) == (NOTHING, ""):
+            return extend_archive(python_targz, tmp_path / "env.tar.gz", entries)
         kept = [entry for entry in contents(python_tree) if not entry.name.startswith(without)]
         moved = [replace(entry, name=under + entry.name) for entry in [*kept, *entries]]
         return write_archive(tmp_path / "env.tar.gz", moved)
@@ -230,9 +232,9 @@ def test_a_module_that_removes_files_of_its_environment_is_reported(
             time.sleep(0.01)
         return survey(environment, *rest)
 
-    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent")
     assert "remover cannot be imported: " in error.message
+    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent", confine=Confine.OFF)
     assert "its modules, when they are imported, remove data/table.bin" in error.message
     assert "absent" in error.message
@@ -260,8 +262,9 @@ FORGED = {
 
 
 def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
-    channel: Channel, pack: Pack, try_it: Try
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("envpack.verify.trial._LEAVING", 1.0)
     modules = {f"forged_{name}": f"import os\n{code}\n" for name, code in FORGED.items()}
     good = {"good_one": "", "good_two": ""}
     projects = {**modules, **good}

@@ -11,7 +11,7 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from envpack.lock.lock import public
+from envpack.lock.source import public
 from envpack.redact import public as without_secrets
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ class Owners:
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Owner to those of its paths where another package's file is, sorted."""
     names: tuple[str, ...] = ()
-    """All owners, sorted."""
+    """All owners, in the order in which their files come: sorted, those that come last behind the others."""
 
     def of(self, path: str) -> str:
         """Return the owner of a path; bytecode belongs to its module's."""
@@ -38,8 +38,11 @@ class Owners:
         return owner or ENVIRONMENT
 
 
-def owners_of(prefix: Path, packages: Sequence[PackageFiles]) -> Owners:
-    """Return the owners of the files that packages brought into a prefix; a file that two brought is nobody's."""
+def owners_of(prefix: Path, packages: Sequence[PackageFiles], last: Collection[str] = ()) -> Owners:
+    """Return the owners of the files that packages brought into a prefix; a file that two brought is nobody's.
+
+    Those in `last` come behind the others.
+    """
     by_path: dict[str, str] = {}
     contested: dict[str, set[str]] = {}
     names = set()
@@ -59,7 +62,7 @@ def owners_of(prefix: Path, packages: Sequence[PackageFiles]) -> Owners:
             name: tuple(sorted(path for path, claimed in contested.items() if name in claimed)) for name in names
         },
         lost=_lost(prefix, packages, contested),
-        names=tuple(sorted(names)),
+        names=tuple(sorted(names, key=lambda name: (name in last, name))),
     )
 
 

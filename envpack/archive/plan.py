@@ -101,7 +101,7 @@ def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
     own, *packages = without_links(parts, progress)
     by_owner: dict[str, Part | Piece] = {part.owner: part for part in packages}
     by_owner |= found
-    ordered = [by_owner[owner] for owner in sorted(by_owner)]
+    ordered = [by_owner[owner] for owner in sources.content.owners.names if owner in by_owner]
     own = _with_scripts(own, [row for part in ordered for row in _facts(part).rewritten], sources)
     return [_directories([own, *ordered]), *ordered, own]
 
@@ -132,6 +132,9 @@ def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
         return {}
     keys = {owner: key for owner in sources.content.owners.names if (key := _key(owner, sources, manner))}
     found = sources.kept.pieces.find(keys.values())
+    if sources.kept.fetch and (missing := [key for key in keys.values() if key not in found]):
+        sources.kept.fetch(missing)
+        found |= sources.kept.pieces.find(missing)
     if any(piece.facts.crossing for piece in found.values()):
         return {}
     return {owner: found[key] for owner, key in keys.items() if key in found}

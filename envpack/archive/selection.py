@@ -67,11 +67,13 @@ class PrefixContent:
     """The conda packages' own records, by path."""
     packages: tuple[consistency.PackageFiles, ...]
     """Conda packages, then wheels."""
+    last: frozenset[str] = frozenset()
+    """Owners that come behind the others."""
 
     @cached_property
     def owners(self) -> Owners:
         """Who brought which file."""
-        return owners_of(self.prefix, self.packages)
+        return owners_of(self.prefix, self.packages, self.last)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +114,10 @@ class Selected:
     """What was left out as no node needs it."""
 
 
-def read(prefix: Path, settled: Collection[str] = ()) -> PrefixContent:
+def read(prefix: Path, settled: Collection[str] = (), last: Collection[str] = ()) -> PrefixContent:
     """Return what is in a prefix, where it is `settled` which package some files are of.
+
+    `last` are the owners that come behind the others.
 
     Raises PackingFailed when it is none, is not consistent or leads out of itself.
     """
@@ -128,7 +132,10 @@ def read(prefix: Path, settled: Collection[str] = ()) -> PrefixContent:
     consistency.check(prefix, conda, pypi, settled)
     consistency.check_nothing_leads_out(prefix, pypi)
     return PrefixContent(
-        prefix=prefix, records={record.path: record.data for record in found.conda}, packages=(*conda, *pypi)
+        prefix=prefix,
+        records={record.path: record.data for record in found.conda},
+        packages=(*conda, *pypi),
+        last=frozenset(last),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import posixpath
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -23,35 +24,79 @@ from envpack.errors import UsageError, VerificationFailed
 from envpack.files.inside import inside
 from envpack.files.workspace import room
 from envpack.progress import SILENT, Progress, Step
+from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from typing_extensions import Self
+
 _CHUNK = 1 << 18
+_BAD_DATA = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError,
+    IndexError, NotImplementedError, RuntimeError, struct.error,
+)  # fmt: skip
+"""What the readers of the formats raise for headers and content that nobody writes by accident."""
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 2048
+"""Bytes; Linux allows paths of 4095, of which the directory that is unpacked into takes its part."""
+
+_SPARE = 100
+"""Directories that any archive may name once more."""
+
+_LONGEST_HEADER = 1 << 20
+"""Bytes of an extended header of a tar, which is read whole."""
+
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 _FOLDER = 0o755
-_BAD_DATA = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
-def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress: Progress = SILENT) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much an archive may hold."""
+
+    size: int
+    """Bytes of all files."""
+    members: int
+    """Files, links and directories; a tar may name a directory more than once."""
+
+
+def unpack(
+    archive: Path,
+    directory: Path,
+    *,
+    extent: Extent | None = None,
+    read_only: bool = False,
+    progress: Progress = SILENT,
+) -> None:
     """Unpack an archive into `directory`, which appears whole or not at all.
 
     Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only`
     nobody may write. Directories above `directory` that are made get what the umask gives. What a killed process
     has left beside the directory is removed.
 
-    Raises UsageError when `directory` holds something already or cannot be written, and VerificationFailed when the
-    archive is damaged or names every member that leads out of the directory.
+    Raises UsageError when `directory` holds something already, cannot be written or has no room for what the
+    archive may hold, and VerificationFailed when the archive is damaged, holds more than it may or names every
+    member that leads out of the directory.
     """
     check_empty(directory)
     directory = directory.absolute()
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(directory.parent, extent)
         with room(directory.parent, f".{directory.name}.part-") as part:
             tree = part / "tree"
             _make_folder(tree)
             with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
-                refused = extract(archive, tree, read_only=read_only, step=step)
+                refused = extract(archive, tree, extent=extent, read_only=read_only, step=step)
             if refused:
                 raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
             tree.chmod(_FOLDER)  # who may not write to a directory may not move it
@@ -65,6 +110,15 @@ def unpack(archive: Path, directory: Path, *, read_only: bool = False, progress:
         ) from error
 
 
+def _check_room(directory: Path, extent: Extent | None) -> None:
+    free = shutil.disk_usage(directory).free
+    if extent and extent.size > free:
+        raise UsageError(
+            f"there is no room in {directory}: {human_size(extent.size)} are needed, {human_size(free)} are free",
+            hint="make room, or name a directory on another disk",
+        )
+
+
 def check_empty(directory: Path) -> None:
     """Raise UsageError unless a directory is empty or not there."""
     if directory.is_dir() and any(directory.iterdir()):
@@ -73,38 +127,58 @@ def check_empty(directory: Path) -> None:
         raise UsageError(f"{directory} is a file", hint="name a directory that is empty or not there yet")
 
 
-def list_members(archive: Path, step: Step | None = None) -> Iterator[tuple[str, str, int, str]]:
+def list_members(
+    archive: Path, step: Step | None = None, *, extent: Extent | None = None
+) -> Iterator[tuple[str, str, int, str]]:
     """Yield path, kind, size in bytes and link target of each member, reading the archive to its end.
 
-    Raises VerificationFailed when it is damaged.
+    Raises VerificationFailed when it is damaged or holds more than it may.
     """
-    members = _reader_of(archive)
     try:
-        for member in members(archive, step or Step()):
+        for member in _members_of(archive, step or Step(), extent):
             yield posixpath.normpath(member.name), member.kind, member.size, member.target
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
         raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
 
 
-def extract(archive: Path, directory: Path, *, read_only: bool = False, step: Step | None = None) -> list[str]:
+def extract(
+    archive: Path,
+    directory: Path,
+    *,
+    extent: Extent | None = None,
+    read_only: bool = False,
+    step: Step | None = None,
+) -> list[str]:
     """Write what is safe of an archive into an empty directory, and return why each other member was refused.
 
     With `read_only`, files and directories end without write permission, as in a node's cache. The archive's own
     checksums are compared, which nodes never do. `step` advances by the bytes of the archive. Raises
-    VerificationFailed when the archive is damaged or is not what its suffix says.
+    VerificationFailed when the archive is damaged, holds more than it may or is not what its suffix says.
     """
-    members = _reader_of(archive)
     tree = _Tree(root=directory, read_only=read_only)
     try:
-        for member in members(archive, step or Step()):
+        for member in _members_of(archive, step or Step(), extent):
             tree.add(member)
+        tree.finish()
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
         raise VerificationFailed(
             f"{archive.name} is damaged or not what its suffix says: {error}",
             hint="build or download it again",
         ) from error
-    tree.finish()
     return tree.refused
+
+
+def _members_of(archive: Path, step: Step, extent: Extent | None) -> Iterator[_Member]:
+    """Yield an archive's members, as long as they are no more than there may be. Raises VerificationFailed."""
+    size = 0
+    for count, member in enumerate(_reader_of(archive)(archive, step), start=1):
+        size += member.size
+        if extent and (size > extent.size or count > 2 * extent.members + _SPARE):
+            raise VerificationFailed(
+                f"{archive.name} holds more than it may: {extent.members:,} members of {extent.size:,} bytes",
+                hint="find out who wrote it; nothing of it is used",
+            )
+        yield member
 
 
 def _reader_of(archive: Path) -> Callable[[Path, Step], Iterator[_Member]]:
@@ -191,7 +265,11 @@ class _Tree:
         if posixpath.dirname(name) not in self._directories:
             above = next((part for part in _parents(name) if part in self._links or part in self._files), None)
         reason = member.reason or None
-        if member.name.startswith("/") or ".." in member.name.split("/"):
+        if _too_long(name) or _too_long(member.target):
+            reason = "its name or its link is longer than file systems allow"
+        elif member.kind == "link" and not member.target:
+            reason = "its link leads nowhere"
+        elif member.name.startswith("/") or ".." in member.name.split("/"):
             reason = "its name leads out of the archive"
         elif member.kind == "device or pipe":
             reason = "it is a device or a pipe"
@@ -208,10 +286,13 @@ class _Tree:
         return reason
 
     def _directory(self, name: str) -> None:
-        if name not in self._directories:
-            self._directory(posixpath.dirname(name) or ".")
-            _make_folder(self._at(name))
-            self._directories.add(name)
+        missing = []
+        while name not in self._directories:
+            missing.append(name)
+            name = posixpath.dirname(name) or "."
+        for path in reversed(missing):
+            _make_folder(self._at(path))
+            self._directories.add(path)
 
     def _write(self, name: str, member: _Member) -> None:
         mode = 0o755 if member.mode & 0o111 else 0o644
@@ -236,6 +317,11 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
+def _too_long(path: str) -> bool:
+    data = os.fsencode(path)
+    return len(data) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in data.split(b"/"))
+
+
 def _leaves(path: str) -> bool:
     path = posixpath.normpath(path)
     return path.startswith("/") or path.split("/", 1)[0] == ".."
@@ -252,11 +338,28 @@ def _bad_modes(member: _Member) -> Iterator[str]:
         yield f"mode {member.mode:o} keeps other users from reading it"
 
 
+class _Header(tarfile.TarInfo):
+    """The header of a tar's member, of which nothing is read that no archive of an environment has."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header; raises tarfile.ReadError before an extended one that is too long is read to memory."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENDED and header.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"it has a header of {header.size:,} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("it has a sparse file")
+        return header
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise tarfile.ReadError("it has a sparse file")
+
+
 def _tar_members(archive: Path, step: Step, *, compressed: bool) -> Iterator[_Member]:
     with (
         archive.open("rb") as raw,
         igzip_threaded.open(raw) if compressed else nullcontext(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
-        tarfile.open(fileobj=data, mode="r|") as tar,
+        tarfile.open(fileobj=data, mode="r|", tarinfo=_Header) as tar,
     ):
         done = 0
         for info in tar:
@@ -278,6 +381,8 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
             raise tarfile.ReadError(f"{info.name} has no content")
         return file
 
+    if info.size < 0:
+        raise tarfile.ReadError(f"{info.name} has less than no bytes")
     kind: Literal["file", "directory", "link", "hard link", "device or pipe"]
     if info.isreg():
         kind = "file"

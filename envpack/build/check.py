@@ -6,7 +6,6 @@ what is wrong and what to write; where the value came from is added by the calle
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
@@ -85,6 +84,8 @@ def _one_of(words: Iterable[str], what: str) -> Callable[[str], None]:
 def _check_word(given: str, known: Sequence[str], what: str) -> None:
     if given in known:
         return
+    import difflib
+
     beginning = [word for word in known if given and word.startswith(given)]
     near = beginning[:3] or difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     several = ", ".join(known) if len(known) <= _MOST_SHOWN else f"{', '.join(known[:_MOST_SHOWN])}, ..."
@@ -206,6 +207,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "names": _names,
     "cache_dir": _cache,
     "cache_limit": _size,
+    "reuse": _one_of(("name", "store", "off"), "word for reuse"),
     "confine": _confine,
     "s3_sse": _one_of(("AES256", "aws:kms"), "encryption"),
     "s3_bucket_owner": _account,

@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
 from envpack import digest, units
@@ -15,9 +15,10 @@ from envpack.archive.packer import PACKER
 from envpack.archive.packing import assemble, pack
 from envpack.archive.pieces import Kept
 from envpack.archive.slim import VERSION as SLIM
-from envpack.build import policy
+from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
+from envpack.build.store_reuse import Reuse, StoreReuse
 from envpack.packages.dependencies import with_requires
 from envpack.packages.licenses import with_licenses
 from envpack.packages.package import packages_of
@@ -29,7 +30,7 @@ from envpack.tools.cage import Confine
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive.formats import FormatName
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     from envpack.archive.pieces import Pieces
     from envpack.config.config import Config
     from envpack.files.cache import Cache
-    from envpack.lock.lock import Lock
+    from envpack.lock.lock import Lock, Wheel
     from envpack.packages.package import PackedPackage
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
     from envpack.resolve.request import Request
+    from envpack.stores.base import Store
     from envpack.verify import Verified
 
 
@@ -114,6 +116,8 @@ class Workshop:
     cache: Cache
     scratch: Path
     progress: Progress
+    published: Callable[[Wheel], Path | None] = lambda _: None
+    """Finds a wheel that was built elsewhere beside the releases of a store."""
 
     def room(self, name: str) -> Path:
         """Return a new empty directory."""
@@ -153,8 +157,11 @@ class Made:
     """Small files that belong to the release."""
 
 
-def make(job: Job, site: Workshop, watch: Watch) -> Made:
-    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError."""
+def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
+    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError.
+
+    Pieces that this machine does not have are taken from the releases of `store`, as the configuration allows.
+    """
     recipes = Recipes(site.cache.recipes)
     pieces = pieces_of(job.config, site.cache)
     recipe = recipes.load(job.inputs)
@@ -165,7 +172,12 @@ def make(job: Job, site: Workshop, watch: Watch) -> Made:
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
             return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
-    made = _make(job, site, watch, pieces)
+    fetch = None
+    if store:
+        whose = Reuse(job.config.reuse)
+        fetch = StoreReuse(store=store, name=job.name, whose=whose, pieces=pieces, progress=site.progress).fetch
+    kept = Kept(pieces=pieces, identify=lambda _: job.lock.package_identities(), fetch=fetch)
+    made = _make(job, site, watch, kept)
     if recipe := recipe_of(made.packed, made.manifest, made.beside):
         recipes.keep(job.inputs, recipe)
     return made
@@ -177,16 +189,20 @@ def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packe
     return packed if packed and packed.sha256 == recipe.sha256 else None
 
 
-def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
+def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
+    with watch.time("build"):
+        building = partial(sources.builder, job.request, job.config, site.cache, site.scratch, site.progress)
+        built = sources.provided(job.lock, building, site.published)
     with watch.time("install"):
         installed = install(
             job.lock,
             job.request,
             cache=site.cache,
             scratch=site.scratch,
+            built=built,
             allow_clobber=job.config.allow_clobber,
             progress=site.progress,
         )
@@ -194,7 +210,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
         packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
-        packed = _pack(installed, job, site, pieces)
+        packed = _pack(installed, job, site, kept)
     with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
         activated = activation.activate(
             installed.prefix,
@@ -242,7 +258,11 @@ def allow(
         chosen,
         packages if installed else _with_requires(packages, lock, request, None),
         requested=lock.requested,
-        unhashed={wheel.name for wheel in lock.wheels if wheel.direct and wheel.name not in hashed},
+        unhashed={
+            wheel.name
+            for wheel in lock.wheels
+            if wheel.direct and wheel.name not in hashed and not (wheel.made and wheel.made.kind != "archive")
+        },
         installed=installed,
     )
 
@@ -281,16 +301,17 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
     )
 
 
-def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) -> Packed:
+def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> Packed:
     return pack(
         installed.prefix,
         site.room("archive") / f"{job.name}.{job.format}",
         format=job.format,
         level=job.level,
         compiler=Compiler(python=installed.python, into=installed.prefix, confine=job.confine),
-        kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
+        kept=kept,
         slim=job.config.slim,
         settled=installed.clobbered,
+        last=sources.projects(job.lock),
         progress=site.progress,
     )
 

@@ -18,6 +18,7 @@ from envpack.errors import UsageError
 from envpack.files import elf
 from envpack.progress import SILENT, Progress
 from envpack.tools import rattler
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,8 +55,8 @@ def init(
 ) -> StarterChannel:
     """Make the Python that runs envpack, or another one, a package of a conda channel in `directory`.
 
-    With `root`, the directory of another system (what `debootstrap --foreign` makes, say), it is that system's
-    Python, and `python` its path from there; qemu runs it, so it may be another processor's.
+    With `root`, the directory that another system's packages were unpacked into, it is that system's Python, and
+    `python` its path from there; qemu runs it, so it may be another processor's.
 
     The package carries every shared library outside glibc and runs from any directory. The directory may be new,
     empty, or a starter channel already, which then gets the package anew or one more. Raises UsageError when it
@@ -100,7 +101,8 @@ def _package(asked: Interpreter, scratch: Path, progress: Progress) -> tuple[Pat
     root = scratch / "prefix"
     with progress.step("collect") as step:
         binaries, notes = tree.lay_out(asked, root)
-        step.note(f"Python {asked.version} and {sum(path.parent == root / 'lib' for path in binaries)} libraries")
+        libraries = sum(path.parent == root / "lib" for path in binaries)
+        step.note(f"Python {asked.version} and {count(libraries, 'library', 'libraries')}")
     for note in notes:
         progress.warn(note)
     with progress.step("package") as step:

@@ -59,6 +59,37 @@ class BuildPlan:
         return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which of the affected environments one agent builds, where several share the work."""
+
+    only: tuple[str, ...] = ()
+    """Names of environments; empty: all of them."""
+    number: int = 1
+    """Which share, counted from 1."""
+    of: int = 1
+    """How many shares there are."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all there is to do."""
+        return not self.only and self.of == 1
+
+    def of_plan(self, plan: BuildPlan) -> tuple[Item, ...]:
+        """Return what this agent builds. Raises UsageError for a name that no environment has."""
+        known = {item.name for item in plan.items}
+        if unknown := [name for name in self.only if name not in known]:
+            raise UsageError(
+                f"no environment is called {', '.join(unknown)}", hint=f"they are called {', '.join(sorted(known))}"
+            )
+        chosen = [item for item in plan.affected if not self.only or item.name in self.only]
+        return tuple(chosen[self.number - 1 :: self.of])
+
+
+EVERYTHING = Share()
+"""What an agent builds that is alone."""
+
+
 def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> BuildPlan:
     """Return every environment that the patterns name, with the reason why it is affected.
 
@@ -109,7 +140,8 @@ def _item(file: Path, changes: Changes, config: Config, configuration: Path | No
         return Item(
             file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True
         )
-    reason = _reason(asked, changes, configuration, here)
+    more = [place for place in (configuration, Path(config.project) if config.project else None) if place]
+    reason = _reason(asked, changes, more, here)
     return Item(
         file=file,
         shown=shown,
@@ -125,8 +157,8 @@ def _name_of(asked: Requirements | None, file: Path, shown: str, config: Config)
     return default_name(asked) if asked else file.stem.lower()
 
 
-def _reason(asked: Requirements, changes: Changes, configuration: Path | None, here: Path) -> str | None:
-    """Return why an environment has to be looked at, or None."""
+def _reason(asked: Requirements, changes: Changes, more: Sequence[Path], here: Path) -> str | None:
+    """Return why an environment has to be looked at, or None; `more` is what all of them are made of."""
     own = asked.path
     if changes.paths is None:
         return changes.base.why
@@ -134,13 +166,13 @@ def _reason(asked: Requirements, changes: Changes, configuration: Path | None, h
         return f"renamed from {_shown(changes.renamed[own], here)}"
     if changes.touch(own):
         return "it changed"
-    parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *((configuration,) if configuration else ()))
+    parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *more)
     changed = next((path for path in parts if changes.touch(path)), None)
     return f"{_shown(changed, here)} changed" if changed else None
 
 
 def _parts(asked: Requirements) -> Iterator[Path]:
-    """Yield what an environment is made of beside its own file: included files, local wheels, local channels."""
+    """Yield what an environment is made of beside its own file: files, wheels, projects and channels here."""
     yield from (Path(os.path.normpath(file.absolute())) for file in asked.files[1:])
     local = (*asked.channels, *asked.indexes.find_links, *(line.url for line in asked.pypi if line.url))
     for place in local:

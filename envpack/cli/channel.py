@@ -25,7 +25,7 @@ def channel_command() -> None:
 )
 @click.option(
     "--root",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The root directory of another system whose Python to put in; qemu-user runs it.",
 )
@@ -37,8 +37,8 @@ def init_command(
     """Make a small, real conda channel in DIRECTORY from the Python that runs envpack.
 
     With it, and wheels from a PyPI index for the rest, real environments can be built without any other channel.
-    With --root the Python is that of a system that was unpacked there, as `debootstrap --foreign` does; it may be
-    another processor's, and --python is its path from that root. DIRECTORY may hold both processors' Pythons.
+    With --root the Python is that of a system whose packages were unpacked there, as `dpkg-deb --extract` does; it
+    may be another processor's, and --python is its path from that root. DIRECTORY may hold Pythons of both.
     """
     from envpack.channel import init
 

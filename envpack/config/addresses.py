@@ -5,7 +5,6 @@ A text that looks like a URL and is none is never taken for a directory: `s3:/bu
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -140,6 +139,8 @@ def _scheme_near(scheme: str, schemes: Sequence[str]) -> str | None:
         return scheme
     if scheme == "s3n" and "s3" in schemes:
         return "s3"
+    import difflib
+
     return next(iter(difflib.get_close_matches(scheme, schemes, n=1, cutoff=0.75)), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from envpack.errors import BadConfiguration, UsageError
 from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from envpack.config.file import Setting
 
@@ -92,6 +93,14 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    reuse: str = "store"
+    """Whose releases packed packages are fetched from: those of the same `name`, of the same `store`, or `off`."""
+    project: str | None = None
+    """The directory of the team's own project, which is built into a wheel and packed with every environment."""
+    without_project: bool = False
+    """Whether the team's own projects are left out of archives, and only what they need is packed."""
+    no_build: tuple[str, ...] = ()
+    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
@@ -166,7 +175,7 @@ def load(
     written, problems = _written(path) if path else ({}, [])
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, kind in _kinds().items():
+    for name, kind in kinds().items():
         variable = f"ENVPACK_{name.upper()}"
         base = directory
         if flags.get(name) not in (None, ()):
@@ -188,7 +197,7 @@ def load(
             hint = f"; {error.hint}" if error.hint else ""
             lines = [line.removeprefix(f"{origins[name]}: ") for line in error.message.splitlines()]
             problems += [f"{origins[name]}: {line}{hint}" for line in lines]
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: `~` where there is no such home directory
             problems.append(f"{origins[name]}: {error}")
     if problems:
         raise BadConfiguration(problems)
@@ -199,7 +208,7 @@ def load(
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable named as envpack's are that is none of them, with the nearest."""
-    known = {f"ENVPACK_{name.upper()}" for name in _kinds()}
+    known = {f"ENVPACK_{name.upper()}" for name in kinds()}
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
     for name in found:
@@ -220,7 +229,23 @@ def flag_of(name: str) -> str:
     return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
 
 
-def _kinds() -> dict[str, str]:
+def options_given(config: Config, names: Sequence[str]) -> list[str]:
+    """Return the options among these fields that a person gave, as words of a command."""
+    words: list[str] = []
+    for name in names:
+        value, flag = getattr(config, name), flag_of(name)
+        if config.origins.get(name) != flag:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--without-{flag.removeprefix('--with-')}")
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [flag, shlex.quote(str(each))]
+    return words
+
+
+def kinds() -> dict[str, str]:
+    """Return the name of every field and its kind: `text`, `boolean`, `list` or `mapping`."""
     by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping", "bool": "boolean"}
     return {entry.name: by_type.get(str(entry.type), "text") for entry in fields(Config) if entry.name != "origins"}
 
@@ -243,16 +268,16 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
 
 def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
-    from envpack.config.file import read  # noqa: PLC0415
+    from envpack.config.file import read
 
-    return read(path, _kinds(), SECTIONS, _BOOLEANS)
+    return read(path, kinds(), SECTIONS, _BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
     """Return a value with its directories absolute; raises ValueError for a place that is none."""
     if name == "store":
         return store_place(value, base)
-    if name == "cache_dir":
+    if name in ("cache_dir", "project"):
         return str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)

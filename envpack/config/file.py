@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from envpack import yaml_nodes
 from envpack.errors import BadConfiguration, UsageError
+from envpack.yaml_nodes import NotYaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -50,10 +51,12 @@ def read(
     YAML mapping, and UsageError when it cannot be read.
     """
     try:
-        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise BadConfiguration([f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}"]) from error
+        node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)
+    except UnicodeDecodeError as error:
+        raise BadConfiguration([f"{path}: not UTF-8 text"]) from error
+    except NotYaml as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise BadConfiguration([f"{where}: not YAML: {error.reason}"]) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     if node is None:
@@ -109,6 +112,8 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
         near = [_written(name, sections)]
     else:
         same = [text for text in written if text.startswith(f"{entry.section}: ")] if entry.section else []
+        import difflib
+
         near = difflib.get_close_matches(entry.shown, same, n=1) or difflib.get_close_matches(
             entry.shown, written, n=1, cutoff=0.7
         )

@@ -9,7 +9,7 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError
 from envpack.releases import references
 from envpack.releases.lookup import check_there
-from envpack.spark import versions
+from envpack.spark import services, versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
 from envpack.spark.settings import settings_for
@@ -53,6 +53,8 @@ def _together(config: Config) -> Iterator[Finding]:
     except EnvpackError as error:
         yield Finding(check="target", level="problem", text=error.message, hint=error.hint)
         return
+    for warning in services.glibc_warnings(launcher.name, spark, target.glibc):
+        yield Finding(check="target", level="warning", text=warning, hint="set `glibc:` to what the nodes have")
     text = f"Spark {config.spark}, {config.launcher}, {config.format} and {target.platform} work together"
     yield Finding(check="target", level="ok", text=text)
     if not target.is_this_machine:

@@ -47,6 +47,16 @@ class Cache:
         return self._own("uv")
 
     @property
+    def sources(self) -> Path:
+        """Source distributions, by SHA-256."""
+        return self._own("sources")
+
+    @property
+    def built(self) -> Path:
+        """Wheels that were built from sources."""
+        return self._own("built")
+
+    @property
     def recipes(self) -> Path:
         """Which pieces make which archive."""
         return self._own("recipes")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.archive.unpack import list_members
+from envpack.archive.unpack import Extent, list_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.files.installed import named_in
@@ -19,6 +19,7 @@ from envpack.progress import SILENT, Progress
 from envpack.pull.pull import download, mismatch
 from envpack.releases import file_list, keys, lookup, tags
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify import verify
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _manifest(release: Release) -> AuditCheck:
     return AuditCheck(
         name="manifest",
         problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
-        fact=f"{len(manifest.packages)} packages",
+        fact=count(len(manifest.packages), "package"),
     )
 
 
@@ -183,7 +184,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     """Check that an archive holds what its manifest and its list of files say."""
     manifest = release.manifest
     try:
-        members = list(list_members(archive))
+        members = list(list_members(archive, extent=_extent(manifest)))
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
@@ -192,10 +193,10 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     size = sum(size for _, _, size, _ in members)
     # A tar may name a directory more than once.
     directories = {path for path, kind, _, _ in members if kind == "directory"}
-    count = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
-    if (count, size) != (manifest.archive.members, manifest.archive.unpacked_size):
+    amount = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
+    if (amount, size) != (manifest.archive.members, manifest.archive.unpacked_size):
         problems.append(
-            f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
+            f"{amount} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
     inside = set(named_in(path for path, *_ in members))
@@ -209,7 +210,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
         known = {(file.path, file.size) for file in files}
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
     wrong = "; ".join(problem for problem in problems if problem)
-    return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
+    return AuditCheck(name="content", problem=wrong or None, fact=count(amount, "member"))
 
 
 def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine, progress: Progress) -> AuditCheck:
@@ -224,6 +225,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
             build_prefix=None,
             variables=manifest.variables,
             workdir=node,
+            extent=_extent(manifest),
             confine=confine,
             progress=progress,
         )
@@ -231,9 +233,15 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
         raise
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
-    ran = f"Python {manifest.python} ran, {len(verified.imported)} modules imported"
+    where = f" under {verified.under}" if verified.under else ""
+    ran = f"Python {manifest.python} ran{where}, {count(len(verified.imported), 'module')} imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
+
+
+def _extent(manifest: Manifest) -> Extent:
+    """Return what an archive may hold that its manifest describes: one with more may be a bomb."""
+    return Extent(size=manifest.archive.unpacked_size, members=manifest.archive.members)
 
 
 def _name(name: str, source: str) -> str:

@@ -7,20 +7,24 @@ wrote them, are read too.
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 import yaml
 
-from envpack.codec import Count, Line, Word
+from envpack.codec import Count, FileName, Line, Word
 from envpack.config.target import Target
 from envpack.errors import BadRequirements, Problem, UsageError
-from envpack.lock.lock import CondaPackage, Lock, Wheel
+from envpack.files.regular import read_regular
+from envpack.lock.lock import BuildFacts, CondaPackage, Lock, Wheel
 from envpack.redact import meet, take_apart
 from envpack.requirements.names import CondaName, ProjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 FORMAT = 7
 """pixi's version of the lock format: the newest that released pixi (0.68) and py-rattler (0.28) read."""
@@ -50,16 +54,36 @@ def dump(lock: Lock) -> str:
             },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],
+            "asked": lock.asked,
         },
     }
     if asked := [w.name for w in lock.wheels if w.by_index]:
         document["envpack"]["by-index"] = asked
+    if lock.frame:
+        document["envpack"]["frame"] = lock.frame
+    if made := {w.name: _made_to_yaml(w, w.made) for w in lock.wheels if w.made}:
+        document["envpack"]["made"] = made
     head = "# Written by `envpack lock`. Do not edit: change the requirements and lock again.\n"
     return head + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
 
 
 _LONGEST = 16 << 20
 """Characters; a lock of a thousand packages has one million."""
+
+_OWN = re.compile(r"^[\"']?envpack[\"']?:|^\{.*[\"']envpack[\"'] *:", re.MULTILINE)
+"""What is looked for before the rest is read; YAML can be written as JSON, too."""
+
+_ANEW = "delete it, or solve anew with --upgrade"
+
+
+class _Made(msgspec.Struct):
+    """What a lock must say of a wheel that is made from its source."""
+
+    kind: Literal["project", "archive", "git"]
+    sha256: Word
+    file: FileName
+    commit: Line
+    subdirectory: Line
 
 
 class _Locked(msgspec.Struct):
@@ -72,6 +96,32 @@ class _Locked(msgspec.Struct):
     size: Count | None
 
 
+class _LockedWhole(msgspec.Struct):
+    """What a lock says beside its packages."""
+
+    channels: tuple[Line, ...]
+    indexes: tuple[Line, ...]
+    requested: tuple[Word, ...]
+    variables: dict[str, str]
+    request: Word
+
+
+def read(path: Path) -> Lock:
+    """Read a lock from its file. Raises BadRequirements when there is no lock of envpack's."""
+    try:
+        text = read_regular(path, _LONGEST).decode("utf-8")
+    except OSError as error:
+        raise BadRequirements(
+            [Problem(str(path), 0, f"the lock cannot be read: {error.strerror}")],
+            hint="correct its permissions, or move it away: the next build solves anew",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadRequirements(
+            [Problem(str(path), 0, "not a lock that envpack wrote: it is not UTF-8")], hint=_ANEW
+        ) from error
+    return parse(text, str(path))
+
+
 def parse(text: str, file: str) -> Lock:
     """Read a lock from its text; `file` is its name in errors.
 
@@ -80,17 +130,22 @@ def parse(text: str, file: str) -> Lock:
     try:
         if len(text) > _LONGEST:
             raise ValueError(f"it is longer than {_LONGEST >> 20} MiB")
+        if not _OWN.search(text):
+            raise ValueError("it has no key `envpack`")
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - the C form of the safe loader
         if document["version"] not in _READABLE:
             readable = " and ".join(map(str, _READABLE))
             raise ValueError(f"its format is version {document['version']}, envpack reads {readable}")
         lock = _from_yaml(document)
-        for package in (*lock.packages, *lock.wheels):
+        msgspec.convert(lock, _LockedWhole, from_attributes=True)
+        for package in (*lock.packages, *_all_wheels(lock.wheels)):
             msgspec.convert(package, _Locked, from_attributes=True)
+        for made in (wheel.made for wheel in _all_wheels(lock.wheels) if wheel.made):
+            msgspec.convert(made, _Made, from_attributes=True)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise BadRequirements(
             [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
-            hint="delete it, or solve anew with --upgrade",
+            hint=_ANEW,
         ) from error
     if found := list(_with_secrets(lock)):
         raise BadRequirements(
@@ -102,7 +157,8 @@ def parse(text: str, file: str) -> Lock:
 
 def _with_secrets(lock: Lock) -> Iterator[str]:
     """Yield the addresses that no lock of envpack's holds, without their secrets."""
-    addresses = (*lock.channels, *lock.indexes, *(p.url for p in lock.packages), *(w.url for w in lock.wheels))
+    wheels = _all_wheels(lock.wheels)
+    addresses = (*lock.channels, *lock.indexes, *(p.url for p in lock.packages), *(w.url for w in wheels))
     for url in dict.fromkeys(addresses):
         parts = take_apart(url)
         if parts.public() != url:
@@ -110,20 +166,30 @@ def _with_secrets(lock: Lock) -> Iterator[str]:
             yield parts.shown()
 
 
+def _all_wheels(wheels: Iterable[Wheel]) -> Iterator[Wheel]:
+    """Yield wheels, and those that they are built with."""
+    for wheel in wheels:
+        yield wheel
+        if wheel.made:
+            yield from _all_wheels(wheel.made.requires)
+
+
 def _from_yaml(document: dict[str, Any]) -> Lock:
     own = document["envpack"]
     environment = document["environments"]["default"]
-    direct, asked = set(own.get("direct", ())), set(own.get("by-index", ()))
+    direct, asked, made = set(own.get("direct", ())), set(own.get("by-index", ())), own.get("made", {})
     entries = document["packages"]
     return Lock(
         target=Target.from_json(own["target"]),
         channels=tuple(channel["url"] for channel in environment["channels"]),
         indexes=tuple(environment.get("indexes", ())),
         packages=tuple(_conda_from_yaml(entry) for entry in entries if "conda" in entry),
-        wheels=tuple(_wheel_from_yaml(entry, direct, asked) for entry in entries if "pypi" in entry),
+        wheels=tuple(_wheel_from_yaml(entry, direct, asked, made) for entry in entries if "pypi" in entry),
         requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
+        asked={str(name): str(value) for name, value in dict(own.get("asked") or {}).items()},
+        frame=own.get("frame", ""),
     )
 
 
@@ -180,25 +246,67 @@ def _conda_from_yaml(entry: dict[str, Any]) -> CondaPackage:
 
 
 def _wheel_to_yaml(wheel: Wheel) -> dict[str, Any]:
-    entry = {
-        "pypi": wheel.url,
-        "name": wheel.name,
-        "version": wheel.version,
-        "sha256": wheel.sha256,
-        "size": wheel.size,
-    }
+    entry: dict[str, Any] = {"pypi": wheel.url, "name": wheel.name, "version": wheel.version}
+    if wheel.made is None:
+        entry |= {"sha256": wheel.sha256, "size": wheel.size}
+    elif wheel.made.kind == "archive":
+        entry["sha256"] = wheel.made.sha256
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _wheel_from_yaml(entry: dict[str, Any], direct: set[str], asked: set[str]) -> Wheel:
+def _made_to_yaml(wheel: Wheel, made: BuildFacts) -> dict[str, Any]:
+    """Return what pixi's format has no place for: the wheel itself, and how it is made."""
+    requires = [
+        {
+            **_wheel_to_yaml(each),
+            "by-index": each.by_index,
+            "made": _made_to_yaml(each, each.made) if each.made else None,
+        }
+        for each in made.requires
+    ]
+    entry: dict[str, Any] = {
+        "kind": made.kind,
+        "source": made.sha256,
+        "commit": made.commit,
+        "subdirectory": made.subdirectory,
+        "wheel": made.file,
+        "sha256": wheel.sha256,
+        "size": wheel.size,
+        "requires": [{key: value for key, value in each.items() if value} for each in requires],
+        "files": dict(sorted(made.files.items())),
+    }
+    return {key: value for key, value in entry.items() if value}
+
+
+def _made_from_yaml(entry: dict[str, Any]) -> BuildFacts:
+    return BuildFacts(
+        kind=entry["kind"],
+        sha256=entry["source"],
+        file=entry["wheel"],
+        commit=entry.get("commit", ""),
+        subdirectory=entry.get("subdirectory", ""),
+        requires=tuple(
+            replace(
+                _wheel_from_yaml(each, set(), set(), {each["name"]: each["made"]} if "made" in each else {}),
+                by_index=bool(each.get("by-index")),
+            )
+            for each in entry.get("requires", ())
+        ),
+        files={str(path): str(sha256) for path, sha256 in entry["files"].items()},
+    )
+
+
+def _wheel_from_yaml(entry: dict[str, Any], direct: set[str], asked: set[str], made: dict[str, Any]) -> Wheel:
+    own = made.get(entry["name"])
     return Wheel(
         name=ProjectName(entry["name"]),
         version=str(entry["version"]),
         url=entry["pypi"],
-        sha256=entry["sha256"],
-        size=entry.get("size"),
+        sha256=(own or entry)["sha256"],
+        size=(own or entry).get("size"),
         direct=entry["name"] in direct,
         by_index=entry["name"] in asked,
+        made=_made_from_yaml(own) if own else None,
     )
 
 

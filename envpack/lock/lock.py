@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from envpack import digest
-from envpack.redact import public as without_secrets
+from envpack.lock.source import public
 
 if TYPE_CHECKING:
-    from envpack.config.target import Target
-    from envpack.requirements.names import CondaName, ProjectName
+    from collections.abc import Mapping
 
-Source = Literal["conda", "pypi"]
+    from envpack.config.target import Target
+    from envpack.lock.source import Source
+    from envpack.requirements.names import CondaName, ProjectName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,34 @@ class CondaPackage:
         return "conda"
 
 
+SourceKind = Literal["project", "archive", "git"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFacts:
+    """How a locked wheel is made from its source."""
+
+    kind: SourceKind
+    """A project on this machine, a source distribution, a git repository."""
+    sha256: str
+    """Of the archive; of a project or a repository the digest of the files that are built."""
+    file: str
+    """The wheel's file name."""
+    commit: str = ""
+    """The full commit of a repository."""
+    subdirectory: str = ""
+    """Where the project is in the archive or the repository."""
+    requires: tuple[Wheel, ...] = ()
+    """The wheels that it is built with, sorted by name."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path in the wheel to the first 16 hex digits of the file's SHA-256; to say which one differs."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether compilers took part: another compiler may make other bytes."""
+        return not self.file.endswith("-none-any.whl")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
     """One locked wheel."""
@@ -53,14 +81,18 @@ class Wheel:
     name: ProjectName
     version: str
     url: str
-    """Where the wheel is, without credentials."""
+    """Where the wheel is, or the source that it is made from, without credentials; a project by its path from the
+    requirements, such as `./features`."""
     sha256: str
+    """Of the wheel."""
     size: int | None = None
     """Bytes to download."""
     direct: bool = False
     """Whether the requirement named this URL itself."""
     by_index: bool = False
     """Whether the index signs its addresses: `url` alone does not fetch it, and the index has to be asked again."""
+    made: BuildFacts | None = None
+    """How it is made from its source; None for one that is fetched."""
 
     @property
     def source(self) -> Source:
@@ -87,6 +119,11 @@ class Lock:
     """An environment file's `variables:`."""
     request: str = ""
     """Digest of what was asked for; a lock is stale when the requirements give another one."""
+    frame: str = ""
+    """The same without what is in the team's own projects; empty where there is none."""
+
+    asked: dict[str, str] = field(default_factory=dict)
+    """What was asked for, by name and in short; empty in locks that older envpacks wrote."""
 
     @property
     def python(self) -> str:
@@ -120,16 +157,12 @@ class Lock:
         """
         python = next((package.sha256 for package in self.packages if package.name == "python"), "")
         conda = {f"conda/{p.name}": {**asdict(p), "url": public(p.url)} for p in self.packages}
-        wheels = {f"pypi/{w.name}": {**asdict(w), "url": public(w.url)} for w in self.wheels}
+        wheels = {f"pypi/{w.name}": _identity(w) for w in self.wheels}
         return {owner: digest.of_json([facts, python]) for owner, facts in {**conda, **wheels}.items()}
 
 
-def public(url: str) -> str:
-    """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
-
-    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
-    """
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https", "s3", "oci", "gs"):
-        return without_secrets(url)
-    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])
+def _identity(wheel: Wheel) -> dict[str, Any]:
+    """Return what decides the content of a wheel's files; for one that is made here that is the wheel itself."""
+    facts = {**asdict(wheel), "url": public(wheel.url)}
+    del facts["made"]
+    return facts

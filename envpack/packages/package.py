@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpack.codec import Count, Digest, Line, Text, Word
-from envpack.lock.lock import Source, public
+from envpack.lock.source import Source, public
 
 if TYPE_CHECKING:
     from envpack.lock.lock import Lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,13 @@ from envpack.resolve.conda import Channels, Platform
 from envpack.resolve.pypi import access_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
+    from envpack.config.target import Target
     from envpack.files.cache import Cache
-    from envpack.lock.lock import Lock
+    from envpack.lock.lock import CondaPackage, Lock, Wheel
     from envpack.progress import Progress
+    from envpack.requirements.names import ProjectName
     from envpack.resolve.request import Request
 
 
@@ -45,16 +47,18 @@ def install(
     *,
     cache: Cache,
     scratch: Path,
+    built: Mapping[ProjectName, Path] | None = None,
     allow_clobber: Collection[str] = (),
     progress: Progress,
 ) -> InstalledPrefix:
     """Link what a lock names into a new prefix in `scratch`.
 
-    `allow_clobber` are packages whose files may replace others', or be replaced, without a word. Raises
-    Unreachable, PackingFailed, Unsatisfiable.
+    `built` says where the wheels are that are made from sources. `allow_clobber` are packages whose files may
+    replace others', or be replaced, without a word. Raises Unreachable, PackingFailed, Unsatisfiable.
     """
     prefix = _room(scratch, "prefix")
     login = login_of(request)
+    lock = replace(lock, wheels=tuple(at_hand(wheel, built or {}) for wheel in lock.wheels))
     of_conda = link_conda(
         lock.packages,
         prefix,
@@ -66,7 +70,7 @@ def install(
     python = (
         prefix / "bin" / "python"
         if lock.target.is_this_machine
-        else _other_python(lock, login, cache, scratch, progress)
+        else _other_python(lock.python, lock.target, login, cache, scratch=scratch, progress=progress)
     )
     link_wheels(
         lock.wheels,
@@ -84,6 +88,13 @@ def install(
     odd = _look_at_wheels(lock, prefix, settled.paths, cache)
     warnings = (*of_conda, *settled.warnings, *odd)
     return InstalledPrefix(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
+
+
+def at_hand(wheel: Wheel, built: Mapping[ProjectName, Path]) -> Wheel:
+    """Return a wheel as it is installed: one that was built from this machine's file, which nobody named."""
+    if wheel.made is None:
+        return wheel
+    return replace(wheel, url=built[wheel.name].as_uri(), direct=False, made=None)
 
 
 def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:
@@ -132,25 +143,58 @@ def login_of(request: Request) -> Login:
     return Login(
         channels=channel_addresses(request.channels, base, asked.place),
         indexes=access_of(asked.indexes),
-        wheels={line.name: line.url for line in asked.pypi if line.url},
+        wheels={line.name: line.url for line in asked.pypi if line.url and not line.source},
     )
 
 
-def _other_python(lock: Lock, login: Login, cache: Cache, scratch: Path, progress: Progress) -> Path:
+def python_here(
+    packages: Sequence[CondaPackage], request: Request, *, cache: Cache, scratch: Path, progress: Progress
+) -> Path:
+    """Link the Python among conda packages, and what it needs, into a prefix in `scratch`; return its program.
+
+    For another platform it is one of the same version for this machine. Raises as `install` does.
+    """
+    login = login_of(request)
+    python = next(package for package in packages if package.name == "python")
+    if not request.target.is_this_machine:
+        return _other_python(python.version, request.target, login, cache, scratch=scratch, progress=progress)
+    by_name = {str(package.name): package for package in packages}
+    needed: dict[str, CondaPackage] = {}
+    waiting = ["python"]
+    while waiting:
+        package = by_name.get(waiting.pop())
+        if package and str(package.name) not in needed:
+            needed[str(package.name)] = package
+            waiting += [spec.split()[0] for spec in package.depends]
+    prefix = scratch / "prefix"
+    link_conda(
+        tuple(needed.values()),
+        prefix,
+        platform=request.target.platform,
+        login=login,
+        cache=cache,
+        progress=progress,
+    )
+    return prefix / "bin" / "python"
+
+
+def _other_python(
+    version: str, target: Target, login: Login, cache: Cache, *, scratch: Path, progress: Progress
+) -> Path:
     """Return an interpreter for this machine of the very version that is packed for another platform.
 
     Bytecode differs between versions, so no other version will do. The channels are asked first.
     """
     here = Platform.here()
     try:
-        packages = Channels(login.channels, here, cache.repodata).solve([f"python =={lock.python}"])
+        packages = Channels(login.channels, here, cache.repodata).solve([f"python =={version}"])
     except Unsatisfiable as error:
-        if ".".join(map(str, sys.version_info[:3])) == lock.python:
+        if ".".join(map(str, sys.version_info[:3])) == version:
             return Path(sys.executable)
         raise Unsatisfiable(
-            f"to build for {lock.target.platform}, Python {lock.python} is needed on this machine as well, and the "
+            f"to build for {target.platform}, Python {version} is needed on this machine as well, and the "
             f"channels have none for {here.platform}",
-            hint=f"run envpack with Python {lock.python}, or add that Python to a channel",
+            hint=f"run envpack with Python {version}, or add that Python to a channel",
         ) from error
     prefix = _room(scratch, "other-python")
     link_conda(packages, prefix, platform=here.platform, login=login, cache=cache, progress=progress)

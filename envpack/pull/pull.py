@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive.unpack import check_empty, unpack
+from envpack.archive.unpack import Extent, check_empty, unpack
 from envpack.errors import VerificationFailed
 from envpack.files.inside import inside
 from envpack.progress import SILENT, Progress
@@ -42,7 +42,9 @@ def pull(
             raise VerificationFailed(
                 f"{release.archive_uri}: {problem}", hint="nothing was unpacked; find out who wrote to the store"
             )
-        unpack(archive, directory, read_only=read_only, progress=progress)
+        facts = release.manifest.archive
+        extent = Extent(size=facts.unpacked_size, members=facts.members)
+        unpack(archive, directory, extent=extent, read_only=read_only, progress=progress)
 
 
 def download(store: Store, release: Release, file: Path, *, progress: Progress = SILENT) -> None:

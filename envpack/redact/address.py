@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from envpack.redact.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,36 +14,40 @@ if TYPE_CHECKING:
 MASK = "***"
 """What is shown in the place of a secret."""
 
-VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+VARIABLE = pattern(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 """A value that the environment fills in, in the notation of pip's requirements file format."""
 
-_PREFIX = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:?//|[A-Za-z][A-Za-z0-9+.-]*:/|")
-_PORT = re.compile(r"[^:@]*:\d{0,5}")
+_PREFIX = pattern(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?:?//|[A-Za-z][A-Za-z0-9+.-]*:/|")
+_PORT = pattern(r"[^:@]*:\d{0,5}")
 _NAME = r"(?:localhost|\[[0-9A-Fa-f:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,})"
-_SURE_HOST = re.compile(rf"{_NAME}(?::\d{{0,5}})?|[^:@]*:\d{{1,5}}")
-_HOST_AHEAD = re.compile(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=[/?#]|$)")
-_HOST_AND_PATH_AHEAD = re.compile(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=/)")
+_SURE_HOST = pattern(rf"{_NAME}(?::\d{{0,5}})?|[^:@]*:\d{{1,5}}")
+_HOST_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=[/?#]|$)")
+_HOST_AND_PATH_AHEAD = pattern(rf"(?:{_NAME}(?::\d{{1,5}})?|[\w-]+:\d{{1,5}})(?=/)")
+
+_ENCODED_SLASH = pattern("%2F", re.IGNORECASE)
+_SEGMENT_VALUE = pattern(r";[^;=]*=([^;]*)")
+"""The value of a parameter of a path segment, such as `;jsessionid=...` (RFC 3986, section 3.3)."""
 
 _MARKED = ("t", "priv")
 """Path segments that are followed by a token: anaconda.org's, Quetz's and Artifactory's `/t/`, packagecloud's
 `/priv/`."""
 
-_NOT_OF_THE_WEB = re.compile(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs|ssh|git):", re.IGNORECASE)
+_NOT_OF_THE_WEB = pattern(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs|ssh|git):", re.IGNORECASE)
 """Schemes whose paths hold no tokens."""
 
 _BELOW_PROJECT = 8
 """So many segments behind a project's name its files may lie."""
 
-_CONTAINER = re.compile(r"(?:abfss?|wasbs?):", re.IGNORECASE)
+_CONTAINER = pattern(r"(?:abfss?|wasbs?):", re.IGNORECASE)
 """Schemes that write the container where others write a name: `abfss://container@account/path`."""
 
-_HEX = re.compile(r"[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_WORD = re.compile(r"[\w-]{16,}")
-_FLAG = re.compile(r"true|false|yes|no|on|off|[01]?", re.IGNORECASE)
-_KIND = re.compile(r"[a-z][a-z.]{0,11}", re.IGNORECASE)
-_REVISION = re.compile(r"[0-9a-f]{7,64}|(?:refs/(?:heads|tags)/)?[A-Za-z0-9][\w./-]{0,60}")
-_FILE = re.compile(r"[\w./+!~ -]{1,250}\.(?:whl|conda|gz|bz2|xz|zst|zip|tar|txt|html|json)", re.IGNORECASE)
-_DIGEST = re.compile(r"(?:(?:sha\d{1,3}|md5|blake2b)[:=])?[0-9A-Fa-f]{32,128}", re.IGNORECASE)
+_HEX = pattern(r"[0-9A-Fa-f]{32,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_WORD = pattern(r"[\w-]{16,}")
+_FLAG = pattern(r"true|false|yes|no|on|off|[01]?", re.IGNORECASE)
+_KIND = pattern(r"[a-z][a-z.]{0,11}", re.IGNORECASE)
+_REVISION = pattern(r"[0-9a-f]{7,64}|(?:refs/(?:heads|tags)/)?[A-Za-z0-9][\w./-]{0,60}")
+_FILE = pattern(r"[\w./+!~ -]{1,250}\.(?:whl|conda|gz|bz2|xz|zst|zip|tar|txt|html|json)", re.IGNORECASE)
+_DIGEST = pattern(r"(?:(?:sha\d{1,3}|md5|blake2b)[:=])?[0-9A-Fa-f]{32,128}", re.IGNORECASE)
 
 HARMLESS = {
     **dict.fromkeys(("raw", "inline", "download", "dl", "plain"), _FLAG),
@@ -56,8 +61,7 @@ HARMLESS = {
 _ALPHABETS = (str.islower, str.isupper, str.isdigit)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """The parts of a URL as they are written, `${VARIABLE}` included."""
 
     prefix: str
@@ -90,7 +94,8 @@ class Address:
         )
         found = [user] if token_as_user else []
         found += [self.userinfo, password] if colon and password not in _NO_PASSWORDS else []
-        found += [segment for segment, secret in self._segments() if secret]
+        for segment in (segment for segment, secret in self._segments() if secret):
+            found += [segment, *_ENCODED_SLASH.split(segment), *_SEGMENT_VALUE.findall(segment)]
         found += [value for _, _, value, harmless in _pairs(self.query) if not harmless]
         found += [value for _, _, value, kept in _fragments(self.fragment) if not kept]
         for each in found:
@@ -210,7 +215,11 @@ def _is_secret(segments: list[str], number: int) -> bool:
     segment = segments[number]
     if not segment or VARIABLE.search(segment):
         return False
-    if number and segments[number - 1] in _MARKED:
+    if any(value and value != MASK for value in _SEGMENT_VALUE.findall(segment)):
+        return True
+    if len(inner := _ENCODED_SLASH.split(segment)) > 1:
+        return any(_is_secret(inner, place) for place in range(len(inner)))
+    if _before(segments, number) in _MARKED:
         # Mirrors of PyPI sort projects by their first letter: `/t/torch/torch-2.1-....whl`.
         plain = re.sub(r"[-_.]+", "-", segment).lower()
         below = segments[number + 1 : number + 1 + _BELOW_PROJECT]
@@ -218,10 +227,17 @@ def _is_secret(segments: list[str], number: int) -> bool:
     return is_random(segment)
 
 
+def _before(segments: list[str], number: int) -> str:
+    """Return the segment before one, over the empty ones between two slashes."""
+    while number and not segments[number - 1]:
+        number -= 1
+    return segments[number - 1] if number else ""
+
+
 def _without_markers(segments: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
     for number, (segment, secret) in enumerate(segments):
-        marks = segment in _MARKED and segments[number + 1 : number + 2] and segments[number + 1][1]
-        yield segment, secret or bool(marks)
+        behind = next((later for later in segments[number + 1 : number + 1 + _BELOW_PROJECT] if later[0]), None)
+        yield segment, secret or bool(segment in _MARKED and behind and behind[1])
 
 
 def _pairs(query: str) -> Iterator[tuple[str, str, str, bool]]:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from envpack.redact.address import MASK, VARIABLE, is_random
+from envpack.redact.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,8 @@ _UNQUOTED = ("", "/", "!$&'()*+,", "!$&'()*+,;=:@", "!$&'()*+,;=:@/?")
 """What libraries leave as it is where they quote: Python's, and the URL Standard's for logins, paths, queries."""
 
 _GZIP = b"\x1f\x8b"
-_VERSION = re.compile(r"v?\d+(?:\.\w+)+")
-_PLACE = re.compile(r"(?:\.{0,2}|~)/\S*")
+_VERSION = pattern(r"v?\d+(?:\.\w+)+")
+_PLACE = pattern(r"(?:\.{0,2}|~)/\S*")
 
 _words = frozenset(_COMMON.split())
 _lock = threading.Lock()
@@ -65,9 +66,9 @@ def know_login(user: str, password: str) -> None:
 
 def hide(text: str) -> str:
     """Return a text with every secret that is known masked, whatever form it is in."""
-    for form, pattern in _forms.items():
+    for form, alone in _forms.items():
         if form in text:
-            text = pattern.sub(MASK, text) if pattern else text.replace(form, MASK)
+            text = alone.sub(MASK, text) if alone else text.replace(form, MASK)
     return text
 
 
@@ -104,8 +105,8 @@ def _remember(forms: Iterator[str], *, alone: bool) -> None:
     global _forms  # noqa: PLW0603 - replaced as a whole, as other threads read it meanwhile
     found = dict(_forms)
     for form in forms:
-        pattern = re.compile(rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])")
-        found.setdefault(form, pattern if alone else None)
+        around = rf"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{{2}})){re.escape(form)}(?![A-Za-z0-9])"
+        found.setdefault(form, pattern(around) if alone else None)
     _forms = dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 

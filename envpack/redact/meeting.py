@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envpack.redact.address import VARIABLE, is_random, take_apart
 from envpack.redact.known import hide, know, know_login
-from envpack.redact.urls import BLANK_IN_PASSWORD, addresses
+from envpack.redact.patterns import pattern
+from envpack.redact.urls import BLANK_IN_PASSWORD, SETTING, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-_SECRET_NAME = re.compile(
+_SECRET_NAME = pattern(
     r"(?i)TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNING_?KEY|CREDENTIAL"
     r"|_PAT$|_PSW$|_PWD$|_PASS$"
 )
-_MAYBE_SECRET_NAME = re.compile(r"(?i)_AUTH|^AUTH|_SIG$|_KEY$")
+_MAYBE_SECRET_NAME = pattern(r"(?i)_AUTH|^AUTH|_SIG$|_KEY$")
 """Names that many other things have, too: `CACHE_KEY`, `AUTH_MODE`."""
 
-_NO_SECRET_NAME = re.compile(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
-_SECRET_IN_FILE = re.compile(
-    r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)"
-)
-_PLACE_OR_ADDRESS = re.compile(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
-_SECRET_KEY = re.compile(r"(?i)token|password|secret|auth|key")
-_LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/]{16,}")
+_NO_SECRET_NAME = pattern(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
+_SECRET_IN_FILE = pattern(r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)")
+_PLACE_OR_ADDRESS = pattern(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
+_SECRET_KEY = pattern(r"(?i)token|password|secret|auth|key")
+_LONG = pattern(r"(?=.*\d)(?=.*[A-Za-z])[^\s/]{16,}")
 _LARGEST = 1 << 20
 
 
 def meet(text: str) -> None:
     """Keep the secrets of every URL in a text."""
+    if "@" not in text and ":/" not in text and "//" not in text:
+        return  # as most words of a command line are
+    know(*(match["value"] for match in SETTING.finditer(text)))
     for match in BLANK_IN_PASSWORD.finditer(text):
         know(match[0].removeprefix(match["scheme"]).partition(":")[2][:-1])
     whole = [text] if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and " " in take_apart(text).userinfo else []
@@ -124,6 +126,8 @@ def meet_files(environ: Mapping[str, str]) -> None:
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    from pathlib import Path
+
     home = Path(environ.get("HOME") or Path.home())
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")

@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from envpack.redact.address import MASK, take_apart
 from envpack.redact.known import hide
+from envpack.redact.patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Every repetition that another start could try again has a bound: what a line costs grows with its length alone.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}"
-_URL = re.compile(rf"(?:{_SCHEME}:?//|https?:/)(?:(?!,{_SCHEME}://)[^\s\"'<>`\\])+")
 _HOST = (
     r"(?:localhost|\[[0-9A-Fa-f:]{1,60}\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,20}\.[A-Za-z]{2,}"
     r"|[\w-]{1,63}(?=:\d{1,5}(?!\w)|/))"
 )
-BLANK_IN_PASSWORD = re.compile(
+# A password may hold what ends an address elsewhere: a quote, a backslash.
+_URL = pattern(
+    rf"(?:{_SCHEME}:?//|https?:/)(?:[^\s@<>\",/]{{1,100}}:[^\s@<>\",]{{1,200}}@(?={_HOST}))?"
+    rf"(?:(?!,{_SCHEME}://)[^\s\"'<>`\\])+"
+)
+BLANK_IN_PASSWORD = pattern(
     rf"(?P<scheme>{_SCHEME}://)[^\s/:@\"'<>]+:(?!\s|\d{{1,5}}\s)[^\s\"'<>@]{{0,200}}\s[^\n\"'<>]{{0,200}}@"
     rf"(?={_HOST}|[\w-]{{1,63}}(?:['\"\s]|$))"
 )
-_LOGIN = re.compile(
+_LOGIN = pattern(
     rf"(?<!\w)(?!mailto:)(?P<scheme>(?:https?:/?)?)"
     rf"[^\s:/@\"'<>`,;()]{{1,100}}:[^\s\"'<>`]{{1,200}}@(?={_HOST})"
 )
-_HEADER = re.compile(
+_HEADER = pattern(
     r"(?i)(?P<name>\b(?:proxy-)?authorization\b\W{1,4}(?:(?:bearer|basic|token|digest)\s+)?"
     r"|\b(?:x-jfrog-art-api|x-api-key|private-token|job-token|x-amz-security-token|(?:set-)?cookie)\b\W{1,4}"
     r"|\bbearer\s+)(?!\*\*\*)[^\s\"',;]{6,}"
 )
-_PLAIN = re.compile(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
-_MAY_HOLD_TOKEN = re.compile(r"/(?:t|priv)/|/[\w-]{16,}(?:/|$)")
+SETTING = pattern(
+    r"(?i)(?P<name>\b[\w.-]{0,60}(?:password|passwd|secret|token|api_?key|access_?key|credential)s?=)"
+    r"(?!\*\*\*|[$%{<\[(])(?=[^\s\"'&,;]*\d)(?P<value>[^\s\"'&,;]{8,})"
+)
+"""A setting whose name says that its value is a secret."""
+
+_SETTING_WORDS = ("password=", "passwd=", "secret=", "token=", "key=", "credential")
+"""As `_HEADER_WORDS`, for `SETTING`."""
+
+_PLAIN = pattern(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
+_MAY_HOLD_TOKEN = pattern(r"(?i)/(?:t|priv)(?:/|%2F)|/[\w-]{16,}(?:/|$)|%2F|;")
 _HEADER_WORDS = ("authorization", "bearer ", "x-jfrog", "x-api-key", "-token", "cookie")
 """One of them is in whatever `_HEADER` finds; to look for them is quicker."""
 
-_TOKENS = re.compile(
+_TOKENS = pattern(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|pypi-AgE[\w-]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
     r"|xox[abeoprs]-[\w-]{10,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{30,}|dckr_pat_[\w-]{20,}"
     r"|eyJ[\w-]{8,1000}\.eyJ[\w-]{8,}\.[\w-]{8,})"
@@ -78,6 +91,8 @@ def redact(text: str) -> str:
     lower = text.lower()
     if any(word in lower for word in _HEADER_WORDS):
         text = _HEADER.sub(lambda match: f"{match['name']}{MASK}", text)
+    if any(word in lower for word in _SETTING_WORDS):
+        text = SETTING.sub(lambda match: f"{match['name']}{MASK}", text)
     if any(prefix in text for prefix in _TOKEN_PREFIXES):
         text = _TOKENS.sub(MASK, text)
     return text
@@ -86,7 +101,10 @@ def redact(text: str) -> str:
 def addresses(text: str) -> Iterator[str]:
     """Yield what is a URL in a text, or was meant to be one."""
     for piece, is_url in _split(text):
-        yield from (piece,) if is_url else (match[0] for match in _LOGIN.finditer(piece))
+        if is_url:
+            yield piece
+        elif "@" in piece:
+            yield from (match[0] for match in _LOGIN.finditer(piece))
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -99,7 +117,7 @@ def _pieces(text: str) -> Iterator[str]:
 def _split(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the URLs of a text and what lies between them, each with whether it is one."""
     end = 0
-    for match in _URL.finditer(text):
+    for match in _URL.finditer(text) if "//" in text or ":/" in text else ():
         yield text[end : match.start()], False
         yield match[0], True
         end = match.end()

@@ -6,7 +6,7 @@ import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.lock.lock import public
+from envpack.lock.source import public
 from envpack.redact import meet
 from envpack.redact import public as without_secrets
 from envpack.releases.manifest import Provenance

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envpack.errors import BadRequirements
-from envpack.requirements import clashes, formats
-from envpack.requirements.formats import pixi_lock
+from envpack.requirements import clashes, comments, formats
+from envpack.requirements.formats import conda_list, explicit, header, lines, pixi_lock
 from envpack.requirements.formats.content import FileContent
 from envpack.requirements.pep508 import pinned_version
 from envpack.requirements.txt import Reading, Source
@@ -71,7 +71,23 @@ def _content(source: Source, reading: Reading) -> FileContent:
         reading.warn(
             source.at(0), f"--environment {reading.environment} has no effect: it chooses one of pixi.lock's"
         )
-    return found.read(text, source, reading)
+    content = found.read(text, source, reading)
+    if found in (explicit, conda_list):
+        return _with_comments(content, text, source, reading)
+    if found is not lines:
+        for number in comments.headers(text):
+            reading.warn(source.at(number), "`# envpack:` has no effect here: it is for lines and explicit lists")
+    return content
+
+
+def _with_comments(content: FileContent, text: str, source: Source, reading: Reading) -> FileContent:
+    """Return what a list of packages says, with what its comments say; its channels are in its addresses."""
+    said = header.read(text, source, reading)
+    if said.channels:
+        reading.warn(
+            source.at(0), "channels: of `# envpack:` have no effect: the list names where packages come from"
+        )
+    return replace(content, variables=said.variables, description=said.description, owner=said.owner)
 
 
 def _of_no_format(path: Path, text: str) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from envpack import digest
+from envpack.requirements import sources
 from envpack.requirements.addresses import checked_login
 from envpack.requirements.names import ProjectName
 from envpack.requirements.text import Refused, check_path, first_line, quoted
@@ -19,26 +27,20 @@ from envpack.requirements.values import PyRequirement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from envpack.requirements.sources import SourceRef
     from envpack.requirements.values import Origin
 
 LONGEST_REQUIREMENT = 4000
 """Characters, hashes not counted; a URL with a signature fits."""
 
-_VCS = re.compile(r"(?:[^@\s]+\s*@\s*)?(?:git|hg|svn|bzr)(?:\+\w+:|://)|git@")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://|file:")
-_SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".egg", ".tar")
 _DIRECT = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*\S")
 _CONDA_STYLE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*=\s*(?P<version>[\w.*+!-]+)")
 _BARE_VERSION = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s+(?P<version>\d[\w.*+!-]*)")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
-
-_WHEELS_ONLY = (
-    "envpack installs wheels only: build one with `pip wheel --no-deps -w wheels {}` and write `./wheels/NAME.whl`"
-)
 
 
 def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> PyRequirement:
@@ -49,12 +51,12 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
     """
     if len(text) > LONGEST_REQUIREMENT:
         raise Refused(f"a requirement of {len(text)} characters is longer than any project needs")
-    if _VCS.match(text):
-        raise Refused(needs_a_wheel(text, "is a version control URL"))
-    requirement = _from_location(text) or _from_pep508(text)
+    requirement = _from_location(text, folder) or _from_pep508(text)
     given = {_checked_hash(value) for value in hashes}
+    source = None
     if requirement.url:
-        requirement.url, own = _located(requirement, folder)
+        source = sources.read(requirement.url, folder) if sources.is_source(requirement.url, folder) else None
+        requirement.url, own = _located(requirement, folder) if source is None else _of_source(requirement, source)
         given = _agreeing(given, own)
     return PyRequirement(
         name=ProjectName(requirement.name),
@@ -65,17 +67,14 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
         url=requirement.url,
         hashes=tuple(sorted(given)),
         origin=origin,
+        source=source,
     )
-
-
-def needs_a_wheel(where: str, what: str) -> str:
-    """Return why a source cannot be installed and how to make a wheel of it; `what` says what the source is."""
-    source = where.partition(" ;")[0].rpartition(" @ ")[2].strip()
-    return f"{quoted(where)} {what}; {_WHEELS_ONLY.format(quoted(source))}"
 
 
 def pinned_version(requirement: PyRequirement) -> Version | None:
     """Return the one version that a requirement allows, or None when it leaves a choice."""
+    if requirement.source:
+        return _version_of(requirement.source)
     if requirement.url:
         return _wheel(requirement.url)[1]
     for specifier in SpecifierSet(requirement.specifier):
@@ -118,8 +117,8 @@ def _explained(text: str, error: InvalidRequirement) -> str:
     return first_line(error)
 
 
-def _from_location(text: str) -> Requirement | None:
-    """Return the requirement that the bare URL or path of a wheel stands for, or None if it is neither."""
+def _from_location(text: str, folder: Path) -> Requirement | None:
+    """Return the requirement that the bare URL or path of a wheel or a source stands for, or None if it is none."""
     # A semicolon may be part of a URL (pip's rule).
     where, semicolon, marker = text.partition("; " if _SCHEME.match(text) else ";")
     where, extras = where.strip(), ""
@@ -127,7 +126,8 @@ def _from_location(text: str) -> Requirement | None:
         where, _, extras = where[:-1].rpartition("[")
     if _DIRECT.match(text) or not _is_location(where):
         return None
-    name = _wheel(where)[0]
+    is_source = sources.is_source(where, folder)
+    name = sources.name_of(where, sources.read(where, folder)) if is_source else _wheel(where)[0]
     requirement = _from_pep508(f"{name}[{extras}]{semicolon}{marker}")
     requirement.url = where
     return requirement
@@ -136,7 +136,7 @@ def _from_location(text: str) -> Requirement | None:
 def _is_location(where: str) -> bool:
     if where.lower().endswith(".txt"):
         raise Refused(f"{quoted(where)} is a file, not a requirement; write `-r {where}`")
-    archive = where.lower().endswith((".whl", *_SDIST_SUFFIXES))
+    archive = where.lower().endswith((".whl", *sources.ARCHIVES))
     return archive or where.startswith((".", "~")) or "/" in where or bool(_SCHEME.match(where))
 
 
@@ -148,10 +148,11 @@ def _wheel(where: str) -> tuple[str, Version]:
         file_name = unquote(urlsplit(where).path if _SCHEME.match(where) else where).rstrip("/").rpartition("/")[2]
     except ValueError as error:
         raise Refused(f"{quoted(where)} is not a URL") from error
-    if file_name.lower().endswith(_SDIST_SUFFIXES):
-        raise Refused(needs_a_wheel(where, "is a source distribution"))
     if not file_name.endswith(".whl"):
-        raise Refused(needs_a_wheel(where, "is not a wheel"))
+        raise Refused(
+            f"{quoted(where)} is neither a wheel (*.whl), nor a source distribution (*.tar.gz, *.zip), nor the "
+            "directory of a project"
+        )
     try:
         name, version, _, _ = parse_wheel_filename(file_name)
     except InvalidWheelFilename as error:
@@ -177,6 +178,34 @@ def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return _local(folder / unquote(parts.path))
     raise Refused(f"{quoted(where)} cannot be fetched; use https://, or download the wheel and write its path")
+
+
+def _of_source(requirement: Requirement, source: SourceRef) -> tuple[str, set[str]]:
+    """Return the URL of a requirement's source, and the hashes that it or the file tells."""
+    if source.kind == "project":
+        declared = sources.declared_name(Path(source.location))
+        if declared and canonicalize_name(declared) != requirement.name:
+            raise Refused(f"{quoted(requirement.url or '')} is the project {declared}, not {requirement.name}")
+        return Path(source.location).as_uri(), set()
+    where = requirement.url or ""
+    checked_login(where.removeprefix("git+"))
+    if source.kind == "git":
+        return where, set()
+    if source.location.startswith("file:"):
+        return _local(Path(unquote(urlsplit(source.location).path)))
+    told = parse_qs(urldefrag(where)[1])
+    kept = f"#subdirectory={source.subdirectory}" if source.subdirectory else ""
+    hashes = {_checked_hash(f"{kind}:{told[kind][0]}") for kind in _DIGEST_LENGTHS if kind in told}
+    return f"{source.location}{kept}", hashes
+
+
+def _version_of(source: SourceRef) -> Version | None:
+    if source.kind != "archive":
+        return None
+    try:
+        return parse_sdist_filename(unquote(urlsplit(source.location).path).rpartition("/")[2])[1]
+    except (InvalidSdistFilename, ValueError):
+        return None
 
 
 def _local(path: Path) -> tuple[str, set[str]]:

@@ -10,17 +10,8 @@ _OF_NAMES = {
     "GLIBC_TUNABLES": "it changes the C library of every program of the job",
     "GCONV_PATH": "the C library of every program loads converters from there",
     "LOCPATH": "the C library of every program reads its locales there",
-    # shells: bash(1), POSIX sh
+    # what starts programs; variables that rule a shell are refused (envpack/variable_names.py)
     "PATH": "it replaces the node's PATH: where it lacks /usr/bin and /bin, the scripts that start Java fail",
-    "BASH_ENV": "every bash script runs this file first, also the ones with which YARN and Spark start processes",
-    "ENV": "interactive shells run this file first, and some shells do for every script",
-    "SHELLOPTS": "it sets options of every bash, also of the scripts that start Spark's processes",
-    "BASHOPTS": "it sets options of every bash, also of the scripts that start Spark's processes",
-    "IFS": "shells that take it over split words by it, also in the scripts that start Spark's processes",
-    "CDPATH": "`cd` in shell scripts may go to other directories and print them",
-    "GLOBIGNORE": "patterns in bash scripts find fewer files, also in those that start Spark's processes",
-    "PS4": "bash runs what it holds when a script is traced",
-    "PROMPT_COMMAND": "interactive bash runs it",
     "HOME": "programs look for configuration, credentials and caches there; on YARN it is the node's to set",
     # Python: https://docs.python.org/3/using/cmdline.html
     "PYTHONHOME": "Python looks for its own library there, and the packed one does not start",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 4 << 20
 """Bytes; what is larger is no requirements file."""
 
-LARGEST_LOCK = 64 << 20
+LARGEST_LOCK = 16 << 20
 """Bytes; a lock names every package of several platforms."""
 
 LONGEST_LINE = 1 << 16

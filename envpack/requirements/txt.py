@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from envpack.errors import Problem
+from envpack.errors import BadRequirements, Problem
 from envpack.redact import redact
 from envpack.requirements import addresses, comments, options, pep508
 from envpack.requirements.formats import explicit
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
     from envpack.requirements.options import Option
     from envpack.requirements.values import PyRequirement
+
+MOST_ASKED = 5_000
+"""Lines of a file and of all that it includes; the largest that people have are a fifth of that."""
+
+MOST_PROBLEMS = 1_000
+"""What is shown of one file; nobody reads more."""
 
 _BUILDS = ("--config-settings", "--global-option", "--install-option")
 _WITHOUT_EFFECT = ("--only-binary", "--prefer-binary", "--use-feature")
@@ -90,6 +96,7 @@ class Reading:
     _seen: set[tuple[Path, bool]] = field(default_factory=set, init=False)
     _asked: set[tuple[bool, str, tuple[str, ...]]] = field(default_factory=set, init=False)
     _index_origin: Origin | None = field(default=None, init=False)
+    _count: int = field(default=0, init=False)
 
     def refuse(self, origin: Origin, reason: str, values: Mapping[str, str] | None = None) -> None:
         """Keep a problem, without its credentials and without `values`, the environment variables in it."""
@@ -97,10 +104,28 @@ class Reading:
             if len(value) > 3:
                 reason = reason.replace(value, f"${{{name}}}").replace(repr(value)[1:-1], f"${{{name}}}")
         self.problems.append(Problem(origin.file, origin.line, redact(reason)))
+        self._end_early(len(self.problems), "problems", origin)
 
     def warn(self, origin: Origin, what: str) -> None:
         """Keep a warning, without its credentials."""
         self.warnings.append(redact(str(Problem(origin.file, origin.line, what))))
+        self._end_early(len(self.warnings), "warnings", origin)
+
+    def count(self, origin: Origin) -> None:
+        """Count one thing that is asked for. Raises BadRequirements, with all problems so far, for one too many."""
+        self._count += 1
+        if self._count > MOST_ASKED:
+            raise BadRequirements(
+                [*self.problems, Problem(origin.file, origin.line, f"is one more than {MOST_ASKED} requirements")],
+                hint="no environment has so many packages: name what is needed, and let the solver find the rest",
+            )
+
+    def _end_early(self, number: int, what: str, origin: Origin) -> None:
+        if number >= MOST_PROBLEMS:
+            raise BadRequirements(
+                self.problems or [Problem(origin.file, origin.line, f"is the last of {number} {what}")],
+                hint=f"there are {number} {what} and maybe more: is it a requirements file?",
+            )
 
     def read_text(self, source: Source) -> str | None:
         """Return a file's text, or None after keeping the problem."""
@@ -133,6 +158,7 @@ class Reading:
         """Read one logical line, and the file that it includes if it does."""
         values: dict[str, str] = {}
         origin = source.at(number)
+        self.count(origin)
         try:
             if len(line) > LONGEST_LINE:
                 raise Refused(f"the line has {len(line)} characters, more than any requirement needs")
@@ -149,7 +175,7 @@ class Reading:
             return
         if not text:
             for option in given:
-                self._obey(option, source, origin, values)
+                self._obey(option, source, origin, values, written)
                 self.note_place(option.value, written, values)
 
     def note_place(self, url: str, line: str, values: Mapping[str, str]) -> None:
@@ -184,7 +210,7 @@ class Reading:
             self._asked.add(key)
             (self.constraints if source.is_constraint else self.pypi).append(requirement)
 
-    def _obey(self, option: Option, source: Source, origin: Origin, values: Mapping[str, str]) -> None:
+    def _obey(self, option: Option, source: Source, origin: Origin, values: Mapping[str, str], line: str) -> None:
         try:
             match option.name:
                 case "--requirement" | "--constraint":
@@ -194,6 +220,9 @@ class Reading:
                 case "--extra-index-url":
                     more = (*self.indexes.extra_index_urls, _checked_url(option.value))
                     self.indexes = replace(self.indexes, extra_index_urls=_distinct(more))
+                case "--editable":
+                    written = partial(addresses.as_written, line=line, values=values)
+                    self._require(option.value, (), source, origin, written)
                 case "--find-links":
                     links = (*self.indexes.find_links, self.directory_or_url(option.value, source))
                     self.indexes = replace(self.indexes, find_links=_distinct(links))
@@ -274,16 +303,16 @@ def _refuse_or_pass_over(option: Option) -> None:
     if option.name in _WITHOUT_EFFECT or (option.name == "--no-binary" and option.value == ":none:"):
         return
     match option.name:
-        case "--editable":
-            raise Refused(pep508.needs_a_wheel(option.value, "cannot be editable: the archive leaves this machine"))
         case "--pre":
             reason = "would allow pre-releases of every package; name the one you want, such as `NAME>=2.0rc1`"
         case "--no-binary":
-            reason = "asks for a build from source, but envpack installs wheels only; remove it or build a wheel"
+            reason = (
+                "asks for a build from source; envpack builds what has no wheel, and takes wheels where there are"
+            )
         case "--trusted-host":
             reason = "switches TLS checks off, which envpack does not; name your certificates in SSL_CERT_FILE"
         case "--hash":
             reason = "stands without a requirement; is a backslash missing at the end of the line above?"
         case _:
-            reason = "is for building from source, but envpack installs wheels only; remove it"
+            reason = "is no option of envpack's builds, which are the same for everybody; remove it"
     raise Refused(f"{option.name} {reason}")

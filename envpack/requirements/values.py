@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from envpack.requirements.match_spec import MatchSpec
     from envpack.requirements.names import CondaName, ProjectName
     from envpack.requirements.pins import PinnedFile
+    from envpack.requirements.sources import SourceRef
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -45,12 +46,15 @@ class PyRequirement:
     marker: str | None
     """The condition under which it is asked for."""
     url: str | None
-    """The wheel itself (`https://...`, `file:///...`), credentials included; None when an index is to be asked."""
+    """The wheel or the source itself (`https://...`, `file:///...`, `git+https://...`), credentials included; None
+    when an index is to be asked."""
     address: str | None = None
     """`url` as it may be written down: `${VARIABLE}` as such and no secret. None where there is no URL."""
     hashes: tuple[str, ...]
     """`sha256:...` and the like, sorted; a local wheel always has its own SHA-256 here."""
     origin: Origin
+    source: SourceRef | None = None
+    """What is built into a wheel; None where `url` is a wheel, or nothing."""
 
     def canonical(self) -> dict[str, Any]:
         """Return what is asked for as JSON values: no origin, no credentials, a local wheel by its file name."""
@@ -167,6 +171,6 @@ def _sorted(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _public(url: str) -> str:
-    # The wheel's SHA-256, which is always among its hashes, says the rest.
+    # The wheel's SHA-256, which is always among its hashes, says the rest; of a project the digest of its files.
     parts = urlsplit(url)
-    return unquote(parts.path).rpartition("/")[2] if parts.scheme == "file" else public(url)
+    return unquote(parts.path).rstrip("/").rpartition("/")[2] if parts.scheme == "file" else public(url)

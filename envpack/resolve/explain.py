@@ -134,6 +134,8 @@ def _of_forced(line: PyRequirement, request: Request, channels: Channels) -> _Fi
 
 
 def _of_requirement(line: PyRequirement, request: Request, asking: Asking) -> _Findings:
+    if line.source:
+        return _Findings()
     if line.name in request.from_conda:
         return _of_forced(line, request, asking.channels)
     try:

@@ -6,9 +6,7 @@ to hold them. So what uv chooses is looked at, and chosen again without the vers
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import netrc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,14 +16,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from urllib.request import Request, urlopen
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from envpack.errors import Unsatisfiable
-from envpack.redact import take_apart
 from envpack.resolve import pypi
+from envpack.tools.download import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,23 +115,8 @@ def _in_wheel(path: Path) -> str:
 
 
 def _beside(url: str, logins: tuple[str, ...]) -> str:
-    parts = urlsplit(url)
-    request = Request(f"{url.partition('#')[0]}.metadata")  # noqa: S310 - http and https only
-    if login := _login(parts.hostname or "", logins):
-        # Not sent on to where a server may redirect.
-        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
-    with urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - as above
-        return bytes(answer.read(_LARGEST)).decode("utf-8", "replace")
-
-
-def _login(host: str, logins: tuple[str, ...]) -> str | None:
-    for address in logins:
-        if urlsplit(address).hostname == host and (userinfo := take_apart(address).userinfo):
-            return unquote(userinfo)
-    with contextlib.suppress(OSError, netrc.NetrcParseError):
-        if found := netrc.netrc().authenticators(host):
-            return f"{found[0]}:{found[2]}"
-    return None
+    with opened(f"{url.partition('#')[0]}.metadata", logins, timeout=_TIMEOUT) as answer:
+        return answer.read(_LARGEST).decode("utf-8", "replace")
 
 
 def _notes(told: dict[str, tuple[str, str]], wheels: Iterable[Wheel], python: str) -> Iterable[str]:

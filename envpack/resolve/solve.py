@@ -22,12 +22,15 @@ from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
+from envpack.resolve.with_sources import with_sources
+from envpack.units import count
 
 if TYPE_CHECKING:
     from envpack.files.cache import Cache
     from envpack.requirements import Requirements
     from envpack.requirements.match_spec import MatchSpec
     from envpack.requirements.names import ProjectName
+    from envpack.resolve.building import Builder
     from envpack.resolve.conda_part import CondaPart
     from envpack.resolve.request import Addition, Request
 
@@ -51,10 +54,13 @@ class _Answer:
     notes: tuple[str, ...]
 
 
-def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress = SILENT) -> Resolved:
+def resolve(
+    request: Request, *, cache: Cache, scratch: Path, builder: Builder | None = None, progress: Progress = SILENT
+) -> Resolved:
     """Solve a request for its target.
 
-    `scratch` is an empty directory. Raises Unsatisfiable with the solver's explanation, Unreachable when a
+    `scratch` is an empty directory; `builder` makes wheels of sources, and without one none is made. Raises
+    Unsatisfiable with the solver's explanation, Unreachable when a
     channel or an index does not answer, and UsageError for a channel directory that is none.
     """
     base = request.requirements.path.parent
@@ -64,7 +70,7 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
         return Resolved(lock_as_is(request, request.requirements.pinned, channels), ())
 
     def solve(asked: Request) -> _Answer:
-        return _complete(asked, channels, cache.uv, scratch)
+        return _complete(asked, channels, cache.uv, scratch, builder)
 
     with progress.step("solve") as step:
         try:
@@ -72,7 +78,7 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
         except Unsatisfiable as error:
             asking = Asking(channels=channels, solve=solve, cache=cache.uv, scratch=scratch)
             raise explained(error, request, asking) from error
-        step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
+        step.note(f"{count(len(answer.packages), 'conda package')}, {count(len(answer.wheels), 'wheel')}")
     lock = Lock(
         target=request.target,
         channels=tuple(address.locked for address in addresses),
@@ -82,18 +88,21 @@ def resolve(request: Request, *, cache: Cache, scratch: Path, progress: Progress
         requested=answer.requested,
         variables=dict(request.requirements.variables),
         request=request.digest(),
+        asked=request.parts(),
+        frame=request.frame() if request.contents else "",
     )
     return Resolved(lock, answer.notes)
 
 
-def _complete(request: Request, channels: Channels, cache: Path, scratch: Path) -> _Answer:
+def _complete(request: Request, channels: Channels, cache: Path, scratch: Path, builder: Builder | None) -> _Answer:
     """Answer a request, once more where what was found does not work without an addition."""
-    answer = _answer(request, channels, cache, scratch)
+    answer = _answer(request, channels, cache, scratch, builder)
     missing = [addition for addition in request.additions if _is_missing(addition, answer, request)]
     if not missing:
         return answer
     try:
-        complete = _answer(_adding([added.name for added in missing], request), channels, cache, scratch)
+        wider = _adding([added.name for added in missing], request)
+        complete = _answer(wider, channels, cache, scratch, builder)
     except Unsatisfiable:
         notes = [f"{added.name} cannot be added: no channel and no index has one that fits" for added in missing]
         return replace(answer, notes=(*answer.notes, *notes))
@@ -101,10 +110,10 @@ def _complete(request: Request, channels: Channels, cache: Path, scratch: Path) 
     return replace(complete, notes=(*complete.notes, *notes))
 
 
-def _answer(request: Request, channels: Channels, cache: Path, scratch: Path) -> _Answer:
+def _answer(request: Request, channels: Channels, cache: Path, scratch: Path, builder: Builder | None) -> _Answer:
     _check_known(request, channels)
     conda = solve_conda(request, channels)
-    answer = _solve_pypi(request, conda, cache, scratch)
+    answer = _solve_pypi(request, conda, cache, scratch, builder)
     needed = {spec.split()[0] for package in conda.packages for spec in package.depends} | {*answer.left_out}
     left_out = [f"{p.name} is left out: {p.reason}" for p in request.provided if p.name in needed and p.reason]
     own = [each.name for each in request.requirements.conda]
@@ -141,7 +150,9 @@ def _adding(names: list[str], request: Request) -> Request:
     )
 
 
-def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) -> pypi.Answer:
+def _solve_pypi(
+    request: Request, conda: CondaPart, cache: Path, scratch: Path, builder: Builder | None
+) -> pypi.Answer:
     linked = {request.names.project(p.name): p.version for p in conda.packages if is_python_distribution(p.depends)}
     for line in conda.shares.pypi:
         if line.extras and line.name in linked:
@@ -160,10 +171,18 @@ def _solve_pypi(request: Request, conda: CondaPart, cache: Path, scratch: Path) 
         python=conda.python,
         target=request.target,
     )
-    # What an earlier attempt left would be taken for a preference.
-    return python_bounds.solve(
-        question, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
-    )
+
+    def solve(asked: pypi.Question) -> pypi.Answer:
+        # What an earlier attempt left would be taken for a preference.
+        return python_bounds.solve(
+            asked, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
+        )
+
+    answer = with_sources(question, conda.packages, builder, solve)
+    if not request.without_project:
+        return answer
+    own = {line.name for line in conda.shares.pypi if line.source and line.source.kind == "project"}
+    return replace(answer, wheels=tuple(wheel for wheel in answer.wheels if wheel.name not in own))
 
 
 def _check_known(request: Request, channels: Channels) -> None:
@@ -179,8 +198,16 @@ def _check_known(request: Request, channels: Channels) -> None:
                 f"{_suggestion(spec.name, known)}"
                 for spec in unknown
             ),
-            hint="a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
+            hint=_without_pip({str(spec.name) for spec in unknown})
+            or "a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
         )
+
+
+def _without_pip(names: set[str]) -> str | None:
+    """Return what to do about a `- pip` that the channels lack, when it is all that they lack."""
+    if names != {"pip"}:
+        return None
+    return "leave `- pip` out: envpack installs wheels without it, those of a `pip:` list too"
 
 
 def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
@@ -190,7 +217,12 @@ def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
 
 
 def _requested(request: Request, conda: CondaPart) -> tuple[CondaName | ProjectName, ...]:
-    lines = [line.name for line in conda.situation.lines]
+    left_out = request.without_project
+    lines = [
+        line.name
+        for line in conda.situation.lines
+        if not (left_out and line.source and line.source.kind == "project")
+    ]
     packages = [each.name for each in request.requirements.conda if each.name != "python"]
     return tuple(sorted({*lines, *packages}))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from envpack.errors import UsageError
@@ -55,6 +54,8 @@ def find_driver_python(minor: str) -> Path:
 
 def _version(python: str) -> str | None:
     """Return what a Python says its minor version is, or None when it does not run."""
+    import subprocess
+
     try:
         answer = subprocess.run(
             [python, "-I", "-c", _VERSION],

@@ -7,7 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
 from envpack.tools import emulator
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
@@ -35,6 +36,7 @@ from envpack.verify.trial import Node, hint_for, missing_library, missing_of_clu
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from envpack.archive.unpack import Extent
     from envpack.config.target import Target
     from envpack.tools.emulator import Emulator
 
@@ -57,6 +59,8 @@ class Verified:
     """Wall time."""
     notes: tuple[str, ...]
     """What is legal but worth knowing."""
+    under: str | None = None
+    """The emulator that its Python ran under, if one was needed."""
 
 
 def verify(
@@ -69,6 +73,7 @@ def verify(
     variables: Mapping[str, str],
     workdir: Path,
     import_timeout: float = 120,
+    extent: Extent | None = None,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
@@ -76,7 +81,8 @@ def verify(
 
     `python` is the version that must be inside, such as `3.11.7`. `requested` are names of distributions or conda
     packages, without versions. `variables` are the settings' environment variables, relative to the directory that
-    holds `environment`. `import_timeout` is in seconds. All that is made in `workdir` is removed again.
+    holds `environment`. `import_timeout` is in seconds. `extent` is what the archive may hold
+    at most. All that is made in `workdir` is removed again.
 
     When this machine can run the target's programs, itself or with qemu's user mode, the archive's Python imports
     what was requested; otherwise it is only inspected. Raises VerificationFailed with every problem that was found.
@@ -88,7 +94,7 @@ def verify(
         )
     with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step, _room(workdir) as room:
         environment = room / "environment"
-        refused = extract(archive, environment, read_only=True, step=step)
+        refused = extract(archive, environment, extent=extent, read_only=True, step=step)
         files = walk(environment)
         try:
             installed = InstalledModules.read(environment, python.rpartition(".")[0])
@@ -117,9 +123,9 @@ def verify(
         if reason:
             imported, failures = (), list(check_present(installed, wanted.owners))
             findings.append(Defect(text=f"not run: {reason}", fatal=False))
-        findings += failures
+        findings += _blame(failures, None if reason else emulated)
         ran = f"Python {python} ran{f' under {emulated.program.name}' if emulated else ''}"
-        step.note(f"not run: {reason}" if reason else f"{ran}, {len(imported)} modules imported")
+        step.note(f"not run: {reason}" if reason else f"{ran}, {count(len(imported), 'module')} imported")
         if emulated and not reason:
             text = f"its Python ran under {emulated.program.name}, which stands in for a node with {target.machine}"
             findings.append(Defect(text=text, fatal=False))
@@ -130,6 +136,7 @@ def verify(
         glibc=version_text(found.glibc),
         seconds=time.monotonic() - start,
         notes=tuple(finding.text for finding in findings),
+        under=emulated.program.name if emulated and not reason else None,
     )
 
 
@@ -186,6 +193,16 @@ def _needs_newer_glibc(found: Survey, emulated: Emulator | None) -> str | None:
 def _two_numbers(version: str) -> tuple[int, int]:
     major, minor = version.split(".")[:2]
     return int(major), int(minor)
+
+
+def _blame(findings: Sequence[Defect], emulated: Emulator | None) -> list[Defect]:
+    """Return findings with the hint that an emulator may be at fault, where one was used."""
+    if emulated is None:
+        return list(findings)
+    hint = (
+        f"it ran under {emulated.program.name}, which may be at fault: try it on a node, --no-verify publishes it"
+    )
+    return [replace(each, hint=each.hint or hint) if each.fatal else each for each in findings]
 
 
 def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Defect]]:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.connect import connect_server
 from tests.support.job import ACTIVATED, SPARK_3, SPARK_4, check_outside, check_python
 from tests.support.planning import plan
+from tests.support.s3a import jars_of_nodes, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.connect import ConnectServer
     from tests.support.job import Answer, JobDesk
+    from tests.support.s3 import S3Server
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 
@@ -126,3 +128,17 @@ def test_spark_3_takes_away_the_permissions_in_a_zip_that_a_client_sends(
 ) -> None:
     lines = spark_job.built_text(SPARK_4, "connect-client", "zip")
     assert "error=13, Permission denied" in failure(spark_job, bare_server(SPARK_3), lines)
+
+
+def test_a_servers_executors_fetch_a_release_of_s3_with_the_line_that_the_settings_offer(
+    spark_job: JobDesk, real_s3: S3Server, tmp_path: Path
+) -> None:
+    desk, jars = spark_job.on_s3(real_s3), jars_of_nodes(tmp_path / "s3a", SPARK_4)
+    built = desk.build(SPARK_4, "connect")
+    options = ("--launcher", "connect", "--spark", SPARK_4, "--s3a-jars", f"{jars}/*")
+    text = desk.printed("settings", built["reference"], *options)
+    with connect_server(tmp_path, SPARK_4, f"{text} \\\n{reading(real_s3)}") as server:
+        answer = answered(desk, server)
+    assert answer.executors
+    for process in answer.executors:
+        check_python(process, built, "../environment")

@@ -129,6 +129,9 @@ def test_verification_runs_it_under_qemu_and_says_so(desk: Desk, built: Any) -> 
     assert manifest["verified"] == "run"
     assert [text for text in manifest["warnings"] if "its Python ran under qemu-aarch64" in text]
     assert str(Path.home()) not in json.dumps(manifest)
+    verified = desk.run("verify", built["reference"])
+    assert verified.code == 0, verified.err
+    assert "ran under qemu-aarch64" in verified.out
 
 
 def test_the_unpacked_archive_imports_and_computes_under_qemu_with_the_bytecode_that_is_packed(

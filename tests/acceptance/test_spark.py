@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 import time
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.job import SPARK_3, SPARK_4, check_outside
 from tests.support.planning import plan
+from tests.support.s3a import jars_of_nodes, reading
 from tests.support.spark import LOCAL_CLUSTER
-from tests.support.yarn import HADOOPS, s3a_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,34 +203,15 @@ def test_a_driver_whose_python_is_not_named_in_the_same_way_as_the_workers_does_
     assert NOT_THERE in failure(spark_job, spark_of(version), f"{variables} {SUBMIT}{options}")
 
 
-def s3a_jars(spark: Spark, version: str) -> Path:
-    """Return a directory with the jars with which a Spark of a version reads S3, less those that it has itself."""
-    directory = spark.home / "s3a"
-    directory.mkdir()
-    own = {artifact(jar) for jar in (spark.home / "jars").glob("*.jar")}
-    for jar in HADOOPS[".".join(version.split(".")[:2])].s3a().glob("*.jar"):
-        if artifact(jar) not in own:
-            (directory / jar.name).symlink_to(jar)
-    return directory
-
-
-def artifact(jar: Path) -> str:
-    """Return the name of a jar without its version."""
-    return re.split(r"-\d", jar.name)[0]
-
-
-def reading(s3: S3Server) -> str:
-    """Return the properties by which a job finds the server, as the person sets them."""
-    return " ".join(f"--conf spark.hadoop.{name}={value}" for name, value in s3a_site(s3).items())
-
-
 @both_sparks
 def test_executors_fetch_a_release_of_s3_with_the_line_that_the_settings_offer(
     version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], real_s3: S3Server, tmp_path: Path
 ) -> None:
     desk, spark = spark_job.on_s3(real_s3), spark_of(version)
     built = desk.build(version, "standalone")
-    text = desk.printed(*settings(built, "--spark", version, "--s3a-jars", f"{s3a_jars(spark, version)}/*"))
+    text = desk.printed(
+        *settings(built, "--spark", version, "--s3a-jars", f"{jars_of_nodes(tmp_path / 's3a', version)}/*")
+    )
     with spark.standalone(tmp_path) as master:
         answer = desk.run(spark, f"spark-submit --master {master} {reading(real_s3)} \\\n{text}")
     check(desk, answer, built)
@@ -244,7 +225,7 @@ def test_jars_of_the_job_come_too_late_for_its_executors(
     desk, spark = spark_job.on_s3(real_s3), spark_of(version)
     built = desk.build(version, "standalone")
     text = desk.printed(*settings(built, "--spark", version))
-    directory = s3a_jars(spark, version)
+    directory = jars_of_nodes(tmp_path / "s3a", version)
     jars = f"--driver-class-path '{directory}/*' --jars {','.join(map(str, directory.glob('*.jar')))}"
     with spark.standalone(tmp_path) as master:
         command = f"exec spark-submit --master {master} {jars} {reading(real_s3)} \\\n{text} \\\njob.py"
@@ -257,6 +238,33 @@ def test_jars_of_the_job_come_too_late_for_its_executors(
                     time.sleep(0.5)
             finally:
                 running.terminate()
+
+
+BESIDE = """\
+import os, sys
+from pyspark.sql import SparkSession
+context = SparkSession.builder.getOrCreate().sparkContext
+seen = lambda _: (os.listdir("models"), "/environment/bin/python" in sys.executable)
+print(context.parallelize([0], 1).map(seen).collect())
+"""
+
+
+@both_sparks
+def test_other_archives_are_unpacked_beside_the_environment_and_a_second_list_takes_its_place(
+    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
+) -> None:
+    models = tmp_path / "models.zip"
+    with zipfile.ZipFile(models, "w") as archive:
+        archive.writestr("weights.txt", "1")
+    spark = spark_of(version)
+    built = spark_job.build(version, "standalone")
+    asked = ("--spark", version, "--also-archives", f"{models}#models")
+    text = spark_job.printed(*settings(built, *asked))
+    spark_job.desk.write("beside.py", BESIDE)
+    done = spark.shell(f"{SUBMIT}{text} \\\nbeside.py", spark_job.home)
+    assert done.returncode == 0, done.stderr[-8000:]
+    assert "(['weights.txt'], True)" in done.stdout
+    assert NOT_THERE in failure(spark_job, spark, f"{SUBMIT}{text} --archives {models}#models")
 
 
 def executors_say(spark: Spark) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rattler.package_streaming import extract
+
+from tests.support.cache import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +64,17 @@ def write_archive(path: Path, entries: Sequence[Entry]) -> Path:
         with tarfile.open(path, "w") if plain else tarfile.open(path, "w:gz", compresslevel=1) as tar:
             for entry in entries:
                 tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
+    return path
+
+
+def extend_archive(archive: Path, path: Path, entries: Sequence[Entry]) -> Path:
+    """Write a `.tar.gz` with what another holds and further entries behind it."""
+    end = io.BytesIO()
+    with tarfile.open(fileobj=end, mode="w:gz", compresslevel=1) as tar:
+        for entry in entries:
+            tar.addfile(entry.info(), io.BytesIO(entry.read()) if entry.type == tarfile.REGTYPE else None)
+    # A gzip may have several members (RFC 1952, section 2.2); the first here has no end of a tar in it.
+    path.write_bytes(archive.read_bytes() + end.getvalue())
     return path
 
 
@@ -131,9 +145,27 @@ def peak_memory(prefix: Path, out: Path, kind: FormatName) -> int:
 
 
 @pytest.fixture(scope="session")
+def python_targz(python_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `python_tree` in a `.tar.gz` without the blocks that end one, for `extend_archive`."""
+
+    def make(home: Path) -> None:
+        with gzip.open(home / "python.tar.gz", "wb", compresslevel=1) as out:
+            for entry in contents(python_tree):
+                info = entry.info()
+                out.write(info.tobuf(tarfile.GNU_FORMAT))
+                if entry.type == tarfile.REGTYPE:
+                    out.write(entry.read() + bytes(-info.size % tarfile.BLOCKSIZE))
+
+    return shared(tmp_path_factory, "python archive", make) / "python.tar.gz"
+
+
+@pytest.fixture(scope="session")
 def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The starter Python as it lies in a prefix, with its bytecode."""
-    tree = tmp_path_factory.mktemp("python") / "tree"
+    """The starter Python as it lies in a prefix, with its bytecode; tests do not change it."""
+    return shared(tmp_path_factory, "python tree", lambda home: _make_tree(channel, home / "tree")) / "tree"
+
+
+def _make_tree(channel: Channel, tree: Path) -> None:
     (package,) = (channel.path / channel.platform).glob("python-*.conda")
     extract(package, tree)
     shutil.rmtree(tree / "info")
@@ -146,4 +178,3 @@ def python_tree(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> P
         subprocess.run([strip, "--strip-debug", *libraries], check=True)
     compiling = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([*compiling, "-s", tree, tree / "lib"], check=True)
-    return tree

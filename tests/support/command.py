@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import pypi
+from tests.support.cache import shared
 from tests.support.channel import Channel
 from tests.support.prepared import Prepared
 
@@ -79,10 +80,12 @@ class Desk:
         assert ran.code == 0, ran.err
         return ran.json()
 
-    def forget_pieces(self) -> None:
-        """Let the next build link, compile and compress everything; packages stay in the cache."""
+    def forget_pieces(self, *, but: Path | None = None) -> None:
+        """Let the next build link, compile and compress everything, `but` what another cache holds."""
         for name in ("pieces", "recipes"):
             shutil.rmtree(self.cache / name, ignore_errors=True)
+            if but:
+                shutil.copytree(but / name, self.cache / name)
 
     def releases(self) -> list[Path]:
         return sorted(self.store.glob("*/*/manifest.json"))
@@ -90,11 +93,19 @@ class Desk:
 
 def run(*arguments: str, cwd: Path, environment: Mapping[str, str], seconds: float = 300) -> Ran:
     """Run envpack in a directory."""
-    command = [str(ENVPACK), *arguments]
+    return run_script(ENVPACK, *arguments, cwd=cwd, environment=environment, seconds=seconds)
+
+
+def run_script(
+    script: Path, *arguments: str, cwd: Path, environment: Mapping[str, str], seconds: float = 300
+) -> Ran:
+    """Run a program in Python, which most likely imports envpack, in a directory."""
     prepared = _prepared()
     if prepared and prepared.can_run(environment):
+        command = [str(script), *arguments]
         done = prepared.run(command, cwd=cwd, environment=environment, seconds=seconds)
     else:
+        command = [sys.executable, str(script), *arguments]
         done = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
@@ -131,9 +142,27 @@ def as_pypi_was(desk: Desk) -> Desk:
 
 
 @pytest.fixture(scope="session")
-def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seed(tmp_path_factory: pytest.TempPathFactory, channel: Channel) -> Path:
+    """A cache that knows Python, as it is compiled and compressed, and nothing of what tests ask for."""
+
+    def make(home: Path) -> None:
+        desk = desk_at(home / "a desk", channel, home / "a cache")
+        desk.write("seed.txt", "activated")
+        desk.build("seed.txt", "--from-conda", "activated", "--no-verify")
+
+    return shared(tmp_path_factory, "seed", make) / "a cache"
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory, seed: Path) -> Path:
     """A cache that the tests of one worker share."""
-    return tmp_path_factory.mktemp("a cache")
+    return copy_of(seed, tmp_path_factory.mktemp("warm") / "a cache")
+
+
+def copy_of(cache: Path, path: Path) -> Path:
+    """Return a cache of its own with what another holds."""
+    shutil.copytree(cache, path, symlinks=True)
+    return path
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
         if of_pip := _OF_PIP.fullmatch(line):
             reading.read_line(f"{of_pip['name']}=={of_pip['version']}", source=source, number=number)
             continue
+        reading.count(source.at(number))
         try:
             conda.append(CondaSpec(spec=match_spec.parse(line), text=line, origin=source.at(number)))
         except Refused as refused:

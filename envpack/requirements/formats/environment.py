@@ -22,6 +22,7 @@ from envpack.requirements.text import (
     quoted,
 )
 from envpack.requirements.values import CondaSpec
+from envpack.yaml_nodes import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 
     Source: conda's documentation, "Creating an environment file manually".
     """
-    root = nodes.compose(text, source, reading, yaml.SafeLoader)
+    root = nodes.compose(text, source, reading, longest=BY_HAND)
     return Walk(source=source, reading=reading).environment(root)
 
 
@@ -185,6 +186,7 @@ class Walk:
             if isinstance(item, yaml.MappingNode):
                 self.pip(item)
                 continue
+            self.reading.count(self.source.at(_line(item)))
             try:
                 yield self.spec(item)
             except Refused as refused:
@@ -277,4 +279,4 @@ def _is_plain(text: str) -> bool:
 def _variable(node: yaml.ScalarNode) -> str:
     """Return a variable's value: as written, but a truth value as conda writes it."""
     written = str(node.value)
-    return _BOOLEANS.get(written.lower(), written) if node.style is None else written
+    return written if node.style else _BOOLEANS.get(written.lower(), written)

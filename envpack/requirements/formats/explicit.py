@@ -41,6 +41,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
         line, origin = written.strip(), source.at(number)
         if not line or line == MARK or (line.startswith("#") and not _WHEEL.match(line)):
             continue
+        reading.count(origin)
         values: dict[str, str] = {}
         try:
             line, values = expand(line)

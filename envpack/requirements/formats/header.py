@@ -22,6 +22,7 @@ from envpack.requirements.formats import nodes
 from envpack.requirements.formats.content import FileContent
 from envpack.requirements.formats.environment import Walk
 from envpack.requirements.text import did_you_mean, quoted
+from envpack.yaml_nodes import BY_HAND
 
 if TYPE_CHECKING:
     from envpack.requirements.txt import Reading, Source
@@ -35,7 +36,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     walk = Walk(source=source, reading=reading)
     given: dict[str, yaml.Node] = {}
     for block in comments.blocks(text):
-        root = nodes.compose(block, source, reading, yaml.SafeLoader)
+        root = nodes.compose(block, source, reading, longest=BY_HAND)
         if root is None:
             continue
         walk.refuse_foreign(root)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from envpack.requirements.text import line_at
+from envpack import yaml_nodes
+from envpack.requirements.text import LARGEST_LOCK
+from envpack.yaml_nodes import NotYaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpack.requirements.txt import Reading, Source
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 4
 _NOTHING = ("", "null", "~", "Null", "NULL")
 
@@ -44,23 +45,13 @@ class YamlEntry:
         return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
-def compose(text: str, source: Source, reading: Reading, loader: Any = _Loader) -> yaml.Node | None:  # noqa: ANN401
+def compose(text: str, source: Source, reading: Reading, *, longest: int = LARGEST_LOCK) -> yaml.Node | None:
     """Return the root of a YAML document, or None after keeping the problem; an empty one is None too."""
     try:
-        root: yaml.Node | None = yaml.compose(text, Loader=loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reading.refuse(source.at(mark.line + 1 if mark else 0), f"is not YAML: {error.problem or error.context}")
-    except yaml.reader.ReaderError as error:
-        line = line_at(text, error.position)
-        reading.refuse(source.at(line), f"is not YAML: it has the character U+{error.character:04X}")
-    except (ValueError, OverflowError) as error:
-        reading.refuse(source.at(0), f"is not YAML: {error}")
-    except RecursionError:
-        reading.refuse(source.at(0), "is nested too deeply for an environment file")
-    else:
-        return root
-    return None
+        return yaml_nodes.compose(text, longest=longest)
+    except NotYaml as error:
+        reading.refuse(source.at(error.line), f"is not YAML: {error.reason}")
+        return None
 
 
 def child(node: yaml.Node | None, *keys: str) -> yaml.Node | None:

@@ -1,0 +1,136 @@
+"""What a build does with sources: the team's own project among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+from envpack.requirements import pep508
+from envpack.requirements.names import ProjectName
+from envpack.requirements.text import Refused
+from envpack.requirements.values import Origin
+from envpack.tools.cage import Confine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from envpack.config.config import Config
+    from envpack.files.cache import Cache
+    from envpack.lock.lock import Lock, Wheel
+    from envpack.progress import Progress
+    from envpack.requirements import PyRequirement, Requirements
+    from envpack.resolve.request import Request
+    from envpack.sources.builder import WheelBuilder
+
+_ALL = ":all:"
+
+
+def with_project(asked: Requirements, config: Config) -> Requirements:
+    """Return requirements with a line for the configured project, if they have none. Raises UsageError."""
+    if not config.project:
+        return asked
+    where = config.origins.get("project", "project")
+    try:
+        line = pep508.read(config.project, hashes=(), origin=Origin(file=where, line=0), folder=asked.path.parent)
+    except Refused as refused:
+        raise UsageError(f"{where}: {refused.reason}") from refused
+    if line.source is None or line.source.kind != "project":
+        raise UsageError(f"{where}: {config.project} is not the directory of a project")
+    if any(other.name == line.name for other in asked.pypi):
+        return asked
+    return replace(asked, pypi=(*asked.pypi, line))
+
+
+def forbidden(config: Config) -> frozenset[str]:
+    """Return the normalised names of projects that must not be built."""
+    return frozenset(name if name == _ALL else str(ProjectName(name)) for name in config.no_build)
+
+
+def contents(asked: Requirements, config: Config) -> dict[str, str]:
+    """Return the digest of each of the team's own projects, by normalised name.
+
+    Of a project that is left out only its declaration counts: what it needs.
+    """
+    lines = [line for line in asked.pypi if line.source and line.source.kind == "project"]
+    if not lines:
+        return {}
+    from envpack.requirements.sources import FILES
+    from envpack.sources import files
+
+    found = {}
+    for line in lines:
+        directory = Path(_directory(line))
+        names = files.project_files(directory, without=_without(config))
+        if config.without_project:
+            names = [name for name in names if name in FILES]
+        found[str(line.name)] = files.digest_of(directory, names)
+    return found
+
+
+def builder(request: Request, config: Config, cache: Cache, scratch: Path, progress: Progress) -> WheelBuilder:
+    """Return what builds the wheels of a request's sources."""
+    from envpack.sources.builder import WheelBuilder
+
+    return WheelBuilder(
+        request=request,
+        cache=cache,
+        scratch=scratch,
+        confine=Confine.named(config.confine),
+        progress=progress,
+        without=_without(config),
+    )
+
+
+def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
+    """Return a lock in which the team's own projects are as they are now.
+
+    None when one of them says other things of itself than before, such as what it needs: then all is solved again.
+    """
+    lines = {line.name: line for line in request.requirements.pypi if line.source and line.source.kind == "project"}
+    wheels = []
+    for wheel in old.wheels:
+        if wheel.made is None or wheel.made.kind != "project":
+            wheels.append(wheel)
+            continue
+        if wheel.name not in lines:
+            return None
+        now = building.of_line(lines[wheel.name], old.packages).wheel
+        if _metadata(now) != _metadata(wheel):
+            return None
+        wheels.append(now)
+    if request.without_project:
+        return None
+    return replace(old, wheels=tuple(wheels), request=request.digest(), frame=request.frame())
+
+
+def provided(
+    lock: Lock, building: Callable[[], WheelBuilder], published: Callable[[Wheel], Path | None]
+) -> dict[ProjectName, Path]:
+    """Return where the wheels of a lock are that are made from sources; see `WheelBuilder.provide`."""
+    return building().provide(lock, published) if any(wheel.made for wheel in lock.wheels) else {}
+
+
+def projects(lock: Lock) -> frozenset[str]:
+    """Return the owners of the team's own projects, whose files are the last in an archive."""
+    return frozenset(f"pypi/{wheel.name}" for wheel in lock.wheels if wheel.made and wheel.made.kind == "project")
+
+
+def _metadata(wheel: Wheel) -> set[tuple[str, str]]:
+    files = wheel.made.files if wheel.made else {}
+    return {(path, sha256) for path, sha256 in files.items() if path.endswith(".dist-info/METADATA")}
+
+
+def _directory(line: PyRequirement) -> str:
+    return line.source.location if line.source else ""
+
+
+def _without(config: Config) -> tuple[Path, ...]:
+    return tuple(_places(config))
+
+
+def _places(config: Config) -> Iterator[Path]:
+    yield Path(config.cache_dir).resolve()
+    if config.store and "://" not in config.store:
+        yield Path(config.store).resolve()

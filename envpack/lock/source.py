@@ -1,0 +1,22 @@
+"""Where a package comes from, as it may be known."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from envpack.redact import public as without_secrets
+
+Source = Literal["conda", "pypi"]
+"""Who carries it."""
+
+
+def public(url: str) -> str:
+    """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
+
+    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "s3", "oci", "gs", "git+http", "git+https", "git+ssh"):
+        return without_secrets(url)
+    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])

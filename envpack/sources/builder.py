@@ -1,0 +1,389 @@
+"""Build the wheels of a request's sources, or take those that were built before."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sysconfig
+import tempfile
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.utils import parse_wheel_filename
+
+from envpack import digest
+from envpack.config.target import PLATFORMS, Target
+from envpack.errors import BadRequirements, BrokenPackage, NotReady, Problem, Unsatisfiable
+from envpack.files.wheel import WheelTarget
+from envpack.lock.lock import BuildFacts, Wheel
+from envpack.prefix.install import at_hand, login_of, python_here
+from envpack.prefix.link import link_wheels
+from envpack.redact import hide, public
+from envpack.requirements.pep508 import read as read_line
+from envpack.requirements.sources import SourceRef
+from envpack.requirements.values import Origin
+from envpack.resolve import pypi
+from envpack.resolve.building import BuiltWheel
+from envpack.resolve.with_sources import with_sources
+from envpack.sources import archives, checkout, files, frontend, offered, wheels
+from envpack.sources.frontend import BuildEnvironment, Hooks
+from envpack.sources.kept import KeptWheels, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from packaging.specifiers import SpecifierSet
+
+    from envpack.files.cache import Cache
+    from envpack.lock.lock import CondaPackage, Lock
+    from envpack.progress import Progress
+    from envpack.requirements import PyRequirement
+    from envpack.requirements.names import ProjectName
+    from envpack.resolve.request import Request
+    from envpack.tools.cage import Confine
+
+ALL = ":all:"
+"""Stands for every project where builds are forbidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """A source on this machine."""
+
+    key: Key
+    commit: str
+    tree: Callable[[Path], Path]
+    """Puts the source tree into a new directory and returns the project's own."""
+
+
+@dataclass(kw_only=True)
+class WheelBuilder:
+    """Builds wheels for one request; each is built once, and kept."""
+
+    request: Request
+    cache: Cache
+    scratch: Path
+    confine: Confine
+    progress: Progress
+    without: tuple[Path, ...] = ()
+    """What is no part of a project though it is in its directory: stores, caches."""
+    _of_lines: dict[tuple[str, str], BuiltWheel] = field(default_factory=dict)
+    _pythons: dict[str, Path] = field(default_factory=dict)
+    _under_way: set[str] = field(default_factory=set)
+
+    def of_line(self, line: PyRequirement, packages: Sequence[CondaPackage]) -> BuiltWheel:
+        """Return the wheel of a line that names a source; see `resolve.building.Builder`."""
+        known = (line.text, _python_of(packages).sha256)
+        if known not in self._of_lines:
+            assert line.source is not None  # noqa: S101 - for the type checker: that is what the caller has seen
+            self._of_lines[known] = self._build(line, line.source, packages)
+        return self._of_lines[known]
+
+    def of_index(
+        self, name: ProjectName, allowed: SpecifierSet, hashes: Sequence[str], packages: Sequence[CondaPackage]
+    ) -> BuiltWheel | None:
+        """Return the wheel of a source distribution that an index has; see `resolve.building.Builder`."""
+        self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
+        found = offered.newest(
+            name, allowed, self.request.requirements.indexes, hashes=hashes, python=_python_of(packages).version
+        )
+        if found is None:
+            return None
+        url = found.url.partition("#")[0]
+        hashes = hashes or ([f"sha256:{found.sha256}"] if found.sha256 else [])
+        origin = Origin(file=str(self.request.requirements.path), line=0)
+        line = read_line(
+            f"{name} @ {url}", hashes=hashes, origin=origin, folder=self.request.requirements.path.parent
+        )
+        line = replace(line, address=hide(public(url)))
+        built = self.of_line(line, packages)
+        return replace(built, wheel=replace(built.wheel, direct=False))
+
+    def provide(self, lock: Lock, published: Callable[[Wheel], Path | None]) -> dict[ProjectName, Path]:
+        """Return where the built wheels of a lock are on this machine, after building those that are not there.
+
+        `published` looks for a wheel beside the releases of the store. Raises BrokenPackage with the files that
+        differ when a build makes another wheel than the locked one.
+        """
+        return {
+            wheel.name: self._provided(wheel, wheel.made, lock.packages, published)
+            for wheel in lock.wheels
+            if wheel.made
+        }
+
+    def _provided(
+        self,
+        wheel: Wheel,
+        made: BuildFacts,
+        packages: Sequence[CondaPackage],
+        published: Callable[[Wheel], Path | None] = lambda _: None,
+    ) -> Path:
+        key = self._key(made.sha256, made.subdirectory, packages)
+        kept = self._kept.find(key, made.requires)
+        if kept and kept[1].sha256 == wheel.sha256:
+            return kept[0]
+        if made.compiled and (there := published(wheel)):
+            return there
+        source = self._open(_reference(wheel, made, self.request), packages, made=made)
+        if source.key != key:
+            raise BrokenPackage(
+                f"the source of {wheel.name} is not the one that was locked ({made.sha256[:16]})",
+                hint="solve again with --upgrade to take the source as it is now",
+            )
+        built = self._run(wheel.name, source, packages, known=made.requires)
+        if built.wheel.sha256 != wheel.sha256 and built.wheel.made:
+            raise BrokenPackage(
+                f"the build of {wheel.name} {wheel.version} makes another wheel than the locked one: "
+                f"{wheels.difference(made.files, built.wheel.made.files)}",
+                hint="build where its release is published, which has the wheel; or solve again with --upgrade",
+            )
+        return built.path
+
+    @cached_property
+    def _kept(self) -> KeptWheels:
+        return KeptWheels(self.cache.built)
+
+    def _build(self, line: PyRequirement, source: SourceRef, packages: Sequence[CondaPackage]) -> BuiltWheel:
+        self._refuse_if_forbidden(line.name, f"{line.origin}: {line.name} would be built from its source")
+        opened = self._open(source, packages, hashes=line.hashes)
+        kept = self._kept.newest(opened.key)
+        if kept and kept[1].name == line.name:
+            built = BuiltWheel(path=kept[0], wheel=kept[1])
+        else:
+            built = self._run(line.name, opened, packages)
+        made = built.wheel.made
+        assert made is not None  # noqa: S101 - for the type checker: it was built
+        self._check(built.path, line.name, packages)
+        return replace(
+            built,
+            wheel=replace(
+                built.wheel,
+                url=_address(line, source, self.request.requirements.path.parent),
+                direct=True,
+                made=replace(
+                    made,
+                    kind=source.kind,
+                    sha256=opened.key.source,
+                    commit=opened.commit,
+                    subdirectory=source.subdirectory,
+                ),
+            ),
+        )
+
+    def _refuse_if_forbidden(self, name: str, said: str) -> None:
+        if {ALL, name} & self.request.no_build:
+            raise Unsatisfiable(
+                f"{said}, and builds are forbidden (no-build)",
+                hint="name a version that has a wheel, or allow the build",
+            )
+
+    def _run(
+        self,
+        name: ProjectName,
+        source: _Source,
+        packages: Sequence[CondaPackage],
+        known: tuple[Wheel, ...] | None = None,
+    ) -> BuiltWheel:
+        """Build a source's wheel, and keep it."""
+        if name in self._under_way:
+            raise Unsatisfiable(
+                f"{name} cannot be built: to build it {name} itself is needed",
+                hint=f"make a wheel of {name} somewhere else, and name its folder with --find-links",
+            )
+        self._under_way.add(name)
+        room = self._room(name)
+        with self.progress.step(f"build {name}") as step:
+            tree = source.tree(room / "tree")
+            hooks = Hooks(
+                lock=lambda requires: self._lock(requires, packages),
+                install=lambda needed: self._environment(needed, packages),
+                confine=self.confine,
+                progress=self.progress,
+            )
+            built = frontend.build(tree, room, hooks, shown=name, known=known)
+            again = room / built.wheel.name
+            wheels.write_again(built.wheel, again)
+            self._check(again, name, packages)
+            wheel = Wheel(
+                name=name,
+                version=str(parse_wheel_filename(again.name)[1]),
+                url="",
+                sha256=digest.of_file(again),
+                size=again.stat().st_size,
+            )
+            made = BuildFacts(
+                kind="archive", sha256="", file=again.name, requires=built.requires, files=wheels.files_of(again)
+            )
+            wheel = replace(wheel, made=made)
+            step.note(again.name)
+        self._under_way.discard(name)
+        return BuiltWheel(path=self._kept.keep(source.key, again, wheel, made), wheel=wheel)
+
+    def _open(
+        self,
+        source: SourceRef,
+        packages: Sequence[CondaPackage],
+        *,
+        hashes: Sequence[str] = (),
+        made: BuildFacts | None = None,
+    ) -> _Source:
+        """Return a source with its digest; what is somewhere else is fetched."""
+        if source.kind == "project":
+            directory = Path(source.location)
+            names = files.project_files(directory, without=self.without)
+            found = files.digest_of(directory, names)
+
+            def copied(into: Path) -> Path:
+                files.copy(directory, names, into)
+                return into
+
+            return _Source(key=self._key(found, "", packages), commit="", tree=copied)
+        if source.kind == "archive":
+            sha256 = made.sha256 if made else None
+            archive = archives.fetched(
+                source.location, sha256, hashes, self.cache, self.request.requirements.indexes
+            )
+            found = archive.parent.name
+
+            def unpacked(into: Path) -> Path:
+                return archives.unpack(archive, into, shown=archive.name) / source.subdirectory
+
+            return _Source(key=self._key(found, source.subdirectory, packages), commit="", tree=unpacked)
+        place = self._room("repository") / "files"
+        commit = checkout.check_out(source, place, commit=made.commit if made else "")
+        names = files.all_files(place)
+
+        def cloned(into: Path) -> Path:
+            files.copy(place, names, into)
+            return into / source.subdirectory
+
+        return _Source(
+            key=self._key(files.digest_of(place, names), source.subdirectory, packages), commit=commit, tree=cloned
+        )
+
+    def _key(self, source: str, subdirectory: str, packages: Sequence[CondaPackage]) -> Key:
+        here = self._here()
+        return Key(
+            source=source, subdirectory=subdirectory, python=_python_of(packages).sha256, platform=here.platform
+        )
+
+    def _lock(self, requires: Sequence[str], packages: Sequence[CondaPackage]) -> tuple[Wheel, ...]:
+        """Return the wheels that fulfil build requirements on this machine; what has none is built, too."""
+        origin = Origin(file="build-system", line=0)
+        folder = self.request.requirements.path.parent
+        question = pypi.Question(
+            requirements=tuple(read_line(text, hashes=(), origin=origin, folder=folder) for text in requires),
+            constraints=(),
+            bounds={},
+            linked={},
+            provided=(),
+            indexes=self.request.requirements.indexes,
+            python=_python_of(packages).version,
+            target=self._here(),
+        )
+
+        def solve(asked: pypi.Question) -> pypi.Answer:
+            return pypi.solve(asked, cache=self.cache.uv, scratch=self._room("requires"))
+
+        return with_sources(question, packages, self, solve).wheels
+
+    def _environment(self, needed: Sequence[Wheel], packages: Sequence[CondaPackage]) -> BuildEnvironment:
+        """Return a virtual environment of the environment's Python with build requirements in it."""
+        python = self._python(packages)
+        version = _python_of(packages).version
+        room = self._room("environment")
+        home = room / "env"
+        minor = ".".join(version.split(".")[:2])
+        (home / "bin").mkdir(parents=True)
+        (home / "lib" / f"python{minor}" / "site-packages").mkdir(parents=True)
+        (home / "bin" / "python").symlink_to(python)
+        (home / "pyvenv.cfg").write_text(f"home = {python.parent}\nversion = {version}\n", "utf-8")
+        (room / "files").mkdir()
+        built = {wheel.name: self._provided(wheel, wheel.made, packages) for wheel in needed if wheel.made}
+        link_wheels(
+            [at_hand(wheel, built) for wheel in needed],
+            home,
+            python=home / "bin" / "python",
+            version=version,
+            target=self._here(),
+            login=replace(login_of(self.request), wheels={}),
+            cache=self.cache,
+            scratch=room / "files",
+        )
+        prefix = python.parents[1]
+        return BuildEnvironment(
+            python=home / "bin" / "python", readable=(home, prefix), headers=_headers(prefix, minor, version)
+        )
+
+    def _python(self, packages: Sequence[CondaPackage]) -> Path:
+        package = _python_of(packages)
+        if package.sha256 not in self._pythons:
+            self._pythons[package.sha256] = python_here(
+                packages, self.request, cache=self.cache, scratch=self._room("python"), progress=self.progress
+            )
+        return self._pythons[package.sha256]
+
+    def _check(self, path: Path, name: str, packages: Sequence[CondaPackage]) -> None:
+        """See that a wheel is sound and fits the target."""
+        target = self.request.target
+        compiled = not path.name.endswith("-none-any.whl")
+        if compiled and not target.is_this_machine:
+            raise Unsatisfiable(
+                f"{name} has compiled parts, and is built for this machine only, not for {target.platform}",
+                hint=f"build on a machine like the nodes, or name a wheel for {target.platform}",
+            )
+        machine = WheelTarget(python=_python_of(packages).version, machine=target.machine, glibc=target.glibc)
+        wheels.check(path, machine, name=name)
+
+    def _here(self) -> Target:
+        target = self.request.target
+        if target.is_this_machine:
+            own = platform.libc_ver()[1]
+            return Target(platform=target.platform, glibc=own or target.glibc)
+        machine = platform.machine()
+        for name in PLATFORMS:
+            other = Target(platform=name)
+            if platform.system() == "Linux" and other.machine == machine:
+                return Target(platform=name, glibc=platform.libc_ver()[1] or other.glibc)
+        raise NotReady("wheels are built on Linux only", hint="build on a machine like the nodes")
+
+    def _room(self, name: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"source-{name}-", dir=self.scratch))
+
+
+def _python_of(packages: Sequence[CondaPackage]) -> CondaPackage:
+    return next(package for package in packages if package.name == "python")
+
+
+def _headers(prefix: Path, minor: str, version: str) -> Path | None:
+    """Return the headers of the Python that runs envpack for one that was made from it and has none of its own.
+
+    A starter channel's Python is one: it leaves headers out, as no node needs them.
+    """
+    own = Path(sysconfig.get_path("include"))
+    if (prefix / "include" / f"python{minor}" / "Python.h").exists() or platform.python_version() != version:
+        return None
+    return own if (own / "Python.h").exists() else None
+
+
+def _address(line: PyRequirement, source: SourceRef, base: Path) -> str:
+    """Return how a lock names a source: a project by its path from the requirements."""
+    if source.kind == "project":
+        path = os.path.relpath(source.location, base.resolve())
+        return "./" if path == "." else f"./{path}"
+    if source.kind == "git":
+        return f"git+{public(source.location)}"
+    return (line.address or hide(public(source.location))).partition("#")[0]
+
+
+def _reference(wheel: Wheel, made: BuildFacts, request: Request) -> SourceRef:
+    """Return where the source of a locked wheel is; credentials come from the requirements."""
+    for line in request.requirements.pypi:
+        if line.name == wheel.name and line.source and line.source.kind == made.kind:
+            return line.source
+    if made.kind == "project":
+        problem = Problem(str(request.requirements.path), 0, f"no line names the project {wheel.name} of the lock")
+        raise BadRequirements([problem], hint="solve again with --upgrade")
+    return SourceRef(kind=made.kind, location=wheel.url.removeprefix("git+"), subdirectory=made.subdirectory)

@@ -1,0 +1,123 @@
+"""The files of a project that its build reads, their digest, and a clean copy of them.
+
+In a git repository they are what git lists: what is tracked and what is new, without what is ignored. Elsewhere all
+files count but those that tools leave behind. Neither times nor owners take part.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.tools.git import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_LEFT_BEHIND = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".ipynb_checkpoints", "envpack-report"}
+)
+"""Directories that no build reads."""
+
+_OUTPUT = frozenset({"build", "dist"})
+"""What builds write beside a project's own files."""
+
+_LOCK_HEAD = b"# Written by `envpack lock`."
+
+
+def project_files(directory: Path, *, without: Collection[Path] = ()) -> list[str]:
+    """Return the paths of a project's files from its directory, sorted.
+
+    `without` are absolute paths that are no part of it: a store or a cache in the project's directory. A lock that
+    envpack wrote is none: it holds the digest of the others.
+    """
+    excluded = [os.path.relpath(path, directory) for path in without if path.is_relative_to(directory)]
+    return sorted(
+        name
+        for name in (_git_files(directory) or _own_files(directory))
+        if not any(name == each or name.startswith(f"{each}/") for each in excluded)
+        and _is_file(directory / name)
+        and not _is_own_lock(directory / name)
+    )
+
+
+def all_files(directory: Path) -> list[str]:
+    """Return the paths of all files of a checked out repository from its directory, sorted."""
+    found = []
+    for folder, folders, names in os.walk(directory):
+        here = Path(folder)
+        links = [name for name in folders if (here / name).is_symlink()]
+        found += [(here / name).relative_to(directory).as_posix() for name in (*names, *links)]
+    return sorted(found)
+
+
+def digest_of(directory: Path, names: Collection[str]) -> str:
+    """Return the digest of files: of their paths, contents and whether they can be executed."""
+    return digest.of_json([[name, *_facts(directory / name)] for name in sorted(names)])
+
+
+def copy(directory: Path, names: Collection[str], into: Path) -> None:
+    """Copy files into a new directory, readable for everybody, all of one time."""
+    into.mkdir()
+    for name in names:
+        source, target = directory / name, into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+            continue
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if _executable(source) else 0o644)
+
+
+def _git_files(directory: Path) -> list[str]:
+    """Return what git lists below a directory; nothing where there is no repository, or all is ignored."""
+    answer = Repository(directory).git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if answer.returncode:
+        return []
+    return list(dict.fromkeys(name for name in os.fsdecode(answer.stdout).split("\0") if name))
+
+
+def _own_files(directory: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(directory):
+        here = Path(folder)
+        top = here == directory
+        folders[:] = [
+            name
+            for name in folders
+            if name not in _LEFT_BEHIND and not name.endswith(".egg-info") and not (top and name in _OUTPUT)
+        ]
+        links = [name for name in folders if (here / name).is_symlink()]
+        for name in (*names, *links):
+            if not name.endswith((".pyc", ".pyo")):
+                yield (here / name).relative_to(directory).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file or a link: git lists what was deleted, too, and submodules as directories."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
+
+
+def _is_own_lock(path: Path) -> bool:
+    if path.suffix != ".lock" or path.is_symlink():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LOCK_HEAD)) == _LOCK_HEAD
+
+
+def _facts(path: Path) -> tuple[str, str]:
+    if path.is_symlink():
+        return "link", os.fspath(path.readlink())
+    return "program" if _executable(path) else "file", digest.of_file(path)
+
+
+def _executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IXUSR)

@@ -1,0 +1,247 @@
+"""Build a wheel from a source tree: its build requirements are fetched outside, its code runs in the cage alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from envpack.errors import PackingFailed, Unsatisfiable
+from envpack.requirements import sources
+from envpack.requirements.text import Refused
+from envpack.tools import cage
+from envpack.tools.cage import Cage, Confine, Limits
+from envpack.tools.process import lines_of
+from envpack.tools.report import BrokenReport, ReportPipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from envpack.lock.lock import Wheel
+    from envpack.progress import Progress
+
+VERSION = 1
+"""Part of the name under which built wheels are kept; a change of what a build finds makes it another."""
+
+EPOCH = 1577836800
+"""The time of everything that is built, 2020-01-01: some tools fail before 1980, which zip cannot express."""
+
+SHOWN_AT = Path("/build")
+"""Where every build takes place, where there are namespaces: compilers write paths into what they make."""
+
+_SCRIPT = Path(__file__).with_name("hook.py")
+_LEGACY = ("setuptools>=40.8.0",)
+_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+_ROUNDS = 3
+_MOST_NEEDS = 50
+_LIMITS = Limits(seconds=3600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSystem:
+    """What `[build-system]` of a project says."""
+
+    requires: tuple[str, ...]
+    backend: str
+    path: tuple[str, ...] = ()
+    """Where the backend is in the project, if it is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildEnvironment:
+    """What a build runs in."""
+
+    python: Path
+    """The environment's interpreter, with the build requirements."""
+    readable: tuple[Path, ...]
+    """All that it consists of."""
+    headers: Path | None = None
+    """Where the interpreter's headers are, if it brings none itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """How a build gets what it needs."""
+
+    lock: Callable[[Sequence[str]], tuple[Wheel, ...]]
+    """Requirements to the wheels that fulfil them."""
+    install: Callable[[Sequence[Wheel]], BuildEnvironment]
+    """Wheels to an environment that has them."""
+    confine: Confine
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendWheel:
+    """What a build came to."""
+
+    wheel: Path
+    requires: tuple[Wheel, ...]
+    """What it was built with."""
+
+
+def build_system(tree: Path, shown: str) -> BuildSystem:
+    """Return how a project is built; `shown` is its name in messages.
+
+    Without `[build-system]` that is setuptools, as PEP 517 and PEP 518 say. Raises PackingFailed for a table that
+    cannot be understood.
+    """
+    try:
+        table = sources.pyproject(tree).get("build-system")
+        if table is None:
+            return BuildSystem(requires=_LEGACY, backend=_LEGACY_BACKEND)
+        requires = tuple(_named(text) for text in _strings(table, "requires"))
+        backend = table.get("build-backend", _LEGACY_BACKEND)
+        path = tuple(_strings(table, "backend-path"))
+        if not isinstance(backend, str) or any(
+            Path(part).is_absolute() or ".." in Path(part).parts for part in path
+        ):
+            raise Refused("its backend is not in the project")
+    except Refused as refused:
+        raise PackingFailed(
+            f"{shown} cannot be built: [build-system] of pyproject.toml: {refused.reason}"
+        ) from None
+    return BuildSystem(requires=requires, backend=backend, path=path)
+
+
+def build(
+    tree: Path, room: Path, hooks: Hooks, *, shown: str, known: Sequence[Wheel] | None = None
+) -> BackendWheel:
+    """Return the wheel of a source tree, which the build may change.
+
+    `room` is an empty directory, `known` what the source was built with before: then nothing else is asked. Raises
+    PackingFailed when the build fails, Unsatisfiable when its requirements cannot be had.
+    """
+    system = build_system(tree, shown)
+    needs: list[str] = []
+    for number in range(_ROUNDS):
+        try:
+            wheels = tuple(known) if known is not None else hooks.lock([*system.requires, *needs])
+        except Unsatisfiable as error:
+            told = ", ".join([*system.requires, *needs])
+            raise Unsatisfiable(
+                f"{shown} cannot be built, as what it is built with cannot be had ({told}): {error.message}",
+                hint=error.hint,
+            ) from error
+        work = room / f"round-{number}"
+        work.mkdir()
+        environment = hooks.install(wheels)
+        order = {"backend": system.backend, "path": system.path, "met": None if known is not None else needs}
+        answer = _ask(tree, work, environment, order, hooks=hooks, shown=shown)
+        if "wheel" in answer:
+            return BackendWheel(wheel=_wheel(work / "out", answer["wheel"], shown), requires=wheels)
+        needs = [_checked_need(need, shown) for need in list(answer.get("needs", ()))[:_MOST_NEEDS]]
+    raise PackingFailed(f"{shown} cannot be built: its backend asks for more and more to be built with")
+
+
+def _ask(
+    tree: Path, work: Path, environment: BuildEnvironment, order: dict[str, Any], *, hooks: Hooks, shown: str
+) -> dict[str, Any]:
+    """Run the hooks in the cage; return what they report, which is not to be believed."""
+    for name in ("out", "home", "tmp"):
+        (work / name).mkdir()
+    tree.rename(work / "source")
+    room = Cage(
+        directory=work,
+        environ=_environ(environment),
+        readable=[_SCRIPT, *environment.readable, *((environment.headers,) if environment.headers else ())],
+        writable=[work],
+        shown_at=SHOWN_AT,
+        changes_modes=True,
+        limits=_LIMITS,
+        confine=hooks.confine,
+        progress=hooks.progress,
+    )
+    order = {**order, "source": "source", "out": "out", "report": cage.REPORT}
+    try:
+        with cage.start([environment.python, "-s", _SCRIPT, json.dumps(order)], room) as caged:
+            pipe = ReportPipe(caged.report)
+            report = pipe.line(_LIMITS.seconds)
+            ended = caged.wait(_LIMITS.seconds)
+    except (TimeoutError, BrokenReport, OSError) as error:
+        raise PackingFailed(f"{shown} could not be built: {str(error) or 'its build does not end'}") from error
+    (work / "source").rename(tree)
+    if report is None or ended.code != 0:
+        said = lines_of(ended.output)
+        raise _failure(shown, said, ended.problem)
+    try:
+        answer = json.loads(report)
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, dict) else {}
+
+
+def _environ(environment: BuildEnvironment) -> dict[str, str]:
+    headers = {"CPATH": str(environment.headers)} if environment.headers else {}
+    return {
+        **headers,
+        "PATH": f"{environment.python.parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": "home",
+        "TMPDIR": "tmp",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "CFLAGS": "-O2 -g0",
+        "CXXFLAGS": "-O2 -g0",
+        "CARGO_NET_OFFLINE": "true",
+        "PIP_NO_INDEX": "1",
+    }
+
+
+_REMEDIES = {
+    "setuptools_scm": "its version comes from git, which a build does not see: write a version into pyproject.toml",
+    "vcs": "its version comes from git, which a build does not see: write a version into pyproject.toml",
+    "Operation not permitted": "builds have no network: what it downloads has to be among its build requirements",
+    "resolve host": "builds have no network: what it downloads has to be among its build requirements",
+    "gcc": "compiled code needs a compiler on this machine, such as gcc",
+    "Python.h": "the environment's Python has no headers; compiled code needs a Python package that has them",
+}
+
+
+def _failure(shown: str, said: Sequence[str], problem: str | None) -> PackingFailed:
+    text = "\n".join(said)
+    hint = next((remedy for word, remedy in _REMEDIES.items() if word in text), None)
+    last = said[-1] if said else f"its build {problem or 'said nothing'}"
+    return PackingFailed(
+        f"{shown} could not be built: {last}", hint=hint or "--verbose shows all that its build printed"
+    )
+
+
+def _wheel(out: Path, name: object, shown: str) -> Path:
+    path = out / str(name)
+    if "/" in str(name) or path.is_symlink() or not path.is_file():
+        raise PackingFailed(f"{shown} could not be built: its backend made no wheel")
+    return path
+
+
+def _strings(table: object, key: str) -> list[str]:
+    value = table.get(key, []) if isinstance(table, dict) else None
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise Refused(f"{key} is not a list of texts")
+    return value
+
+
+def _named(text: str) -> str:
+    """Return a build requirement that names a project. Raises Refused for a URL: no index answers for it."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        raise Refused(f"{text[:200]!r} is not a requirement") from None
+    if requirement.url:
+        raise Refused(f"{requirement.name} is required by a URL; a build is made of what package indexes have")
+    return text
+
+
+def _checked_need(need: object, shown: str) -> str:
+    try:
+        return _named(str(need))
+    except Refused as refused:
+        raise PackingFailed(
+            f"{shown} cannot be built: its backend asks for what it cannot: {refused.reason}"
+        ) from None

@@ -1,0 +1,159 @@
+"""Which source distributions of a project the indexes offer.
+
+Source: the simple repository API (https://packaging.python.org/en/latest/specifications/simple-repository-api/).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+
+from envpack.errors import Unreachable
+from envpack.redact import public, take_apart
+from envpack.tools.download import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from packaging.version import Version
+
+    from envpack.requirements.names import ProjectName
+    from envpack.requirements.values import Indexes
+
+PYPI = "https://pypi.org/simple"
+
+_JSON = "application/vnd.pypi.simple.v1+json"
+_ACCEPT = {"Accept": f"{_JSON}, text/html;q=0.5"}
+_LARGEST = 64 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """One source distribution."""
+
+    version: Version
+    url: str
+    """May hold credentials."""
+    sha256: str | None
+
+
+def newest(
+    name: ProjectName, allowed: SpecifierSet, indexes: Indexes, *, hashes: Sequence[str], python: str
+) -> Offered | None:
+    """Return the newest source distribution of a project that is allowed and for this Python, if there is one.
+
+    `hashes` are those it may have; none for any. A file whose page does not tell its hash may have any.
+
+    The first index that has the project answers, as uv's default has it; pages of links are asked besides. Raises
+    Unreachable when an index does not answer.
+    """
+    found = [each for link in indexes.find_links for each in _linked(link, name)]
+    if not indexes.no_index:
+        urls = (*indexes.extra_index_urls, indexes.index_url or PYPI)
+        for url in urls:
+            page = _page(f"{url.rstrip('/')}/{name}/", urls)
+            if page is not None:
+                found += page
+                break
+    fitting = [
+        Offered(version=version, url=url, sha256=sha256)
+        for file, url, sha256, needs, yanked in found
+        if not yanked
+        and not (hashes and sha256 and f"sha256:{sha256}" not in hashes)
+        and (version := _version(file, name))
+        and _admits(needs, python)
+        and allowed.contains(version)
+    ]
+    return max(fitting, key=lambda each: each.version, default=None)
+
+
+File = tuple[str, str, "str | None", str, bool]
+"""Name, address, SHA-256, `Requires-Python`, whether it is yanked."""
+
+
+def _linked(link: str, name: ProjectName) -> list[File]:
+    if "://" in link and not link.startswith("file:"):
+        return _page(link, ()) or []
+    directory = Path(urlsplit(link).path if "://" in link else link)
+    return [
+        (path.name, path.as_uri(), None, "", False)
+        for path in sorted(directory.iterdir())
+        if path.is_file() and _version(path.name, name)
+    ]
+
+
+def _page(url: str, logins: tuple[str, ...]) -> list[File] | None:
+    """Return the files of a page; None when there is no such page."""
+    try:
+        with opened(url, logins, headers=_ACCEPT) as answer:
+            kind = str(getattr(answer, "headers", {}).get("Content-Type", ""))
+            base = str(getattr(answer, "url", url))
+            text = answer.read(_LARGEST)
+    except HTTPError as error:
+        if error.code in (404, 410):
+            return None
+        raise Unreachable(
+            f"a package index refuses to answer ({public(url)}): HTTP {error.code}",
+            hint="put user and password into a netrc file, or before the host in the index's address",
+        ) from error
+    except (OSError, HTTPException) as error:
+        raise Unreachable(f"a package index cannot be read ({public(url)}): {error}") from error
+    try:
+        if kind.startswith(_JSON):
+            return list(_of_json(json.loads(text), base))
+        reader = _Links(base)
+        reader.feed(text.decode("utf-8", "replace"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unreachable(f"an address does not answer as a package index ({public(url)}): {error}") from error
+    return reader.files
+
+
+def _of_json(page: dict[str, Any], base: str) -> Iterator[File]:
+    for file in page["files"]:
+        sha256 = file.get("hashes", {}).get("sha256")
+        needs = file.get("requires-python") or ""
+        yield file["filename"], urljoin(base, file["url"]), sha256, needs, bool(file.get("yanked"))
+
+
+class _Links(HTMLParser):
+    """Reads the anchors of a page."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self.files: list[File] = []
+        self._base = base
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "a" and (href := given.get("href")):
+            url, fragment = urldefrag(urljoin(self._base, href))
+            digits = fragment.partition("sha256=")[2][:64]
+            sha256 = digits if _SHA256.fullmatch(digits) else None
+            file = take_apart(url).path.rpartition("/")[2]
+            self.files.append((file, url, sha256, given.get("data-requires-python") or "", "data-yanked" in given))
+
+
+def _version(file: str, name: ProjectName) -> Version | None:
+    try:
+        project, version = parse_sdist_filename(file)
+    except (InvalidSdistFilename, ValueError):
+        return None
+    return version if str(canonicalize_name(project)) == str(name) else None
+
+
+def _admits(needs: str, python: str) -> bool:
+    try:
+        return SpecifierSet(needs).contains(python, prereleases=True)
+    except InvalidSpecifier:
+        return True

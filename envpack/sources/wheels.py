@@ -1,0 +1,88 @@
+"""Wheels that were built: written the same way whoever built them, and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import time
+import zipfile
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.errors import BrokenPackage
+from envpack.files.wheel import problems_of
+from envpack.sources.frontend import EPOCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from envpack.files.wheel import WheelTarget
+
+_SHOWN = 4
+
+
+def write_again(built: Path, into: Path) -> None:
+    """Write a wheel with its members in order, of one time, with two modes, and not compressed.
+
+    Compressors differ between machines, and nobody fetches this wheel. Directories and links are left out: wheels
+    have none. Raises BrokenPackage for a file that cannot be read.
+    """
+    time_of_all = time.gmtime(EPOCH)[:6]
+    try:
+        with zipfile.ZipFile(built) as old, zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as new:
+            for info in sorted(old.infolist(), key=lambda info: info.filename):
+                if info.is_dir():
+                    continue
+                entry = zipfile.ZipInfo(info.filename, time_of_all)
+                executable = bool(info.external_attr >> 16 & stat.S_IXUSR)
+                entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
+                entry.create_system = 3  # Unix: where modes count
+                with old.open(info) as source, new.open(entry, "w") as target:
+                    while chunk := source.read(digest.CHUNK):
+                        target.write(chunk)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise BrokenPackage(f"the build of {built.name} made a wheel that cannot be read: {error}") from error
+
+
+def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None = None) -> None:
+    """See that a built wheel is what it should be. Raises BrokenPackage with all that is wrong."""
+    if problems := problems_of(wheel, machine, name=name, version=version):
+        raise BrokenPackage(
+            "\n".join(f"{wheel.name}, built from its source, {problem}" for problem in problems),
+            hint="tell who keeps the project; its build makes a wheel that installers must not take",
+        )
+
+
+def files_of(wheel: Path) -> dict[str, str]:
+    """Return path to the first 16 hex digits of the SHA-256 of each file of a wheel."""
+    found = {}
+    with zipfile.ZipFile(wheel) as opened:
+        for name in sorted(opened.namelist()):
+            hashed = hashlib.sha256()
+            with opened.open(name) as file:
+                while chunk := file.read(digest.CHUNK):
+                    hashed.update(chunk)
+            found[name] = hashed.hexdigest()[: digest.SHORT]
+    return found
+
+
+def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
+    """Say which files differ between two wheels, as the end of a sentence."""
+    return "; ".join(_differences(wanted, found)) or "the same files in another order"
+
+
+def _differences(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
+    both = wanted.keys() & found.keys()
+    kinds = (
+        ("differ", [path for path in sorted(both) if wanted[path] != found[path] and not path.endswith("/RECORD")]),
+        ("are missing", sorted(wanted.keys() - found.keys())),
+        ("are new", sorted(found.keys() - wanted.keys())),
+    )
+    for verb, paths in kinds:
+        if paths:
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            yield f"{', '.join(paths[:_SHOWN])}{more} {verb if len(paths) > 1 else _SINGLE[verb]}"
+
+
+_SINGLE = {"differ": "differs", "are missing": "is missing", "are new": "is new"}

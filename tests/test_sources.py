@@ -1,0 +1,318 @@
+"""Projects, source distributions and repositories become wheels: the same ones everywhere, made in the cage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from envpack import requirements
+from envpack.build.pipeline import Options
+from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatisfiable
+from envpack.lock.file import dump, parse
+from envpack.requirements.sources import SourceRef, declared_name
+from envpack.sources.files import digest_of, project_files
+from envpack.tools import cage
+from tests.support.channel import Channel
+from tests.support.missing import missing
+from tests.support.processes import running
+from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, wheel_of, write_project
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests of this module share."""
+    return tmp_path_factory.mktemp("builds")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, full_channel: Channel, builds: Path) -> Shop:
+    home = tmp_path / "home"
+    home.mkdir()
+    return Shop(home=home, channel=full_channel, cache=builds)
+
+
+# The team's own project
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-e .", ".", "./", "features @ file://{home}", "--editable=./", "file://{home}", "features @ ./", "{home}"],
+)
+def test_every_way_to_name_a_project_means_the_same(tmp_path: Path, line: str) -> None:
+    write_project(tmp_path)
+    (tmp_path / "env.txt").write_text(line.format(home=tmp_path))
+    (found,) = requirements.read(tmp_path / "env.txt").pypi
+    assert (found.name, found.url, found.text) == (
+        "features",
+        tmp_path.as_uri(),
+        f"features @ {tmp_path.as_uri()}",
+    )
+    assert found.source == SourceRef(kind="project", location=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "[tool.poetry]\nname = 'features'\n"),
+        ("setup.cfg", "[metadata]\nname = features\n"),
+        ("setup.py", "import setuptools\nsetuptools.setup(name='features', version='1')\n"),
+    ],
+)
+def test_a_project_tells_its_name_without_being_run(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert declared_name(tmp_path) == "features"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("./nothing", "'./nothing' is neither a wheel (*.whl), nor a source distribution"),
+        ("./empty", "'./empty' is not a project: it has no pyproject.toml, no setup.py, no setup.cfg"),
+        ("other @ ./project", "'./project' is the project features, not other"),
+        ("./nameless", "'./nameless' does not tell the project's name; write `NAME @ ./nameless`"),
+        ("./none-1.0.tar.gz", "'./none-1.0.tar.gz': there is no such file"),
+        ("hg+https://example.com/x", "is not a repository that envpack reads; write git+https://..."),
+        ("git+https://example.com/x", "does not tell the project's name; write `NAME @ git+https://example.com/x`"),
+        ("x @ git+https://example.com/x@a..b", "'a..b' is not a branch, a tag or a commit"),
+        ("x @ git+https://example.com/x#subdirectory=../y", "the subdirectory '../y' is no folder of the source"),
+    ],
+)
+def test_a_source_that_cannot_be_built_is_refused_with_what_to_write(
+    tmp_path: Path, line: str, reason: str
+) -> None:
+    write_project(tmp_path / "project")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "nameless").mkdir()
+    (tmp_path / "nameless/setup.py").write_text("from setuptools import setup\nsetup(name=open('x').read())\n")
+    (tmp_path / "env.txt").write_text(line)
+    with pytest.raises(BadRequirements) as caught:
+        requirements.read(tmp_path / "env.txt")
+    assert reason in str(caught.value)
+
+
+def test_a_project_in_a_folder_brings_its_data_and_its_programs(shop: Shop) -> None:
+    write_project(shop.home / "libs/features", dependencies=("six",))
+    lock = shop.lock("./libs/features")
+    wheel = wheel_of(lock, "features")
+    assert wheel.url == "./libs/features"
+    assert {"features/__init__.py", "features/table.csv", "features-1.0.dist-info/entry_points.txt"} < {
+        *shop.files(wheel)
+    }
+    assert [each.name for each in lock.wheels] == ["features", "six"]
+    assert parse(dump(lock), "env.txt.lock") == lock
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_wheel_is_the_same_from_another_directory_at_another_time(
+    tmp_path: Path, full_channel: Channel, builds: Path, backend: str
+) -> None:
+    found = []
+    for number, (place, mask) in enumerate([("one", 0o022), ("somewhere else", 0o077)]):
+        before = os.umask(mask)
+        try:
+            home = tmp_path / place
+            home.mkdir()
+            write_project(home / "features", backend=BACKENDS[backend])
+        finally:
+            os.umask(before)
+        for path in home.rglob("*"):
+            os.utime(path, (86400 * (number + 1) * 9000,) * 2)
+        shutil.rmtree(builds / "built", ignore_errors=True)
+        desk = Shop(home=home, channel=full_channel, cache=builds)
+        found.append(desk.wheel("./features"))
+    assert found[0] == found[1]
+    with zipfile.ZipFile(desk.file(found[1])) as wheel:
+        assert {info.date_time[0] for info in wheel.infolist()} == {2020}
+        assert not any(str(tmp_path).encode() in wheel.read(name) for name in wheel.namelist())
+
+
+def test_only_the_files_that_a_build_reads_count(tmp_path: Path) -> None:
+    home = write_project(tmp_path / "home")
+    (home / ".gitignore").write_text("ignored.txt\n")
+    commit_all(home)
+    store = home / "store"
+
+    def now() -> str:
+        return digest_of(home, project_files(home, without=[store]))
+
+    before = now()
+    (home / "ignored.txt").write_text("x")
+    store.mkdir()
+    (store / "archive").write_text("x")
+    (home / "env.txt.lock").write_text("# Written by `envpack lock`. Do not edit\n")
+    os.utime(home / "pyproject.toml", (1, 1))
+    (home / "features/__init__.py").chmod(0o600)
+    assert now() == before
+    for change in (
+        lambda: (home / "features/new.py").write_text(""),
+        lambda: (home / "features/__init__.py").write_text("x = 1\n"),
+        lambda: (home / "features/__init__.py").chmod(0o755),
+        (home / "features/table.csv").unlink,
+    ):
+        change()
+        assert now() != before
+        before = now()
+
+
+def test_without_git_what_tools_leave_behind_does_not_count(tmp_path: Path) -> None:
+    home = write_project(tmp_path / "home")
+    before = project_files(home)
+    for name in (
+        "build/x.py",
+        "dist/x.whl",
+        "features/__pycache__/x.pyc",
+        ".venv/bin/python",
+        "features.egg-info/a",
+    ):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("")
+    assert project_files(home) == before == ["features/__init__.py", "features/table.csv", "pyproject.toml"]
+
+
+def test_a_changed_line_builds_the_project_and_solves_nothing(shop: Shop) -> None:
+    write_project(shop.home, dependencies=("six",))
+    first = shop.lock("-e .")
+    assert not shop.locked().solved
+    (shop.home / "features/__init__.py").write_text("x = 1\n")
+    locked = shop.locked(options=Options(locked=True))
+    assert not locked.solved
+    assert wheel_of(locked.lock, "features").sha256 != wheel_of(first, "features").sha256
+    assert wheel_of(locked.lock, "six") == wheel_of(first, "six")
+    assert locked.lock.request != first.request
+    assert locked.lock.frame == first.frame
+
+
+def test_a_project_that_needs_something_else_makes_the_lock_stale(shop: Shop) -> None:
+    write_project(shop.home)
+    shop.lock("-e .")
+    text = (shop.home / "pyproject.toml").read_text()
+    (shop.home / "pyproject.toml").write_text(text.replace("dependencies = []", 'dependencies = ["six"]'))
+    with pytest.raises(BadRequirements, match="does not match"):
+        shop.locked(options=Options(locked=True))
+    assert [wheel.name for wheel in shop.locked().lock.wheels] == ["features", "six"]
+
+
+def test_without_project_only_what_it_needs_is_had(shop: Shop) -> None:
+    write_project(shop.home, dependencies=("six",))
+    lock = shop.lock("-e .", without_project=True)
+    assert [wheel.name for wheel in lock.wheels] == ["six"]
+    assert lock.requested == ()
+    (shop.home / "features/__init__.py").write_text("x = 1\n")
+    assert shop.locked(options=Options(locked=True), without_project=True).lock == lock
+
+
+def test_the_configuration_names_a_project_for_all_requirements(shop: Shop) -> None:
+    write_project(shop.home / "libs")
+    (shop.home / "envpack.yaml").write_text("project: libs\n")
+    lock = shop.lock("six")
+    assert [wheel.name for wheel in lock.wheels] == ["features", "six"]
+    assert wheel_of(lock, "features").url == "./libs"
+
+
+def test_builds_can_be_forbidden(shop: Shop) -> None:
+    write_project(shop.home)
+    for forbidden in (":all:", "Features"):
+        with pytest.raises(Unsatisfiable, match=r"env\.txt:1: features would be built from its source"):
+            shop.lock(".", no_build=(forbidden,))
+
+
+def test_a_build_that_fails_says_why(shop: Shop) -> None:
+    write_project(shop.home, backend=IN_TREE, files={"backend.py": "raise SystemExit('no luck today')\n"})
+    with pytest.raises(PackingFailed, match="features could not be built: no luck today"):
+        shop.lock(".")
+
+
+@pytest.mark.parametrize(
+    ("requires", "reason"),
+    [
+        ('["x @ https://example.com/x.whl"]', "x is required by a URL"),
+        ('["not a name!"]', "is not a requirement"),
+        ("7", "requires is not a list of texts"),
+        ('[]\nbackend-path = ["../.."]', "its backend is not in the project"),
+    ],
+)
+def test_a_build_system_that_cannot_be_had_is_refused(shop: Shop, requires: str, reason: str) -> None:
+    write_project(shop.home)
+    text = (shop.home / "pyproject.toml").read_text()
+    (shop.home / "pyproject.toml").write_text(text.replace('["flit_core >=3.9"]', requires))
+    with pytest.raises(EnvpackError, match=reason):
+        shop.lock(".")
+
+
+HOSTILE = """
+import json, os, pathlib, socket, subprocess, sys, time, zipfile
+def tried(what):
+    try:
+        return repr(what())
+    except Exception as error:
+        return f"refused: {type(error).__name__}"
+def connect():
+    with socket.create_connection(("127.0.0.1", PORT), 2):
+        return "connected"
+def leave():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)  # MARK"])
+        os._exit(0)
+def build_wheel(out, settings=None, metadata=None):
+    leave()
+    seen = {
+        "environment": dict(os.environ),
+        "home": tried(lambda: os.listdir(os.path.expanduser("~"))),
+        "secret": tried(lambda: pathlib.Path("SECRET").read_text()),
+        "written": tried(lambda: pathlib.Path("OUTSIDE").write_text("x")),
+        "network": tried(connect),
+    }
+    info = "features-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(out, "features-1.0-py3-none-any.whl"), "w") as wheel:
+        texts = {
+            "features.json": json.dumps(seen),
+            f"{info}/METADATA": "Metadata-Version: 2.1\\nName: features\\nVersion: 1.0\\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        }
+        record = "".join(f"{path},,\\n" for path in (*texts, f"{info}/RECORD"))
+        for path, text in {**texts, f"{info}/RECORD": record}.items():
+            wheel.writestr(path, text)
+    return "features-1.0-py3-none-any.whl"
+"""
+
+
+def test_nothing_gets_out_of_a_hostile_build(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if cage.examine().level not in ("full", "strong"):
+        missing("this machine cannot confine packaged code")
+    secret, outside, mark = tmp_path / "secret", tmp_path / "outside", f"mark-{tmp_path.name}-{os.getpid()}"
+    secret.write_text("the password")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a secret of this test")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: _accept(server), daemon=True).start()
+        text = HOSTILE.replace("PORT", str(server.getsockname()[1])).replace("SECRET", str(secret))
+        text = text.replace("OUTSIDE", str(outside)).replace("MARK", mark)
+        write_project(shop.home, backend=IN_TREE, files={"backend.py": text})
+        wheel = shop.wheel(".")
+    seen = json.loads(zipfile.ZipFile(shop.file(wheel)).read("features.json"))
+    assert "a secret of this test" not in json.dumps(seen)
+    assert "AWS_SECRET_ACCESS_KEY" not in seen["environment"]
+    assert seen["home"] == "[]"
+    assert {seen[what].partition(":")[0] for what in ("secret", "written", "network")} == {"refused"}
+    assert not outside.exists()
+    deadline = time.monotonic() + 10
+    while running(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(mark)
+
+
+def _accept(server: socket.socket) -> None:
+    try:
+        server.accept()
+    except OSError:
+        return
