@@ -38,8 +38,8 @@ SECTIONS = ("ci", "gc", "policy")
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
 
-_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE"})
-"""Read elsewhere: by the completion of shells."""
+_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
+"""Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
