@@ -540,3 +540,64 @@ def test_a_catalog_that_cannot_be_written_leaves_the_build_a_success(team: Team)
     assert ran.code == 0, ran.err
     assert "warning: the catalog does not show it yet" in ran.err
     assert team.statuses() == {"alpha": "published", "beta": "published"}
+
+
+# --- several agents ---------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_a_matrix_for_ci_systems_and_builds_nothing(team: Team) -> None:
+    team.ci()
+    before = team.commit()
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta", "shared")
+    team.commit()
+    plan = team.ci("--plan", "--since", before).json()
+    assert plan == {
+        "include": [{"name": "beta", "file": "envs/beta.txt", "reason": "it changed"}],
+        "environments": 2,
+        "deleted": [],
+    }
+    assert len(team.desk.releases()) == 2
+
+
+def test_agents_that_share_a_run_build_each_environment_once_and_their_reports_join(team: Team) -> None:
+    (team.home / "wheels" / "alpha-1.0-py3-none-any.whl").unlink()
+    assert team.ci("--shard", "1/2", "--report", "one").code != 0
+    assert team.ci("--shard", "2/2", "--report", "two").code == 0
+    parts = [json.loads((team.home / name / "report.json").read_text()) for name in ("one", "two")]
+    assert [[entry["name"] for entry in part["environments"]] for part in parts] == [["alpha"], ["beta"]]
+
+    ran = team.ci("--merge", "one", "--merge", "two")
+    assert ran.code == parts[0]["environments"][0]["failure"]["code"]
+    assert team.statuses() == {"alpha": "failed", "beta": "published"}
+    folder = team.home / "envpack-report"
+    assert (folder / "beta.submit.txt").read_text() == (team.home / "two" / "beta.submit.txt").read_text()
+    cases = ET.parse(folder / "junit.xml").getroot().iter("testcase")  # noqa: S314 - our own
+    assert {case.get("name"): [child.tag for child in case] for case in cases}["envs/alpha.txt"][0] == "failure"
+    summary = (folder / "summary.md").read_text()
+    assert summary.startswith("## envpack: 1 failed, 1 published\n")
+    assert "### `alpha`" in summary
+    assert "### `beta`" in summary
+
+
+def test_an_agent_builds_the_environments_that_it_is_given_by_name(team: Team) -> None:
+    assert team.ci("--only", "beta").code == 0
+    assert team.statuses() == {"beta": "published"}
+    ran = team.ci("--only", "nosuch")
+    assert (ran.code, "alpha, beta" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2"])
+def test_a_share_that_is_none_is_refused(share: str, team: Team) -> None:
+    ran = team.ci("--shard", share)
+    assert (ran.code, share in ran.err) == (2, True)
+
+
+def test_reports_that_do_not_belong_together_are_refused(team: Team) -> None:
+    team.ci("--only", "beta", "--report", "one")
+    ran = team.ci("--merge", "one", "--merge", "one")
+    assert (ran.code, "envs/beta.txt" in ran.err) == (2, True)
+    (team.home / "broken").mkdir()
+    for text in ("", "[]", '{"schema": 1}', "[" * 100_000):
+        (team.home / "broken" / "report.json").write_text(text)
+        ran = team.ci("--merge", "broken")
+        assert (ran.code, "report.json" in ran.err) == (2, True)

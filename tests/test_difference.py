@@ -193,3 +193,16 @@ def test_hostile_words_stay_text_in_a_table(words: str) -> None:
     assert "<script>" not in shown
     assert all(before == "\\" for before, pipe in pairwise(shown) if pipe in "|*`")
     assert "`" not in code(words)[1:-1]
+
+
+def test_what_only_a_build_knows_is_not_shown_as_removed(two: tuple[Desk, str, str]) -> None:
+    desk, _, other = two
+    desk.write("f.yml", "name: e", "dependencies: [python, greeter=1.0]")
+    told = desk.run("diff", other, "f.yml")
+    assert told.code == 0, told.err
+    assert "  ? format: not known before it is built" in told.out
+    assert "- format" not in told.out
+    value = check(desk.run("diff", other, "f.yml", "--output", "json").json(), "diff")
+    assert "format" in value["unknown"]
+    assert all(fact["name"] != "format" for fact in value["facts"])
+    assert "not known before it is built" in desk.run("diff", other, "f.yml", "--output", "markdown").out

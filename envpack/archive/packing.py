@@ -20,7 +20,7 @@ from envpack.errors import PackingFailed
 from envpack.files.atomic import replacing
 from envpack.progress import SILENT
 from envpack.tools.cores import cores
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -169,7 +169,7 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
         reused = sum(piece.reused for piece in laid)
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
         members = len({entry.path for piece in laid for entry in piece.facts.entries})
-        step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
+        step.note(f"packed to {file.size / 1e6:,.1f} MB, {count(members, 'member')}{again}")
     if saved := total(saving for piece in laid for saving in piece.facts.saved):
         progress.info(_told(saved))
     if kept:
@@ -188,6 +188,8 @@ def _counted(parts: Iterable[Part | Piece], step: Step) -> Iterator[Part | Piece
     for part in parts:
         known += _unpacked(part)
         step.total(known)
+        owner = part.facts.owner if isinstance(part, Piece) else part.owner
+        step.current(owner.rpartition("/")[2])
         yield part
 
 
@@ -196,7 +198,7 @@ def _told(saved: Sequence[Saving]) -> str:
     largest = ", ".join(
         f"{saving.rule} {human_size(saving.size)}" for saving in sorted(saved, key=lambda saving: -saving.size)
     )
-    return f"left out   {human_size(sum(saving.size for saving in saved))}, {files:,} files: {largest}"
+    return f"left out   {human_size(sum(saving.size for saving in saved))}, {count(files, 'file')}: {largest}"
 
 
 def _unpacked(part: Part | Piece) -> int:

@@ -132,6 +132,9 @@ def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
         return {}
     keys = {owner: key for owner in sources.content.owners.names if (key := _key(owner, sources, manner))}
     found = sources.kept.pieces.find(keys.values())
+    if sources.kept.fetch and (missing := [key for key in keys.values() if key not in found]):
+        sources.kept.fetch(missing)
+        found |= sources.kept.pieces.find(missing)
     if any(piece.facts.crossing for piece in found.values()):
         return {}
     return {owner: found[key] for owner, key in keys.items() if key in found}

@@ -18,6 +18,7 @@ from envpack.archive.slim import VERSION as SLIM
 from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
+from envpack.build.store_reuse import Reuse, StoreReuse
 from envpack.packages.dependencies import with_requires
 from envpack.packages.licenses import with_licenses
 from envpack.packages.package import packages_of
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
     from envpack.resolve.request import Request
+    from envpack.stores.base import Store
     from envpack.verify import Verified
 
 
@@ -155,8 +157,11 @@ class Made:
     """Small files that belong to the release."""
 
 
-def make(job: Job, site: Workshop, watch: Watch) -> Made:
-    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError."""
+def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
+    """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError.
+
+    Pieces that this machine does not have are taken from the releases of `store`, as the configuration allows.
+    """
     recipes = Recipes(site.cache.recipes)
     pieces = pieces_of(job.config, site.cache)
     recipe = recipes.load(job.inputs)
@@ -167,7 +172,12 @@ def make(job: Job, site: Workshop, watch: Watch) -> Made:
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
             return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
-    made = _make(job, site, watch, pieces)
+    fetch = None
+    if store:
+        whose = Reuse(job.config.reuse)
+        fetch = StoreReuse(store=store, name=job.name, whose=whose, pieces=pieces, progress=site.progress).fetch
+    kept = Kept(pieces=pieces, identify=lambda _: job.lock.package_identities(), fetch=fetch)
+    made = _make(job, site, watch, kept)
     if recipe := recipe_of(made.packed, made.manifest, made.beside):
         recipes.keep(job.inputs, recipe)
     return made
@@ -179,7 +189,7 @@ def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packe
     return packed if packed and packed.sha256 == recipe.sha256 else None
 
 
-def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
+def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
@@ -200,7 +210,7 @@ def _make(job: Job, site: Workshop, watch: Watch, pieces: Pieces) -> Made:
         packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
-        packed = _pack(installed, job, site, pieces)
+        packed = _pack(installed, job, site, kept)
     with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
         activated = activation.activate(
             installed.prefix,
@@ -291,14 +301,14 @@ def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
     )
 
 
-def _pack(installed: InstalledPrefix, job: Job, site: Workshop, pieces: Pieces) -> Packed:
+def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> Packed:
     return pack(
         installed.prefix,
         site.room("archive") / f"{job.name}.{job.format}",
         format=job.format,
         level=job.level,
         compiler=Compiler(python=installed.python, into=installed.prefix, confine=job.confine),
-        kept=Kept(pieces=pieces, identify=lambda _: job.lock.package_identities()),
+        kept=kept,
         slim=job.config.slim,
         settled=installed.clobbered,
         last=sources.projects(job.lock),

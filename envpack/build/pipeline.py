@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import requirements
-from envpack.build import check, policy, shared_pieces, sources
+from envpack import digest, requirements
+from envpack.build import check, policy, shared_pieces, sources, store_reuse
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
+from envpack.config.config import options_given
 from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
 from envpack.files import atomic
 from envpack.files.cache import Cache
@@ -29,7 +31,7 @@ from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.resolve.names import Names
-from envpack.resolve.request import Request
+from envpack.resolve.request import Request, differences
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
+    from envpack.config.target import Target
     from envpack.lock.lock import Lock
     from envpack.releases.lookup import Release
     from envpack.releases.manifest import Manifest
@@ -70,6 +73,12 @@ class Options:
 
 DEFAULTS = Options()
 
+_LOCKS = (
+    "channels", "python", "environment", "platform", "glibc", "cuda", "index_strategy", "from_pypi", "from_conda",
+    "with_pyspark", "spark",
+)  # fmt: skip
+"""Fields of the configuration that decide what is locked."""
+
 
 def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
@@ -99,7 +108,9 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python, requirements=file.name) if release else None,
+        settings=settings(release, config, options.driver_python, asked=job.lock.target, requirements=file.name)
+        if release
+        else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
@@ -158,16 +169,19 @@ def settings(
     driver_python: str | None = None,
     directory: Path | None = None,
     *,
+    asked: Target | None = None,
     requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
+    The Spark is the configured one, else that of `asked`, what the newest build asked for, else the manifest's.
     `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
     the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
     together.
     """
+    chosen = replace(config, spark=config.spark or (asked.spark if asked else None))
     return _settings(
-        release.manifest, release.archive_uri, config, driver_python, directory, requirements=requirements
+        release.manifest, release.archive_uri, chosen, driver_python, directory, requirements=requirements
     )
 
 
@@ -297,9 +311,11 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
         kept = () if options.locked or options.dry_run else _write_lock(path, now)
         return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
-        state = "does not match its requirements and configuration" if path.exists() else "is missing"
+        command = f"envpack lock {shlex.quote(str(request.requirements.path))}"
+        flags = options_given(config, _LOCKS)
         raise BadRequirements(
-            [Problem(str(path), 0, f"the lock {state}")], hint=f"run `envpack lock {request.requirements.path}`"
+            [Problem(str(path), 0, _stale(old, request) if old else "the lock is missing")],
+            hint=f"solve again with `{' '.join([command, *flags])}`, or leave out --locked",
         )
     from envpack.resolve.solve import resolve
 
@@ -312,6 +328,13 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
+
+
+def _stale(old: Lock, request: Request) -> str:
+    """Return what a lock that answers another request says of the difference."""
+    found = differences(old.asked, request.parts())
+    what = f": {'; '.join(found)}" if found else ""
+    return f"the lock does not match its requirements and configuration{what}"
 
 
 def _with_projects_of_now(old: Lock, request: Request, config: Config, progress: Progress) -> Lock | None:
@@ -333,15 +356,19 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
 
 def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release, bool]:
     """Make an archive and publish it; return the release and whether someone else had published it."""
-    made = make(job, site, watch)
+    made = make(job, site, watch, store)
     with watch.time("publish"):
-        manifest, pieces = made.manifest, made.packed.pieces
+        pieces = made.packed.pieces
+        facts = store_reuse.dump(pieces)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             **made.beside,
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
-            shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
+            keys.PIECES: listed,
+            keys.PIECE_FACTS: facts,
         }
         put = partial(
             publish.publish,

@@ -59,6 +59,37 @@ class BuildPlan:
         return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which of the affected environments one agent builds, where several share the work."""
+
+    only: tuple[str, ...] = ()
+    """Names of environments; empty: all of them."""
+    number: int = 1
+    """Which share, counted from 1."""
+    of: int = 1
+    """How many shares there are."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all there is to do."""
+        return not self.only and self.of == 1
+
+    def of_plan(self, plan: BuildPlan) -> tuple[Item, ...]:
+        """Return what this agent builds. Raises UsageError for a name that no environment has."""
+        known = {item.name for item in plan.items}
+        if unknown := [name for name in self.only if name not in known]:
+            raise UsageError(
+                f"no environment is called {', '.join(unknown)}", hint=f"they are called {', '.join(sorted(known))}"
+            )
+        chosen = [item for item in plan.affected if not self.only or item.name in self.only]
+        return tuple(chosen[self.number - 1 :: self.of])
+
+
+EVERYTHING = Share()
+"""What an agent builds that is alone."""
+
+
 def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> BuildPlan:
     """Return every environment that the patterns name, with the reason why it is affected.
 

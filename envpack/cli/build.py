@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from envpack.build.results import Built
     from envpack.packages.package import PackedPackage
+
+_WIDEST = 110
+"""Characters in a line."""
 
 
 @click.command(
@@ -107,9 +111,19 @@ def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:
         if names:
             text = ", ".join(name.replace(" ", "\u00a0") for name in names)
             head = f"{title:<10} "
-            yield textwrap.fill(text, 110, initial_indent=head, subsequent_indent=" " * len(head)).replace(
-                "\u00a0", " "
-            )
+            yield textwrap.fill(
+                text,
+                _width(),
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            ).replace("\u00a0", " ")
+
+
+def _width() -> int:
+    """Return how wide a line may be: the terminal's width, at most 110 characters."""
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
 
 
 def _summary(built: Built, *, dry_run: bool) -> Iterator[str]:

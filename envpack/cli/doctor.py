@@ -10,6 +10,7 @@ import click
 from envpack.cli import colours, options
 from envpack.cli.answer import say_json
 from envpack.cli.screen import screen
+from envpack.units import count
 from envpack.visible import visible
 
 if TYPE_CHECKING:
@@ -63,15 +64,14 @@ def doctor_command(
     config = options.configuration(given, checked=False)
     with progress.step("look") as step:
         report = diagnose(config, reference, limit=timeout)
-        step.note(f"{len(report.findings)} findings")
+        step.note(count(len(report.findings), "finding"))
     if output == "json":
         say_json(report.to_json())
     else:
         for line in _lines(report):
             click.echo(line, color=colours())
     if report.problems:
-        count = len(report.problems)
-        raise NotReady(f"{count} problem{'s' if count > 1 else ''}: a build would not work")
+        raise NotReady(f"{count(len(report.problems), 'problem')}: a build would not work")
 
 
 def _lines(report: Diagnosis) -> Iterator[str]:

@@ -13,7 +13,7 @@ import click
 
 from envpack.archive.formats import FORMATS, LEVELS
 from envpack.cli import complete
-from envpack.cli.answer import warn
+from envpack.cli.answer import PROGRESS, warn
 from envpack.config.config import Config, load, unknown_variables
 from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration
@@ -135,7 +135,9 @@ DRIVER_PYTHON = click.option(
     help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
 )
 TAG = _together(
-    click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest."),
+    click.option(
+        "-t", "--tag", metavar="T", shell_complete=complete.tag, help="A tag to move to the release, beside latest."
+    ),
     click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
 )
 ARCHIVES = _together(
@@ -159,6 +161,14 @@ DIRECTORY = click.option(
 TALK = _together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "json"]),
+        default="auto",
+        expose_value=False,
+        callback=lambda context, _parameter, kind: context.meta.__setitem__(PROGRESS, kind),
+        help="How to show progress on stderr: bars on a terminal, a line for each step, or JSON lines.",
+    ),
 )
 
 

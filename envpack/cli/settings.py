@@ -41,14 +41,15 @@ def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool,
     from envpack.build.results import SCHEMA, describe
     from envpack.releases import references
     from envpack.releases.last_use import note_use
-    from envpack.releases.lookup import check_there
+    from envpack.releases.lookup import asked_of, check_there
     from envpack.spark.render import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     found = references.find(reference, config)
     release = check_there(found.store, found.release)
-    settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
+    asked = None if config.spark else asked_of(found.store, release)
+    settings = pipeline.settings(release, config, given["driver_python"], given["directory"], asked=asked)
     if config.record_use:
         note_use(found.store, release.manifest)
     if output == "json":

@@ -19,6 +19,7 @@ from envpack.progress import SILENT, Progress
 from envpack.pull.pull import download, mismatch
 from envpack.releases import file_list, keys, lookup, tags
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify import verify
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _manifest(release: Release) -> AuditCheck:
     return AuditCheck(
         name="manifest",
         problem=f"{release.manifest_uri}: {'; '.join(problems)}" if problems else None,
-        fact=f"{len(manifest.packages)} packages",
+        fact=count(len(manifest.packages), "package"),
     )
 
 
@@ -192,10 +193,10 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
     size = sum(size for _, _, size, _ in members)
     # A tar may name a directory more than once.
     directories = {path for path, kind, _, _ in members if kind == "directory"}
-    count = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
-    if (count, size) != (manifest.archive.members, manifest.archive.unpacked_size):
+    amount = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
+    if (amount, size) != (manifest.archive.members, manifest.archive.unpacked_size):
         problems.append(
-            f"{count} members of {size} bytes, and the manifest says {manifest.archive.members} "
+            f"{amount} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
     inside = set(named_in(path for path, *_ in members))
@@ -209,7 +210,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
         known = {(file.path, file.size) for file in files}
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
     wrong = "; ".join(problem for problem in problems if problem)
-    return AuditCheck(name="content", problem=wrong or None, fact=f"{count} members")
+    return AuditCheck(name="content", problem=wrong or None, fact=count(amount, "member"))
 
 
 def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine, progress: Progress) -> AuditCheck:
@@ -233,7 +234,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
     except EnvpackError as error:
         return AuditCheck(name="imports", problem=error.message)
     where = f" under {verified.under}" if verified.under else ""
-    ran = f"Python {manifest.python} ran{where}, {len(verified.imported)} modules imported"
+    ran = f"Python {manifest.python} ran{where}, {count(len(verified.imported), 'module')} imported"
     inspected = next((note for note in verified.notes if note.startswith("not run")), "inspected, not run")
     return AuditCheck(name="imports", problem=None, fact=ran if verified.ran else inspected)
 

@@ -28,6 +28,7 @@ from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, stand_in, uv, uv_bounds
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +99,7 @@ def link_conda(
             raise refused(arrivals.problems) or explained(error, prefix) from error
         if refusal := refused(arrivals.problems):
             raise refusal
-        linking.note(f"{len(packages)} conda packages")
+        linking.note(count(len(packages), "conda package"))
     scripts = sorted(package.name for package in packages if _post_link(prefix, package).exists())
     return (*sorted(arrivals.warnings), *(f"{name} has a post-link script, which was not run" for name in scripts))
 
@@ -151,7 +152,7 @@ def link_wheels(
         run = partial(uv.run, cache=cache.uv, workdir=scratch, access=login.indexes, most=_unpacked_at_most(wheels))
         _from_cache_or_network(run, arguments, cache=cache, tell=tell)
         _forget_urls(prefix, wheels)
-        step.note(f"{len(wheels)} wheels")
+        step.note(count(len(wheels), "wheel"))
 
 
 def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) -> None:

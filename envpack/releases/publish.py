@@ -81,7 +81,7 @@ def publish(
     release = lookup.at(store, manifest.name, manifest.digest)
     if release is None:
         raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
-    _record(store, manifest)
+    _record(store, manifest, release)
     return release, any(written)
 
 
@@ -97,12 +97,21 @@ def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool)
         store.replace(key, content, there.version)
 
 
-def _record(store: Store, manifest: Manifest) -> None:
-    """Write down what was built from these inputs; a record that leads nowhere is replaced."""
+def _record(store: Store, manifest: Manifest, release: Release) -> None:
+    """Write down what was built from these inputs; a record that leads nowhere is replaced.
+
+    `release` may be an earlier build's: then it is noted beside it what this one asked for.
+    """
     if not manifest.input_digest:
         return
     key = keys.build_record(manifest.name, manifest.input_digest)
-    data = json.dumps({"schema": 1, "digest": manifest.digest, "created": manifest.created}).encode()
+    target = manifest.target.to_json()
+    record = {"schema": 1, "digest": manifest.digest, "created": manifest.created, "target": target}
+    data = json.dumps(record).encode()
+    asked = keys.newest_record(manifest)
+    earlier = store.read(asked)
+    if earlier or release.manifest.target != manifest.target:
+        store.replace(asked, data, earlier.version if earlier else None)
     if store.create(key, data) or lookup.find_build(store, manifest.name, manifest.input_digest):
         return
     if there := store.read(key):

@@ -169,6 +169,20 @@ class LocalStore:
             draft.flush()
             Path(draft.name).replace(path)
 
+    def part(self, key: str, start: int, size: int) -> Iterator[bytes]:
+        """Yield some bytes of an object."""
+        path = self._path(key)
+        with _refusals(path):
+            try:
+                file = path.open("rb")
+            except (FileNotFoundError, IsADirectoryError):
+                raise missing(self.uri(key)) from None
+            with file:
+                file.seek(start)
+                while size and (chunk := file.read(min(size, digest.CHUNK))):
+                    size -= len(chunk)
+                    yield chunk
+
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield the objects, but no drafts and locks."""
         with _refusals(self._root):

@@ -11,6 +11,7 @@ Run as a program, this module is the process that waits: `prepared.py SOCKET`, u
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
 import gc
 import importlib
@@ -20,6 +21,7 @@ import pkgutil
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,8 +50,9 @@ class Prepared:
 
     def __init__(self) -> None:
         """Start it."""
-        self._folder = tempfile.TemporaryDirectory(prefix="prepared-")
-        self._address = str(Path(self._folder.name, "s"))
+        self._folder = tempfile.mkdtemp(prefix="prepared-")
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._address = str(Path(self._folder, "s"))
         self._taken = _taken_at_start(os.environ)
         command = [sys.executable, __file__, self._address]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -59,7 +62,7 @@ class Prepared:
     def close(self) -> None:
         """End it."""
         self._process.communicate()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Return whether a command would find all in it that it takes from its environment when it starts."""
