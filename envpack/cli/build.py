@@ -28,18 +28,13 @@ _WIDEST = 110
     "build",
     epilog="Example: envpack build pandas-udf.txt --store s3://bucket/envs --spark 3.5 --launcher yarn-cluster",
 )
-<<<<<<< HEAD
-@click.argument("file", type=click.Path(path_type=Path))
+@options.FILES
 @click.option(
     "-n",
     "--name",
     metavar="N",
     help="The release's name; by default `name:` of an environment file, else the file's stem.",
 )
-=======
-@options.FILES
-@click.option("-n", "--name", metavar="N", help="The release's name; by default the file's stem.")
->>>>>>> main
 @options.STORE
 @options.SOLVE
 @options.SPARK
