@@ -30,7 +30,11 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_that_is_shown_is_one_that_envpack_takes(line: str) -> None:
+def test_every_command_that_is_shown_is_one_that_envpack_takes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ROOT").mkdir()
+    monkeypatch.chdir(tmp_path)
     command: click.Command = cli
     words = shlex.split(line)[1:]
     context = click.Context(cli, info_name="envpack")
