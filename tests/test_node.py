@@ -305,6 +305,12 @@ def test_a_script_stands_only_for_a_link_to_a_python_of_linux(tmp_path: Path) ->
     assert guard.launcher(str(tmp_path / "python3.11/bin/python3.11"), "bin/python3.11") is None
 
 
+def test_the_program_behind_the_script_is_known_and_is_what_qemu_can_run(machine: Node, tmp_path: Path) -> None:
+    assert guard.program(machine.environment) == f"bin/{machine.minor}"
+    machine.without_launcher()
+    assert guard.program(machine.environment) == "bin/python"
+
+
 def test_packing_what_was_unpacked_gives_the_same_guards(machine: Node, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     again = pack(machine.environment, tmp_path / "again.tar.gz").path

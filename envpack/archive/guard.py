@@ -51,6 +51,10 @@ exec "$here/{program}" "$@"
 _PROGRAM = re.compile(r"python3\.[0-9]+t?")
 _ELF = b"\x7fELF"
 
+_STARTED = re.compile(rb'\A#!/bin/sh\n.*\nexec "\$here/(?P<program>python3\.[0-9]+t?)" "\$@"\n\Z', re.DOTALL)
+_MOST = 4096
+"""Bytes of a file that may be such a script."""
+
 
 def launcher(here: str, path: str) -> Member | None:
     """Return the script that takes the place of a link in the prefix to a Python beside it, for Linux.
@@ -66,6 +70,13 @@ def launcher(here: str, path: str) -> Member | None:
         return None
     unset = [name for name in UNSET if not (name == "PYTHON_GIL" and program.name.endswith("t"))]
     return member_of(path, _LAUNCHER.format(unset=" ".join(unset), program=program.name).encode(), executable=True)
+
+
+def program(environment: Path) -> str:
+    """Return the path, from an unpacked archive, of the program that its `bin/python` is or starts."""
+    with (environment / "bin/python").open("rb") as file:
+        started = _STARTED.search(file.read(_MOST))
+    return f"bin/{started['program'].decode()}" if started else "bin/python"
 
 
 def members(prefix: Path, wheels: Collection[str]) -> Iterator[Member]:
