@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.files.inside import inside
 from envpack.progress import Step
 from envpack.requirements import pep508
 from envpack.requirements.names import ProjectName
@@ -130,7 +131,7 @@ def published(wheel: Wheel, *, store: Store, name: str, scratch: Path) -> Path |
         key = f"{keys.folder(name, short)}/{file}"
         if not file or store.size(key) != wheel.size:
             continue
-        path = Path(tempfile.mkdtemp(prefix="published-", dir=scratch)) / file
+        path = inside(Path(tempfile.mkdtemp(prefix="published-", dir=scratch)), file)
         store.download(key, path, Step())
         if digest.of_file(path) == wheel.sha256:
             return path
