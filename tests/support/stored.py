@@ -23,7 +23,6 @@ from envpack.codec import Kind
 from envpack.config.target import Target
 from envpack.packages.package import PackedPackage
 from envpack.releases import (
-from envpack.sources import kept
     file_list,
     index,
     keys,
@@ -36,6 +35,7 @@ from envpack.sources import kept
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
+from envpack.sources import kept
 from envpack.stores import open_store
 
 if TYPE_CHECKING:
