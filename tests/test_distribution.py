@@ -90,9 +90,9 @@ def test_doctor_says_when_another_projects_package_of_the_same_name_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert list(machine._name()) == []
-    wheel = write_wheel(tmp_path, "envpack", "9.9")
+    write_wheel(tmp_path, "envpack", "9.9")
     site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
         archive.extractall(site)
     monkeypatch.syspath_prepend(str(site))
     (finding,) = machine._name()

@@ -31,7 +31,7 @@ from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.resolve.names import Names
-from envpack.resolve.request import Request, differences
+from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
@@ -75,14 +75,22 @@ DEFAULTS = Options()
 
 _LOCKS = (
     "channels", "python", "environment", "platform", "glibc", "cuda", "index_strategy", "from_pypi", "from_conda",
-    "with_pyspark", "spark",
+    "with_pyspark", "spark", "extra", "group", "project", "without_project",
 )  # fmt: skip
 """Fields of the configuration that decide what is locked."""
 
 
-def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
+def build(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
+    `text` is what it would hold where there is no such file; then its lock alone is beside it.
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
@@ -90,7 +98,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
         store.check_usable()
-    asked = requirements.read(file, environment=config.environment)
+    asked = read(file, config, text)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
     with watch.time("solve"):
@@ -155,10 +163,24 @@ def _provide(
     return release, reused
 
 
-def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
+def read(file: Path, config: Config, text: str | None = None) -> Requirements:
+    """Return what a requirements file, or the text in its place, asks for. Raises BadRequirements."""
+    return requirements.read(
+        file, environment=config.environment, extras=config.extra, groups=config.group, text=text
+    )
+
+
+def lock(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     _check(config)
-    request = request_of(requirements.read(file, environment=config.environment), config)
+    request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 
@@ -221,7 +243,11 @@ def request_of(asked: Requirements, config: Config) -> Request:
         from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
         names=names,
         conda_first=understood.conda_first,
-        limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
+        limits=(
+            *_python_limits(own),
+            *understood.limits,
+            *(compatibility.limits(spark, config.python, asked) if spark else ()),
+        ),
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
         notes=(*asked.warnings, *idle, *understood.notes),
@@ -229,6 +255,14 @@ def request_of(asked: Requirements, config: Config) -> Request:
         without_project=config.without_project,
         no_build=sources.forbidden(config),
     )
+
+
+def _python_limits(asked: Requirements) -> tuple[Limit, ...]:
+    """Return the bound of a project's `requires-python`."""
+    if not asked.requires_python:
+        return ()
+    reason = f"{asked.path} is for Python {asked.requires_python}"
+    return (Limit(bounds={"python": asked.requires_python}, reason=reason),)
 
 
 def default_name(asked: Requirements) -> str:
