@@ -537,6 +537,7 @@ FREE = {
     "channel/interpreter.py": "asks the Python that the person names to be carried by a channel",
     "channel/libraries.py": "asks the system's loader, which lists and starts nothing, and patchelf",
     "cli/pull.py": "becomes the command that the person gave",
+    "sources/checkout.py": "runs git, with what a repository could have it run switched off",
     "spark/driver.py": "asks a Python of this machine for its version",
     "tools/cage.py": "starts the launcher of cages, with envpack's own Python",
     "tools/git.py": "runs git",
