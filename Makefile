@@ -51,9 +51,10 @@ names: $(VENV)/envpack
 schemas: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_schemas
 
-# The reference of the command line, docs/cli.md, from what --help shows.
+# docs/cli.md, from what --help shows, and docs/troubleshooting.md, from the texts of the errors.
 reference: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_reference
+	$(BIN)/python -m tests.support.write_troubleshooting
 
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from envpack.errors import EnvpackError
+from tests.support import write_troubleshooting
 from tests.support.write_reference import PAGE, page
 
 DOCS = PAGE.parent
@@ -17,6 +19,14 @@ SCHEMAS = sorted(DOCS.glob("*.schema.json"))
 
 def test_the_reference_is_what_help_shows() -> None:
     assert PAGE.read_text("utf-8") == page(), "run `make reference`"
+
+
+def test_troubleshooting_has_every_message_of_every_error() -> None:
+    text = write_troubleshooting.PAGE.read_text("utf-8")
+    assert text == write_troubleshooting.page(), "run `make reference`"
+    codes = {kind.exit_code for kind in EnvpackError.__subclasses__()}
+    assert {int(code) for code in re.findall(r"^## Exit code (\d+)", text, re.MULTILINE)} == codes
+    assert text.count("\n| ") > 150
 
 
 def test_every_option_is_in_the_reference() -> None:

@@ -29,7 +29,12 @@ _WIDEST = 110
     epilog="Example: envpack build pandas-udf.txt --store s3://bucket/envs --spark 3.5 --launcher yarn-cluster",
 )
 @options.FILES
-@click.option("-n", "--name", metavar="N", help="The release's name; by default the file's stem.")
+@click.option(
+    "-n",
+    "--name",
+    metavar="N",
+    help="The release's name; by default `name:` of an environment file, else the file's stem.",
+)
 @options.STORE
 @options.SOLVE
 @options.SPARK
