@@ -243,3 +243,31 @@ def test_a_zip_is_a_source_distribution_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x-1.zip", "w") as opened:
         opened.writestr("x-1/pyproject.toml", "")
     assert (unpack(tmp_path / "x-1.zip", tmp_path / "here", shown="x") / "pyproject.toml").is_file()
+
+
+def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk) -> None:
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[desk.channel.platform]
+    tree = write_source(desk.home / "native", "native")
+    text = (tree / "backend.py").read_text().replace("py3-none-any", f"py3-none-linux_{machine}")
+    # As another compiler does: other bytes each time.
+    (tree / "backend.py").write_text(
+        f"import os; open('native.py', 'a').write(f'# {{os.urandom(8).hex()}}')\n{text}"
+    )
+    desk.write("env.txt", "native @ ./native")
+    first = desk.build("env.txt")
+    (package,) = (each for each in first["packages"] if each["name"] == "native")
+    assert package["built_from"].startswith("project sha256:")
+    for name in ("built", "pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    for record in desk.store.glob("env/builds/*"):
+        record.unlink()
+    assert desk.build("env.txt", "--locked")["digest"] == first["digest"]
+    sbom = next(desk.store.glob("env/*/sbom.cdx.json")).read_text()
+    assert "envpack:built-from" in sbom
+    shutil.rmtree(desk.cache / "built")
+    for name in ("pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    shutil.rmtree(desk.store)
+    ran = desk.run("build", "env.txt", "--locked")
+    assert ran.code == 6
+    assert "native.py differs" in ran.err
