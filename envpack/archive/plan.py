@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive import links, slim
+from envpack.archive import guard, links, slim
 from envpack.archive.bytecode import Brought, compile_prefix
 from envpack.archive.members import Member
 from envpack.archive.members import file as member_of
@@ -197,8 +197,11 @@ def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) ->
 
 def _with_scripts(own: Part, rewritten: Iterable[Rewritten], sources: Sources) -> Part:
     """Return the environment's own part with what depends on all the others."""
-    scripts = conda_unpack(sources.content.prefix, [*own.rewritten, *rewritten])
-    return with_members(own, [member_of("conda-meta/history", b""), *scripts])
+    content = sources.content
+    scripts = conda_unpack(content.prefix, [*own.rewritten, *rewritten])
+    wheels = {package.project for package in content.packages if not package.record}
+    guards = guard.members(content.prefix, wheels)
+    return with_members(own, [member_of("conda-meta/history", b""), *scripts, *guards])
 
 
 def _directories(parts: Sequence[Part | Piece]) -> Part:

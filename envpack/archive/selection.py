@@ -26,7 +26,7 @@ from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, Fi
 from conda_pack.prefixes import replace_prefix
 
 from envpack import digest
-from envpack.archive import consistency, metadata, prefixes
+from envpack.archive import consistency, guard, metadata, prefixes
 from envpack.archive.members import Member, Promise, opened, with_data
 from envpack.archive.members import file as member_of
 from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
@@ -276,7 +276,7 @@ class _Selection:
         if stat.S_ISLNK(status.st_mode):
             link = os.readlink(here)  # noqa: PTH115 - a Path of each file would take longer than all the rest
             if link not in [file.source for file in candidates]:
-                return Member(path=path, kind="link", link=self._relative(link, path))
+                return guard.launcher(here, path) or Member(path=path, kind="link", link=self._relative(link, path))
             status = os.stat(here)  # noqa: PTH116 - linked softly from the package cache: the file is meant
         if stat.S_ISDIR(status.st_mode):
             return Member(path=path, kind="directory") if not f"/{path}".endswith("/__pycache__") else None

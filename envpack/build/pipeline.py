@@ -31,7 +31,7 @@ from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.resolve.names import Names
-from envpack.resolve.request import Request, differences
+from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from envpack.releases.lookup import Release
     from envpack.releases.manifest import Manifest
     from envpack.requirements import Requirements
+    from envpack.sources.builder import WheelBuilder
     from envpack.stores.base import Store
 
 
@@ -75,14 +76,22 @@ DEFAULTS = Options()
 
 _LOCKS = (
     "channels", "python", "environment", "platform", "glibc", "cuda", "index_strategy", "from_pypi", "from_conda",
-    "with_pyspark", "spark",
+    "with_pyspark", "spark", "extra", "group", "project", "without_project",
 )  # fmt: skip
 """Fields of the configuration that decide what is locked."""
 
 
-def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
+def build(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
+    `text` is what it would hold where there is no such file; then its lock alone is beside it.
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
@@ -90,7 +99,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
         store.check_usable()
-    asked = requirements.read(file, environment=config.environment)
+    asked = read(file, config, text)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
     with watch.time("solve"):
@@ -150,17 +159,32 @@ def _provide(
     if release is None:
         cache = Cache(Path(job.config.cache_dir))
         with cache.scratch() as scratch:
-            site = Workshop(cache=cache, scratch=scratch, progress=progress)
+            published = partial(sources.published, store=store, name=job.name, scratch=scratch)
+            site = Workshop(cache=cache, scratch=scratch, progress=progress, published=published)
             release, reused = _make(job, store, site, watch)
     with watch.time("publish"):
         _tag(store, release, wanted, reused=reused)
     return release, reused
 
 
-def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
+def read(file: Path, config: Config, text: str | None = None) -> Requirements:
+    """Return what a requirements file, or the text in its place, asks for. Raises BadRequirements."""
+    return requirements.read(
+        file, environment=config.environment, extras=config.extra, groups=config.group, text=text
+    )
+
+
+def lock(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     _check(config)
-    request = request_of(requirements.read(file, environment=config.environment), config)
+    request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
 
@@ -223,7 +247,11 @@ def request_of(asked: Requirements, config: Config) -> Request:
         from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
         names=names,
         conda_first=understood.conda_first,
-        limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
+        limits=(
+            *_python_limits(own),
+            *understood.limits,
+            *(compatibility.limits(spark, config.python, asked) if spark else ()),
+        ),
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
         notes=(*asked.warnings, *idle, *understood.notes),
@@ -231,6 +259,14 @@ def request_of(asked: Requirements, config: Config) -> Request:
         without_project=config.without_project,
         no_build=sources.forbidden(config),
     )
+
+
+def _python_limits(asked: Requirements) -> tuple[Limit, ...]:
+    """Return the bound of a project's `requires-python`."""
+    if not asked.requires_python:
+        return ()
+    reason = f"{asked.path} is for Python {asked.requires_python}"
+    return (Limit(bounds={"python": asked.requires_python}, reason=reason),)
 
 
 def default_name(asked: Requirements) -> str:
@@ -382,6 +418,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             manifest,
             made.packed.path,
             beside,
+            wheels=sources.compiled(job.lock, partial(_builder, job, site)),
             held=shared_pieces.held_by(store, job.name, pieces, published),
             progress=site.progress,
         )
@@ -396,6 +433,10 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written
+
+
+def _builder(job: Job, site: Workshop) -> WheelBuilder:
+    return sources.builder(job.request, job.config, site.cache, site.scratch, site.progress)
 
 
 def _tag(store: Store, release: Release, wanted: Sequence[str], *, reused: bool) -> None:

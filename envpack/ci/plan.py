@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from wcmatch import glob
 
-from envpack import requirements
-from envpack.build.pipeline import default_name
+from envpack.build.pipeline import default_name, read
 from envpack.config.config import find
 from envpack.errors import BadRequirements, UsageError
 from envpack.releases.keys import check_name
@@ -113,7 +112,12 @@ def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[P
             if glob.globmatch(str(path), _literal_root(pattern, here), flags=_FLAGS)
         }
         found = {Path(name) for name in glob.glob(pattern, flags=_FLAGS, root_dir=str(here))}
-        found = {here / path for path in found if path.suffix.lower() in _SUFFIXES and (here / path).is_file()}
+        literal = not _MAGIC & set(pattern)
+        found = {
+            here / path
+            for path in found
+            if (literal or path.suffix.lower() in _SUFFIXES) and (here / path).is_file()
+        }
         if not found and not gone and not _MAGIC & set(pattern):
             raise UsageError(f"there is no file {absolute}")
         files |= found
@@ -135,7 +139,7 @@ def _literal_root(pattern: str, here: Path) -> str:
 def _item(file: Path, changes: Changes, config: Config, configuration: Path | None, here: Path) -> Item:
     shown = _shown(file, here)
     try:
-        asked = requirements.read(file, environment=config.environment)
+        asked = read(file, config)
     except BadRequirements:
         return Item(
             file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True

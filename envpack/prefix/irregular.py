@@ -68,7 +68,8 @@ def _problems(prefix: Path, wheel: Distribution, settled: Collection[str], pytho
     among = [path for path in own if path.startswith("conda-meta/")]
     if among:
         yield f"{told} would write among conda's records: {_some(among)}"
-    needed = str(wheel.metadata.metadata["Requires-Python"] or "")
+    facts = wheel.metadata.metadata
+    needed = str(facts["Requires-Python"]) if "Requires-Python" in facts else ""
     try:
         fits = SpecifierSet(needed).contains(python, prereleases=True)
     except InvalidSpecifier:

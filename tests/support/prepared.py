@@ -76,6 +76,7 @@ class Prepared:
             "command": list(command),
             "cwd": str(cwd),
             "environment": dict(environment),
+            "umask": _umask(),
             "limits": [resource.getrlimit(kind) for kind in _LIMITS],
         }
         outputs: list[bytes] = [b"", b""]
@@ -110,6 +111,12 @@ class Prepared:
 
 def _taken_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(AT_START)}
+
+
+def _umask() -> int:
+    """Return this process's; to ask for it as usual changes it for a moment, for all threads."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Umask:"))
+    return int(line.split()[1], 8)
 
 
 def _read(file: Any, outputs: list[bytes], number: int) -> None:
@@ -190,6 +197,7 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
     held = [sys.stdin, sys.stdout, sys.stderr]
     for kind, limit in zip(_LIMITS, request["limits"], strict=True):
         resource.setrlimit(kind, limit)
+    os.umask(request["umask"])
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
