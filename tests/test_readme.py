@@ -14,6 +14,8 @@ from envpack.cli import cli
 from envpack.config.config import SECTIONS, load
 from envpack.spark.launchers import LAUNCHERS
 
+HERE = Path(__file__).parents[1]
+
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 COMMANDS = [
     match[1].split("#")[0].strip()
@@ -65,3 +67,12 @@ def test_the_configuration_that_is_shown_is_one_that_envpack_reads(tmp_path: Pat
 def test_every_file_that_is_linked_to_is_there() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert (Path(__file__).parent.parent / link.partition("#")[0]).exists(), link
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    text = (HERE / "docs/security.md").read_text("utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in (HERE / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in code} == set()
+    assert {path for path in re.findall(r"`(tests/[\w/.]+)`", text) if not (HERE / path).exists()} == set()

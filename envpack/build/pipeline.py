@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from envpack.releases.lookup import Release
     from envpack.releases.manifest import Manifest
     from envpack.requirements import Requirements
+    from envpack.sources.builder import WheelBuilder
     from envpack.stores.base import Store
 
 
@@ -156,7 +157,8 @@ def _provide(
     if release is None:
         cache = Cache(Path(job.config.cache_dir))
         with cache.scratch() as scratch:
-            site = Workshop(cache=cache, scratch=scratch, progress=progress)
+            published = partial(sources.published, store=store, name=job.name, scratch=scratch)
+            site = Workshop(cache=cache, scratch=scratch, progress=progress, published=published)
             release, reused = _make(job, store, site, watch)
     with watch.time("publish"):
         _tag(store, release, wanted, reused=reused)
@@ -410,6 +412,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             manifest,
             made.packed.path,
             beside,
+            wheels=sources.compiled(job.lock, partial(_builder, job, site)),
             held=shared_pieces.held_by(store, job.name, pieces, published),
             progress=site.progress,
         )
@@ -424,6 +427,10 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written
+
+
+def _builder(job: Job, site: Workshop) -> WheelBuilder:
+    return sources.builder(job.request, job.config, site.cache, site.scratch, site.progress)
 
 
 def _tag(store: Store, release: Release, wanted: Sequence[str], *, reused: bool) -> None:

@@ -128,6 +128,9 @@ def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:
                 break_long_words=False,
                 break_on_hyphens=False,
             ).replace("\u00a0", " ")
+    for package in packages:
+        if package.built_from:
+            yield f"{'built':<10} {package.name} {package.version} from {package.built_from}"
 
 
 def _width() -> int:
