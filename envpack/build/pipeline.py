@@ -16,7 +16,7 @@ from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
 from envpack.config.config import options_given
-from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
