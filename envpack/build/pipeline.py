@@ -16,11 +16,12 @@ from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
 from envpack.config.config import options_given
-from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
+from envpack.lock import pylock
 from envpack.lock.file import dump
 from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
@@ -187,6 +188,16 @@ def lock(
     request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
+
+
+def write_pylock(file: Path, lock: Lock) -> Path:
+    """Write a lock's wheels beside its requirements file as PEP 751 has it, and return where. Raises UsageError."""
+    path = pylock.beside(file)
+    try:
+        atomic.write(path, hide(pylock.dump(lock)).encode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return path
 
 
 def settings(
