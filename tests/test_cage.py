@@ -264,6 +264,27 @@ def until(true: Callable[[], Any]) -> None:
             "wrote more than 32 MB",
         ),
         (
+            (
+                "import os\nkept = []\nfor n in range(900):\n    kept.append(open('x', 'wb', 0)); os.unlink('x')\n"
+                "    kept[-1].write(bytes(1 << 20))\nimport time; time.sleep(30)"
+            ),
+            Limits(disk=32 << 20, seconds=60),
+            "wrote more than 32 MB",
+        ),
+        (
+            (
+                "import os, time\nkept = [os.memfd_create('x') for n in range(9)]\n"
+                "for n in kept: os.write(n, bytes(1 << 23))\ntime.sleep(30)"
+            ),
+            Limits(disk=32 << 20, seconds=60),
+            "wrote more than 32 MB",
+        ),
+        (
+            "import time\nfor n in range(9000): open(str(n), 'w').close()\ntime.sleep(30)",
+            Limits(disk=4 << 20, seconds=60),
+            "wrote more than 4 MB",
+        ),
+        (
             "import os, time\nfor n in range(60): os.fork() or time.sleep(600)\ntime.sleep(600)",
             Limits(processes=30, seconds=20),
             "started more than 30 processes",
@@ -274,7 +295,21 @@ def until(true: Callable[[], Any]) -> None:
             "used more than 128 MB of memory",
         ),
     ],
-    ids=["print", "write", "sleep", "stop", "stop all", "kill", "abort", "disk", "fork", "shared memory"],
+    ids=[
+        "print",
+        "write",
+        "sleep",
+        "stop",
+        "stop all",
+        "kill",
+        "abort",
+        "disk",
+        "removed files",
+        "files in memory",
+        "empty files",
+        "fork",
+        "shared memory",
+    ],
 )
 def test_a_command_is_ended_with_a_reason(
     walls: Walls, settings: Cage, code: str, limits: Limits, problem: str
@@ -502,6 +537,7 @@ FREE = {
     "channel/interpreter.py": "asks the Python that the person names to be carried by a channel",
     "channel/libraries.py": "asks the system's loader, which lists and starts nothing, and patchelf",
     "cli/pull.py": "becomes the command that the person gave",
+    "sources/checkout.py": "runs git, with what a repository could have it run switched off",
     "spark/driver.py": "asks a Python of this machine for its version",
     "tools/cage.py": "starts the launcher of cages, with envpack's own Python",
     "tools/git.py": "runs git",

@@ -98,3 +98,11 @@ def test_doctor_says_when_another_projects_package_of_the_same_name_is_here(
     (finding,) = machine._name()
     assert (finding.level, "another project called envpack (9.9)" in finding.text) == ("problem", True)
     assert "pip uninstall envpack" in str(finding.hint)
+
+
+def test_no_file_has_the_marks_of_a_merge() -> None:
+    marks = ("<" * 7 + " ", ">" * 7 + " ")
+    for path in files():
+        if path.suffix in {".md", ".py", ".toml", ".json", ".yml", ".yaml", ".css", ".js", ".html"}:
+            lines = path.read_text("utf-8").splitlines()
+            assert not any(line.startswith(marks) for line in lines), path

@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from envpack.errors import EnvpackError
+from tests.support import write_troubleshooting
 from tests.support.write_reference import PAGE, page
 
 DOCS = PAGE.parent
@@ -17,6 +20,14 @@ SCHEMAS = sorted(DOCS.glob("*.schema.json"))
 
 def test_the_reference_is_what_help_shows() -> None:
     assert PAGE.read_text("utf-8") == page(), "run `make reference`"
+
+
+def test_troubleshooting_has_every_message_of_every_error() -> None:
+    text = write_troubleshooting.PAGE.read_text("utf-8")
+    assert text == write_troubleshooting.page(), "run `make reference`"
+    codes = {kind.exit_code for kind in EnvpackError.__subclasses__()}
+    assert {int(code) for code in re.findall(r"^## Exit code (\d+)", text, re.MULTILINE)} == codes
+    assert text.count("\n| ") > 150
 
 
 def test_every_option_is_in_the_reference() -> None:
@@ -50,3 +61,8 @@ def anchors(place: Path) -> set[str]:
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
 def test_every_schema_has_an_id_of_its_own(path: Path) -> None:
     assert json.loads(path.read_text("utf-8"))["$id"] == path.name
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert {page for each in site["nav"] for page in each.values()} == {path.name for path in DOCS.glob("*.md")}

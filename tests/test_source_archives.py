@@ -19,6 +19,7 @@ from envpack.sources import checkout
 from envpack.sources.unpack import unpack
 from tests.support.channel import Channel
 from tests.support.command import Desk
+from tests.support.private import PASSWORD, USER, private_index
 from tests.support.projects import Shop, commit_all, git, wheel_of, write_sdist, write_source
 from tests.support.wheels import write_wheel
 
@@ -123,6 +124,30 @@ def test_compiled_code_is_built_for_this_machine_only(shop: Shop) -> None:
     assert wheel.made.compiled
     with pytest.raises(Unsatisfiable, match=f"built for this machine only, not for {shop.channel.foreign}"):
         shop.lock("native @ ./native", platform=shop.channel.foreign)
+
+
+# Private indexes
+
+
+def test_what_a_private_index_has_is_never_taken_from_another_and_its_password_is_nowhere(desk: Desk) -> None:
+    write_sdist(desk.home / "private", "inner")
+    (desk.home / "public").mkdir()
+    write_wheel(desk.home / "public", "inner", "9.0")
+    with private_index(desk.home / "private") as private, private_index(desk.home / "public") as public:
+        desk.write(
+            "env.txt",
+            f"--index-url http://{USER}:{PASSWORD}@{public}/simple",
+            f"--extra-index-url http://{USER}:{PASSWORD}@{private}/simple",
+            "inner",
+        )
+        ran = desk.run("build", "env.txt", "--verbose", "--output", "json")
+    assert ran.code == 0, ran.err
+    (package,) = (each for each in ran.json()["packages"] if each["name"] == "inner")
+    assert package["version"] == "1.0"
+    assert package["built_from"].startswith("source distribution")
+    written = [*desk.store.rglob("*.json"), *desk.store.rglob("*.lock"), desk.home / "env.txt.lock"]
+    texts = [ran.out, ran.err, *(path.read_text() for path in written)]
+    assert not any(PASSWORD in text for text in texts)
 
 
 # Repositories
@@ -243,3 +268,31 @@ def test_a_zip_is_a_source_distribution_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x-1.zip", "w") as opened:
         opened.writestr("x-1/pyproject.toml", "")
     assert (unpack(tmp_path / "x-1.zip", tmp_path / "here", shown="x") / "pyproject.toml").is_file()
+
+
+def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk) -> None:
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[desk.channel.platform]
+    tree = write_source(desk.home / "native", "native")
+    text = (tree / "backend.py").read_text().replace("py3-none-any", f"py3-none-linux_{machine}")
+    # As another compiler does: other bytes each time.
+    (tree / "backend.py").write_text(
+        f"import os; open('native.py', 'a').write(f'# {{os.urandom(8).hex()}}')\n{text}"
+    )
+    desk.write("env.txt", "native @ ./native")
+    first = desk.build("env.txt")
+    (package,) = (each for each in first["packages"] if each["name"] == "native")
+    assert package["built_from"].startswith("project sha256:")
+    for name in ("built", "pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    for record in desk.store.glob("env/builds/*"):
+        record.unlink()
+    assert desk.build("env.txt", "--locked")["digest"] == first["digest"]
+    sbom = next(desk.store.glob("env/*/sbom.cdx.json")).read_text()
+    assert "envpack:built-from" in sbom
+    shutil.rmtree(desk.cache / "built")
+    for name in ("pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    shutil.rmtree(desk.store)
+    ran = desk.run("build", "env.txt", "--locked")
+    assert ran.code == 6
+    assert "native.py differs" in ran.err

@@ -119,6 +119,17 @@ class WheelBuilder:
             if wheel.made
         }
 
+    def compiled(self, lock: Lock) -> dict[str, tuple[Path, str]]:
+        """Return the wheels of a lock with compiled parts that are here, by file name, with their SHA-256."""
+        found = {}
+        for wheel in lock.wheels:
+            if wheel.made and wheel.made.compiled:
+                key = self._key(wheel.made.sha256, wheel.made.subdirectory, lock.packages)
+                kept = self._kept.find(key, wheel.made.requires)
+                if kept and kept[1].sha256 == wheel.sha256:
+                    found[wheel.made.file] = (kept[0], wheel.sha256)
+        return found
+
     def _provided(
         self,
         wheel: Wheel,
