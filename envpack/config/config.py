@@ -38,8 +38,8 @@ SECTIONS = ("ci", "gc", "policy")
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
 
-_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE"})
-"""Read elsewhere: by the completion of shells."""
+_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
+"""Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,10 @@ class Config:
     """The Python to build with, such as `3.11`."""
     environment: str | None = None
     """Which environment of a pixi.lock is built; by default its `default`."""
+    extra: tuple[str, ...] = ()
+    """Which extras of a pyproject.toml, or of its lock, are built besides what it needs in any case."""
+    group: tuple[str, ...] = ()
+    """Which dependency groups of a pyproject.toml, or of its lock, are built besides."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC

@@ -3,6 +3,7 @@
 <store>/<name>/<digest 16>/<name>-<digest 16>.tar.gz   the archive (digest 16: its first 16 hex digits)
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
 <store>/<name>/<digest 16>/<name>.lock                 the lock
+<store>/<name>/<digest 16>/<wheel>.whl                 a wheel with compiled parts that was built for it
 <store>/<name>/<digest 16>/pieces.json                 where each package lies in the archive
 <store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
 <store>/<name>/<digest 16>/files.json.gz               the archive's files

@@ -46,12 +46,14 @@ def publish(
     archive: Path,
     beside: Mapping[str, bytes],
     *,
+    wheels: Mapping[str, tuple[Path, str]] | None = None,
     held: Sequence[Held] = (),
     progress: Progress = SILENT,
 ) -> tuple[Release, bool]:
     """Put a release into the store and return it, with whether it had to be written.
 
-    `beside` are small files that belong to the release; `held` are bytes of the archive that the store already has
+    `beside` are small files that belong to the release, `wheels` those that were compiled for it, by file name:
+    where each is and its SHA-256. `held` are bytes of the archive that the store already has
     in other objects, and need not be sent. The archive is written first and the manifest last, so a reader never
     sees a release that is not whole. When another builder published the same archive first, theirs is returned.
     Raises Orphan when other bytes without a manifest lie in the archive's place, Conflict when those of a release
@@ -73,6 +75,9 @@ def publish(
                     raise
                 raise _orphan(folder, store.uri(keys.archive_key(manifest))) from error
             step.note(store.uri(folder))
+        for file, (path, sha256) in (wheels or {}).items():
+            with progress.step("upload", total=path.stat().st_size, unit="bytes") as step:
+                store.upload(f"{folder}/{file}", path, sha256, step)
         for file, content in beside.items():
             _write_beside(store, f"{folder}/{file}", content, is_published=is_published)
         written.append(store.create(key, data))

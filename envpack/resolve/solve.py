@@ -170,6 +170,7 @@ def _solve_pypi(
         indexes=request.requirements.indexes,
         python=conda.python,
         target=request.target,
+        with_dependencies=not request.requirements.exact,
     )
 
     def solve(asked: pypi.Question) -> pypi.Answer:
