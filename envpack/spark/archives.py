@@ -27,7 +27,8 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
     """Return other archives as a launcher takes them beside a release's own.
 
     `others` are addresses or paths, each with `#DIRECTORY`, where it is to be unpacked; a relative path starts at
-    the working directory. `own` is the release's address. Raises UsageError with every reason why they cannot be joined.
+    the working directory. `own` is the release's address. Raises UsageError with every reason why they cannot be
+    joined.
     """
     if others and launcher.archives is None and launcher.driver != "session":
         raise UsageError(
