@@ -22,6 +22,7 @@ from envpack.catalog import publishing
 from envpack.codec import Kind
 from envpack.config.target import Target
 from envpack.packages.package import PackedPackage
+from envpack.prefix import ledger
 from envpack.releases import (
     file_list,
     index,
@@ -182,7 +183,10 @@ def _samples() -> dict[str, Sample]:
         "published": Sample(kind=shared_pieces.PUBLISHED, value={f"udf/{'0' * 16}": {ONE: 1}}),
         "recipe": Sample(
             kind=recipes.STORED,
-            value={"pieces": ["a"], "sha256": ONE, "manifest": described.to_json(), "beside": {"x.json": "eA=="}},
+            value={"pieces": ["a"], "sha256": ONE, "manifest": described.to_json()},
+        ),
+        "arrival": Sample(
+            kind=ledger.STORED, value={"digests": {"info/paths.json": ONE}, "warnings": ["has a file too many"]}
         ),
         "last-build": Sample(
             kind=last_build.STORED,
