@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 
 from envpack import digest
 from envpack.archive.packing import pack
