@@ -34,6 +34,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +78,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
+    descriptors.ensure()
     _check(config, options)
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
@@ -146,6 +148,7 @@ def _provide(
 
 def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    descriptors.ensure()
     _check(config)
     request = request_of(requirements.read(file, environment=config.environment), config)
     locked = _lock(request, config, options, progress)

@@ -34,12 +34,13 @@ class Fault:
     """Seconds for which throttled requests are sent again."""
     code: int = 0
     """How commands end."""
-    codes: Mapping[str, int] = field(default_factory=dict)
-    """How some end otherwise."""
+    codes: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    """How some end otherwise; several where it depends on the server."""
 
-    def ending(self, act: str) -> int:
-        """Return the exit code with which an act ends."""
-        return self.codes.get(act, self.code)
+    def endings(self, act: str) -> tuple[int, ...]:
+        """Return the exit codes of which an act ends with one."""
+        found = self.codes.get(act, self.code)
+        return found if isinstance(found, tuple) else (found,)
 
 
 def _is_listing(asked: Asked) -> bool:
@@ -153,7 +154,12 @@ FAULTS: dict[str, Fault] = {
     "resets": Fault(what="the connection is reset inside each part", begin=_resets),
     "lost answers": Fault(what="the answer to each first write is lost, its retry is answered 412", begin=_lost),
     "truncated": Fault(what="bodies are cut in half", begin=_changed(_cut, _is_object), code=9),
-    "truncated listings": Fault(what="listings are cut in half", begin=_changed(_cut, _is_listing), code=9),
+    "truncated listings": Fault(
+        what="listings are cut in half",
+        begin=_changed(_cut, _is_listing),
+        code=9,
+        codes=dict.fromkeys(("publish", "settings", "tag"), 0),
+    ),
     "altered": Fault(
         what="a bit of every object is flipped on the way", begin=_changed(_altered, _is_object), code=9
     ),
@@ -161,6 +167,7 @@ FAULTS: dict[str, Fault] = {
         what="200 with an error as its body",
         begin=_all(Answer(status=200, body=_ERROR, headers={"Content-Type": "application/xml"})),
         code=8,
+        codes=dict.fromkeys(ACTS, (8, 9)),
     ),
     "expiry": Fault(what="the token expires after the first part", begin=_expires, codes={"publish": 8}),
     "clock": Fault(
@@ -175,7 +182,7 @@ FAULTS: dict[str, Fault] = {
         code=8,
     ),
     "no If-None-Match": Fault(what="If-None-Match is passed over", begin=_without("if-none-match")),
-    "no Range": Fault(what="Range is passed over", begin=_without("range")),
+    "no Range": Fault(what="Range is passed over", begin=_without("range"), codes={"pull": 7}),
     "versioned": Fault(what="a versioned bucket", bucket=_versioned),
     "KMS": Fault(what="a bucket that encrypts with KMS by default", bucket=_encrypted),
     "no deleting": Fault(
@@ -207,5 +214,8 @@ FAULTS: dict[str, Fault] = {
 def table() -> str:
     """Return the faults, and the exit code of each act under each, as Markdown."""
     lines = [f"| what S3 does | {' | '.join(f'`{act}`' for act in ACTS)} |", "|---" * (len(ACTS) + 1) + "|"]
-    lines += [f"| {each.what} | {' | '.join(str(each.ending(act)) for act in ACTS)} |" for each in FAULTS.values()]
+    lines += [
+        f"| {each.what} | {' | '.join(' or '.join(map(str, each.endings(act))) for act in ACTS)} |"
+        for each in FAULTS.values()
+    ]
     return "\n".join(lines) + "\n"
