@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from envpack.pull.pull import download, mismatch
 from envpack.releases import references
 from envpack.stores import open_store
 from envpack.stores.s3.options import SMALLEST_PART, S3Options
+from tests.support import s3_faults
 from tests.support.releases import faults, publish
 from tests.support.s3 import Gate, S3Server
 from tests.support.s3_faults import ACTS, FAULTS
@@ -21,7 +23,6 @@ from tests.support.stored import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from envpack.stores.base import Store
 
@@ -171,3 +172,8 @@ class TestVersitygw(AnyServer):
     @pytest.fixture
     def server(self, real_s3: S3Server) -> S3Server:
         return real_s3
+
+
+def test_the_table_in_the_documentation_is_what_these_tests_expect() -> None:
+    page = Path(__file__).parents[1] / "docs/operations.md"
+    assert s3_faults.table() in page.read_text("utf-8"), "`python -m tests.support.attacks s3` writes it"

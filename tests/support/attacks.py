@@ -2,7 +2,7 @@
 
 `python -m tests.support.attacks` runs the tests that attack, for docs/security.md; `python -m tests.support.attacks
 operations` those of a machine's and a server's faults, the long ones too, for docs/operations.md. Each takes five
-minutes and more.
+minutes and more. `python -m tests.support.attacks s3` writes there how commands end under faults of S3, in no time.
 """
 
 from __future__ import annotations
@@ -78,12 +78,18 @@ def table(kinds: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) 
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the table of attacks into its page, or with `operations` that of faults."""
+    """Write the table of attacks into its page; with `operations` that of faults, with `s3` that of S3's."""
     if list(arguments) == ["operations"]:
-        made = table(FAULTS, {**os.environ, "ENVPACK_ACCEPTANCE": "1"}) + "\n" + s3_faults.table()
-        page, begin = ROOT / "docs/operations.md", BEGIN.format(" operations")
+        made = table(FAULTS, {**os.environ, "ENVPACK_ACCEPTANCE": "1"})
+        put(ROOT / "docs/operations.md", BEGIN.format(" operations"), made)
+    elif list(arguments) == ["s3"]:
+        put(ROOT / "docs/operations.md", BEGIN.format(" s3"), s3_faults.table())
     else:
-        made, page, begin = table(KINDS, os.environ), ROOT / "docs/security.md", BEGIN.format("")
+        put(ROOT / "docs/security.md", BEGIN.format(""), table(KINDS, os.environ))
+
+
+def put(page: Path, begin: str, made: str) -> None:
+    """Write between two marks of a page."""
     before, _, rest = page.read_text("utf-8").partition(begin)
     page.write_text(before + begin + made + END + rest.partition(END)[2], "utf-8")
 

@@ -161,7 +161,14 @@ FAULTS: dict[str, Fault] = {
         codes=dict.fromkeys(("publish", "settings", "tag"), 0),
     ),
     "altered": Fault(
-        what="a bit of every object is flipped on the way", begin=_changed(_altered, _is_object), code=9
+        what="a bit of every object is flipped on the way",
+        begin=_changed(_altered, _is_object),
+        code=9,
+        codes={
+            "list": (0, 9),
+            "catalog": (2, 9, 10),
+            **dict.fromkeys(("publish", "show", "settings", "pull", "tag", "gc"), (2, 9)),
+        },
     ),
     "200 with an error": Fault(
         what="200 with an error as its body",
@@ -188,11 +195,13 @@ FAULTS: dict[str, Fault] = {
     "no deleting": Fault(
         what="objects are locked: DELETE is denied",
         begin=_all(Answer.error(403, "AccessDenied"), lambda asked: asked.method == "DELETE"),
+        codes={"gc": 8},
     ),
     "page": Fault(
         what="a web page with 200 in place of XML",
         begin=_all(Answer(status=200, body=PAGE, headers=_XHTML)),
         code=8,
+        codes=dict.fromkeys(ACTS, (8, 9)),
     ),
     "page of refusal": Fault(
         what="a web page with 403 in place of XML",
@@ -203,9 +212,16 @@ FAULTS: dict[str, Fault] = {
         what="a proxy's page with 502", begin=_all(Answer(status=502, body=PAGE, headers=_XHTML)), code=9
     ),
     "HEAD denied": Fault(
-        what="HEAD is denied", begin=_all(Answer(status=403), lambda asked: asked.method == "HEAD")
+        what="HEAD is denied",
+        begin=_all(Answer(status=403), lambda asked: asked.method == "HEAD"),
+        code=8,
+        codes={"list": 0, "show": 0},
     ),
-    "listing denied": Fault(what="listing is denied", begin=_all(Answer.error(403, "AccessDenied"), _is_listing)),
+    "listing denied": Fault(
+        what="listing is denied",
+        begin=_all(Answer.error(403, "AccessDenied"), _is_listing),
+        codes=dict.fromkeys(("list", "pull", "gc", "catalog"), 8),
+    ),
     "no bucket": Fault(what="there is no such bucket", begin=_all(Answer.error(404, "NoSuchBucket")), code=8),
 }
 """Each with what must come of it."""
