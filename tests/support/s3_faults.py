@@ -220,7 +220,7 @@ FAULTS: dict[str, Fault] = {
     "listing denied": Fault(
         what="listing is denied",
         begin=_all(Answer.error(403, "AccessDenied"), _is_listing),
-        codes=dict.fromkeys(("list", "pull", "gc", "catalog"), 8),
+        codes=dict.fromkeys(("list", "show", "pull", "gc", "catalog"), 8),
     ),
     "no bucket": Fault(what="there is no such bucket", begin=_all(Answer.error(404, "NoSuchBucket")), code=8),
 }
