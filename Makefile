@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The version of everything that is installed, for every Python; `make pins` renews it. Empty: the newest.
 PINS := constraints.txt
-INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(if $(PINS),,--upgrade) \
 	$(PINS:%=--constraint %) $(PINS:%=--build-constraint %)
 DEMO := .demo
 NAME := pandas-udf
@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
+.PHONY: wheel reference schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -51,6 +51,11 @@ names: $(VENV)/envpack
 schemas: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_schemas
 
+# docs/cli.md, from what --help shows, and docs/troubleshooting.md, from the texts of the errors.
+reference: $(VENV)/dev
+	$(BIN)/python -m tests.support.write_reference
+	$(BIN)/python -m tests.support.write_troubleshooting
+
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev
 	$(BIN)/python -m tests.support.fetch
@@ -72,6 +77,11 @@ fresh-roots: $(VENV)/dev
 BENCH ?= pack
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.$(BENCH)
+
+# The wheel and its SHA-256, for agents that install it with its hash.
+wheel: $(VENV)/bin/uv
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	cd dist && sha256sum envpack_spark-*.whl
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -47,25 +47,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _pair(case: str, rounds: int, with_it: Callable[[], object], without: Callable[[], object]) -> list[Row]:
-    """Run both in turns; the figure that counts is the median of what the cage adds in each round."""
-    taken: dict[str, list[float]] = {"cage": [], "plain process": []}
+    """Run both in turns, each first every other time; what counts is the median of the ratios of the rounds."""
+    rivals = {"cage": with_it, "plain process": without}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
     for number in range(rounds + 1):
-        for name, work in {"cage": with_it, "plain process": without}.items():
-            start = time.perf_counter()
+        for name, work in sorted(rivals.items(), reverse=number % 2 == 1):
+            wall, processor = time.perf_counter(), _processor()
             work()
             if number:
-                taken[name].append(time.perf_counter() - start)
-    more = statistics.median(one / other for one, other in zip(*taken.values(), strict=True))
-    print(f"{case}: {statistics.median(taken['cage']):.3f} s, {more:.3f} of a plain process")
+                taken[name].append((time.perf_counter() - wall, _processor() - processor))
+    seconds, processor_seconds = (
+        {name: [figures[place] for figures in each] for name, each in taken.items()} for place in (0, 1)
+    )
+    ratio, processor_ratio = (
+        statistics.median(one / other for one, other in zip(each["cage"], each["plain process"], strict=True))
+        for each in (seconds, processor_seconds)
+    )
+    print(f"{case}: {ratio:.3f} of a plain process' time, {processor_ratio:.3f} of its processor time")
     return [
         {
             "case": case,
             "rival": name,
-            "seconds": statistics.median(values),
-            "ratio": more if name == "cage" else 1.0,
+            "seconds": statistics.median(seconds[name]),
+            "processor_seconds": statistics.median(processor_seconds[name]),
+            "ratio": ratio if name == "cage" else 1.0,
+            "processor_ratio": processor_ratio if name == "cage" else 1.0,
         }
-        for name, values in taken.items()
+        for name in rivals
     ]
+
+
+def _processor() -> float:
+    """Return the processor seconds of this process and of all below it that have ended."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def _true(directory: Path) -> None:

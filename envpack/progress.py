@@ -24,6 +24,9 @@ class Step:
     def advance(self, amount: int) -> None:
         """Say that `amount` more has been done."""
 
+    def current(self, text: str) -> None:
+        """Say what is being worked on, such as a package's name."""
+
     def note(self, text: str) -> None:
         """Say what to print behind the step's name when it has ended, such as `212 MB, 3,104 files`."""
 
@@ -60,6 +63,19 @@ class Counted(Step):
         self._text = ""
         self.done = 0
 
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._start
+
+    @property
+    def facts(self) -> str:
+        """What it has done, in a few words."""
+        if self._unit == "bytes":
+            facts = [human_size(self.done)] if self.done else []
+            return ", ".join([*facts, self._text] if self._text else facts)
+        return self._text or (str(self.done) if self.done else "")
+
     def advance(self, amount: int) -> None:
         """Count what has been done."""
         with self._lock:
@@ -71,12 +87,7 @@ class Counted(Step):
 
     def closing(self, name: str) -> str:
         """Return the line that stays: the step, what it did, how long it took."""
-        if self._unit == "bytes":
-            facts = [human_size(self.done)] if self.done else []
-            facts += [self._text] if self._text else []
-        else:
-            facts = [self._text or str(self.done)] if self._text or self.done else []
-        return f"{name:<10} {time.monotonic() - self._start:6.1f} s  {', '.join(facts)}".rstrip()
+        return f"{name:<10} {self.seconds:6.1f} s  {self.facts}".rstrip()
 
 
 class Lines(Progress):

@@ -25,6 +25,11 @@ def size_of(text: str, setting: str) -> int:
     return int(float(match["number"]) * _BYTES[match["unit"].upper()])
 
 
+def count(amount: int, what: str, several: str = "") -> str:
+    """Return a number with its noun: `1 release`, `2 releases`, `1,204 modules`; `several` is an odd plural."""
+    return f"{amount:,} {what if amount == 1 else several or f'{what}s'}"
+
+
 def human_size(amount: float) -> str:
     """Return bytes as people read them: `12.3 MB`."""
     for unit in ("B", "kB", "MB"):

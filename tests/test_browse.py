@@ -58,7 +58,9 @@ def test_an_empty_store_and_a_name_without_releases_are_said(desk: Desk) -> None
     ran = desk.run("list")
     assert (ran.code, ran.out) == (0, "")
     assert "holds no releases" in ran.err
-    assert "holds no releases of udf" in desk.run("list", "udf").err
+    unknown = desk.run("list", "udf", "--output", "json")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "has no releases of udf" in unknown.err
 
 
 def test_the_index_can_be_made_anew(used: Desk) -> None:

@@ -418,7 +418,7 @@ def test_each_kind_of_failure_has_its_exit_code_and_its_words(
     desk: Desk, arguments: list[str], lines: list[str], code: int, words: list[str]
 ) -> None:
     desk.write("r.txt", *lines)
-    ran = desk.run("build", *arguments)
+    ran = desk.run("build", *arguments, "--python", desk.channel.python)
     assert (ran.code, ran.out) == (code, ""), ran.err
     assert "Traceback" not in ran.err
     for word in words:

@@ -12,6 +12,7 @@ import pytest
 from envpack.errors import PackingFailed, UsageError
 from envpack.files.cache import Cache
 from envpack.files.remove import remove
+from envpack.files.workspace import room
 
 HOLD = """
 import sys, time
@@ -103,3 +104,34 @@ def test_what_fails_in_the_cache_is_told_from_what_fails_elsewhere(
     with pytest.raises(expected), Cache(tmp_path).scratch():
         raise error
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_nothing_behind_a_link_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("mine")
+    (tmp_path / "theirs").symlink_to(tmp_path / "mine")
+    remove(tmp_path / "theirs")
+    assert not os.path.lexists(tmp_path / "theirs")
+    assert (tmp_path / "mine/file").read_text() == "mine"
+
+
+def test_a_link_that_another_user_made_where_rooms_are_is_not_taken_for_a_dead_room(tmp_path: Path) -> None:
+    shared, mine = tmp_path / "shared", tmp_path / "mine"
+    shared.mkdir()
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    (shared / ".there.part-x").symlink_to(mine)
+    with room(shared, ".there.part-") as made:
+        assert made.is_dir()
+    assert sorted(path.name for path in mine.iterdir()) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to another")
+def test_a_room_of_another_user_stays(tmp_path: Path) -> None:
+    theirs = tmp_path / ".there.part-x"
+    theirs.mkdir()
+    (theirs / "file").write_text("theirs")
+    os.chown(theirs, 65534, 65534)
+    with room(tmp_path, ".there.part-"):
+        pass
+    assert [path.name for path in theirs.iterdir()] == ["file"]

@@ -126,6 +126,8 @@ REFUSING = ["-m", "tests.support.as_in_docker"]
 def test_nor_does_one_where_less_is_allowed(before: list[str], refused: str, levels: set[str]) -> None:
     if before and (os.geteuid() != 0 or not shutil.which("setpriv")):
         missing("only root can become somebody else, with setpriv")
+    if refused == "landlock" and (found := cage.examine()).plan != "namespaces":
+        missing(f"this machine has nothing but Landlock: {found.reason}")
     interpreter = _for_everybody(before)
     words = [interpreter, *REFUSING, refused] if refused else []
     command = [*before, *words, interpreter, "-B", "-m", "tests.support.hostile"]
@@ -262,6 +264,27 @@ def until(true: Callable[[], Any]) -> None:
             "wrote more than 32 MB",
         ),
         (
+            (
+                "import os\nkept = []\nfor n in range(900):\n    kept.append(open('x', 'wb', 0)); os.unlink('x')\n"
+                "    kept[-1].write(bytes(1 << 20))\nimport time; time.sleep(30)"
+            ),
+            Limits(disk=32 << 20, seconds=60),
+            "wrote more than 32 MB",
+        ),
+        (
+            (
+                "import os, time\nkept = [os.memfd_create('x') for n in range(9)]\n"
+                "for n in kept: os.write(n, bytes(1 << 23))\ntime.sleep(30)"
+            ),
+            Limits(disk=32 << 20, seconds=60),
+            "wrote more than 32 MB",
+        ),
+        (
+            "import time\nfor n in range(9000): open(str(n), 'w').close()\ntime.sleep(30)",
+            Limits(disk=4 << 20, seconds=60),
+            "wrote more than 4 MB",
+        ),
+        (
             "import os, time\nfor n in range(60): os.fork() or time.sleep(600)\ntime.sleep(600)",
             Limits(processes=30, seconds=20),
             "started more than 30 processes",
@@ -272,7 +295,21 @@ def until(true: Callable[[], Any]) -> None:
             "used more than 128 MB of memory",
         ),
     ],
-    ids=["print", "write", "sleep", "stop", "stop all", "kill", "abort", "disk", "fork", "shared memory"],
+    ids=[
+        "print",
+        "write",
+        "sleep",
+        "stop",
+        "stop all",
+        "kill",
+        "abort",
+        "disk",
+        "removed files",
+        "files in memory",
+        "empty files",
+        "fork",
+        "shared memory",
+    ],
 )
 def test_a_command_is_ended_with_a_reason(
     walls: Walls, settings: Cage, code: str, limits: Limits, problem: str
@@ -500,6 +537,7 @@ FREE = {
     "channel/interpreter.py": "asks the Python that the person names to be carried by a channel",
     "channel/libraries.py": "asks the system's loader, which lists and starts nothing, and patchelf",
     "cli/pull.py": "becomes the command that the person gave",
+    "sources/checkout.py": "runs git, with what a repository could have it run switched off",
     "spark/driver.py": "asks a Python of this machine for its version",
     "tools/cage.py": "starts the launcher of cages, with envpack's own Python",
     "tools/git.py": "runs git",

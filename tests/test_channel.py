@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes.util
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import envpack.channel
 from envpack import digest
 from envpack.channel import interpreter, libraries, tree
 from envpack.errors import UsageError
+from envpack.files import elf
 from tests.support.wheels import write_wheel
 
 if TYPE_CHECKING:
@@ -158,6 +160,24 @@ def test_libraries_of_the_same_name_on_ld_library_path_are_not_loaded(moved: Pat
     run(moved / "bin/python", "-c", "import ssl, sqlite3, ctypes", LD_LIBRARY_PATH=str(tmp_path))
 
 
+def test_the_library_of_cpp_is_carried_unless_it_needs_a_newer_glibc(moved: Path, full_channel: Channel) -> None:
+    here = ctypes.util.find_library("stdc++")
+    if here is None:
+        pytest.skip("this machine has no libstdc++")
+    carried = [path for path in names_of_libraries(moved) if path == "libstdc++.so.6"]
+    if not carried:
+        (place,) = {Path(line.split()[-1]) for line in loaded(here) if "libstdc++" in line}
+        binary = elf.read(place, place.name)
+        assert binary
+        assert binary.glibc
+        assert binary.glibc > version(full_channel.glibc)
+
+
+def loaded(library: str) -> list[str]:
+    ctypes.CDLL(library)
+    return Path("/proc/self/maps").read_text().splitlines()
+
+
 def test_it_runs_on_a_machine_that_has_nothing_but_glibc(moved: Path, tmp_path: Path) -> None:
     bare = ["unshare", *(["--map-root-user"] if os.geteuid() else []), f"--root={tmp_path}"]
     if subprocess.run([*bare[:-1], "true"], check=False, capture_output=True).returncode:
@@ -268,3 +288,9 @@ def test_other_pythons_of_this_machine_can_be_packed(tmp_path: Path, release: st
     if python is None:
         pytest.skip(f"pyenv has no other Python {release}")
     assert_works(laid_out(python, tmp_path), release)
+
+
+def test_a_root_without_a_python_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no program of Linux") as caught:
+        envpack.channel.init(tmp_path / "channel", root=tmp_path / "ROOT")
+    assert "--python" in (caught.value.hint or "")

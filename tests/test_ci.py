@@ -253,6 +253,22 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(team: Team) -> Non
     assert not list((team.home.parent / "report").glob("*.settings.json"))
 
 
+def test_a_preview_says_that_a_lock_was_forgotten(team: Team) -> None:
+    for name in ("alpha", "beta"):
+        assert team.desk.run("lock", f"envs/{name}.txt").code == 0
+    before = team.commit()
+    (team.home / "envs/beta.txt").write_text((team.home / "envs/beta.txt").read_text() + "# edited\nplaced\n")
+    team.commit()
+    forgotten = "beta.txt.lock is not the lock of beta.txt as it is now: run `envpack lock beta.txt`, commit both"
+    assert team.ci("--since", before, "--dry-run").code == 0
+    assert forgotten in team.environment("beta")["warnings"]
+    assert "is not the lock of" in (team.home / "envpack-report" / "summary.md").read_text()
+    assert team.desk.run("lock", "envs/beta.txt").code == 0
+    team.commit()
+    assert team.ci("--since", before, "--dry-run").code == 0
+    assert forgotten not in team.environment("beta")["warnings"]
+
+
 def test_without_a_store_a_dry_run_compares_with_the_lock_of_the_base(team: Team) -> None:
     assert team.desk.run("lock", "envs/beta.txt").code == 0
     first = team.commit()
@@ -540,3 +556,64 @@ def test_a_catalog_that_cannot_be_written_leaves_the_build_a_success(team: Team)
     assert ran.code == 0, ran.err
     assert "warning: the catalog does not show it yet" in ran.err
     assert team.statuses() == {"alpha": "published", "beta": "published"}
+
+
+# --- several agents ---------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_a_matrix_for_ci_systems_and_builds_nothing(team: Team) -> None:
+    team.ci()
+    before = team.commit()
+    team.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "beta", "shared")
+    team.commit()
+    plan = team.ci("--plan", "--since", before).json()
+    assert plan == {
+        "include": [{"name": "beta", "file": "envs/beta.txt", "reason": "it changed"}],
+        "environments": 2,
+        "deleted": [],
+    }
+    assert len(team.desk.releases()) == 2
+
+
+def test_agents_that_share_a_run_build_each_environment_once_and_their_reports_join(team: Team) -> None:
+    (team.home / "wheels" / "alpha-1.0-py3-none-any.whl").unlink()
+    assert team.ci("--shard", "1/2", "--report", "one").code != 0
+    assert team.ci("--shard", "2/2", "--report", "two").code == 0
+    parts = [json.loads((team.home / name / "report.json").read_text()) for name in ("one", "two")]
+    assert [[entry["name"] for entry in part["environments"]] for part in parts] == [["alpha"], ["beta"]]
+
+    ran = team.ci("--merge", "one", "--merge", "two")
+    assert ran.code == parts[0]["environments"][0]["failure"]["code"]
+    assert team.statuses() == {"alpha": "failed", "beta": "published"}
+    folder = team.home / "envpack-report"
+    assert (folder / "beta.submit.txt").read_text() == (team.home / "two" / "beta.submit.txt").read_text()
+    cases = ET.parse(folder / "junit.xml").getroot().iter("testcase")  # noqa: S314 - our own
+    assert {case.get("name"): [child.tag for child in case] for case in cases}["envs/alpha.txt"][0] == "failure"
+    summary = (folder / "summary.md").read_text()
+    assert summary.startswith("## envpack: 1 failed, 1 published\n")
+    assert "### `alpha`" in summary
+    assert "### `beta`" in summary
+
+
+def test_an_agent_builds_the_environments_that_it_is_given_by_name(team: Team) -> None:
+    assert team.ci("--only", "beta").code == 0
+    assert team.statuses() == {"beta": "published"}
+    ran = team.ci("--only", "nosuch")
+    assert (ran.code, "alpha, beta" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2"])
+def test_a_share_that_is_none_is_refused(share: str, team: Team) -> None:
+    ran = team.ci("--shard", share)
+    assert (ran.code, share in ran.err) == (2, True)
+
+
+def test_reports_that_do_not_belong_together_are_refused(team: Team) -> None:
+    team.ci("--only", "beta", "--report", "one")
+    ran = team.ci("--merge", "one", "--merge", "one")
+    assert (ran.code, "envs/beta.txt" in ran.err) == (2, True)
+    (team.home / "broken").mkdir()
+    for text in ("", "[]", '{"schema": 1}', "[" * 100_000):
+        (team.home / "broken" / "report.json").write_text(text)
+        ran = team.ci("--merge", "broken")
+        assert (ran.code, "report.json" in ran.err) == (2, True)

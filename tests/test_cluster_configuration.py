@@ -154,10 +154,15 @@ def test_archives_of_yarn_are_no_matter_elsewhere(conf: Path) -> None:
     assert looked("standalone") == looked("local") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("spark.yarn.dist.archives", "warning"), ("spark.archives", "problem")]
+)
 @pytest.mark.parametrize("launcher", ON_YARN)
-def test_an_archive_of_the_defaults_in_the_environments_place_is_a_problem(conf: Path, launcher: str) -> None:
-    (conf / "spark-defaults.conf").write_text("spark.yarn.dist.archives a.zip#a,b.zip#environment\n")
-    assert levels(launcher) == ["problem"]
+def test_an_archive_of_the_defaults_in_the_environments_place_is_said(
+    conf: Path, launcher: str, name: str, level: str
+) -> None:
+    (conf / "spark-defaults.conf").write_text(f"{name} a.zip#a,b.zip#environment\n")
+    assert levels(launcher) == [level]
 
 
 def test_a_class_path_of_the_defaults_that_s3a_jars_replace_is_said(conf: Path) -> None:
@@ -178,6 +183,19 @@ def test_pythons_that_yarn_gives_to_every_container_are_said(conf: Path) -> None
 
 def test_nothing_is_said_where_there_is_no_configuration(conf: Path) -> None:
     assert list(cluster.look(Config())) == []
+
+
+def test_the_configuration_of_the_spark_on_path_is_found_where_no_variable_says_it(tmp_path: Path) -> None:
+    for folder in ("spark/bin", "spark/conf", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "spark/bin/spark-submit").touch(0o755)
+    (tmp_path / "bin/spark-submit").symlink_to(tmp_path / "spark/bin/spark-submit")
+    spark, _ = configuration.directories({"PATH": str(tmp_path / "bin")})
+    assert spark == tmp_path / "spark/conf"
+    spark, yarn = configuration.directories(
+        {"PATH": str(tmp_path / "bin"), "SPARK_HOME": "/x", "YARN_CONF_DIR": "/y"}
+    )
+    assert (str(spark), str(yarn)) == ("/x/conf", "/y")
 
 
 def test_doctor_reads_the_configuration_of_spark_home(desk: Desk, tmp_path: Path) -> None:

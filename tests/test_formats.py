@@ -219,7 +219,6 @@ packages:
         ("a.txt.lock", "version: 6\nenvironments: {}\nenvpack: {}\n", "is a lock that envpack wrote; give a.txt"),
         ("pixi.lock", "version: 4\nenvironments: {}\n", "is pixi's lock format 4; envpack reads 5, 6 and 7"),
         ("conda-lock.yml", "metadata: {}\npackage: []\nversion: 2\n", "a conda-lock file of version 2"),
-        ("uv.lock", "version = 1\n", "is a lock of another tool; `uv export"),
         ("poetry.lock", "[[package]]\n", "is a lock of another tool; `poetry export"),
     ],
 )

@@ -13,7 +13,6 @@ import tarfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from envpack.archive.packing import assemble, pack
 from envpack.archive.pieces import Kept, Pieces
 from envpack.errors import PackingFailed
 from tests.support.archives import first_difference, members
+from tests.support.laid_prefix import Package, lay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,50 +43,6 @@ LIMIT = 1 << 30
 every_format = pytest.mark.parametrize("kind", FORMATS)
 
 # --- any set of packages ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Package:
-    """A conda package as it lies in a prefix: its files, links and empty directories."""
-
-    name: str
-    files: dict[str, bytes] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    directories: tuple[str, ...] = ()
-    prefixed: bool = False
-    """Whether it has a text that names the prefix, outside of bin/."""
-
-    @property
-    def identity(self) -> str:
-        facts = [{path: data.hex() for path, data in self.files.items()}, self.links, self.directories]
-        return digest.of_json([self.name, *facts, self.prefixed])
-
-
-def lay(prefix: Path, packages: Sequence[Package]) -> None:
-    """Put packages into a prefix, the last one's content where two bring the same file."""
-    (prefix / "conda-meta").mkdir(parents=True)
-    for package in packages:
-        paths = {**package.files}
-        if package.prefixed:
-            paths[f"share/{package.name}/home.txt"] = f"home={prefix}\n".encode()
-        for path, data in paths.items():
-            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-            (prefix / path).write_bytes(data)
-            (prefix / path).chmod(0o755 if path.startswith("bin/") else 0o644)
-        for path, target in package.links.items():
-            (prefix / path).parent.mkdir(parents=True, exist_ok=True)
-            (prefix / path).symlink_to(target)
-        for path in package.directories:
-            (prefix / path).mkdir(parents=True, exist_ok=True)
-        record = {
-            "name": package.name,
-            "version": "1.0",
-            "url": f"https://example.org/noarch/{package.name}-1.0-0.conda",
-            "files": sorted([*paths, *package.links, *package.directories]),
-            "paths_data": {"paths": []},
-            "link": {"source": "/nowhere", "type": 1},
-        }
-        (prefix / f"conda-meta/{package.name}-1.0-0.json").write_text(json.dumps(record))
 
 
 Both = tuple[list[Package], list[Package]]

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from envpack import digest, units
 from envpack.archive import unpack
 from envpack.config.target import Target
-from envpack.errors import UsageError, VerificationFailed
+from envpack.errors import EnvpackError, UsageError, VerificationFailed
 from envpack.files.cache import Cache
 from envpack.pull import pull, shared
 from envpack.releases import keys, publish
@@ -318,6 +318,31 @@ def test_an_archive_that_is_not_the_manifests_is_refused_before_it_is_unpacked(t
     ):
         pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
     assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device"])
+def test_an_archive_that_is_no_file_is_not_waited_for(tmp_path: Path, what: str) -> None:
+    store = LocalStore(tmp_path / "store")
+    release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a")]))
+    path = tmp_path / "store" / keys.archive_key(release.manifest)
+    path.unlink()
+    if what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(EnvpackError):
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
+    assert not (tmp_path / "there").exists()
+
+
+def test_an_archive_of_another_size_is_not_downloaded(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a")]))
+    path = tmp_path / "store" / keys.archive_key(release.manifest)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # sparse: to copy it would take days
+    with pytest.raises(VerificationFailed, match=r"it has 1099511627776 bytes, not \d+"):
+        pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
 
 
 def test_an_archive_that_is_gone_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from textwrap import dedent
 
 import click
 import pytest
@@ -13,10 +14,12 @@ from envpack.cli import cli
 from envpack.config.config import SECTIONS, load
 from envpack.spark.launchers import LAUNCHERS
 
+HERE = Path(__file__).parents[1]
+
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 COMMANDS = [
     match[1].split("#")[0].strip()
-    for match in re.finditer(r"^ {4}(envpack .*)$", README, re.MULTILINE)
+    for match in re.finditer(r"^(?: {4}| {8})(envpack .*)$", README, re.MULTILINE)
     if "[" not in match[1].split("#")[0]
 ]
 
@@ -29,7 +32,11 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_that_is_shown_is_one_that_envpack_takes(line: str) -> None:
+def test_every_command_that_is_shown_is_one_that_envpack_takes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ROOT").mkdir()
+    monkeypatch.chdir(tmp_path)
     command: click.Command = cli
     words = shlex.split(line)[1:]
     context = click.Context(cli, info_name="envpack")
@@ -47,14 +54,25 @@ def test_the_launchers_that_are_listed_are_those_there_are() -> None:
 
 
 def test_the_configuration_that_is_shown_is_one_that_envpack_reads(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "envpack.yaml").write_text(text, "utf-8")
-    config = load({}, {}, tmp_path)
-    for key, value in yaml.safe_load(text).items():
-        for name in [f"{key}_{inner}" for inner in value] if key in SECTIONS else [key]:
-            assert config.origins[name.replace("-", "_")].startswith(f"{tmp_path / 'envpack.yaml'}:")
+    blocks = re.findall(r"^( *)```yaml\n(.*?)```", README, re.DOTALL | re.MULTILINE)
+    assert len(blocks) > 1
+    for text in (dedent(block) for _, block in blocks):
+        (tmp_path / "envpack.yaml").write_text(text, "utf-8")
+        config = load({}, {}, tmp_path)
+        for key, value in yaml.safe_load(text).items():
+            for name in [f"{key}_{inner}" for inner in value] if key in SECTIONS else [key]:
+                assert config.origins[name.replace("-", "_")].startswith(f"{tmp_path / 'envpack.yaml'}:")
 
 
 def test_every_file_that_is_linked_to_is_there() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert (Path(__file__).parent.parent / link).exists(), link
+        assert (Path(__file__).parent.parent / link.partition("#")[0]).exists(), link
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    text = (HERE / "docs/security.md").read_text("utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in (HERE / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in code} == set()
+    assert {path for path in re.findall(r"`(tests/[\w/.]+)`", text) if not (HERE / path).exists()} == set()

@@ -409,7 +409,7 @@ def test_a_remote_wheel_needs_no_name() -> None:
         ("y @ ./x-1-py3-none-any.whl", "'./x-1-py3-none-any.whl' is a wheel of x, not of y"),
         ("s3://b/x-1-py3-none-any.whl", "'s3://b/x-1-py3-none-any.whl' cannot be fetched; use https://"),
         ("http://[/x-1-py3-none-any.whl", "'http://[/x-1-py3-none-any.whl' is not a URL"),
-        (f"./x-1-py3-none-any.whl --hash={ZEROS}", "the wheel has another hash: sha256:e3b0c44298fc"),
+        (f"./x-1-py3-none-any.whl --hash={ZEROS}", "the file has another hash: sha256:e3b0c44298fc"),
     ],
 )
 def test_a_source_that_is_no_wheel_is_refused_with_what_to_do(line: str, reason: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 import zipfile
@@ -18,8 +19,10 @@ from envpack.build.pipeline import Options
 from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef, declared_name
+from envpack.sources.checkout import check_out
 from envpack.sources.files import digest_of, project_files
 from envpack.tools import cage
+from envpack.tools.git import Repository
 from tests.support.channel import Channel
 from tests.support.missing import missing
 from tests.support.processes import running
@@ -316,3 +319,19 @@ def _accept(server: socket.socket) -> None:
         server.accept()
     except OSError:
         return
+
+
+@pytest.mark.parametrize("reference", ["--upload-pack=touch {mark};git-upload-pack", "--output={mark}", "-o"])
+def test_a_reference_is_never_an_option_of_git(tmp_path: Path, reference: str) -> None:
+    write_project(tmp_path / "theirs")
+    commit_all(tmp_path / "theirs")
+    mark = tmp_path / "mark"
+    location = (tmp_path / "theirs").as_uri()
+    asked = SourceRef(kind="git", location=location, reference=reference.format(mark=mark))
+    with pytest.raises(EnvpackError):
+        check_out(asked, tmp_path / "into")
+    repository = Repository(tmp_path / "theirs")
+    git = subprocess.run(["git", "-C", tmp_path / "theirs", "remote", "add", "origin", location], check=True)
+    assert git.returncode == 0
+    repository.fetched(asked.reference)
+    assert not mark.exists()

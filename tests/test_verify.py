@@ -232,9 +232,9 @@ def test_a_module_that_removes_files_of_its_environment_is_reported(
             time.sleep(0.01)
         return survey(environment, *rest)
 
-    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent")
     assert "remover cannot be imported: " in error.message
+    monkeypatch.setattr("envpack.verify.survey", survey_when_it_is_gone)
     error = failure(try_it, archive, "remover", "absent", confine=Confine.OFF)
     assert "its modules, when they are imported, remove data/table.bin" in error.message
     assert "absent" in error.message
@@ -262,8 +262,9 @@ FORGED = {
 
 
 def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
-    channel: Channel, pack: Pack, try_it: Try
+    channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("envpack.verify.trial._LEAVING", 1.0)
     modules = {f"forged_{name}": f"import os\n{code}\n" for name, code in FORGED.items()}
     good = {"good_one": "", "good_two": ""}
     projects = {**modules, **good}

@@ -184,6 +184,7 @@ WRONG = {
     "format": (None, "ENVPACK_FORMAT"),
     "compression": (None, "ENVPACK_COMPRESSION"),
     "index-strategy": (None, "ENVPACK_INDEX_STRATEGY"),
+    "reuse": (None, "ENVPACK_REUSE"),
     "confine": (None, "ENVPACK_CONFINE"),
     "s3-addressing": (None, "ENVPACK_S3_ADDRESSING"),
     "with-pyspark": (None, "ENVPACK_WITH_PYSPARK"),

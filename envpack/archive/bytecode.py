@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from envpack.tools.cage import Cage, Confine, Limits
 from envpack.tools.cores import cores
 from envpack.tools.process import lines_of
 from envpack.tools.report import BrokenReport, ReportPipe
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -106,7 +108,7 @@ def compile_prefix(
         step.total(total)
         list(pool.map(partial(_Share.follow, step=step), running))
         written = sum([_put(share.made, into) for share in running])
-        step.note(f"{written:,} modules")
+        step.note(count(written, "module"))
     log.debug("compiled %d of %d modules; the others are not valid in this Python", written, total)
     return written
 
@@ -142,6 +144,10 @@ class _Work:
         )
 
 
+_COMPILED = re.compile(rb"[01] ([A-Za-z0-9._-]{0,64})")
+"""What is said of a module that was looked at, and what it belongs to."""
+
+
 class _Share:
     """A running process that compiles a share of the modules."""
 
@@ -161,8 +167,10 @@ class _Share:
     def follow(self, step: Step) -> None:
         """Wait for its end. Raises PackingFailed."""
         while (line := self._line()) is not None:
-            if line not in (b"0", b"1"):
+            said = _COMPILED.fullmatch(line)
+            if said is None:
                 raise self._failure()
+            step.current(said[1].decode("ascii"))
             step.advance(1)
         if self._ended_badly():
             raise self._failure()

@@ -161,6 +161,13 @@ def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, s
     return True
 
 
+def package_of(path: str) -> str:
+    """Return what a module belongs to, for the progress: the first folder below site-packages, or `python`."""
+    _, site, below = path.partition("site-packages/")
+    name = below.partition("/")[0].removesuffix(".py") if site else "python"
+    return "".join(c for c in name if c.isalnum() or c in "._-")[:64] if name.isascii() else "python"
+
+
 def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> None:
     """Make the bytecode of every `shares`-th module, counted from `share`."""
     vouched = vouched_for((into / "vouched").read_bytes()) if find_spec("hashlib") else {}
@@ -170,7 +177,7 @@ def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> 
         report.write(f"{len(paths)}\n")
         for path in paths:
             report.flush()
-            report.write(f"{int(make(prefix, into, path, vouched))}\n")
+            report.write(f"{int(make(prefix, into, path, vouched))} {package_of(path)}\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from envpack.errors import PackingFailed
 from envpack.files.atomic import replacing
 from envpack.progress import SILENT
 from envpack.tools.cores import cores
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -93,6 +93,7 @@ def pack(
     kept: Kept | None = None,
     slim: bool = False,
     settled: Collection[str] = (),
+    proven: bool = False,
     last: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
@@ -104,10 +105,11 @@ def pack(
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
     `settled` are files that more packages brought than one, and that are as they should be. `last` are owners, such
-    as `pypi/features`, whose files come behind those of the others: they change most often.
+    as `pypi/features`, whose files come behind those of the others: they change most often. With `proven` each file
+    that is read has to be what its package's record says.
 
-    Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
-    editable packages that lead out of it), and when `out` cannot be written.
+    Raises DamagedPackage when one is not, and PackingFailed for a prefix that would not work elsewhere (files
+    missing or overwritten, links and editable packages that lead out of it), and when `out` cannot be written.
     """
     # Not resolve(): the files name the prefix as it was called when it was made.
     prefix, out = Path(os.path.abspath(prefix)), Path(os.path.abspath(out))  # noqa: PTH100
@@ -119,7 +121,12 @@ def pack(
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
         sources = Sources(
-            content=read(prefix, settled, last), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim
+            content=read(prefix, settled, last),
+            bytecode=bytecode,
+            compiler=compiler,
+            kept=kept,
+            slim=slim,
+            proven=proven,
         )
         for _ in range(_TRIES - 1):
             try:
@@ -169,7 +176,7 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
         reused = sum(piece.reused for piece in laid)
         again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
         members = len({entry.path for piece in laid for entry in piece.facts.entries})
-        step.note(f"packed to {file.size / 1e6:,.1f} MB, {members:,} members{again}")
+        step.note(f"packed to {file.size / 1e6:,.1f} MB, {count(members, 'member')}{again}")
     if saved := total(saving for piece in laid for saving in piece.facts.saved):
         progress.info(_told(saved))
     if kept:
@@ -188,6 +195,8 @@ def _counted(parts: Iterable[Part | Piece], step: Step) -> Iterator[Part | Piece
     for part in parts:
         known += _unpacked(part)
         step.total(known)
+        owner = part.facts.owner if isinstance(part, Piece) else part.owner
+        step.current(owner.rpartition("/")[2])
         yield part
 
 
@@ -196,7 +205,7 @@ def _told(saved: Sequence[Saving]) -> str:
     largest = ", ".join(
         f"{saving.rule} {human_size(saving.size)}" for saving in sorted(saved, key=lambda saving: -saving.size)
     )
-    return f"left out   {human_size(sum(saving.size for saving in saved))}, {files:,} files: {largest}"
+    return f"left out   {human_size(sum(saving.size for saving in saved))}, {count(files, 'file')}: {largest}"
 
 
 def _unpacked(part: Part | Piece) -> int:

@@ -30,7 +30,7 @@ from envpack.files.inside import inside
 from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from envpack.archive.ownership import Owners
@@ -185,6 +185,8 @@ class Kept:
     identify: Callable[[Owners], Mapping[str, str]]
     """Returns by owner what decides the content of its files, bytecode included; an owner that is left out is
     compressed every time."""
+    fetch: Callable[[Collection[str]], object] | None = None
+    """Puts pieces that are missing, by key, where the others are kept, if it finds them elsewhere."""
 
 
 class Keeping:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.archive import links, slim
+from envpack.archive import guard, links, slim
 from envpack.archive.bytecode import Brought, compile_prefix
 from envpack.archive.members import Member
 from envpack.archive.members import file as member_of
@@ -47,6 +47,8 @@ class Sources:
     kept: Kept | None
     slim: bool
     """Whether what no node needs is left out."""
+    proven: bool = False
+    """Whether each file has to be what its package's record says."""
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -132,6 +134,9 @@ def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
         return {}
     keys = {owner: key for owner in sources.content.owners.names if (key := _key(owner, sources, manner))}
     found = sources.kept.pieces.find(keys.values())
+    if sources.kept.fetch and (missing := [key for key in keys.values() if key not in found]):
+        sources.kept.fetch(missing)
+        found |= sources.kept.pieces.find(missing)
     if any(piece.facts.crossing for piece in found.values()):
         return {}
     return {owner: found[key] for owner, key in keys.items() if key in found}
@@ -174,7 +179,7 @@ def _vouched(content: PrefixContent) -> dict[str, Brought]:
 
 def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
     """List the prefix's files, and return what gives the part of an owner."""
-    listing = listed(sources.content)
+    listing = listed(sources.content, proven=sources.proven)
 
     def part(owner: str) -> Part:
         selected = select(listing, owner, bytecode=sources.bytecode, slim=sources.slim, progress=progress)
@@ -192,8 +197,11 @@ def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) ->
 
 def _with_scripts(own: Part, rewritten: Iterable[Rewritten], sources: Sources) -> Part:
     """Return the environment's own part with what depends on all the others."""
-    scripts = conda_unpack(sources.content.prefix, [*own.rewritten, *rewritten])
-    return with_members(own, [member_of("conda-meta/history", b""), *scripts])
+    content = sources.content
+    scripts = conda_unpack(content.prefix, [*own.rewritten, *rewritten])
+    wheels = {package.project for package in content.packages if not package.record}
+    guards = guard.members(content.prefix, wheels)
+    return with_members(own, [member_of("conda-meta/history", b""), *scripts, *guards])
 
 
 def _directories(parts: Sequence[Part | Piece]) -> Part:

@@ -207,6 +207,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "names": _names,
     "cache_dir": _cache,
     "cache_limit": _size,
+    "reuse": _one_of(("name", "store", "off"), "word for reuse"),
     "confine": _confine,
     "s3_sse": _one_of(("AES256", "aws:kms"), "encryption"),
     "s3_bucket_owner": _account,

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack import requirements
-from envpack.build import check, policy, shared_pieces, sources
+from envpack import digest, requirements
+from envpack.build import check, foresight, policy, shared_pieces, sources, store_reuse
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
-from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
+from envpack.config.config import options_given
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
+from envpack.lock import pylock
 from envpack.lock.file import dump
 from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
-from envpack.releases import index, keys, lookup, publish, sbom, tags
+from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
 from envpack.resolve.names import Names
-from envpack.resolve.request import Request
+from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
@@ -40,10 +43,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from envpack.config.config import Config
+    from envpack.config.target import Target
     from envpack.lock.lock import Lock
     from envpack.releases.lookup import Release
     from envpack.releases.manifest import Manifest
     from envpack.requirements import Requirements
+    from envpack.sources.builder import WheelBuilder
     from envpack.stores.base import Store
 
 
@@ -71,10 +76,24 @@ class Options:
 
 DEFAULTS = Options()
 
+_LOCKS = (
+    "channels", "python", "environment", "platform", "glibc", "cuda", "index_strategy", "from_pypi", "from_conda",
+    "with_pyspark", "spark", "extra", "group", "project", "without_project",
+)  # fmt: skip
+"""Fields of the configuration that decide what is locked."""
 
-def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Built:
+
+def build(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
+    `text` is what it would hold where there is no such file; then its lock alone is beside it.
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
@@ -83,7 +102,7 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
         store.check_usable()
-    asked = requirements.read(file, environment=config.environment)
+    asked = read(file, config, text)
     request = request_of(asked, config)
     name = keys.check_name(options.name or default_name(asked))
     with watch.time("solve"):
@@ -96,12 +115,16 @@ def build(file: Path, *, config: Config, options: Options = DEFAULTS, progress: 
         release, reused = _released(job, store, options, progress, watch)
     else:
         release, reused = _published(job, store) if store else None, True
+        if release is None:
+            foresight.allow_lock(job.lock, request, config, progress, sure=True)
     return Built(
         name=name,
         lock=locked.lock,
         release=release,
         reused=release is not None and reused,
-        settings=settings(release, config, options.driver_python, requirements=file.name) if release else None,
+        settings=settings(release, config, options.driver_python, asked=job.lock.target, requirements=file.name)
+        if release
+        else None,
         notes=(
             *locked.notes,
             *(_unfit(locked.lock) if options.dry_run else ()),
@@ -139,20 +162,45 @@ def _provide(
     if release is None:
         cache = Cache(Path(job.config.cache_dir))
         with cache.scratch() as scratch:
-            site = Workshop(cache=cache, scratch=scratch, progress=progress)
+            published = partial(sources.published, store=store, name=job.name, scratch=scratch)
+            site = Workshop(cache=cache, scratch=scratch, progress=progress, published=published)
             release, reused = _make(job, store, site, watch)
     with watch.time("publish"):
         _tag(store, release, wanted, reused=reused)
     return release, reused
 
 
-def lock(file: Path, *, config: Config, options: Options = DEFAULTS, progress: Progress = SILENT) -> Locked:
+def read(file: Path, config: Config, text: str | None = None) -> Requirements:
+    """Return what a requirements file, or the text in its place, asks for. Raises BadRequirements."""
+    return requirements.read(
+        file, environment=config.environment, extras=config.extra, groups=config.group, text=text
+    )
+
+
+def lock(
+    file: Path,
+    *,
+    config: Config,
+    options: Options = DEFAULTS,
+    text: str | None = None,
+    progress: Progress = SILENT,
+) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
     descriptors.ensure()
     _check(config)
-    request = request_of(requirements.read(file, environment=config.environment), config)
+    request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
+
+
+def write_pylock(file: Path, lock: Lock) -> Path:
+    """Write a lock's wheels beside its requirements file as PEP 751 has it, and return where. Raises UsageError."""
+    path = pylock.beside(file)
+    try:
+        atomic.write(path, hide(pylock.dump(lock)).encode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return path
 
 
 def settings(
@@ -161,16 +209,19 @@ def settings(
     driver_python: str | None = None,
     directory: Path | None = None,
     *,
+    asked: Target | None = None,
     requirements: str | None = None,
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
+    The Spark is the configured one, else that of `asked`, what the newest build asked for, else the manifest's.
     `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
     the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
     together.
     """
+    chosen = replace(config, spark=config.spark or (asked.spark if asked else None))
     return _settings(
-        release.manifest, release.archive_uri, config, driver_python, directory, requirements=requirements
+        release.manifest, release.archive_uri, chosen, driver_python, directory, requirements=requirements
     )
 
 
@@ -210,7 +261,11 @@ def request_of(asked: Requirements, config: Config) -> Request:
         from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
         names=names,
         conda_first=understood.conda_first,
-        limits=(*understood.limits, *(compatibility.limits(spark, config.python, asked) if spark else ())),
+        limits=(
+            *_python_limits(own),
+            *understood.limits,
+            *(compatibility.limits(spark, config.python, asked) if spark else ()),
+        ),
         additions=compatibility.additions(spark) if spark else (),
         provided=understood.provided,
         notes=(*asked.warnings, *idle, *understood.notes),
@@ -218,6 +273,14 @@ def request_of(asked: Requirements, config: Config) -> Request:
         without_project=config.without_project,
         no_build=sources.forbidden(config),
     )
+
+
+def _python_limits(asked: Requirements) -> tuple[Limit, ...]:
+    """Return the bound of a project's `requires-python`."""
+    if not asked.requires_python:
+        return ()
+    reason = f"{asked.path} is for Python {asked.requires_python}"
+    return (Limit(bounds={"python": asked.requires_python}, reason=reason),)
 
 
 def default_name(asked: Requirements) -> str:
@@ -293,16 +356,18 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     path = path.with_name(f"{path.name}.lock")
     old = read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
-        allow(packages_of(old), old, request, config, installed=False)
+        foresight.allow_lock(old, request, config, progress)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
     if old and old.frame == request.frame() and (now := _with_projects_of_now(old, request, config, progress)):
-        allow(packages_of(now), now, request, config, installed=False)
+        foresight.allow_lock(now, request, config, progress)
         kept = () if options.locked or options.dry_run else _write_lock(path, now)
         return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
-        state = "does not match its requirements and configuration" if path.exists() else "is missing"
+        command = f"envpack lock {shlex.quote(str(request.requirements.path))}"
+        flags = options_given(config, _LOCKS)
         raise BadRequirements(
-            [Problem(str(path), 0, f"the lock {state}")], hint=f"run `envpack lock {request.requirements.path}`"
+            [Problem(str(path), 0, _stale(old, request) if old else "the lock is missing")],
+            hint=f"solve again with `{' '.join([command, *flags])}`, or leave out --locked",
         )
     from envpack.resolve.solve import resolve
 
@@ -310,11 +375,22 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     with cache.scratch() as scratch:
         builder = sources.builder(request, config, cache, scratch, progress)
         resolved = resolve(request, cache=cache, scratch=scratch, builder=builder, progress=progress)
-    allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
+    foresight.allow_lock(resolved.lock, request, config, progress)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
+    elif old:
+        file = request.requirements.path.name
+        remedy = f"run `envpack lock {file}`, commit both"
+        notes = (*notes, f"{path.name} is not the lock of {file} as it is now: {remedy}")
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
+
+
+def _stale(old: Lock, request: Request) -> str:
+    """Return what a lock that answers another request says of the difference."""
+    found = differences(old.asked, request.parts())
+    what = f": {'; '.join(found)}" if found else ""
+    return f"the lock does not match its requirements and configuration{what}"
 
 
 def _with_projects_of_now(old: Lock, request: Request, config: Config, progress: Progress) -> Lock | None:
@@ -336,15 +412,19 @@ def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
 
 def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release, bool]:
     """Make an archive and publish it; return the release and whether someone else had published it."""
-    made = make(job, site, watch)
+    made = make(job, site, watch, store)
     with watch.time("publish"):
-        manifest, pieces = made.manifest, made.packed.pieces
+        pieces = made.packed.pieces
+        facts = store_reuse.dump(pieces)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
-            **made.beside,
+            file_list.FILE: file_list.dumps(made.files),
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
-            shared_pieces.FILE: shared_pieces.dump(manifest.archive.file, pieces),
+            keys.PIECES: listed,
+            keys.PIECE_FACTS: facts,
         }
         put = partial(
             publish.publish,
@@ -352,6 +432,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             manifest,
             made.packed.path,
             beside,
+            wheels=sources.compiled(job.lock, partial(_builder, job, site)),
             held=shared_pieces.held_by(store, job.name, pieces, published),
             progress=site.progress,
         )
@@ -366,6 +447,10 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written
+
+
+def _builder(job: Job, site: Workshop) -> WheelBuilder:
+    return sources.builder(job.request, job.config, site.cache, site.scratch, site.progress)
 
 
 def _tag(store: Store, release: Release, wanted: Sequence[str], *, reused: bool) -> None:

@@ -98,4 +98,5 @@ def _saved(release: Release) -> dict[str, Any]:
 
 
 def _brief(package: PackedPackage) -> dict[str, str]:
-    return {"name": package.name, "version": package.version, "source": package.source}
+    built = {"built_from": package.built_from} if package.built_from else {}
+    return {"name": package.name, "version": package.version, "source": package.source, **built}

@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 
 from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
-from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, tags
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
     from envpack.archive.composing import Laid
     from envpack.stores.base import Store
-
-FILE = keys.PIECES
-"""Its name beside the manifest."""
 
 SCHEMA = 1
 
@@ -55,6 +51,8 @@ class StoredPiece(Struct, frozen=True, kw_only=True):
     """Bytes."""
     of: Text
     """The package; empty for what is the environment's."""
+    key: Digest | None = None
+    """What decided its content; None for a piece that no other build can use."""
 
 
 class StoredPieces(Struct, frozen=True, kw_only=True):
@@ -64,6 +62,8 @@ class StoredPieces(Struct, frozen=True, kw_only=True):
     """The archive's file, beside it."""
     pieces: Annotated[tuple[StoredPiece, ...], Meta(max_length=100_000)]
     """In the order of the archive."""
+    facts: Digest | None = None
+    """SHA-256 of `piece-facts.json.gz` beside it; None in releases of before this was kept."""
 
 
 STORED = Kind(
@@ -100,7 +100,7 @@ class PublishedPieces:
         sizes = {piece.facts.sha256: piece.facts.length for piece in pieces}
         others = {name: held for name, held in self.releases.items() if name != folder}
         newest = dict(list({**others, folder: sizes}.items())[-_REMEMBERED:])
-        atomic.keep(self.path, json.dumps(newest).encode())
+        PUBLISHED.keep(self.path, newest)
 
     def likely(self, wanted: Mapping[str, int]) -> Iterator[str]:
         """Yield the folders of releases that have enough of the wanted pieces, the one with most first."""
@@ -111,13 +111,19 @@ class PublishedPieces:
         yield from (folder for folder in sorted(common, key=lambda f: -common[f]) if common[folder] >= _WORTH)
 
 
-def dump(file: str, pieces: Iterable[Laid]) -> bytes:
-    """Return the `pieces.json` of an archive whose file name is `file`."""
+def dump(file: str, pieces: Iterable[Laid], facts: str) -> bytes:
+    """Return the `pieces.json` of an archive whose file name is `file`; `facts` is the SHA-256 of their facts."""
     rows = [
-        {"sha256": piece.facts.sha256, "start": piece.start, "size": piece.facts.length, "of": piece.facts.owner}
+        {
+            "sha256": piece.facts.sha256,
+            "start": piece.start,
+            "size": piece.facts.length,
+            "of": piece.facts.owner,
+            **({"key": piece.key} if piece.key else {}),
+        }
         for piece in pieces
     ]
-    return json.dumps({"schema": SCHEMA, "archive": file, "pieces": rows}, indent=1).encode()
+    return json.dumps({"schema": SCHEMA, "archive": file, "facts": facts, "pieces": rows}, indent=1).encode()
 
 
 def held_by(store: Store, name: str, pieces: Sequence[Laid], published: PublishedPieces) -> tuple[Held, ...]:
@@ -151,11 +157,11 @@ def _sources(store: Store, name: str, wanted: Mapping[str, int], published: Publ
 
 def _pieces_in(store: Store, folder: str) -> dict[str, tuple[str, int]]:
     """Return where a release has its pieces: digest to key and start; nothing if it does not say so."""
-    there = store.read(f"{folder}/{FILE}")
+    there = store.read(f"{folder}/{keys.PIECES}")
     if there is None:
         return {}
     try:
-        stored = STORED.loads(there.data, store.uri(f"{folder}/{FILE}"))
+        stored = STORED.loads(there.data, store.uri(f"{folder}/{keys.PIECES}"))
     except Unreadable as error:
         logger.info("%s", error.message)
         return {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.files.inside import inside
+from envpack.progress import Step
 from envpack.requirements import pep508
 from envpack.requirements.names import ProjectName
 from envpack.requirements.text import Refused
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from envpack.requirements import PyRequirement, Requirements
     from envpack.resolve.request import Request
     from envpack.sources.builder import WheelBuilder
+    from envpack.stores.base import Store
 
 _ALL = ":all:"
 
@@ -110,6 +114,28 @@ def provided(
 ) -> dict[ProjectName, Path]:
     """Return where the wheels of a lock are that are made from sources; see `WheelBuilder.provide`."""
     return building().provide(lock, published) if any(wheel.made for wheel in lock.wheels) else {}
+
+
+def compiled(lock: Lock, building: Callable[[], WheelBuilder]) -> dict[str, tuple[Path, str]]:
+    """Return the wheels with compiled parts that were built here, by file name: where each is and its SHA-256."""
+    return building().compiled(lock) if any(wheel.made and wheel.made.compiled for wheel in lock.wheels) else {}
+
+
+def published(wheel: Wheel, *, store: Store, name: str, scratch: Path) -> Path | None:
+    """Fetch a wheel that was built elsewhere from beside a release of the same name; None where there is none."""
+    from envpack import digest
+    from envpack.releases import keys, lookup
+
+    file = wheel.made.file if wheel.made else ""
+    for short in lookup.digests(store, name):
+        key = f"{keys.folder(name, short)}/{file}"
+        if not file or store.size(key) != wheel.size:
+            continue
+        path = inside(Path(tempfile.mkdtemp(prefix="published-", dir=scratch)), file)
+        store.download(key, path, Step())
+        if digest.of_file(path) == wheel.sha256:
+            return path
+    return None
 
 
 def projects(lock: Lock) -> frozenset[str]:

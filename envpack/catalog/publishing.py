@@ -23,6 +23,7 @@ from envpack.codec import FilePath, Kind, Line
 from envpack.errors import Conflict
 from envpack.progress import SILENT, Progress
 from envpack.releases import keys
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -84,8 +85,9 @@ def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progr
             if published:
                 shown = published.site.contents
                 step.note(
-                    f"{len(shown.environments):,} environments, {sum(1 for _ in shown.versions):,} releases, "
-                    f"{published.written:,} files written"
+                    f"{count(len(shown.environments), 'environment')}, "
+                    f"{count(sum(1 for _ in shown.versions), 'release')}, "
+                    f"{count(published.written, 'file')} written"
                 )
                 return published
     raise Conflict(f"{store.uri(prefix + GUARD)} is being changed by others", hint="try again in a minute")

@@ -18,6 +18,7 @@ from envpack.errors import UsageError
 from envpack.files import elf
 from envpack.progress import SILENT, Progress
 from envpack.tools import rattler
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,7 +101,8 @@ def _package(asked: Interpreter, scratch: Path, progress: Progress) -> tuple[Pat
     root = scratch / "prefix"
     with progress.step("collect") as step:
         binaries, notes = tree.lay_out(asked, root)
-        step.note(f"Python {asked.version} and {sum(path.parent == root / 'lib' for path in binaries)} libraries")
+        libraries = sum(path.parent == root / "lib" for path in binaries)
+        step.note(f"Python {asked.version} and {count(libraries, 'library', 'libraries')}")
     for note in notes:
         progress.warn(note)
     with progress.step("package") as step:

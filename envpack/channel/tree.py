@@ -12,12 +12,14 @@ import certifi
 
 from envpack.channel import libraries
 from envpack.errors import PackingFailed
+from envpack.files import elf
 from envpack.redact.logs import filtered_logger
 from envpack.tools import cage
 from envpack.tools.cage import Cage
 from envpack.tools.process import lines_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from envpack.channel.interpreter import Interpreter
@@ -56,6 +58,9 @@ _SITE_PACKAGES = """\
 import site, sys; site.addsitedir(sys.prefix + "/lib/python%d.%d/site-packages" % sys.version_info[:2])
 """
 """For a directory where Debian's `site` looks for packages instead. `site` itself is frozen into the program."""
+
+_OF_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6")
+"""Source: auditwheel's policy, the same for every manylinux."""
 
 _TRYING = 60.0
 """Seconds."""
@@ -133,10 +138,32 @@ def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[s
         except libraries.MissingLibrary as error:
             module.unlink()
             notes.append(f"{module.name.split('.')[0]} is left out: this machine has no {error}")
+    found |= _for_wheels(found, [interpreter.executable, *stdlib.glob("lib-dynload/*.so"), *found.values()], loader)
     for name, place in sorted(found.items()):
         logger.debug("carry %s from %s", name, place)
         shutil.copyfile(place, lib / name)
     return tuple(notes)
+
+
+def _for_wheels(found: Mapping[str, Path], carried: Iterable[Path], loader: Path) -> dict[str, Path]:
+    """Return the libraries of C++ that manylinux lets wheels take from a machine, where they are beside the others.
+
+    With them in the archive, no other that a node names in LD_LIBRARY_PATH is taken. One that needs a newer glibc
+    than all that is carried stays behind: fewer nodes could run the archive.
+    """
+    folders = sorted({place.parent for place in (loader.resolve(), *found.values())})
+    newest = max((_glibc(path) for path in carried), default=(0, 0))
+    added = {}
+    for name in _OF_WHEELS:
+        place = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if place and name not in found and _glibc(place) <= newest:
+            added[name] = place.resolve()
+    return added
+
+
+def _glibc(path: Path) -> tuple[int, int]:
+    binary = elf.read(path, path.name)
+    return (binary and binary.glibc) or (0, 0)
 
 
 def _forget_the_machine(stdlib: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from envpack import units
 from envpack.build.pipeline import DEFAULTS
@@ -14,7 +14,7 @@ from envpack.ci import changes
 from envpack.ci.builders import build_all
 from envpack.ci.changes import Base
 from envpack.ci.outcome import Report, unaffected
-from envpack.ci.plan import make_plan
+from envpack.ci.plan import EVERYTHING, Share, make_plan
 from envpack.errors import EnvpackError
 from envpack.files.cache import Cache
 from envpack.progress import Lines
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from envpack.build.pipeline import Options
     from envpack.ci.outcome import Outcome
+    from envpack.ci.plan import BuildPlan, Item
     from envpack.config.config import Config
 
-__all__ = ["Report", "Wanted", "run"]
+__all__ = ["Looked", "Report", "Share", "WantedRun", "look", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,45 @@ class WantedRun:
     """Solve every environment anew."""
     jobs: int = 1
     """How many environments to build at a time."""
+    share: Share = EVERYTHING
+    """Which of the affected environments this agent builds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What there is to do, found without building anything."""
+
+    base: Base
+    """What was compared with."""
+    before: str | None
+    """The commit before the change, also where everything is looked at."""
+    plan: BuildPlan
+    chosen: tuple[Item, ...]
+    """What this agent builds, in its order."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a matrix for CI systems: under `include` one entry for each environment to build."""
+        return {
+            "include": [{"name": item.name, "file": item.shown, "reason": item.reason} for item in self.chosen],
+            "environments": len(self.plan.items),
+            "deleted": list(self.plan.deleted),
+        }
+
+
+def look(wanted: WantedRun, *, config: Config, environ: Mapping[str, str]) -> Looked:
+    """Return what is to be built and why.
+
+    Raises UsageError when the files cannot be found, two of them would publish under one name, or a name is asked
+    for that none has.
+    """
+    here = Path.cwd()
+    found = changes.since(wanted.since, environ, here)
+    before = found.base.commit
+    if wanted.everything or wanted.refresh:
+        why = "--refresh solves everything anew" if wanted.refresh else "--all"
+        found = replace(found, base=Base(commit=None, why=why), paths=None)
+    plan = make_plan(wanted.patterns, found, config, here)
+    return Looked(base=found.base, before=before, plan=plan, chosen=wanted.share.of_plan(plan))
 
 
 def run(
@@ -61,30 +101,30 @@ def run(
     cannot be found, or two of them would publish under one name.
     """
     start, started = time.monotonic(), units.now()
-    here = Path.cwd()
-    found = changes.since(wanted.since, environ, here)
-    before = found.base.commit
-    if wanted.everything or wanted.refresh:
-        why = "--refresh solves everything anew" if wanted.refresh else "--all"
-        found = replace(found, base=Base(commit=None, why=why), paths=None)
-    plan = make_plan(wanted.patterns, found, config, here)
-    say(found.base.told)
+    looked = look(wanted, config=config, environ=environ)
+    plan = looked.plan
+    say(looked.base.told)
     say(
         f"{len(plan.affected)} of {len(plan.items)} environments are affected"
         + (f", {len(plan.deleted)} requirements files are gone" if plan.deleted else "")
+        + ("" if wanted.share.whole else f"; this agent builds {len(looked.chosen)}")
     )
     each = replace(options, upgrade=options.upgrade or wanted.refresh)
-    outcomes = build_all(plan.affected, config, each, base=before, jobs=wanted.jobs, say=say)
+    outcomes = build_all(looked.chosen, config, each, base=looked.before, jobs=wanted.jobs, say=say)
     if config.ci_catalog and not options.dry_run:
         _update_catalog(outcomes, config, options, say)
     built = {outcome.file: outcome for outcome in outcomes}
     return Report(
-        base=found.base,
-        commit=changes.head(here),
+        base=looked.base,
+        commit=changes.head(Path.cwd()),
         dry_run=options.dry_run,
         started=started,
         seconds=time.monotonic() - start,
-        outcomes=tuple(built.get(item.shown) or unaffected(item) for item in plan.items),
+        outcomes=tuple(
+            built.get(item.shown) or unaffected(item)
+            for item in plan.items
+            if item.shown in built or item.reason is None
+        ),
         deleted=plan.deleted,
     )
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from envpack.spark.render import Output
 
 REPORT = "report.json"
+JUNIT = "junit.xml"
+SUMMARY = "summary.md"
+
+IGNORE = ".gitignore"
+"""Keeps the folder, itself included, out of git."""
 
 _OF_LAUNCHERS: dict[str, str] = {
     "livy.json": "livy-batch",
@@ -46,15 +51,17 @@ def write_folder(
 
     Files that an earlier run's report.json lists are removed first, so that nothing old is taken for new.
     """
-    _clear(folder)
+    clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / IGNORE).exists():
+        (folder / IGNORE).write_text("*\n", "utf-8")
     files: dict[str, list[str]] = {}
     for outcome in report.outcomes:
         release = outcome.built.release if outcome.built else None
         if release and not report.dry_run:
             files[outcome.name] = _write_settings(outcome, release, folder, config, driver_python)
-    atomic.write(folder / "junit.xml", stored(junit(report)))
-    atomic.write(folder / "summary.md", hide(markdown(report)).encode())
+    atomic.write(folder / JUNIT, stored(junit(report)))
+    atomic.write(folder / SUMMARY, hide(markdown(report)).encode())
     value = report.to_json()
     for environment in value["environments"]:
         environment["files"] = files.get(environment["name"], [])
@@ -62,7 +69,8 @@ def write_folder(
     return files
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
+    """Remove the files that the report of an earlier run lists."""
     try:
         value = json.loads((folder / REPORT).read_text("utf-8"))
         names = [name for environment in value["environments"] for name in environment["files"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from envpack.inspect.markdown import code, package_table, text
+from envpack.inspect.markdown import code, package_table, prose, text
 from envpack.packages.compare import download_size
 from envpack.units import human_size
 
@@ -87,15 +87,15 @@ def _from_to(before: int | None, after: int | None) -> str:
 def _section(outcome: Outcome) -> Iterator[str]:
     yield f"### {code(outcome.name)}"
     yield ""
-    yield f"Looked at because: {text(outcome.reason)}."
+    yield f"Looked at because: {prose(outcome.reason)}."
     yield ""
     if outcome.failure:
         yield from _fenced(outcome.failure.message)
         if outcome.failure.hint:
-            yield f"Hint: {text(outcome.failure.hint)}"
+            yield f"Hint: {prose(outcome.failure.hint)}"
             yield ""
     for warning in outcome.warnings:
-        yield f"- warning: {text(warning)}"
+        yield f"- warning: {prose(warning)}"
     if outcome.warnings:
         yield ""
     if outcome.before and outcome.built:

@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from wcmatch import glob
 
-from envpack import requirements
-from envpack.build.pipeline import default_name
+from envpack.build.pipeline import default_name, read
 from envpack.config.config import find
 from envpack.errors import BadRequirements, UsageError
 from envpack.releases.keys import check_name
@@ -59,6 +58,37 @@ class BuildPlan:
         return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which of the affected environments one agent builds, where several share the work."""
+
+    only: tuple[str, ...] = ()
+    """Names of environments; empty: all of them."""
+    number: int = 1
+    """Which share, counted from 1."""
+    of: int = 1
+    """How many shares there are."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all there is to do."""
+        return not self.only and self.of == 1
+
+    def of_plan(self, plan: BuildPlan) -> tuple[Item, ...]:
+        """Return what this agent builds. Raises UsageError for a name that no environment has."""
+        known = {item.name for item in plan.items}
+        if unknown := [name for name in self.only if name not in known]:
+            raise UsageError(
+                f"no environment is called {', '.join(unknown)}", hint=f"they are called {', '.join(sorted(known))}"
+            )
+        chosen = [item for item in plan.affected if not self.only or item.name in self.only]
+        return tuple(chosen[self.number - 1 :: self.of])
+
+
+EVERYTHING = Share()
+"""What an agent builds that is alone."""
+
+
 def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> BuildPlan:
     """Return every environment that the patterns name, with the reason why it is affected.
 
@@ -82,7 +112,12 @@ def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[P
             if glob.globmatch(str(path), _literal_root(pattern, here), flags=_FLAGS)
         }
         found = {Path(name) for name in glob.glob(pattern, flags=_FLAGS, root_dir=str(here))}
-        found = {here / path for path in found if path.suffix.lower() in _SUFFIXES and (here / path).is_file()}
+        literal = not _MAGIC & set(pattern)
+        found = {
+            here / path
+            for path in found
+            if (literal or path.suffix.lower() in _SUFFIXES) and (here / path).is_file()
+        }
         if not found and not gone and not _MAGIC & set(pattern):
             raise UsageError(f"there is no file {absolute}")
         files |= found
@@ -104,7 +139,7 @@ def _literal_root(pattern: str, here: Path) -> str:
 def _item(file: Path, changes: Changes, config: Config, configuration: Path | None, here: Path) -> Item:
     shown = _shown(file, here)
     try:
-        asked = requirements.read(file, environment=config.environment)
+        asked = read(file, config)
     except BadRequirements:
         return Item(
             file=file, shown=shown, name=_name_of(None, file, shown, config), reason="it cannot be read", own=True

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -46,6 +47,7 @@ _COMMANDS = {
     "pull": ("envpack.cli.pull", "Download a release and unpack it, ready to run."),
     "run": ("envpack.cli.pull", "Run a command in a release."),
     "verify": ("envpack.cli.verify", "Check releases as they lie in the store."),
+    "audit": ("envpack.cli.audit", "Look for known vulnerabilities in published releases."),
     "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
     "doctor": ("envpack.cli.doctor", "Find out whether a build would work here."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
@@ -146,15 +148,27 @@ def main() -> NoReturn:
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
+        _clean_terminal()
         click.echo("interrupted", err=True)
         code = ended[0] if ended else INTERRUPTED
     _leave(ended[0] if ended else code)
 
 
 def _after(seconds: float, code: int) -> None:
-    timer = threading.Timer(seconds, os._exit, [code])
+    timer = threading.Timer(seconds, _exit_now, [code])
     timer.daemon = True
     timer.start()
+
+
+def _exit_now(code: int) -> NoReturn:
+    _clean_terminal()
+    os._exit(code)
+
+
+def _clean_terminal() -> None:
+    """Give a terminal its cursor and colours back, whatever bars were under way."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\x1b[0m\r\x1b[K")
 
 
 def run(arguments: list[str]) -> int:
@@ -165,7 +179,10 @@ def run(arguments: list[str]) -> int:
     try:
         result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
     except EnvpackError as error:
-        report(error)
+        if _wants_json(arguments):
+            _report_as_event(error)
+        else:
+            report(error)
         return error.exit_code
     except click.exceptions.Abort as abort:
         # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
@@ -179,8 +196,11 @@ def run(arguments: list[str]) -> int:
     except _NotRead:
         return NOT_READ
     except SystemExit as left:
-        click.echo(f"{_mark('error:', 'red')} a library ended the process: {left.code}", err=True, color=colours())
-        return left.code if isinstance(left.code, int) and left.code else 1
+        completed = left.code in (0, None)  # what click does when it has completed a word
+        if not completed:
+            said = f"a library ended the process: {left.code}"
+            click.echo(f"{_mark('error:', 'red')} {said}", err=True, color=colours())
+        return left.code if isinstance(left.code, int) else int(not completed)
     return result if isinstance(result, int) else 0
 
 
@@ -191,6 +211,17 @@ def report(error: EnvpackError) -> None:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether progress is wanted as JSON lines: then an error is one too."""
+    return "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)
+
+
+def _report_as_event(error: EnvpackError) -> None:
+    from envpack.cli.answer import say_event
+
+    say_event({"event": "error", "text": error.message, "hint": error.hint, "code": error.exit_code})
 
 
 def _in_our_style(error: click.ClickException) -> UsageError:

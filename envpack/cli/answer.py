@@ -11,6 +11,9 @@ import click
 from envpack.cli import colours
 from envpack.visible import visible, visible_json
 
+PROGRESS = "envpack.progress"
+"""Where click's context keeps how progress is wanted."""
+
 
 def say(text: object) -> None:
     """Print text for people, in which nothing steers their terminal."""
@@ -30,7 +33,21 @@ def hand_over(text: str) -> None:
         click.echo(text)
 
 
+def progress_kind() -> str:
+    """Return how progress is wanted: `auto`, `plain` or `json`."""
+    context = click.get_current_context(silent=True)
+    return str(context.meta.get(PROGRESS, "auto")) if context else "auto"
+
+
+def say_event(value: dict[str, Any]) -> None:
+    """Write one event of the progress to stderr, as one line of JSON."""
+    click.echo(visible_json(json.dumps(value, ensure_ascii=False)), err=True)
+
+
 def warn(text: str) -> None:
     """Print a warning to stderr."""
+    if progress_kind() == "json":
+        say_event({"event": "warning", "text": text})
+        return
     mark = click.style("warning:", fg="yellow", bold=True)
     click.echo(f"{mark} {visible(text, lines=True)}", err=True, color=colours())

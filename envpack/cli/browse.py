@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.cli.table import table
-from envpack.units import age, human_size
+from envpack.units import age, count, human_size
 from envpack.visible import visible
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Examples:
   envpack list --store s3://bucket/envs
   envpack list pandas-udf --tagged""",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.name)
 @_TAGGED
 @click.option("--rebuild-index", is_flag=True, help="Make the store's index anew from all manifests first.")
 @options.STORE
@@ -54,7 +54,7 @@ def list_command(
     **given: Any,
 ) -> None:
     """List the releases of a store, or those of one NAME, newest first within each name."""
-    from envpack.releases import index
+    from envpack.releases import index, references
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -63,14 +63,17 @@ def list_command(
     if rebuild_index:
         for left in index.rebuild(store, progress=progress):
             progress.warn(f"the index of {left} could not be written")
-    found = list(_listed(_indexes(store, config, name, progress), tagged=tagged))
+    indexes = _indexes(store, config, name, progress)
+    if name and not indexes:
+        raise references.no_such_name(store, name)
+    found = list(_listed(indexes, tagged=tagged))
     if output == "json":
         rows = [_to_json(store, listed, tags) for listed, tags in found]
         say_json({"schema": SCHEMA, "releases": rows})
     elif found:
         say(table(_HEAD, (_row(listed, tags) for listed, tags in found)))
     else:
-        click.echo(visible(f"{store.url} holds no releases{f' of {name}' if name else ''}"), err=True)
+        click.echo(visible(f"{store.url} holds no releases{' that a tag points at' if tagged else ''}"), err=True)
 
 
 @click.command(
@@ -81,7 +84,7 @@ Examples:
   envpack search 'openssl >=3.0,<3.0.14'
   envpack search torch --output json""",
 )
-@click.argument("spec", metavar="PACKAGE[SPEC]")
+@click.argument("spec", metavar="PACKAGE[SPEC]", shell_complete=complete.package)
 @_TAGGED
 @options.STORE
 @options.CACHE
@@ -108,7 +111,9 @@ def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose
         say_json({"schema": SCHEMA, "spec": spec, "releases": rows})
     elif hits:
         say(table(("REFERENCE", "TAGS", "PACKAGE", "VERSION", "SOURCE", "AGE", "BY"), _hit_rows(hits)))
-        progress.info(f"{len(hits)} releases of {len({hit.release.name for hit in hits})} names contain {spec}")
+        names = {hit.release.name for hit in hits}
+        verb = "contains" if len(hits) == 1 else "contain"
+        progress.info(f"{count(len(hits), 'release')} of {count(len(names), 'name')} {verb} {spec}")
     else:
         click.echo(visible(f"no release in {store.url} contains {spec}"), err=True)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,17 +15,26 @@ from envpack.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from envpack.build.results import Built
     from envpack.packages.package import PackedPackage
+
+_WIDEST = 110
+"""Characters in a line."""
 
 
 @click.command(
     "build",
     epilog="Example: envpack build pandas-udf.txt --store s3://bucket/envs --spark 3.5 --launcher yarn-cluster",
 )
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("-n", "--name", metavar="N", help="The release's name; by default the file's stem.")
+@options.FILES
+@click.option(
+    "-n",
+    "--name",
+    metavar="N",
+    help="The release's name; by default `name:` of an environment file, else the file's stem.",
+)
 @options.STORE
 @options.SOLVE
 @options.SPARK
@@ -40,11 +49,12 @@ if TYPE_CHECKING:
 @options.CACHE
 @options.OUTPUT
 @options.TALK
-def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Build what FILE asks for, publish it, and print the settings that run Spark in it.
 
-    FILE is a requirements file as pip reads it (*.txt), a conda environment file (*.yml, *.yaml), or what is locked
-    already: a `conda list --explicit` file, conda-lock.yml, pixi.lock.
+    FILE is a requirements file as pip reads it (*.txt), a conda environment file (*.yml, *.yaml), a project's
+    pyproject.toml, or what is locked already: pylock.toml, uv.lock, a `conda list --explicit` file, conda-lock.yml,
+    pixi.lock. `-` reads requirement lines from standard input.
     """
     from envpack.build.pipeline import Options, build
     from envpack.cli.settings import echo_settings
@@ -60,7 +70,8 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
         dry_run=given["dry_run"],
         driver_python=given["driver_python"],
     )
-    built = build(file, config=options.configuration(given), options=chosen, progress=progress)
+    asked, text = options.asked_for(file, given)
+    built = build(asked, text=text, config=options.configuration(given), options=chosen, progress=progress)
     for note in built.notes:
         progress.warn(note)
     if output == "json":
@@ -76,28 +87,40 @@ def build_command(file: Path, output: str, *, quiet: bool, verbose: bool, **give
 
 
 @click.command("lock", epilog="Example: envpack lock pandas-udf.txt --python 3.11")
-@click.argument("file", type=click.Path(path_type=Path))
+@options.FILES
+@click.option("-n", "--name", metavar="N", help="The name of the lock where there is no FILE: N.txt.lock.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["pixi", "pylock"]),
+    default="pixi",
+    help="pylock writes pylock.NAME.toml (PEP 751) as well, with what comes from PyPI.",
+)
 @options.SOLVE
 @options.SPARK
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
-def lock_command(file: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+def lock_command(file: Path | None, output: str, form: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
-    from envpack.build.pipeline import Options, lock
+    from envpack.build.pipeline import Options, lock, write_pylock
     from envpack.packages.package import packages_of
 
     progress = screen(quiet=quiet, verbose=verbose)
     chosen = Options(locked=given["locked"], upgrade=given["upgrade"])
-    locked = lock(file, config=options.configuration(given), options=chosen, progress=progress)
+    asked, text = options.asked_for(file, given)
+    locked = lock(asked, text=text, config=options.configuration(given), options=chosen, progress=progress)
     for note in locked.notes:
         progress.warn(note)
+    also = write_pylock(asked, locked.lock) if form == "pylock" else None
     if output == "json":
-        say_json(locked.to_json())
+        say_json({**locked.to_json(), **({"pylock": str(also)} if also else {})})
         return
     for line in package_lines(packages_of(locked.lock)):
         progress.info(line)
     say(locked.path)
+    if also:
+        say(also)
 
 
 def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:
@@ -107,9 +130,22 @@ def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:
         if names:
             text = ", ".join(name.replace(" ", "\u00a0") for name in names)
             head = f"{title:<10} "
-            yield textwrap.fill(text, 110, initial_indent=head, subsequent_indent=" " * len(head)).replace(
-                "\u00a0", " "
-            )
+            yield textwrap.fill(
+                text,
+                _width(),
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            ).replace("\u00a0", " ")
+    for package in packages:
+        if package.built_from:
+            yield f"{'built':<10} {package.name} {package.version} from {package.built_from}"
+
+
+def _width() -> int:
+    """Return how wide a line may be: the terminal's width, at most 110 characters."""
+    return max(40, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns))
 
 
 def _summary(built: Built, *, dry_run: bool) -> Iterator[str]:

@@ -25,7 +25,7 @@ def channel_command() -> None:
 )
 @click.option(
     "--root",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The root directory of another system whose Python to put in; qemu-user runs it.",
 )

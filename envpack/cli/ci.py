@@ -18,6 +18,24 @@ if TYPE_CHECKING:
     from envpack.ci import Report
 
 
+class Shard(click.ParamType[tuple[int, int]]):
+    """A share of the work, such as `2/5`."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Return its number and how many there are."""
+        if isinstance(value, tuple):
+            return value
+        number, _, of = str(value).partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= _MOST_SHARES):
+            self.fail(f"{value!r} is no share such as 2/5: the second of five", param, ctx)
+        return int(number), int(of)
+
+
+_MOST_SHARES = 1000
+
+
 @click.command("ci", epilog="Example: envpack ci 'envs/**/*.txt' --store s3://bucket/envs --spark 3.5 --jobs 2")
 @click.argument("patterns", nargs=-1, metavar="[FILE|GLOB]...")
 @click.option("--since", metavar="COMMIT", help="Compare with this commit, not with what the CI system says.")
@@ -30,6 +48,16 @@ if TYPE_CHECKING:
     default="envpack-report",
     metavar="DIR",
     help="Where the report goes; by default envpack-report.",
+)
+@click.option("--plan", is_flag=True, help="Print as JSON which environments would be built; build nothing.")
+@click.option("--only", multiple=True, metavar="NAME", help="Build these environments alone, if they are affected.")
+@click.option("--shard", type=Shard(), metavar="K/N", help="Build the Kth of N shares of what is affected.")
+@click.option(
+    "--merge",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Join the reports of several agents into one; build nothing.",
 )
 @options.STORE
 @options.SOLVE
@@ -52,18 +80,25 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     successful build, as the CI system's variables say. A failure does not stop the others.
     """
     from envpack.build.pipeline import Options
-    from envpack.ci import WantedRun, run
+    from envpack.ci import Share, WantedRun, look, run
     from envpack.ci.folder import write_folder
 
     screen(quiet=quiet, verbose=verbose)
+    if given["merge"]:
+        return _merge(given["merge"], given["report"], output)
     config = options.configuration(given)
+    number, of = given["shard"] or (1, 1)
     wanted = WantedRun(
         patterns=patterns or config.ci_requirements,
         since=given["since"],
         everything=given["everything"],
         refresh=given["refresh"],
         jobs=given["jobs"],
+        share=Share(only=given["only"], number=number, of=of),
     )
+    if given["plan"]:
+        say_json(look(wanted, config=config, environ=os.environ).to_json())
+        return 0
     chosen = Options(
         tag=given["tag"],
         latest=not given["no_latest"],
@@ -83,6 +118,19 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
         for line in _rows(report):
             say(line)
     return report.exit_code
+
+
+def _merge(parts: tuple[Path, ...], folder: Path, output: str) -> int:
+    from envpack.ci.merge import exit_code, merge
+
+    report = merge(parts, folder)
+    if output == "json":
+        say_json(report)
+    else:
+        for environment in report["environments"]:
+            shown = environment.get("reference") or environment["name"]
+            say(f"{environment['status']:<13} {shown:<40} {environment['file']}")
+    return exit_code(report)
 
 
 def _rows(report: Report) -> Iterator[str]:

@@ -83,6 +83,7 @@ def _text(found: Difference, *, every: bool) -> Iterator[str]:
     if not found:
         yield "the same packages, target, settings and files"
     yield from _changes("facts", found.facts)
+    yield from (f"  ? {name}: not known before it is built" for name in found.unknown)
     yield from (f"  {name:<10} {_from_to(old, new)}" for name, (old, new) in found.sizes.items() if old != new)
     changes = found.packages
     if changes:
@@ -156,6 +157,7 @@ def _markdown(found: Difference, *, every: bool) -> Iterator[str]:
     yield from package_table(found.packages, found.before.label, code(found.after.label))
     rows = [(name, _from_to(old, new)) for name, (old, new) in found.sizes.items() if old != new]
     rows += [(change.name, f"{change.before or ''} → {change.after or ''}") for change in found.facts]
+    rows += [(name, "not known before it is built") for name in found.unknown]
     rows += [(change.name, f"{change.before or ''} → {change.after or ''}") for change in found.settings or ()]
     if rows:
         yield "| what | change |"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack.cli import colours, options
-from envpack.cli.answer import say_json
+from envpack.cli.answer import hand_over, say_json
 from envpack.cli.screen import screen
+from envpack.units import count
 from envpack.visible import visible
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _MARKS = {
     epilog="""\b
 Examples:
   envpack doctor --store s3://bucket/envs
-  envpack doctor pandas-udf:prod --launcher k8s-cluster --spark 4.0""",
+  envpack doctor pandas-udf:prod --launcher k8s-cluster --spark 4.0
+  envpack doctor --node | ssh NODE python3 -""",
 )
 @click.argument("reference", metavar="[REF]", required=False)
 @options.STORE
@@ -46,16 +48,25 @@ Examples:
 @click.option(
     "--timeout", type=click.FloatRange(min=1), default=20.0, metavar="SECONDS", help="How long to wait for answers."
 )
+@click.option(
+    "--node", is_flag=True, help="Print a script that says what a node has configured for its own Python."
+)
 @options.OUTPUT_JSON
 @options.TALK
 def doctor_command(
-    reference: str | None, output: str, *, timeout: float, quiet: bool, verbose: bool, **given: Any
+    reference: str | None, output: str, *, timeout: float, node: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
     """Find out whether a build would work here: configuration, store, channels, index, cache, cluster.
 
     With REF also whether that release runs under the launcher and the Spark that are configured. One small object
-    is written to the store, and removed again. The exit code is 12 when a build would not work.
+    is written to the store, and removed again. The exit code is 12 when a build would not work. With --node nothing
+    is looked at: the answer is Python, for a node or for a Spark session.
     """
+    if node:
+        from envpack.spark.node import script
+
+        hand_over(script())
+        return
     from envpack.doctor import diagnose
     from envpack.errors import NotReady
 
@@ -63,15 +74,14 @@ def doctor_command(
     config = options.configuration(given, checked=False)
     with progress.step("look") as step:
         report = diagnose(config, reference, limit=timeout)
-        step.note(f"{len(report.findings)} findings")
+        step.note(count(len(report.findings), "finding"))
     if output == "json":
         say_json(report.to_json())
     else:
         for line in _lines(report):
             click.echo(line, color=colours())
     if report.problems:
-        count = len(report.problems)
-        raise NotReady(f"{count} problem{'s' if count > 1 else ''}: a build would not work")
+        raise NotReady(f"{count(len(report.problems), 'problem')}: a build would not work")
 
 
 def _lines(report: Diagnosis) -> Iterator[str]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ Examples:
   envpack gc --keep-last 5 --keep-newer 30d --store s3://bucket/envs
   envpack gc --keep-last 5 --keep-newer 30d --apply""",
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.name)
 @click.option("--apply", "applied", is_flag=True, help="Remove what the plan says; without it nothing is changed.")
 @click.option("--keep-last", "gc_keep_last", metavar="N", help="Keep the newest N releases of each name.")
 @click.option("--keep-newer", "gc_keep_newer", metavar="TIME", help="Keep what was published within TIME.")
@@ -96,16 +96,16 @@ def _row(what: str, key: str, when: float, size: int, why: str) -> str:
 def _summary(planned: RemovalPlan, freed: Freed | None) -> Iterator[str]:
     kept = len(planned.verdicts) - len(planned.going)
     reasons = Counter(reason for verdict in planned.verdicts for reason in verdict.kept_by[:1])
-    told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(4))
-    yield f"{'keep':<10} {kept} releases{f': {told}' if told else ''}"
+    told = ", ".join(f"{amount} {reason}" for reason, amount in reasons.most_common(4))
+    yield f"{'keep':<10} {count(kept, 'release')}{f': {told}' if told else ''}"
     left = Counter(left.kind for left in planned.leftovers)
-    leftovers = "".join(f", {count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(left.items()))
-    yield f"{'remove':<10} {len(planned.going)} releases{leftovers}: {human_size(planned.size)}"
+    leftovers = "".join(f", {count(amount, kind)}" for kind, amount in sorted(left.items()))
+    yield f"{'remove':<10} {count(len(planned.going), 'release')}{leftovers}: {human_size(planned.size)}"
     if freed is None:
         if planned.size or planned.leftovers:
             yield "nothing was changed: do it with --apply"
         return
-    yield f"{'freed':<10} {human_size(freed.size)} in {freed.objects} objects"
+    yield f"{'freed':<10} {human_size(freed.size)} in {count(freed.objects, 'object')}"
     if freed.spared:
         yield f"{'spared':<10} {', '.join(freed.spared)}: kept by now"
     if freed.hidden:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shlex
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,10 +15,10 @@ import click
 
 from envpack.archive.formats import FORMATS, LEVELS
 from envpack.cli import complete
-from envpack.cli.answer import warn
+from envpack.cli.answer import PROGRESS, warn
 from envpack.config.config import Config, load, unknown_variables
 from envpack.config.target import PLATFORMS
-from envpack.errors import BadConfiguration
+from envpack.errors import BadConfiguration, UsageError
 from envpack.spark.launchers import LAUNCHERS
 from envpack.spark.render import OUTPUTS
 
@@ -46,12 +48,27 @@ STORE = _together(
     click.option("--s3-patience", metavar="TIME", help="How long to go on when S3 asks to slow down, such as 60s."),
 )
 
+FILES = _together(
+    click.argument("file", type=click.Path(path_type=Path), required=False),
+    click.option(
+        "-r",
+        "--requirement",
+        "requirement",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A file of requirement lines; several make one environment, which --name names.",
+    ),
+)
+
 SOLVE = _together(
     click.option(
         "-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel: name, URL or directory."
     ),
     click.option("--python", metavar="V", help="The Python to build with, such as 3.11."),
     click.option("--environment", metavar="NAME", help="Which environment of a pixi.lock to build."),
+    click.option("--extra", multiple=True, metavar="NAME", help="Take this extra of a pyproject.toml as well."),
+    click.option("--group", multiple=True, metavar="NAME", help="Take this dependency group of it as well."),
     click.option("--platform", type=click.Choice(PLATFORMS), help="The cluster's platform."),
     click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes."),
     click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
@@ -135,7 +152,9 @@ DRIVER_PYTHON = click.option(
     help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
 )
 TAG = _together(
-    click.option("-t", "--tag", metavar="T", help="A tag to move to the release, beside latest."),
+    click.option(
+        "-t", "--tag", metavar="T", shell_complete=complete.tag, help="A tag to move to the release, beside latest."
+    ),
     click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
 )
 ARCHIVES = _together(
@@ -159,7 +178,39 @@ DIRECTORY = click.option(
 TALK = _together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer."),
     click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "json"]),
+        default="auto",
+        expose_value=False,
+        callback=lambda context, _parameter, kind: context.meta.__setitem__(PROGRESS, kind),
+        help="How to show progress on stderr: bars on a terminal, a line for each step, or JSON lines.",
+    ),
 )
+
+
+def asked_for(file: Path | None, given: dict[str, Any]) -> tuple[Path, str | None]:
+    """Return the file of requirements, and the text in its place for `-` and for files named with -r.
+
+    Raises UsageError for none of them, for several, and for a text without a name.
+    """
+    several: tuple[Path, ...] = given["requirement"]
+    if (file is None) == (not several):
+        raise UsageError(
+            "name one FILE, `-` for standard input, or files with -r", hint="envpack build requirements.txt"
+        )
+    if file is not None and str(file) != "-":
+        return file, None
+    name = given["name"]
+    if not name and len(several) != 1:
+        raise UsageError(
+            "requirements that are in no file of their own need a name", hint="name the release with --name"
+        )
+    if file is not None:
+        return Path(f"{name}.txt"), sys.stdin.read()
+    if not name:
+        return several[0], None
+    return Path(f"{name}.txt"), "".join(f"-r {shlex.quote(str(path))}\n" for path in several)
 
 
 def configuration(given: dict[str, Any], *, checked: bool = True) -> Config:

@@ -12,7 +12,10 @@ from envpack.cli import options
 from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
-from envpack.units import human_size
+from envpack.units import count, human_size
+
+SCHEMA = 1
+"""Version of the JSON that the command prints (docs/pack.schema.json)."""
 
 
 @click.command("pack", epilog="Example: envpack pack ~/miniconda3/envs/analysis analysis.tar.gz")
@@ -42,9 +45,9 @@ def pack_command(
     if output == "json":
         facts = {name: value for name, value in vars(packed).items() if name not in ("path", "pieces")}
         saved = [vars(saving) for saving in packed.saved]
-        say_json({"path": str(packed.path), **facts, "slim": saved})
+        say_json({"schema": SCHEMA, "path": str(packed.path), **facts, "slim": saved})
         return
-    progress.info(f"{packed.members} members, {human_size(packed.size)}, SHA-256 {packed.sha256}")
+    progress.info(f"{count(packed.members, 'member')}, {human_size(packed.size)}, SHA-256 {packed.sha256}")
     say(packed.path)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli.answer import warn
+from envpack.cli.answer import progress_kind, say_event, warn
 from envpack.cli.options import log_to_stderr
 from envpack.progress import SILENT, Counted, Lines, Progress, Step, Unit
 from envpack.units import human_size
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 
 def screen(*, quiet: bool, verbose: bool) -> Progress:
-    """Return what suits stderr: nothing, bars, or plain lines."""
+    """Return what suits stderr: nothing, bars, plain lines, or the JSON lines that were asked for."""
     if verbose:
         log_to_stderr()
     if quiet:
         return SILENT
+    kind = progress_kind()
+    if kind == "json":
+        return JsonLines()
+    if kind == "plain":
+        return Plain()
     return Terminal() if sys.stderr.isatty() and not verbose else Plain()
 
 
@@ -47,6 +52,7 @@ class Terminal(Plain):
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
         super().__init__()
         self._bars: Bars = Progress(
@@ -55,6 +61,7 @@ class Terminal(Plain):
             BarColumn(),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[current]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=Console(stderr=True),
             transient=True,
         )
@@ -66,7 +73,7 @@ class Terminal(Plain):
         if not self._open:
             self._bars.start()
         self._open += 1
-        task = self._bars.add_task(name, total=total or None, amount="")
+        task = self._bars.add_task(name, total=total or None, amount="", current="")
         bar = _Bar(self._bars, task, unit)
         try:
             yield bar
@@ -89,10 +96,67 @@ class _Bar(Counted):
     def total(self, amount: int) -> None:
         self._bars.update(self._task, total=amount)
 
+    def current(self, text: str) -> None:
+        self._bars.update(self._task, current=visible(text).replace("[", "\\["))
+
     def advance(self, amount: int) -> None:
         super().advance(amount)
         text = human_size(self.done) if self._unit == "bytes" else str(self.done)
         self._bars.update(self._task, completed=self.done, amount=text)
+
+
+class JsonLines(Progress):
+    """One JSON object a line, for CI systems and user interfaces (schema: docs/progress.schema.json)."""
+
+    @contextmanager
+    def step(self, name: str, *, total: int | None = None, unit: Unit = "items") -> Iterator[Step]:
+        """Write when a step begins, how far it is, and when it has ended."""
+        _event("start", step=name, total=total, unit=unit)
+        counted = _Reported(name, unit, total)
+        try:
+            yield counted
+        except BaseException:
+            _event("end", step=name, ok=False, seconds=round(counted.seconds, 3), text=counted.facts)
+            raise
+        _event("end", step=name, ok=True, seconds=round(counted.seconds, 3), text=counted.facts)
+
+    def info(self, text: str) -> None:
+        """Write a fact."""
+        _event("info", text=text)
+
+    def warn(self, text: str) -> None:
+        """Write a warning."""
+        _event("warning", text=text)
+
+
+class _Reported(Counted):
+    """A counted step that says how far it is, not more often than twice in a second."""
+
+    def __init__(self, name: str, unit: Unit, total: int | None) -> None:
+        super().__init__(unit)
+        self._name, self._total = name, total
+        self._current = ""
+        self._told = 0.0
+
+    def total(self, amount: int) -> None:
+        self._total = amount
+
+    def current(self, text: str) -> None:
+        self._current = text
+
+    def advance(self, amount: int) -> None:
+        super().advance(amount)
+        if self.seconds - self._told >= _PAUSE:
+            self._told = self.seconds
+            _event("progress", step=self._name, done=self.done, total=self._total, current=self._current)
+
+
+_PAUSE = 0.5
+"""Seconds between two lines of one step."""
+
+
+def _event(event: str, **facts: Any) -> None:
+    say_event({"event": event, **facts})
 
 
 def plain(*, quiet: bool) -> Callable[[str], None]:

@@ -28,27 +28,37 @@ if TYPE_CHECKING:
 @options.LAUNCHER
 @options.DRIVER_PYTHON
 @options.DIRECTORY
+@click.option(
+    "--check", is_flag=True, help="Print instead a script that compares what executors import with the manifest."
+)
 @options.ARCHIVES
 @options.OUTPUT
 @options.TALK
-def settings_command(reference: str, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+def settings_command(reference: str, output: str, *, check: bool, quiet: bool, verbose: bool, **given: Any) -> None:
     """Print what a launcher needs to run in a published release.
 
     REF is NAME (its latest release), NAME:TAG, NAME@DIGEST (the digest's first digits will do) or the archive's
-    own address.
+    own address. With --check the answer is Python for a Spark session that runs with these settings: it prints from
+    where each package that was asked for is imported.
     """
     from envpack.build import pipeline
     from envpack.build.results import SCHEMA, describe
     from envpack.releases import references
     from envpack.releases.last_use import note_use
-    from envpack.releases.lookup import check_there
+    from envpack.releases.lookup import asked_of, check_there
     from envpack.spark.render import describe as describe_settings
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     found = references.find(reference, config)
     release = check_there(found.store, found.release)
-    settings = pipeline.settings(release, config, given["driver_python"], given["directory"])
+    if check:
+        from envpack.spark.node import check as check_script
+
+        hand_over(check_script(release.manifest))
+        return
+    asked = None if config.spark else asked_of(found.store, release)
+    settings = pipeline.settings(release, config, given["driver_python"], given["directory"], asked=asked)
     if config.record_use:
         note_use(found.store, release.manifest)
     if output == "json":

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
 from envpack.cli.table import table
 from envpack.errors import UsageError
-from envpack.units import age, human_size
+from envpack.units import age, count, human_size
 from envpack.visible import visible, visible_json
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ Examples:
   envpack show pandas-udf --output sbom > sbom.cdx.json""",
 )
 @options.REFERENCE
-@click.option("--why", metavar="PACKAGE", help="Only the chains of packages that brought PACKAGE in.")
+@click.option(
+    "--why",
+    metavar="PACKAGE",
+    shell_complete=complete.package,
+    help="Only the chains of packages that brought PACKAGE in.",
+)
 @options.STORE
 @click.option(
     "--output",
@@ -111,7 +116,8 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
     manifest = release.manifest
     archive = manifest.archive
     target = ", ".join(f"{name} {value}" for name, value in manifest.target.to_json().items())
-    sizes = f"{human_size(archive.size)}, unpacked {human_size(archive.unpacked_size)} in {archive.members} members"
+    members = count(archive.members, "member")
+    sizes = f"{human_size(archive.size)}, unpacked {human_size(archive.unpacked_size)} in {members}"
     facts = {
         "reference": manifest.reference,
         "about": manifest.description or "",

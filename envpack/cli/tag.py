@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from envpack import digest
-from envpack.cli import options
+from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
 from envpack.errors import UsageError
 from envpack.visible import visible
@@ -26,7 +26,7 @@ Examples:
   envpack tag --rollback pandas-udf:prod         back to what it pointed at before""",
 )
 @options.REFERENCE
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=complete.tag)
 @click.option("--move", is_flag=True, help="Move the tag though it points at another release.")
 @click.option("--from", "seen", metavar="DIGEST", help="Move it only if it points at this release (with --move).")
 @click.option("--history", is_flag=True, help="Show where REF, a NAME:TAG, has pointed.")

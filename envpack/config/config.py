@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from envpack.errors import BadConfiguration, UsageError
 from envpack.redact import meet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from envpack.config.file import Setting
 
@@ -36,8 +38,8 @@ SECTIONS = ("ci", "gc", "policy")
 FILE = "envpack.yaml"
 """Looked for in the working directory and upward."""
 
-_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE"})
-"""Read elsewhere: by the completion of shells."""
+_OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
+"""Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,10 @@ class Config:
     """The Python to build with, such as `3.11`."""
     environment: str | None = None
     """Which environment of a pixi.lock is built; by default its `default`."""
+    extra: tuple[str, ...] = ()
+    """Which extras of a pyproject.toml, or of its lock, are built besides what it needs in any case."""
+    group: tuple[str, ...] = ()
+    """Which dependency groups of a pyproject.toml, or of its lock, are built besides."""
     platform: str = "linux-64"
     """The cluster's platform."""
     glibc: str = DEFAULT_GLIBC
@@ -91,6 +97,8 @@ class Config:
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
+    reuse: str = "store"
+    """Whose releases packed packages are fetched from: those of the same `name`, of the same `store`, or `off`."""
     project: str | None = None
     """The directory of the team's own project, which is built into a wheel and packed with every environment."""
     without_project: bool = False
@@ -208,8 +216,6 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
     for name in found:
-        import difflib
-
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         question = f": did you mean {near[0]}?" if near else "; `envpack doctor` lists what can be set"
         sentences.append(f"envpack has no variable {name}{question}")
@@ -225,6 +231,21 @@ def find(directory: Path) -> Path | None:
 def flag_of(name: str) -> str:
     """Return a field's option; the section of the file that the field belongs to is no part of it."""
     return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
+
+
+def options_given(config: Config, names: Sequence[str]) -> list[str]:
+    """Return the options among these fields that a person gave, as words of a command."""
+    words: list[str] = []
+    for name in names:
+        value, flag = getattr(config, name), flag_of(name)
+        if config.origins.get(name) != flag:
+            continue
+        if isinstance(value, bool):
+            words.append(flag if value else f"--without-{flag.removeprefix('--with-')}")
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [flag, shlex.quote(str(each))]
+    return words
 
 
 def kinds() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from xml.etree.ElementTree import ParseError
 
 from envpack.archive.formats import ALIAS
@@ -133,11 +133,13 @@ def _archives(properties: Mapping[str, Configured], launcher: Launcher, config: 
         joins = launcher.yarn and (launcher.option or launcher.text == "airflow" or name == _ELSEWHERE)
         left = [part for part in each if part not in config.also_archives]
         if joins and any(part.partition("#")[2] == ALIAS for part in each):
-            yield _finding(
-                "problem",
-                f"{said}, which is unpacked as ./{ALIAS} in place of the release",
-                "give it another name behind the #",
+            # YARN keeps the last of one name, which is the settings'; what executors unpack themselves comes after.
+            level, what = (
+                ("warning", f"and the release takes its place as ./{ALIAS}: jobs do not get it")
+                if name == _ON_YARN
+                else ("problem", f"which executors unpack as ./{ALIAS} in place of the release")
             )
+            yield _finding(cast("Level", level), f"{said}, {what}", "give it another name behind the #")
         elif joins:
             yield _finding("note", f"{said}; jobs get it beside the environment")
         elif left:

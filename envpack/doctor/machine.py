@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from envpack.config.config import Config
 
+DISTRIBUTION = "envpack-spark"
+"""What pip calls envpack; `envpack` on PyPI is another project with a package of the same name."""
+
 LIBRARIES = ("py-rattler", "uv", "conda-pack", "zlib-ng", "boto3", "cyclonedx-python-lib")
 
 ROOM = 2_000_000_000
@@ -30,12 +33,26 @@ _COUNTING = 3.0
 """Seconds to add up the cache's files."""
 
 
+def _name() -> Iterator[Finding]:
+    """Look for another project's package of the same name, whose files would lie among envpack's own."""
+    try:
+        other = metadata.distribution("envpack")
+    except metadata.PackageNotFoundError:
+        return
+    if any(point.value.startswith("envpack.cli:") for point in other.entry_points):
+        return  # ours, of before it was called envpack-spark
+    text = f"another project called envpack ({other.version}) is installed here: `import envpack` may be either"
+    hint = f"run `pip uninstall envpack`, then `pip install --force-reinstall --no-deps` {DISTRIBUTION}'s wheel"
+    yield Finding(check="python", level="problem", text=text, hint=hint)
+
+
 def python() -> Iterator[Finding]:
     """Look at the interpreter and at what it needs to have installed."""
     here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     family, version = platform.libc_ver()
     libc = f", {family} {version}" if family else ""
     yield Finding(check="python", level="ok", text=f"envpack {VERSION}, {here}{libc} ({sys.executable})")
+    yield from _name()
     versions, missing = [], []
     for name in LIBRARIES:
         try:
@@ -45,7 +62,7 @@ def python() -> Iterator[Finding]:
     yield Finding(check="python", level="ok", text=", ".join(versions))
     if missing:
         text = f"not installed: {', '.join(missing)}"
-        yield Finding(check="python", level="problem", text=text, hint="install envpack anew with pip")
+        yield Finding(check="python", level="problem", text=text, hint=f"install {DISTRIBUTION} again with pip")
     if shutil.which("git") is None:
         text = "there is no git: `envpack ci` cannot tell what has changed"
         yield Finding(check="python", level="warning", text=text, hint="install git, or use `envpack ci --all`")

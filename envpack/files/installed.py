@@ -75,6 +75,15 @@ class CondaRecord:
         there = {entry["_path"]: entry.get("sha256") or "" for entry in self.entries}
         return {path: there.get(path, "") for path in self.data.get("files", ())}
 
+    @property
+    def placed(self) -> frozenset[str]:
+        """The files that linking changed, as they name the prefix, or made, such as entry points."""
+        return frozenset(
+            entry["_path"]
+            for entry in self.entries
+            if entry.get("prefix_placeholder") or "entry_point" in str(entry.get("path_type"))
+        )
+
 
 @dataclass(frozen=True)
 class Distribution:

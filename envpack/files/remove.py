@@ -15,9 +15,14 @@ _LONGEST = 800
 def remove(directory: Path) -> None:
     """Remove a directory and all in it, whatever their permissions; it is no error when it is not there.
 
+    What lies behind a symbolic link stays: of `directory` and of all in it only the links are removed.
+
     Another process may be removing it at the same time: `shutil.rmtree` gives up on what vanishes under it before
     Python 3.13, so each file is taken on its own here.
     """
+    if directory.is_symlink():
+        directory.unlink(missing_ok=True)
+        return
     for left in range(_TRIES, 0, -1):
         try:
             _empty(directory)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +53,18 @@ def _claim(home: Path, prefix: str) -> tuple[Path, FileLock]:
 
 
 def _remove_dead(home: Path, prefix: str) -> None:
-    for directory in [path for path in home.iterdir() if path.name.startswith(prefix)]:
+    for directory in [path for path in home.iterdir() if path.name.startswith(prefix) and _is_ours(path)]:
         try:
             with FileLock(directory / _HELD, blocking=False):
                 remove(directory)
         except (Timeout, OSError):
             continue
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a path is a directory of this user; others may put what they like into a shared `home`."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid()

@@ -18,7 +18,7 @@ from envpack.digest import SHORT
 from envpack.errors import EnvpackError, StoreRefused, UsageError
 from envpack.progress import SILENT, Progress, Step
 from envpack.releases import inventory, keys, removal_notice
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -116,7 +116,7 @@ def plan(store: Store, rules: RetentionRules, name: str | None = None, progress:
     now = time.time()
     with progress.step("look") as step:
         shelves = inventory.take(store, name, step=step)
-        step.note(f"{sum(len(shelf.folders) for shelf in shelves.values())} releases")
+        step.note(count(sum(len(shelf.folders) for shelf in shelves.values()), "release"))
     uploads, refusals = _unfinished(store, name)
     ordered = [shelf for _, shelf in sorted(shelves.items())]
     leftovers = [left for shelf in ordered for left in _leftovers(shelf) if left.modified < now - rules.grace]
@@ -158,10 +158,12 @@ def apply(store: Store, planned: RemovalPlan, progress: Progress = SILENT) -> Fr
                     removal.of_folders(_still_going(store, batch, planned, freed))
                 for left in planned.leftovers:
                     removal.of_leftover(left)
-                step.note(f"{freed.objects} objects")
+                step.note(count(freed.objects, "object"))
         except EnvpackError:
             if freed.objects:
-                progress.warn(f"{freed.objects} objects, {human_size(freed.size)}, were removed before it failed")
+                progress.warn(
+                    f"{count(freed.objects, 'object')}, {human_size(freed.size)}, were removed before it failed"
+                )
             raise
     return freed
 

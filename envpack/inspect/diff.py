@@ -40,6 +40,8 @@ class Side:
     """What a launcher is given, by name; None when that is not known."""
     files: tuple[File, ...] | None = None
     """None when they are not known."""
+    built: bool = True
+    """Whether there is an archive; without one some facts are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,8 @@ class Difference:
     """None when they are not known of both."""
     files: tuple[FileChange, ...] | None
     """None when they are not known of both."""
+    unknown: tuple[str, ...] = ()
+    """The names of facts that one side has and that are not known of the other before it is built."""
     notes: tuple[str, ...] = field(default=())
     """Why something is not known."""
 
@@ -91,6 +95,7 @@ class Difference:
             "sizes": {name: {"before": old, "after": new} for name, (old, new) in self.sizes.items()},
             "settings": None if self.settings is None else [asdict(change) for change in self.settings],
             "files": None if self.files is None else [asdict(change) for change in self.files],
+            "unknown": list(self.unknown),
             "notes": list(self.notes),
         }
 
@@ -100,6 +105,8 @@ def difference(before: Side, after: Side) -> Difference:
     sides = (before, after)
     with_settings = before.settings is not None and after.settings is not None
     with_files = before.files is not None and after.files is not None
+    facts = _changes(before.facts, after.facts)
+    hidden = {change.name for change in facts if _not_known(change, before, after)}
     unknown = {
         "settings": [side.label for side in sides if side.settings is None],
         "files": [side.label for side in sides if side.files is None],
@@ -107,7 +114,8 @@ def difference(before: Side, after: Side) -> Difference:
     return Difference(
         before=before,
         after=after,
-        facts=_changes(before.facts, after.facts),
+        facts=tuple(change for change in facts if change.name not in hidden),
+        unknown=tuple(change.name for change in facts if change.name in hidden),
         packages=compare(before.packages, after.packages),
         sizes={
             name: (before.sizes.get(name), after.sizes.get(name))
@@ -151,7 +159,18 @@ def side_of_lock(label: str, lock: Lock) -> Side:
         facts=_facts(lock.python, lock.target, lock.requested, lock.variables),
         packages=packages,
         sizes={"download": download_size(packages)},
+        built=False,
     )
+
+
+def _not_known(change: Change, before: Side, after: Side) -> bool:
+    """Return whether a value is missing on a side only because nothing was built there yet.
+
+    Activation scripts set variables, and only the packages have them; the format is an archive's.
+    """
+    lacking = before if change.before is None else after if change.after is None else None
+    only_then = change.name == "format" or change.name.startswith("variable ")
+    return lacking is not None and not lacking.built and only_then
 
 
 def _facts(python: str, target: Target, requested: tuple[str, ...], variables: Mapping[str, str]) -> dict[str, str]:

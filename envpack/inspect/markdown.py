@@ -42,6 +42,14 @@ def text(words: str) -> str:
     return "".join(f"\\{c}" if c in "*_`[]" else c for c in escaped)
 
 
+def prose(words: str) -> str:
+    """Return a sentence of envpack's as Markdown: what it has between backticks is code, the rest plain text."""
+    parts = words.replace("\n", " ").split("`")
+    if len(parts) % 2 == 0:
+        return text(words)
+    return "".join(code(part) if at % 2 and part.strip() else text(part) for at, part in enumerate(parts))
+
+
 def _version(package: PackedPackage) -> str:
     build = f" {package.build}" if package.build else ""
     return text(f"{package.version}{build} ({package.source})")

@@ -54,6 +54,7 @@ def dump(lock: Lock) -> str:
             },
             "variables": dict(sorted(lock.variables.items())),
             "direct": [w.name for w in lock.wheels if w.direct],
+            "asked": lock.asked,
         },
     }
     if asked := [w.name for w in lock.wheels if w.by_index]:
@@ -187,6 +188,7 @@ def _from_yaml(document: dict[str, Any]) -> Lock:
         requested=_requested_from_yaml(own["requested"]),
         variables=dict(own.get("variables", {})),
         request=own["request"],
+        asked={str(name): str(value) for name, value in dict(own.get("asked") or {}).items()},
         frame=own.get("frame", ""),
     )
 

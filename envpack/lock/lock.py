@@ -122,6 +122,9 @@ class Lock:
     frame: str = ""
     """The same without what is in the team's own projects; empty where there is none."""
 
+    asked: dict[str, str] = field(default_factory=dict)
+    """What was asked for, by name and in short; empty in locks that older envpacks wrote."""
+
     @property
     def python(self) -> str:
         """The version of the environment's Python, such as `3.11.7`."""

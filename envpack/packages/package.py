@@ -9,7 +9,7 @@ from envpack.codec import Count, Digest, Line, Text, Word
 from envpack.lock.source import Source, public
 
 if TYPE_CHECKING:
-    from envpack.lock.lock import Lock
+    from envpack.lock.lock import Lock, Wheel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,9 @@ class PackedPackage:
     """Names of the packages beside it that it needs, sorted; None where that was not recorded."""
     unpacked_size: Count | None = None
     """Bytes of its files in the archive, bytecode included."""
+    built_from: Line | None = None
+    """What its wheel was built from, where it was: `project`, `source distribution` or `git commit HASH`, with the
+    digest of the source."""
 
 
 class Contained(NamedTuple):
@@ -43,6 +46,14 @@ class Contained(NamedTuple):
     source: Source
     build: Word
     """A conda package's build string, else empty."""
+
+
+def _built_from(wheel: Wheel) -> str | None:
+    made = wheel.made
+    if made is None:
+        return None
+    kinds = {"project": "project", "archive": "source distribution", "git": f"git commit {made.commit}"}
+    return f"{kinds[made.kind]} sha256:{made.sha256}"
 
 
 def packages_of(lock: Lock) -> tuple[PackedPackage, ...]:
@@ -62,7 +73,13 @@ def packages_of(lock: Lock) -> tuple[PackedPackage, ...]:
     )
     wheels = (
         PackedPackage(
-            name=w.name, version=w.version, source="pypi", sha256=w.sha256, url=public(w.url), size=w.size
+            name=w.name,
+            version=w.version,
+            source="pypi",
+            sha256=w.sha256,
+            url=public(w.url),
+            size=w.size,
+            built_from=_built_from(w),
         )
         for w in lock.wheels
     )

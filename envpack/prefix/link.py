@@ -21,6 +21,7 @@ from rattler.install import InstallerReporter
 from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
 from envpack.files.wheel import WheelTarget, problems_of, unpacked_at_most
 from envpack.prefix.arrivals import Arrivals, local_path
+from envpack.prefix.ledger import Ledger
 from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import VARIABLE, know
@@ -28,6 +29,7 @@ from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, stand_in, uv, uv_bounds
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,11 +77,12 @@ def link_conda(
     Their files name the prefix, or the directory `named` in its place.
 
     Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
-    not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
+    not in the lock. Raises Unreachable when a package cannot be fetched, DamagedPackage with those that lay damaged
+    in the cache and no longer do, PackingFailed when one cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
     records = [_record(package) for package in packages]
-    arrivals = Arrivals(packages, cache.packages, cache.checked)
+    arrivals = Arrivals(packages, cache.packages, Ledger(cache.checked))
     client = client_of(login.channels)
     with (
         progress.step("download", total=size, unit="bytes") as download,
@@ -95,10 +98,10 @@ def link_conda(
                     _install(records, prefix, platform, named=named, cache=cache, client=client, reporter=reporter)
                 )
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
-            raise refused(arrivals.problems) or explained(error, prefix) from error
-        if refusal := refused(arrivals.problems):
+            raise refused(arrivals) or explained(error, prefix) from error
+        if refusal := refused(arrivals):
             raise refusal
-        linking.note(f"{len(packages)} conda packages")
+        linking.note(count(len(packages), "conda package"))
     scripts = sorted(package.name for package in packages if _post_link(prefix, package).exists())
     return (*sorted(arrivals.warnings), *(f"{name} has a post-link script, which was not run" for name in scripts))
 
@@ -151,7 +154,7 @@ def link_wheels(
         run = partial(uv.run, cache=cache.uv, workdir=scratch, access=login.indexes, most=_unpacked_at_most(wheels))
         _from_cache_or_network(run, arguments, cache=cache, tell=tell)
         _forget_urls(prefix, wheels)
-        step.note(f"{len(wheels)} wheels")
+        step.note(count(len(wheels), "wheel"))
 
 
 def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) -> None:

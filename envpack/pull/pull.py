@@ -39,25 +39,35 @@ def pull(
         archive = inside(scratch, release.manifest.archive.file)
         download(store, release, archive, progress=progress)
         if problem := mismatch(archive, release.manifest):
-            raise VerificationFailed(
-                f"{release.archive_uri}: {problem}", hint="nothing was unpacked; find out who wrote to the store"
-            )
+            raise _not_the_manifests(release, problem)
         facts = release.manifest.archive
         extent = Extent(size=facts.unpacked_size, members=facts.members)
         unpack(archive, directory, extent=extent, read_only=read_only, progress=progress)
 
 
 def download(store: Store, release: Release, file: Path, *, progress: Progress = SILENT) -> None:
-    """Copy a release's archive to a file."""
+    """Copy a release's archive to a file. Raises VerificationFailed when it has not the size that it must have."""
     manifest = release.manifest
+    size = store.size(keys.archive_key(manifest))
+    if size is not None and (problem := _other_size(size, manifest)):
+        raise _not_the_manifests(release, problem)
     with progress.step("download", total=manifest.archive.size, unit="bytes") as step:
         store.download(keys.archive_key(manifest), file, step)
 
 
 def mismatch(archive: Path, manifest: Manifest) -> str | None:
     """Say how an archive differs from the one that a manifest names, if it does."""
-    size = archive.stat().st_size
-    if size != manifest.archive.size:
-        return f"it has {size} bytes, not {manifest.archive.size}"
+    if problem := _other_size(archive.stat().st_size, manifest):
+        return problem
     found = digest.of_file(archive)
     return None if found == manifest.digest else f"its SHA-256 is {found}, not {manifest.digest}"
+
+
+def _other_size(size: int, manifest: Manifest) -> str | None:
+    return None if size == manifest.archive.size else f"it has {size} bytes, not {manifest.archive.size}"
+
+
+def _not_the_manifests(release: Release, problem: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"{release.archive_uri}: {problem}", hint="nothing was unpacked; find out who wrote to the store"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from envpack.redact.address import VARIABLE, is_random, take_apart
 from envpack.redact.known import hide, know, know_login
 from envpack.redact.patterns import pattern
-from envpack.redact.urls import BLANK_IN_PASSWORD, addresses
+from envpack.redact.urls import BLANK_IN_PASSWORD, SETTING, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +34,7 @@ def meet(text: str) -> None:
     """Keep the secrets of every URL in a text."""
     if "@" not in text and ":/" not in text and "//" not in text:
         return  # as most words of a command line are
+    know(*(match["value"] for match in SETTING.finditer(text)))
     for match in BLANK_IN_PASSWORD.finditer(text):
         know(match[0].removeprefix(match["scheme"]).partition(":")[2][:-1])
     whole = [text] if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and " " in take_apart(text).userinfo else []

@@ -35,12 +35,14 @@ _HEADER = pattern(
     r"|\b(?:x-jfrog-art-api|x-api-key|private-token|job-token|x-amz-security-token|(?:set-)?cookie)\b\W{1,4}"
     r"|\bbearer\s+)(?!\*\*\*)[^\s\"',;]{6,}"
 )
-_SETTING = pattern(
+SETTING = pattern(
     r"(?i)(?P<name>\b[\w.-]{0,60}(?:password|passwd|secret|token|api_?key|access_?key|credential)s?=)"
-    r"(?!\*\*\*|[$%{<\[(])(?=[^\s\"'&,;]*\d)[^\s\"'&,;]{8,}"
+    r"(?!\*\*\*|[$%{<\[(])(?=[^\s\"'&,;]*\d)(?P<value>[^\s\"'&,;]{8,})"
 )
+"""A setting whose name says that its value is a secret."""
+
 _SETTING_WORDS = ("password=", "passwd=", "secret=", "token=", "key=", "credential")
-"""As `_HEADER_WORDS`, for `_SETTING`."""
+"""As `_HEADER_WORDS`, for `SETTING`."""
 
 _PLAIN = pattern(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
 _MAY_HOLD_TOKEN = pattern(r"(?i)/(?:t|priv)(?:/|%2F)|/[\w-]{16,}(?:/|$)|%2F|;")
@@ -90,7 +92,7 @@ def redact(text: str) -> str:
     if any(word in lower for word in _HEADER_WORDS):
         text = _HEADER.sub(lambda match: f"{match['name']}{MASK}", text)
     if any(word in lower for word in _SETTING_WORDS):
-        text = _SETTING.sub(lambda match: f"{match['name']}{MASK}", text)
+        text = SETTING.sub(lambda match: f"{match['name']}{MASK}", text)
     if any(prefix in text for prefix in _TOKEN_PREFIXES):
         text = _TOKENS.sub(MASK, text)
     return text

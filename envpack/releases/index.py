@@ -20,6 +20,7 @@ from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, lookup, tags
 from envpack.releases.index_copies import Copies
 from envpack.releases.listed import Listed, NameIndex
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def read(
             copy = copies_of[index.name]
             if (index.releases, index.tags) != (copy.releases, copy.tags):
                 kept.keep(index)
-        step.note(f"{sum(len(index.releases) for index in found)} releases of {len(found)} names")
+        step.note(f"{count(sum(len(index.releases) for index in found), 'release')} of {count(len(found), 'name')}")
     for problem in (*sorted(lies), *(problem for index in found for problem in index.problems)):
         progress.warn(problem)
     return tuple(index for index in found if index.releases)

@@ -3,10 +3,13 @@
 <store>/<name>/<digest 16>/<name>-<digest 16>.tar.gz   the archive (digest 16: its first 16 hex digits)
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
 <store>/<name>/<digest 16>/<name>.lock                 the lock
+<store>/<name>/<digest 16>/<wheel>.whl                 a wheel with compiled parts that was built for it
 <store>/<name>/<digest 16>/pieces.json                 where each package lies in the archive
+<store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
 <store>/<name>/<digest 16>/verified.json               that it was verified after it was published
+<store>/<name>/<digest 16>/asked.json                  the record of a later build that came to the same bytes
 <store>/<name>/builds/<input digest>.json              what was built from these inputs
 <store>/<name>/tags/<tag>.json                         the only thing of a release that changes
 <store>/<name>/used/<digest 16>.json                   when it was last used
@@ -32,9 +35,11 @@ BUILDS, TAGS, USED = "builds", "tags", "used"
 
 MANIFEST = "manifest.json"
 PIECES = "pieces.json"
+PIECE_FACTS = "piece-facts.json.gz"
 FILES = "files.json.gz"
 SBOM = "sbom.cdx.json"
 VERIFIED = "verified.json"
+ASKED = "asked.json"
 INDEX = "index.json.gz"
 
 REMOVAL_NOTICE = ".gc.json"
@@ -139,6 +144,11 @@ def lock_file(name: str) -> str:
 def verified(manifest: Manifest) -> str:
     """Return the key of the note that a release was verified after it was published."""
     return f"{folder(manifest.name, manifest.digest)}/{VERIFIED}"
+
+
+def newest_record(manifest: Manifest) -> str:
+    """Return the key of the record of the newest build that came to a release of an earlier one."""
+    return f"{folder(manifest.name, manifest.digest)}/{ASKED}"
 
 
 def build_record(name: str, input_digest: str) -> str:

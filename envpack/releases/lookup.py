@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from envpack import digest
 from envpack.codec import Digest, Kind, Moment, Unreadable
+from envpack.config.target import Target  # noqa: TC001 - the codec reads the types
 from envpack.errors import UsageError
 from envpack.releases import keys, tags
 from envpack.releases.manifest import Manifest, Verification
@@ -32,6 +33,8 @@ class BuildRecord(Struct, frozen=True, kw_only=True):
     digest: Digest
     """The release's."""
     created: Moment
+    target: Target | None = None
+    """What the build asked for; the release's manifest has what the first build of these bytes asked for."""
 
 
 class LaterVerification(Struct, frozen=True, kw_only=True):
@@ -105,6 +108,20 @@ def find_build(store: Store, name: str, input_digest: str) -> Release | None:
         return None
     release = at(store, name, sha256) if sha256 else None
     return release if release and is_whole(store, release) else None
+
+
+def asked_of(store: Store, release: Release) -> Target | None:
+    """Return what the newest build asked for that came to a release of an earlier build; None if there is none.
+
+    A record that cannot be read counts as none.
+    """
+    key = keys.newest_record(release.manifest)
+    found = store.read(key)
+    try:
+        record = BUILD_RECORD.loads(found.data, store.uri(key)) if found else None
+    except Unreadable:
+        return None
+    return record.target if record and record.digest == release.manifest.digest else None
 
 
 def tagged(store: Store, name: str, tag: str) -> Release | None:

@@ -46,12 +46,14 @@ def publish(
     archive: Path,
     beside: Mapping[str, bytes],
     *,
+    wheels: Mapping[str, tuple[Path, str]] | None = None,
     held: Sequence[Held] = (),
     progress: Progress = SILENT,
 ) -> tuple[Release, bool]:
     """Put a release into the store and return it, with whether it had to be written.
 
-    `beside` are small files that belong to the release; `held` are bytes of the archive that the store already has
+    `beside` are small files that belong to the release, `wheels` those that were compiled for it, by file name:
+    where each is and its SHA-256. `held` are bytes of the archive that the store already has
     in other objects, and need not be sent. The archive is written first and the manifest last, so a reader never
     sees a release that is not whole. When another builder published the same archive first, theirs is returned.
     Raises Orphan when other bytes without a manifest lie in the archive's place, Conflict when those of a release
@@ -73,6 +75,9 @@ def publish(
                     raise
                 raise _orphan(folder, store.uri(keys.archive_key(manifest))) from error
             step.note(store.uri(folder))
+        for file, (path, sha256) in (wheels or {}).items():
+            with progress.step("upload", total=path.stat().st_size, unit="bytes") as step:
+                store.upload(f"{folder}/{file}", path, sha256, step)
         for file, content in beside.items():
             _write_beside(store, f"{folder}/{file}", content, is_published=is_published)
         written.append(store.create(key, data))
@@ -81,7 +86,7 @@ def publish(
     release = lookup.at(store, manifest.name, manifest.digest)
     if release is None:
         raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
-    _record(store, manifest)
+    _record(store, manifest, release)
     return release, any(written)
 
 
@@ -97,12 +102,21 @@ def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool)
         store.replace(key, content, there.version)
 
 
-def _record(store: Store, manifest: Manifest) -> None:
-    """Write down what was built from these inputs; a record that leads nowhere is replaced."""
+def _record(store: Store, manifest: Manifest, release: Release) -> None:
+    """Write down what was built from these inputs; a record that leads nowhere is replaced.
+
+    `release` may be an earlier build's: then it is noted beside it what this one asked for.
+    """
     if not manifest.input_digest:
         return
     key = keys.build_record(manifest.name, manifest.input_digest)
-    data = json.dumps({"schema": 1, "digest": manifest.digest, "created": manifest.created}).encode()
+    target = manifest.target.to_json()
+    record = {"schema": 1, "digest": manifest.digest, "created": manifest.created, "target": target}
+    data = json.dumps(record).encode()
+    asked = keys.newest_record(manifest)
+    earlier = store.read(asked)
+    if earlier or release.manifest.target != manifest.target:
+        store.replace(asked, data, earlier.version if earlier else None)
     if store.create(key, data) or lookup.find_build(store, manifest.name, manifest.input_digest):
         return
     if there := store.read(key):

@@ -99,6 +99,11 @@ def _resolve(store: Store, reference: Reference) -> Release:
     return release
 
 
+def no_such_name(store: Store, name: str) -> UsageError:
+    """Return the error for a name without releases, with the nearest that have some."""
+    return UsageError(f"{store.url} has no releases of {name}", hint=_nearest(store, Reference(name=name)))
+
+
 def _by_tag(store: Store, reference: Reference) -> Release | None:
     return lookup.tagged(store, reference.name, reference.tag or tags.LATEST)
 

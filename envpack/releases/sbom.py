@@ -103,11 +103,13 @@ def _component(package: PackedPackage) -> Component:
         ExternalReferenceType,
         HashAlgorithm,
         HashType,
+        Property,
         XsUri,
     )
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
 
+    built = [Property(name="envpack:built-from", value=package.built_from)] if package.built_from else []
     spdx = expression(package.license)
     licenses = [LicenseExpression(spdx)] if spdx else [DisjunctiveLicense(name=package.license or "unknown")]
     where = [ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(package.url))]
@@ -120,5 +122,6 @@ def _component(package: PackedPackage) -> Component:
         purl=found,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)],
         licenses=licenses if package.license else (),
+        properties=built,
         external_references=where if package.url.startswith(("http:", "https:")) else (),
     )

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import BadRequirements
 from envpack.requirements import clashes, comments, formats
-from envpack.requirements.formats import conda_list, explicit, header, lines, pixi_lock
+from envpack.requirements.formats import conda_list, explicit, header, lines, pixi_lock, pylock, pyproject, uv_lock
 from envpack.requirements.formats.content import FileContent
 from envpack.requirements.pep508 import pinned_version
 from envpack.requirements.txt import Reading, Source
 from envpack.requirements.values import CondaSpec, Indexes, Origin, PyRequirement, Requirements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _REMEDIES = {
-    "uv.lock": "uv export --no-emit-project -o requirements.txt",
     "poetry.lock": "poetry export -o requirements.txt",
     "Pipfile.lock": "pipenv requirements > requirements.txt",
 }
@@ -26,15 +25,23 @@ _REMEDIES = {
 __all__ = ["CondaSpec", "Indexes", "Origin", "PyRequirement", "Requirements", "read"]
 
 
-def read(path: Path, *, environment: str | None = None) -> Requirements:
+def read(
+    path: Path,
+    *,
+    environment: str | None = None,
+    extras: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    text: str | None = None,
+) -> Requirements:
     """Return what a requirements file and all files that it includes ask for.
 
-    `environment` chooses one of a file that has several, as pixi.lock may. Raises BadRequirements with every
-    problem of all the files, each as `file:line: reason`.
+    `environment` chooses one of a file that has several, as pixi.lock may; `extras` and `groups` are those of a
+    project that are wanted besides. `text` takes the place of the file's content: then there is no such file.
+    Raises BadRequirements with every problem of all the files, each as `file:line: reason`.
     """
-    reading = Reading(root=path.parent, environment=environment)
+    reading = Reading(root=path.parent, environment=environment, extras=tuple(extras), groups=tuple(groups))
     source = Source(path=path, shown=str(path))
-    content = _content(source, reading)
+    content = _content(source, reading) if text is None else lines.read(text, source, reading)
     for origin, reason in _of_the_whole(reading, content, source):
         reading.refuse(origin, reason)
     if reading.problems:
@@ -53,6 +60,8 @@ def read(path: Path, *, environment: str | None = None) -> Requirements:
         owner=content.owner,
         files=tuple(reading.files),
         places=reading.places,
+        requires_python=content.requires_python,
+        exact=content.exact,
         pinned=content.pinned,
         warnings=tuple(reading.warnings),
     )
@@ -67,6 +76,10 @@ def _content(source: Source, reading: Reading) -> FileContent:
     if found is None:
         reading.refuse(source.at(0), _of_no_format(source.path, text))
         return FileContent()
+    if (reading.extras or reading.groups) and found not in (pylock, pyproject, uv_lock):
+        reading.warn(
+            source.at(0), "--extra and --group have no effect: they choose of a pyproject.toml or its lock"
+        )
     if reading.environment and found is not pixi_lock:
         reading.warn(
             source.at(0), f"--environment {reading.environment} has no effect: it chooses one of pixi.lock's"

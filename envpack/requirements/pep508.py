@@ -232,5 +232,5 @@ def _agreeing(given: set[str], own: set[str]) -> set[str]:
     kinds = {value.partition(":")[0] for value in own}
     rivals = {value for value in given if value.partition(":")[0] in kinds}
     if rivals and not rivals & own:
-        raise Refused(f"the wheel has another hash: {', '.join(sorted(own))}")
+        raise Refused(f"the file has another hash: {', '.join(sorted(own))}")
     return given | own

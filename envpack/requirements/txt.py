@@ -82,6 +82,10 @@ class Reading:
     """The directory of the person's file."""
     environment: str | None = None
     """Which of a lock's environments is asked for."""
+    extras: tuple[str, ...] = ()
+    """Which of a project's extras are asked for."""
+    groups: tuple[str, ...] = ()
+    """Which of a project's dependency groups are asked for."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What has no effect, each with its place."""

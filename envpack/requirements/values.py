@@ -133,6 +133,10 @@ class Requirements:
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
     """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    requires_python: str = ""
+    """The Pythons that the file is for, as a PEP 440 specifier; empty for any."""
+    exact: bool = False
+    """Whether `pypi` is all that is wanted of PyPI, with nothing that it needs besides: the lines of a lock."""
     pinned: PinnedFile | None = None
     """The package files that a lock or an explicit list names; they are taken as they are."""
     warnings: tuple[str, ...] = ()
@@ -158,6 +162,8 @@ class Requirements:
                 **({} if self.indexes.strategy == STRATEGIES[0] else {"strategy": self.indexes.strategy}),
             },
             "variables": dict(sorted(self.variables.items())),
+            **({"requires_python": self.requires_python} if self.requires_python else {}),
+            **({"exact": True} if self.exact else {}),
             **({"pinned": self.pinned.canonical()} if self.pinned else {}),
         }
 

@@ -55,6 +55,7 @@ def lock_as_is(request: Request, pinned: PinnedFile, channels: Channels) -> Lock
         wheels=wheels,
         requested=_roots(packages, wheels, request),
         request=request.digest(),
+        asked=request.parts(),
     )
 
 

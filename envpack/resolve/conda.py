@@ -81,7 +81,9 @@ class Platform:
         )
 
     def __str__(self) -> str:
-        details = [f"{name[2:]} {version}" for name, version, _ in self.virtual_packages if version != "0"]
+        details = [
+            f"{name[2:]} {version}" for name, version, _ in self.virtual_packages if version not in ("0", "1")
+        ]
         return f"{self.platform} ({', '.join(details)})" if details else self.platform
 
 

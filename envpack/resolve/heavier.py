@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpack.requirements.names import CondaName
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -39,7 +39,7 @@ def _told(package: CondaPackage, smaller: CondaName, extra: list[CondaPackage]) 
     size = sum(each.size or 0 for each in extra)
     told = f", {human_size(size)}" if size else ""
     some = ", ".join(each.name for each in largest[:_NAMED])
-    return f"{package.name} brings {len(extra)} packages ({some}, ...{told}) that {smaller} does without"
+    return f"{package.name} brings {count(len(extra), 'package')} ({some}, ...{told}) that {smaller} does without"
 
 
 def _reached(roots: Iterable[CondaName], known: Mapping[CondaName, CondaPackage]) -> set[CondaName]:

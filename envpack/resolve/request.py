@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from envpack.config.target import Target
     from envpack.requirements import Requirements
     from envpack.requirements.names import ProjectName
+
+
+_MOST_SHOWN = 6
+"""Names of lines in one message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,32 @@ class Request:
                 found[name] = found.get(name, SpecifierSet()) & SpecifierSet(specifier)
         return {name: str(specifiers) for name, specifiers in found.items()}
 
+    def parts(self) -> dict[str, str]:
+        """Return what is asked for by name, short enough to be kept in a lock, so that a stale one can say why.
+
+        Values that are short are kept as they are, others as the beginning of their digest. No secrets.
+        """
+        asked = self.requirements.canonical()
+        lines: dict[str, list[Any]] = {}
+        for kind in ("pypi", "conda", "constraints"):
+            for line in asked.pop(kind):
+                name = line["name"] if isinstance(line, dict) else line.split()[0].split("[")[0]
+                lines.setdefault(f"constraint {name}" if kind == "constraints" else name, []).append(line)
+        channels = [_identity(channel, self.requirements.place) for channel in self.channels]
+        chosen = {
+            **self.target.to_json(),
+            "python": self.python,
+            "channels": ", ".join(channels),
+            "from-pypi": ", ".join(sorted(self.from_pypi)),
+            "from-conda": ", ".join(sorted(self.from_conda)),
+        }
+        del asked["channels"]  # of the file; `channels` above has those that count
+        return {
+            **{name: value for name, value in chosen.items() if value},
+            "options and variables of the file": _short(asked),
+            **{f"line {name}": _short(sorted(map(str, each))) for name, each in sorted(lines.items())},
+        }
+
     def digest(self) -> str:
         """Return the digest by which a lock knows that it answers this request; secrets are no part of it."""
         return digest.of_json([self.frame(), dict(self.contents)]) if self.contents else self.frame()
@@ -122,6 +152,35 @@ class Request:
                 **({"no_build": sorted(self.no_build)} if self.no_build else {}),
             }
         )
+
+
+def _short(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return digest.of_json(value)[: digest.SHORT]
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return how one request's `parts` differ from another's, a few words each; empty when that is not known."""
+    if not before:
+        return []
+    lines: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
+    values = []
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if name.startswith("line "):
+            how = "added" if old is None else "removed" if new is None else "changed"
+            lines[how].append(name.removeprefix("line "))
+        elif name.startswith("options"):
+            values.append(f"{name} differ")
+        else:
+            values.append(f"{name} {old or 'not set'} -> {new or 'not set'}")
+    return [*values, *(_counted(how, names) for how, names in lines.items() if names)]
+
+
+def _counted(how: str, names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
+    return f"{len(names)} line{'s' * (len(names) != 1)} {how} ({shown})"
 
 
 def _identity(channel: str, place: Callable[[str], str]) -> str:

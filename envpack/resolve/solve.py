@@ -23,6 +23,7 @@ from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
 from envpack.resolve.names import did_you_mean
 from envpack.resolve.with_sources import with_sources
+from envpack.units import count
 
 if TYPE_CHECKING:
     from envpack.files.cache import Cache
@@ -77,7 +78,7 @@ def resolve(
         except Unsatisfiable as error:
             asking = Asking(channels=channels, solve=solve, cache=cache.uv, scratch=scratch)
             raise explained(error, request, asking) from error
-        step.note(f"{len(answer.packages)} conda packages, {len(answer.wheels)} wheels")
+        step.note(f"{count(len(answer.packages), 'conda package')}, {count(len(answer.wheels), 'wheel')}")
     lock = Lock(
         target=request.target,
         channels=tuple(address.locked for address in addresses),
@@ -87,6 +88,7 @@ def resolve(
         requested=answer.requested,
         variables=dict(request.requirements.variables),
         request=request.digest(),
+        asked=request.parts(),
         frame=request.frame() if request.contents else "",
     )
     return Resolved(lock, answer.notes)
@@ -168,6 +170,7 @@ def _solve_pypi(
         indexes=request.requirements.indexes,
         python=conda.python,
         target=request.target,
+        with_dependencies=not request.requirements.exact,
     )
 
     def solve(asked: pypi.Question) -> pypi.Answer:
@@ -196,8 +199,16 @@ def _check_known(request: Request, channels: Channels) -> None:
                 f"{_suggestion(spec.name, known)}"
                 for spec in unknown
             ),
-            hint="a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
+            hint=_without_pip({str(spec.name) for spec in unknown})
+            or "a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
         )
+
+
+def _without_pip(names: set[str]) -> str | None:
+    """Return what to do about a `- pip` that the channels lack, when it is all that they lack."""
+    if names != {"pip"}:
+        return None
+    return "leave `- pip` out: envpack installs wheels without it, those of a `pip:` list too"
 
 
 def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:

@@ -23,6 +23,7 @@ from envpack.prefix.link import link_wheels
 from envpack.redact import hide, public
 from envpack.requirements.pep508 import read as read_line
 from envpack.requirements.sources import SourceRef
+from envpack.requirements.text import Refused
 from envpack.requirements.values import Origin
 from envpack.resolve import pypi
 from envpack.resolve.building import BuiltWheel
@@ -94,9 +95,14 @@ class WheelBuilder:
         url = found.url.partition("#")[0]
         hashes = hashes or ([f"sha256:{found.sha256}"] if found.sha256 else [])
         origin = Origin(file=str(self.request.requirements.path), line=0)
-        line = read_line(
-            f"{name} @ {url}", hashes=hashes, origin=origin, folder=self.request.requirements.path.parent
-        )
+        folder = self.request.requirements.path.parent
+        try:
+            line = read_line(f"{name} @ {url}", hashes=hashes, origin=origin, folder=folder)
+        except Refused as refused:
+            raise BrokenPackage(
+                f"the source {url.rpartition('/')[2]} is not the file that was asked for: {refused.reason}",
+                hint="correct its hash in the requirements",
+            ) from refused
         line = replace(line, address=hide(public(url)))
         built = self.of_line(line, packages)
         return replace(built, wheel=replace(built.wheel, direct=False))
@@ -112,6 +118,17 @@ class WheelBuilder:
             for wheel in lock.wheels
             if wheel.made
         }
+
+    def compiled(self, lock: Lock) -> dict[str, tuple[Path, str]]:
+        """Return the wheels of a lock with compiled parts that are here, by file name, with their SHA-256."""
+        found = {}
+        for wheel in lock.wheels:
+            if wheel.made and wheel.made.compiled:
+                key = self._key(wheel.made.sha256, wheel.made.subdirectory, lock.packages)
+                kept = self._kept.find(key, wheel.made.requires)
+                if kept and kept[1].sha256 == wheel.sha256:
+                    found[wheel.made.file] = (kept[0], wheel.sha256)
+        return found
 
     def _provided(
         self,
@@ -193,6 +210,18 @@ class WheelBuilder:
                 hint=f"make a wheel of {name} somewhere else, and name its folder with --find-links",
             )
         self._under_way.add(name)
+        try:
+            return self._made(name, source, packages, known)
+        finally:
+            self._under_way.discard(name)
+
+    def _made(
+        self,
+        name: ProjectName,
+        source: _Source,
+        packages: Sequence[CondaPackage],
+        known: tuple[Wheel, ...] | None,
+    ) -> BuiltWheel:
         room = self._room(name)
         with self.progress.step(f"build {name}") as step:
             tree = source.tree(room / "tree")
@@ -218,7 +247,6 @@ class WheelBuilder:
             )
             wheel = replace(wheel, made=made)
             step.note(again.name)
-        self._under_way.discard(name)
         return BuiltWheel(path=self._kept.keep(source.key, again, wheel, made), wheel=wheel)
 
     def _open(

@@ -112,10 +112,19 @@ def check_out(source: SourceRef, into: Path, *, commit: str = "") -> str:
 
 def _fetched(repository: RemoteRepository, wanted: str) -> str:
     """Fetch a branch, a tag or a commit, and return the commit; where a server gives no single one, fetch all."""
-    answer = repository.ask("fetch", "--quiet", "--depth=1", "--no-tags", repository.location, wanted)
+    answer = repository.ask(
+        *("fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", repository.location, wanted)
+    )
     names = ["FETCH_HEAD"]
     if answer.returncode:
-        repository.git("fetch", "--quiet", "--tags", repository.location, "+refs/heads/*:refs/remotes/origin/*")
+        repository.git(
+            "fetch",
+            "--quiet",
+            "--tags",
+            "--end-of-options",
+            repository.location,
+            "+refs/heads/*:refs/remotes/origin/*",
+        )
         names = [wanted, f"origin/{wanted}"]
     for name in names:
         done = repository.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")

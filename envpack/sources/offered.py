@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
@@ -58,11 +58,11 @@ def newest(
     The first index that has the project answers, as uv's default has it; pages of links are asked besides. Raises
     Unreachable when an index does not answer.
     """
-    found = [each for link in indexes.find_links for each in _linked(link, name)]
+    found = [each for link in indexes.find_links for each in _linked(link, name, ()) or ()]
     if not indexes.no_index:
         urls = (*indexes.extra_index_urls, indexes.index_url or PYPI)
         for url in urls:
-            page = _page(f"{url.rstrip('/')}/{name}/", urls)
+            page = _linked(f"{url.rstrip('/')}/{name}/", name, urls)
             if page is not None:
                 found += page
                 break
@@ -82,10 +82,13 @@ File = tuple[str, str, "str | None", str, bool]
 """Name, address, SHA-256, `Requires-Python`, whether it is yanked."""
 
 
-def _linked(link: str, name: ProjectName) -> list[File]:
+def _linked(link: str, name: ProjectName, logins: tuple[str, ...]) -> list[File] | None:
+    """Return the files of a page or a directory; None when there is none."""
     if "://" in link and not link.startswith("file:"):
-        return _page(link, ()) or []
-    directory = Path(urlsplit(link).path if "://" in link else link)
+        return _page(link, logins)
+    directory = Path(unquote(urlsplit(link).path) if "://" in link else link)
+    if not directory.is_dir():
+        return None
     return [
         (path.name, path.as_uri(), None, "", False)
         for path in sorted(directory.iterdir())

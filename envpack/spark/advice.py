@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from envpack.archive.formats import ALIAS
-from envpack.spark import compatibility, services, variables, versions
+from envpack.spark import compatibility, node, services, variables, versions
 from envpack.spark.launcher import HERE
 from envpack.units import human_size
 
@@ -122,6 +122,16 @@ def about_format(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
         )
 
 
+def about_zones(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
+    """Yield what reads time zones from nowhere but the node, where the node is likely to be an image."""
+    found = sorted(node.ZONES_OF_THE_NODE & {package.name for package in manifest.packages})
+    if launcher.unpacker == "spark" and found:
+        yield (
+            f"{', '.join(found)} knows no time zones where /usr/share/zoneinfo is missing, as in slim images: the "
+            "image must have tzdata"
+        )
+
+
 def warnings(
     launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | None, *, requirements: str | None = None
 ) -> Iterator[str]:
@@ -135,6 +145,11 @@ def warnings(
     if spark:
         yield from compatibility.warnings(spark, versions.minor(manifest.python_minor), packages)
     yield from _about_variables(launcher, manifest)
+    if needing := node.zones_needed(packages):
+        yield (
+            f"{', '.join(needing)} cannot find time zones where /usr/share/zoneinfo is missing, as in slim images: "
+            "add tzdata to the requirements"
+        )
     if launcher.local and uri.startswith("file:"):
         yield launcher.local
     if launcher.yarn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DEFAULTS, ENVIRONMENT, SITE = "spark-defaults.conf", "spark-env.sh", "yarn-site.xml"
+
+_USUAL_SPARK, _USUAL_HADOOP = Path("/etc/spark/conf"), Path("/etc/hadoop/conf")
+"""Where EMR, Dataproc, Cloudera and Bigtop have them."""
 
 _LARGEST = 4 << 20
 _ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -43,12 +47,19 @@ class Configured:
 def directories(environ: Mapping[str, str]) -> tuple[Path | None, Path | None]:
     """Return where Spark and where YARN's clients read their configuration on this machine, if anywhere.
 
+    Variables say it first; without them the Spark whose spark-submit is on PATH, then where distributions put it.
     Sources: Spark's bin/load-spark-env.sh, SparkSubmitArguments; Hadoop's HADOOP_CONF_DIR and YARN_CONF_DIR.
     """
-    home = environ.get("SPARK_HOME")
-    spark = environ.get("SPARK_CONF_DIR") or (f"{home}/conf" if home else None)
+    named = environ.get("SPARK_CONF_DIR") or (
+        f"{environ['SPARK_HOME']}/conf" if environ.get("SPARK_HOME") else None
+    )
+    program = shutil.which("spark-submit", path=environ.get("PATH"))
+    spark = [Path(program).resolve().parents[1] / "conf"] if program else []
     yarn = environ.get("HADOOP_CONF_DIR") or environ.get("YARN_CONF_DIR")
-    return Path(spark) if spark else None, Path(yarn) if yarn else None
+    return (
+        Path(named) if named else next(filter(Path.is_dir, [*spark, _USUAL_SPARK]), None),
+        Path(yarn) if yarn else next(filter(Path.is_dir, [_USUAL_HADOOP]), None),
+    )
 
 
 def files(directory: Path) -> tuple[str, ...]:

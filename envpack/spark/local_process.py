@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from envpack.archive.outranking import UNSET
 from envpack.errors import UsageError
 from envpack.spark import variables
 from envpack.spark.launchers import LAUNCHERS, launcher_named
@@ -20,7 +21,7 @@ LOCAL = "local"
 """The launcher of a machine that is its own cluster."""
 
 _HERE = {"local", "client"}
-_BORROWED = ("PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+_BORROWED = frozenset({*UNSET, "VIRTUAL_ENV"})
 """Variables that make a Python look for its library elsewhere, or say that another environment is active."""
 
 

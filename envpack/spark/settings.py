@@ -211,6 +211,7 @@ def _settings(
             *advice.about_archives(launcher),
             *advice.about_fetching(launcher, job.uri, job.s3a_jars),
             *advice.about_format(launcher, job.manifest),
+            *advice.about_zones(launcher, job.manifest),
         ),
         warnings=tuple(advice.warnings(launcher, job.manifest, job.uri, job.spark, requirements=job.requirements)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from envpack.spark import node
 from envpack.spark.launcher import HERE
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ _FILLED_IN = re.compile(r"\{(?=\{)|\}(?=\})|<(?=LOG_DIR>)")
 
 def of(manifest: Manifest, root: str) -> dict[str, str]:
     """Return the variables of a release for processes that see the unpacked environment at `root`, sorted."""
-    return {
+    own = {
         name: _ROOT.sub(lambda _: root, value)
         for name, value in sorted(manifest.variables.items())
         if name not in CHOOSERS
     }
+    return dict(sorted(node.kept(own, root).items()))
 
 
 def anywhere(manifest: Manifest) -> dict[str, str]:

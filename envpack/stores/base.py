@@ -134,6 +134,13 @@ class Store(Protocol):
         """
         ...
 
+    def part(self, key: str, start: int, size: int) -> Iterator[bytes]:
+        """Yield the bytes `[start, start + size)` of an object, and fewer where it ends before.
+
+        Raises UsageError when there is no such object, and StoreRefused when the store cannot give a part.
+        """
+        ...
+
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield every object whose key begins with `prefix`, sorted by key."""
         ...

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable, UsageError
 from envpack.files.inside import inside
-from envpack.files.regular import read_regular
+from envpack.files.regular import open_regular, read_regular
 from envpack.redact import stored
 from envpack.stores.base import (
     PROBE,
@@ -161,13 +161,27 @@ class LocalStore:
         source = self._path(key)
         with _refusals(source):
             try:
-                file = source.open("rb")
+                file = open_regular(source)
             except (FileNotFoundError, IsADirectoryError):
                 raise missing(self.uri(key)) from None
         with file, writing(path), _draft(path, path.parent) as draft:
             _copy(file, draft, step)
             draft.flush()
             Path(draft.name).replace(path)
+
+    def part(self, key: str, start: int, size: int) -> Iterator[bytes]:
+        """Yield some bytes of an object."""
+        path = self._path(key)
+        with _refusals(path):
+            try:
+                file = open_regular(path)
+            except (FileNotFoundError, IsADirectoryError):
+                raise missing(self.uri(key)) from None
+            with file:
+                file.seek(start)
+                while size and (chunk := file.read(min(size, digest.CHUNK))):
+                    size -= len(chunk)
+                    yield chunk
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield the objects, but no drafts and locks."""

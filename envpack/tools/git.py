@@ -57,7 +57,7 @@ class Repository:
         """Return a commit, from the clone or from where it was cloned."""
         if found := self.commit(name):
             return found
-        self.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", name)
+        self.git("fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", "origin", name)
         return self.commit(name) or (self.commit("FETCH_HEAD") if not _is_hash(name) else None)
 
     def merge_base(self, tip: str) -> str | None:

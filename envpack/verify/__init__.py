@@ -19,6 +19,7 @@ from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
 from envpack.tools import emulator
 from envpack.tools.cage import Confine
+from envpack.units import count
 from envpack.verify.binaries import check_binaries, is_of_driver
 from envpack.verify.finding import Defect, listed
 from envpack.verify.modules import (
@@ -124,7 +125,7 @@ def verify(
             findings.append(Defect(text=f"not run: {reason}", fatal=False))
         findings += _blame(failures, None if reason else emulated)
         ran = f"Python {python} ran{f' under {emulated.program.name}' if emulated else ''}"
-        step.note(f"not run: {reason}" if reason else f"{ran}, {len(imported)} modules imported")
+        step.note(f"not run: {reason}" if reason else f"{ran}, {count(len(imported), 'module')} imported")
         if emulated and not reason:
             text = f"its Python ran under {emulated.program.name}, which stands in for a node with {target.machine}"
             findings.append(Defect(text=text, fatal=False))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envpack.archive import guard
 from envpack.progress import SILENT, Progress
 from envpack.redact import redact
 from envpack.redact.logs import filtered_logger
@@ -182,9 +183,10 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
     """
     trial.begin()
     text = _PROBE.read_text("utf-8")
-    words = node.emulator.words if node.emulator else []
-    command = [*words, "./environment/bin/python", "-c", text, str(cage.REPORT)]
     try:
+        # qemu runs programs of its processor, no scripts.
+        words = [*node.emulator.words, guard.program(node.environment)] if node.emulator else ["bin/python"]
+        command = [*words[:-1], f"./environment/{words[-1]}", "-c", text, str(cage.REPORT)]
         with cage.start(command, node.cage(len(modules)), told=True) as caged:
             try:
                 _converse(caged, modules, trial, node.timeout)

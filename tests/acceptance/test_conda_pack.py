@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpack.archive import guard
 from tests.support.command import ENVPACK, environment
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 SPECS = ("proj", "jinja2", "pyyaml", "jupyter_core", "libxml2")
 
 SITE = "lib/python3.12/site-packages"
+
+GUARDS = {guard.PYVENV, *(f"{SITE}/{name}" for name in (f"{guard.MODULE}.py", guard.FIRST, guard.LAST))}
+"""What keeps a node's configuration for its own Python away; conda-pack's archives have nothing of the kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +158,12 @@ def test_both_refuse_a_directory_that_is_not_there_and_a_format_that_is_none(
     assert "Traceback" not in done.stderr
 
 
-def test_the_files_are_the_same_but_for_bytecode_and_a_note_to_backup_programs(packed: tuple[Path, Path]) -> None:
+def test_the_files_are_the_same_but_for_bytecode_guards_and_a_note_to_backup_programs(
+    packed: tuple[Path, Path],
+) -> None:
     theirs, ours = map(files, packed)
     assert theirs - ours == {"CACHEDIR.TAG"}
-    assert {path for path in ours - theirs if not path.endswith(".pyc")} == set()
+    assert {path for path in ours - theirs if not path.endswith(".pyc")} == GUARDS
 
 
 def test_their_content_is_the_same_but_for_what_tells_of_this_machine(packed: tuple[Path, Path]) -> None:
@@ -167,7 +173,7 @@ def test_their_content_is_the_same_but_for_what_tells_of_this_machine(packed: tu
         for name in files(theirs) & files(ours)
         if not (theirs / name).is_symlink() and (theirs / name).read_bytes() != (ours / name).read_bytes()
     }
-    links = {name for name in files(theirs) & files(ours) if (theirs / name).is_symlink()}
+    links = {name for name in files(theirs) & files(ours) if (theirs / name).is_symlink()} - guard.LAUNCHERS
     assert {name for name in links if (theirs / name).readlink() != (ours / name).readlink()} == set()
     kinds = {
         name.split("/")[0] if name.startswith(("bin/", "conda-meta/")) else Path(name).suffix for name in different

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rattler.package_streaming import extract
 
+from envpack.archive import guard
 from envpack.archive.bytecode import compile_prefix
 from envpack.archive.unpack import unpack
 from envpack.config.target import Target
@@ -137,7 +138,7 @@ def test_verification_runs_it_under_qemu_and_says_so(desk: Desk, built: Any) -> 
 def test_the_unpacked_archive_imports_and_computes_under_qemu_with_the_bytecode_that_is_packed(
     processor: Processor, built: Any, environment: Path
 ) -> None:
-    command = [*processor.words, str(environment / "bin/python"), "-c", USE]
+    command = [*processor.words, str(environment / guard.program(environment)), "-c", USE]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
@@ -159,7 +160,8 @@ def test_its_own_python_under_qemu_compiles_to_the_same_bytes(
         shutil.copytree(environment / folder, prefix / folder, ignore=shutil.ignore_patterns("__pycache__"))
     compiled.mkdir()
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\nexec {' '.join(processor.words)} '{environment}/bin/python' \"$@\"\n")
+    program = environment / guard.program(environment)
+    python.write_text(f"#!/bin/sh\nexec {' '.join(processor.words)} '{program}' \"$@\"\n")
     python.chmod(0o755)
     assert compile_prefix(prefix, python=python, into=compiled, confine=Confine.OFF) > 50
     made = {path.relative_to(compiled): path.read_bytes() for path in compiled.rglob("*.pyc")}

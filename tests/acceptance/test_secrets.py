@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 import pytest
 
+from envpack import cli
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, desk_at
+from tests.support.every_command import leaves
 from tests.support.guarded import SECRETS, SECRETS_DIRECTORY, USER, found_in, guarded, leaks, watched
 from tests.support.repository import new_repository
 from tests.support.wheels import write_wheel
@@ -42,8 +44,11 @@ class Site:
     desk: Desk
     port: int
     processes: dict[str, set[str]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    """The commands that were run."""
 
     def run(self, *arguments: str, code: int | None = 0, variables: dict[str, str] | None = None) -> Ran:
+        self.used.add(arguments[0])
         ran = self.desk.run(*arguments, **(variables or {}))
         assert found_in(f"{ran.out}{ran.err}".encode()) == set(), (arguments, ran.out, ran.err)
         if code is not None:
@@ -271,6 +276,12 @@ def test_children_get_no_secret_and_no_cache_is_open_to_others(site: Site) -> No
     for name in ("uv", "repodata", "indexes"):
         directory = site.desk.cache / name
         assert not directory.exists() or directory.stat().st_mode & 0o077 == 0, name
+
+
+def test_every_command_was_run_with_secrets_at_hand(site: Site, tmp_path: Path) -> None:
+    for command in sorted({words[0] for words, _ in leaves(cli.cli)} - site.used):
+        site.run(command, *(("init", str(tmp_path / "new")) if command == "channel" else ("none-such",)), code=None)
+    assert leaks(site.desk.home / "report") == {}
 
 
 def _search(site: Site, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -237,6 +238,33 @@ def test_jars_of_the_job_come_too_late_for_its_executors(
                     time.sleep(0.5)
             finally:
                 running.terminate()
+
+
+BESIDE = """\
+import os, sys
+from pyspark.sql import SparkSession
+context = SparkSession.builder.getOrCreate().sparkContext
+seen = lambda _: (os.listdir("models"), "/environment/bin/python" in sys.executable)
+print(context.parallelize([0], 1).map(seen).collect())
+"""
+
+
+@both_sparks
+def test_other_archives_are_unpacked_beside_the_environment_and_a_second_list_takes_its_place(
+    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], tmp_path: Path
+) -> None:
+    models = tmp_path / "models.zip"
+    with zipfile.ZipFile(models, "w") as archive:
+        archive.writestr("weights.txt", "1")
+    spark = spark_of(version)
+    built = spark_job.build(version, "standalone")
+    asked = ("--spark", version, "--also-archives", f"{models}#models")
+    text = spark_job.printed(*settings(built, *asked))
+    spark_job.desk.write("beside.py", BESIDE)
+    done = spark.shell(f"{SUBMIT}{text} \\\nbeside.py", spark_job.home)
+    assert done.returncode == 0, done.stderr[-8000:]
+    assert "(['weights.txt'], True)" in done.stdout
+    assert NOT_THERE in failure(spark_job, spark, f"{SUBMIT}{text} --archives {models}#models")
 
 
 def executors_say(spark: Spark) -> str:

@@ -26,10 +26,19 @@ BEGIN, END = "<!-- made by `python -m tests.support.attacks{}` -->\n", "<!-- end
 
 KINDS = {
     "packaged code leaves its cage": ("test_cage.py", "test_hostile.py"),
-    "a secret reaches an output, a file or another program": ("test_redact.py", "test_credentials.py"),
-    "a store lies to its readers": ("test_untrusted_store.py", "test_codec.py", "test_pull.py"),
+    "a secret reaches an output, a file or another program": (
+        "test_redact.py",
+        "test_credentials.py",
+        "test_every_command.py",
+    ),
+    "a store lies to its readers": ("test_untrusted_store.py", "test_codec.py", "test_index.py", "test_pull.py"),
     "a conda package is not what it says": ("test_conda_packages.py", "test_sample_packages.py"),
-    "a wheel is not what it says": ("test_wheel_files.py", "test_irregular_wheels.py", "test_clobber.py"),
+    "a wheel is not what it says": (
+        "test_wheel_files.py",
+        "test_irregular_wheels.py",
+        "test_bombs.py",
+        "test_clobber.py",
+    ),
     "a server is no S3, or has no keys for us": ("test_s3_answers.py", "test_s3_credentials.py"),
 }
 """What an attack is after, and the quick tests that try it."""

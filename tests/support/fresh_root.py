@@ -29,9 +29,11 @@ for one in null zero full random urandom tty; do
     test -e "$1/dev/$one" || touch "$1/dev/$one" && mount --bind "/dev/$one" "$1/dev/$one" || exit 125
 done
 mkdir -p "$1/dev/shm" && mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 125
-exec "${@:2}"
+"${@:2}"
+exit $?
 """
-"""Gives a root /proc, the usual devices and shared memory. There is no pseudo-terminal, as in small containers."""
+"""Gives a root /proc, the usual devices, shared memory and, in the shell, an init that takes in what others leave
+behind. There is no pseudo-terminal, as in small containers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ Run as a program, this module is the process that waits: `prepared.py SOCKET`, u
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
 import gc
 import importlib
@@ -20,6 +21,7 @@ import pkgutil
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,8 +50,9 @@ class Prepared:
 
     def __init__(self) -> None:
         """Start it."""
-        self._folder = tempfile.TemporaryDirectory(prefix="prepared-")
-        self._address = str(Path(self._folder.name, "s"))
+        self._folder = tempfile.mkdtemp(prefix="prepared-")
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._address = str(Path(self._folder, "s"))
         self._taken = _taken_at_start(os.environ)
         command = [sys.executable, __file__, self._address]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -59,7 +62,7 @@ class Prepared:
     def close(self) -> None:
         """End it."""
         self._process.communicate()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def can_run(self, environment: Mapping[str, str]) -> bool:
         """Return whether a command would find all in it that it takes from its environment when it starts."""
@@ -73,6 +76,7 @@ class Prepared:
             "command": list(command),
             "cwd": str(cwd),
             "environment": dict(environment),
+            "umask": _umask(),
             "limits": [resource.getrlimit(kind) for kind in _LIMITS],
         }
         outputs: list[bytes] = [b"", b""]
@@ -107,6 +111,12 @@ class Prepared:
 
 def _taken_at_start(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(AT_START)}
+
+
+def _umask() -> int:
+    """Return this process's; to ask for it as usual changes it for a moment, for all threads."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Umask:"))
+    return int(line.split()[1], 8)
 
 
 def _read(file: Any, outputs: list[bytes], number: int) -> None:
@@ -187,6 +197,7 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
     held = [sys.stdin, sys.stdout, sys.stderr]
     for kind, limit in zip(_LIMITS, request["limits"], strict=True):
         resource.setrlimit(kind, limit)
+    os.umask(request["umask"])
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])

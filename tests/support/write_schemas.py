@@ -36,6 +36,7 @@ def schema_of(name: str) -> str:
         top["required"] = ["schema", *top.get("required", ())]
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": path_of(name).name,
         "title": f"envpack: {kind.what}" + (f", version {kind.schema}" if kind.schema else ""),
         "description": f"{inspect.getdoc(kind.type)} A reader passes over keys that it does not know.",
     }

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from envpack.requirements.formats import conda_list, conda_lock, environment, explicit, lines, pixi_lock
+from envpack.requirements.formats import (
+    conda_list,
+    conda_lock,
+    environment,
+    explicit,
+    lines,
+    pixi_lock,
+    pylock,
+    pyproject,
+    uv_lock,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envpack.requirements.formats.content import InputFormat
 
-FORMATS = cast("tuple[InputFormat, ...]", (explicit, conda_list, pixi_lock, conda_lock, lines, environment))
+FORMATS = cast(
+    "tuple[InputFormat, ...]",
+    (explicit, conda_list, pixi_lock, conda_lock, uv_lock, pylock, pyproject, lines, environment),
+)
 """Asked in this order which of them a file is."""
 
 KINDS = (
-    "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), a `conda list --explicit` file, "
-    "conda-lock.yml or pixi.lock"
+    "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), pyproject.toml, pylock.toml, uv.lock, a "
+    "`conda list --explicit` file, conda-lock.yml or pixi.lock"
 )
 
 

@@ -29,6 +29,10 @@ class FileContent:
     """What the environment is for, in one line."""
     owner: str | None = None
     """Whose it is."""
+    requires_python: str = ""
+    """The Pythons that it is for, as a PEP 440 specifier; empty for any."""
+    exact: bool = False
+    """Whether its lines are all that is wanted, with nothing that they need besides: those of a lock."""
     pinned: PinnedFile | None = None
     """The package files that are to be taken as they are, where the file names such."""
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -50,6 +50,7 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     filter_python_deprecation_warnings()
     meet(options.endpoint or "")
     core = botocore.session.get_session()
+    core.register_component("data_loader", _loader())
     try:
         # botocore's own parser of times takes most of the time of a listing.
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
@@ -79,6 +80,12 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     client.meta.events.register("after-call.s3", answers.check)
     Throttling(options.patience, say).watch(client)
     return client
+
+
+@cache
+def _loader() -> Any:  # noqa: ANN401 - botocore has no types
+    """Return what reads botocore's description of S3 and keeps it; without it each client reads 1 MB of JSON."""
+    return botocore.session.get_session().get_component("data_loader")
 
 
 def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types

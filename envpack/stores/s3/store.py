@@ -16,7 +16,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from envpack import digest
-from envpack.errors import EnvpackError, UsageError
+from envpack.errors import EnvpackError, StoreRefused, UsageError
 from envpack.redact import redact, stored
 from envpack.redact.logs import filtered_logger
 from envpack.stores.base import (
@@ -184,6 +184,15 @@ class S3Store:
                 transfers.download(
                     self._bucket, self._prefix + key, str(path), subscribers=[ProgressCallbackInvoker(step.advance)]
                 ).result()
+
+    def part(self, key: str, start: int, size: int) -> Iterator[bytes]:
+        """Yield some bytes of an object, by one request with a range (RFC 9110, section 14)."""
+        with self._asking("s3:GetObject and s3:ListBucket", key):
+            answer = self._client.get_object(**self._address(key), Range=f"bytes={start}-{start + size - 1}")
+            with closing(answer["Body"]) as body:
+                if not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
+                    raise StoreRefused(f"{self.uri(key)}: the server does not answer with parts of objects")
+                yield from body.iter_chunks(digest.CHUNK)
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
         """Yield the objects as S3 lists them, page by page."""

@@ -14,6 +14,7 @@ import marshal
 import os
 import select
 import signal
+import stat
 import time
 
 from . import identity, syscalls
@@ -29,6 +30,7 @@ _WATCH = 0.25
 """Seconds between two looks at what a cage uses, at least."""
 _SHARE = 20
 """A look may take one part in so many of the time."""
+_ENTRY = 512
 _TAIL = 1 << 16
 _PIECE = 1 << 16
 _SETTING_UP = 30.0
@@ -331,7 +333,7 @@ class _Watch:
             reason = "processes"
         elif sum(map(_memory, processes)) > self._bounds["memory"] or _machine_is_full():
             reason = "memory"
-        elif sum(map(_size, self._order["writable"])) > self._bounds["disk"]:
+        elif sum(map(_size, self._order["writable"])) + _without_names(processes) > self._bounds["disk"]:
             reason = "disk"
         took = time.monotonic() - now
         self._next_look = now + took + max(_WATCH, took * _SHARE)
@@ -347,6 +349,19 @@ def _memory(process: int) -> int:
     return 0
 
 
+def _without_names(processes: list[int]) -> int:
+    """Return the bytes of the files that processes have open and that no directory names: removed ones, memfds."""
+    found: dict[tuple[int, int], int] = {}
+    for process in processes:
+        with suppress(OSError), os.scandir(f"/proc/{process}/fd") as descriptors:
+            for descriptor in descriptors:
+                with suppress(OSError):
+                    facts = os.stat(descriptor.path)
+                    if facts.st_nlink == 0 and stat.S_ISREG(facts.st_mode):
+                        found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+    return sum(found.values())
+
+
 def _machine_is_full() -> bool:
     with suppress(OSError, ValueError, IndexError):
         with open("/proc/meminfo", "rb") as file:
@@ -357,14 +372,14 @@ def _machine_is_full() -> bool:
 
 
 def _size(directory: str) -> int:
-    """Return the bytes on disk of all files below a directory."""
+    """Return the bytes on disk of all files below a directory; one without content takes room, too."""
     total = 0
     waiting = [directory]
     while waiting:
         with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    total += max(_ENTRY, entry.stat(follow_symlinks=False).st_blocks * 512)
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
     return total

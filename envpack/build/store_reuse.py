@@ -1,0 +1,219 @@
+"""Fetch pieces of archives from releases of the same store, so that they need not be made again.
+
+Every release says in `pieces.json` under which key each of its pieces is kept and where it lies in the archive; the
+manifest has the digest of `pieces.json`, which has that of the facts beside it. So whoever trusts the manifest can
+check each byte before it is used. What is missing, damaged or refused is made as if nothing had been found.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.archive.pieces import Facts
+from envpack.build import shared_pieces
+from envpack.codec import Digest, Kind, Unreadable
+from envpack.errors import EnvpackError, StoreRefused
+from envpack.progress import SILENT
+from envpack.redact.logs import filtered_logger
+from envpack.releases import keys, lookup, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from envpack.archive.composing import Laid
+    from envpack.archive.pieces import Pieces
+    from envpack.build.shared_pieces import StoredPiece
+    from envpack.progress import Progress
+    from envpack.stores.base import Store
+
+logger = filtered_logger(__name__)
+
+_MOST_NAMES = 8
+"""How many other names are asked for their latest release."""
+
+_MOST_SOURCES = 4
+"""How many releases are read for what they have."""
+
+_AT_ONCE = 8
+"""How many ranges are fetched at the same time."""
+
+_RANGE = 16 << 20
+"""Bytes; pieces that are neighbours in an archive are fetched together up to this size."""
+
+FACTS: Kind[dict[Digest, Facts]] = Kind(
+    what="a list of what is known of pieces",
+    type=dict[Digest, Facts],
+    limit=256 << 20,
+    packed=True,
+    hint="builds do without it",
+)
+
+
+class Reuse(Enum):
+    """Whose releases a build takes pieces from."""
+
+    NAME = "name"
+    """Those of the same name."""
+    STORE = "store"
+    """Those of the same store."""
+    OFF = "off"
+    """Nobody's."""
+
+
+def dump(pieces: Sequence[Laid]) -> bytes:
+    """Return what is known of the pieces of an archive that are kept under a key, as the bytes that are stored."""
+    known = sorted((piece.key, piece.facts) for piece in pieces if piece.key)
+    text = b",".join(b'"%s":%s' % (key.encode(), facts.dumps()) for key, facts in dict(known).items())
+    return gzip.compress(b"{%s}" % text, 6, mtime=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreReuse:
+    """What fetches pieces for the build of a release."""
+
+    store: Store
+    name: str
+    """The release's."""
+    whose: Reuse
+    pieces: Pieces
+    """Where the pieces are put."""
+    progress: Progress = SILENT
+
+    def fetch(self, wanted: Collection[str]) -> None:
+        """Fetch those of the pieces with these keys that the store has. No failure is one of the build."""
+        missing = set(wanted)
+        if self.whose is Reuse.OFF or not missing:
+            return
+        try:
+            for folder in itertools.islice(self._sources(), _MOST_SOURCES):
+                missing -= self._take(*folder, missing)
+                if not missing:
+                    return
+        except EnvpackError as error:
+            logger.info("pieces that are not here are made, not fetched: %s", error.message)
+
+    def _sources(self) -> Iterator[tuple[str, str]]:
+        """Yield names and digests of releases: the latest of the same name, then those of other names."""
+        names = [self.name]
+        if self.whose is Reuse.STORE:
+            others = (name for name in self.store.folders() if keys.is_name(name) and name != self.name)
+            names += itertools.islice(others, _MOST_NAMES)
+        for name in names:
+            if tag := tags.read(self.store, name, tags.LATEST):
+                yield name, tag.digest
+
+    def _take(self, name: str, sha256: str, missing: Collection[str]) -> set[str]:
+        """Fetch what a release has of the missing pieces, and return the keys of those that are here now."""
+        release = lookup.at(self.store, name, sha256)
+        listed = release.manifest.pieces if release else None
+        if release is None or listed is None:
+            return set()
+        folder = release.manifest.folder
+        try:
+            stored = shared_pieces.STORED.loads(self._proven(f"{folder}/{keys.PIECES}", listed), folder)
+            listed_here = {piece.key: piece for piece in stored.pieces if piece.key in missing}
+            if not listed_here or stored.facts is None:
+                return set()
+            facts = FACTS.loads(self._proven(f"{folder}/{keys.PIECE_FACTS}", stored.facts), folder)
+        except (Unreadable, StoreRefused) as error:
+            logger.info("no pieces of %s are used: %s", release.manifest.reference, error.message)
+            return set()
+        wanted = [
+            _Wanted(key=key, start=listed_here[key].start, facts=known)
+            for key, known in facts.items()
+            if key in listed_here and _fits(known, listed_here[key])
+        ]
+        archive = keys.archive_key(release.manifest)
+        total = sum(piece.facts.length for piece in wanted)
+        with (
+            self.progress.step("fetch", total=total, unit="bytes") as step,
+            ThreadPoolExecutor(_AT_ONCE) as pool,
+        ):
+            fetching = [pool.submit(self._fetch, archive, run, step.advance) for run in _runs(wanted)]
+            taken = {key for one in fetching for key in one.result()}
+            step.note(f"{len(taken)} packages that were packed for {release.manifest.reference}")
+        return taken
+
+    def _proven(self, key: str, sha256: str) -> bytes:
+        """Return a small object that has this digest. Raises StoreRefused for another, or none."""
+        there = self.store.read(key)
+        if there is None or digest.of_bytes(there.data) != sha256:
+            raise StoreRefused(f"{self.store.uri(key)} is not what the manifest vouches for")
+        return there.data
+
+    def _fetch(self, archive: str, run: Sequence[_Wanted], advance: Callable[[int], object]) -> set[str]:
+        """Fetch neighbouring pieces of an archive by one request; return the keys of those that are right."""
+        taken: set[str] = set()
+        try:
+            chunks = _Chunks(self.store.part(archive, run[0].start, run[-1].end - run[0].start))
+            for piece in run:
+                with self.pieces.keeping() as keeping:
+                    sha256 = hashlib.sha256()
+                    for chunk in chunks.next(piece.facts.length):
+                        sha256.update(chunk)
+                        keeping.write(chunk)
+                        advance(len(chunk))
+                    if sha256.hexdigest() != piece.facts.sha256:
+                        logger.info("%s in %s is damaged", piece.facts.owner, self.store.uri(archive))
+                        continue
+                    keeping.finish(piece.key, piece.facts)
+                taken.add(piece.key)
+        except EnvpackError as error:
+            logger.info("pieces are made, not fetched: %s", error.message)
+        return taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """A piece that is to be fetched."""
+
+    key: str
+    start: int
+    """Its first byte in the archive."""
+    facts: Facts
+
+    @property
+    def end(self) -> int:
+        """The byte behind its last."""
+        return self.start + self.facts.length
+
+
+def _fits(known: Facts, piece: StoredPiece) -> bool:
+    return (known.sha256, known.length) == (piece.sha256, piece.size)
+
+
+class _Chunks:
+    """Cuts a stream of bytes anew."""
+
+    def __init__(self, stream: Iterator[bytes]) -> None:
+        self._stream = stream
+        self._left = b""
+
+    def next(self, size: int) -> Iterator[bytes]:
+        """Yield the next `size` bytes, or what is left of the stream."""
+        while size:
+            self._left = self._left or next(self._stream, b"")
+            if not self._left:
+                return
+            chunk, self._left = self._left[:size], self._left[size:]
+            size -= len(chunk)
+            yield chunk
+
+
+def _runs(pieces: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Yield pieces that are neighbours, together."""
+    run: list[_Wanted] = []
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        if run and (run[-1].end != piece.start or piece.end - run[0].start > _RANGE):
+            yield run
+            run = []
+        run.append(piece)
+    if run:
+        yield run

@@ -1,0 +1,122 @@
+"""Join the reports of several agents that have shared the work of one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import junitparser
+
+from envpack.ci.folder import JUNIT, REPORT, SUMMARY, clear
+from envpack.ci.outcome import SCHEMA
+from envpack.errors import UsageError
+from envpack.files import atomic
+from envpack.files.inside import inside
+from envpack.redact import hide, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_LOOKED_AT = "unaffected"
+
+
+def merge(parts: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """Write one report folder from those of several agents, and return its report.json as a value.
+
+    An environment that one agent has built counts as that, and as unaffected only where all of them say so. Raises
+    UsageError when a folder has no report, or two agents have built one environment.
+    """
+    reports = [(part, _read(part)) for part in parts]
+    merged = _joined([report for _, report in reports])
+    clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, report in reports:
+        for name in (name for environment in report["environments"] for name in environment["files"]):
+            shutil.copyfile(inside(part, name), inside(folder, name))
+    atomic.write(folder / JUNIT, stored(_joined_cases([part / JUNIT for part in parts], merged)))
+    atomic.write(folder / SUMMARY, hide(_joined_summary([part / SUMMARY for part in parts], merged)).encode())
+    atomic.write(folder / REPORT, (hide(json.dumps(merged, indent=1, ensure_ascii=False)) + "\n").encode())
+    return merged
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """Return 0, or the code of the first failure of a report."""
+    failures = [environment["failure"] for environment in report["environments"] if environment["failure"]]
+    return int(failures[0]["code"]) if failures else 0
+
+
+def _read(part: Path) -> dict[str, Any]:
+    path = part / REPORT
+    try:
+        report = json.loads(path.read_bytes())
+        if report["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {report['schema']}, not {SCHEMA}")
+        for environment in report["environments"]:
+            _ = environment["file"], environment["status"], environment["failure"], list(environment["files"])
+        _ = float(report["seconds"]), report["started"], report["dry_run"], list(report["deleted"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is no report that can be joined: {error}",
+            hint="give the folders that `envpack ci --only` or `--shard` wrote with --report",
+        ) from error
+    return dict(report)
+
+
+def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    by_file: dict[str, dict[str, Any]] = {}
+    for environment in (environment for report in reports for environment in report["environments"]):
+        there = by_file.get(environment["file"])
+        if there is None or there["status"] == _LOOKED_AT:
+            by_file[environment["file"]] = environment
+        elif environment["status"] != _LOOKED_AT:
+            raise UsageError(
+                f"{environment['file']} is in two of the reports",
+                hint="join the reports of one run, each agent's once",
+            )
+    return {
+        **reports[0],
+        "dry_run": all(report["dry_run"] for report in reports),
+        "started": min(report["started"] for report in reports),
+        "seconds": max(report["seconds"] for report in reports),
+        "environments": [by_file[file] for file in sorted(by_file)],
+        "deleted": sorted({name for report in reports for name in report["deleted"]}),
+    }
+
+
+def _joined_cases(parts: Sequence[Path], merged: dict[str, Any]) -> bytes:
+    """Return one suite of the cases of all agents; of an unaffected environment there is one."""
+    status = {environment["file"]: environment["status"] for environment in merged["environments"]}
+    cases: dict[str, junitparser.TestCase] = {}
+    for part in parts:
+        try:
+            suites = list(junitparser.JUnitXml.fromfile(str(part)))
+        except Exception as error:  # whatever the XML library raises for a file that is none
+            raise UsageError(f"{part} is no JUnit report: {error}") from error
+        for case in (case for suite in suites for case in suite):
+            if case.name not in cases or status.get(case.name) != _LOOKED_AT:
+                skipped = any(isinstance(result, junitparser.Skipped) for result in case.result)
+                if case.name not in cases or not skipped:
+                    cases[case.name] = case
+    suite = junitparser.TestSuite("envpack")
+    suite.add_testcases([cases[name] for name in sorted(cases)])
+    document = junitparser.JUnitXml("envpack")
+    document.add_testsuite(suite)
+    document.update_statistics()  # type: ignore[no-untyped-call] # the library has no types here
+    return bytes(document.tostring())  # type: ignore[no-untyped-call] # nor here
+
+
+def _joined_summary(parts: Sequence[Path], merged: dict[str, Any]) -> str:
+    """Return one heading, and below it what each agent's summary says below its own."""
+    counted = Counter(environment["status"] for environment in merged["environments"])
+    states = ", ".join(f"{count} {status}" for status, count in sorted(counted.items())) or "no environments"
+    bodies = []
+    for part in parts:
+        try:
+            _, _, body = part.read_text("utf-8").partition("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{part} cannot be read: {error}") from error
+        bodies.append(body.strip())
+    return "\n\n".join([f"## envpack: {states}", *bodies]) + "\n"

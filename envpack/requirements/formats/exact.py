@@ -1,0 +1,57 @@
+"""Lines that name one version and its files: what locks of Python packages are read into."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from envpack.requirements.text import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envpack.requirements.txt import Reading, Source
+
+
+def version(name: str, version: str, hashes: Iterable[str], marker: str = "") -> str:
+    """Return the line for a version of which only files with these SHA-256 will do."""
+    told = "".join(f" --hash=sha256:{each}" for each in sorted({*hashes}))
+    return f"{name}=={version}{_condition(marker)}{told}"
+
+
+def place(name: str, where: str, marker: str = "", sha256: str = "") -> str:
+    """Return the line for a file, a directory or a repository."""
+    told = f" --hash=sha256:{sha256}" if sha256 else ""
+    return f"{name} @ {where}{_condition(marker)}{told}"
+
+
+def _condition(marker: str) -> str:
+    return f" ; {marker}" if marker else ""
+
+
+def repository(url: str, commit: str, subdirectory: str = "") -> str:
+    """Return how a line names a commit of a repository."""
+    below = f"#subdirectory={subdirectory}" if subdirectory else ""
+    return f"git+{url.removeprefix('git+')}@{commit}{below}"
+
+
+def note_indexes(urls: Iterable[str], source: Source, reading: Reading) -> None:
+    """Let the indexes that a lock names be asked; the public one is asked anyway."""
+    for url in dict.fromkeys(urls):
+        option = "--find-links" if url.startswith("file:") else "--extra-index-url"
+        if url and urlsplit(url).hostname != "pypi.org":
+            reading.read_line(f"{option} {url}", source=source, number=0)
+
+
+def note_folders(folders: Iterable[str], source: Source, reading: Reading) -> None:
+    """Let the folders be searched in which a lock has files by their paths."""
+    for folder in dict.fromkeys(filter(None, folders)):
+        reading.read_line(f"--find-links {shlex.quote(folder)}", source=source, number=0)
+
+
+def checked(value: object, what: str) -> str:
+    """Return a text of a lock that goes into a line. Raises Refused for what could be more than that."""
+    if not isinstance(value, str) or not value or any(char.isspace() for char in value) or value.startswith("-"):
+        raise Refused(f"{what} is not a text without blanks: {value!r}")
+    return value

@@ -1,0 +1,50 @@
+"""TOML texts, and where in them something is written."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from envpack.requirements.text import first_line
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from envpack.requirements.txt import Reading, Source
+    from envpack.requirements.values import Origin
+
+
+def load(text: str, source: Source, reading: Reading) -> dict[str, Any]:
+    """Return what a text holds; nothing after keeping the problem of one that is not TOML."""
+    try:
+        found: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reading.refuse(source.at(0), f"is not TOML: {first_line(error)}")
+        return {}
+    return found
+
+
+def table(value: object) -> dict[str, Any]:
+    """Return a table; an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def entries(value: object) -> list[dict[str, Any]]:
+    """Return the tables of an array."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def texts(value: object) -> list[str]:
+    """Return the texts of an array."""
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+def place_of(word: str, text: str, source: Source) -> Origin:
+    """Return the first line that holds a text between quotes; the whole file where none does."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if f'"{word}"' in line or f"'{word}'" in line:
+            return source.at(number)
+    return source.at(0)

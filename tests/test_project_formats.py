@@ -1,0 +1,217 @@
+"""pyproject.toml, pylock.toml, uv.lock, standard input and several files: what they are read as."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from uv import find_uv_bin
+
+from envpack import requirements
+from envpack.build.pipeline import write_pylock
+from envpack.config.target import Target
+from envpack.errors import BadRequirements
+from tests.support.channel import Channel
+from tests.support.command import Desk
+from tests.support.projects import Shop, write_sdist, write_source
+from tests.support.wheels import write_wheel
+
+PYPROJECT = """
+[project]
+name = "app"
+version = "1"
+requires-python = ">=3.10,<4"
+dependencies = [
+    "requests>=2",
+    "six; python_version < '3'",
+]
+[project.optional-dependencies]
+plot = ["idna"]
+all = ["app[plot]", "certifi"]
+[dependency-groups]
+dev = ["attrs", {include-group = "test"}]
+test = ["iniconfig"]
+"""
+
+
+def names(path: Path, **given: tuple[str, ...]) -> list[str]:
+    return [line.name for line in requirements.read(path, **given).pypi]  # type: ignore[arg-type] # names of options
+
+
+def test_a_pyproject_asks_for_what_its_project_needs(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(PYPROJECT)
+    asked = requirements.read(path)
+    assert [(line.text, line.origin.line) for line in asked.pypi] == [
+        ("requests>=2", 7),
+        ('six; python_version < "3"', 8),
+    ]
+    assert (asked.stem, asked.conda_first, asked.requires_python) == ("app", True, "<4,>=3.10")
+    assert names(path, extras=("all",)) == ["requests", "six", "certifi", "idna"]
+    assert names(path, groups=("dev",)) == ["requests", "six", "attrs", "iniconfig"]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "reason"),
+    [
+        ("[project", {}, "is not TOML"),
+        ("[tool.black]\nx = 1", {}, "has neither [project] nor [dependency-groups]"),
+        (PYPROJECT, {"extras": ("plott",)}, "has no extra plott; did you mean plot?"),
+        (PYPROJECT, {"groups": ("tests",)}, "has no dependency group tests; did you mean test?"),
+        (
+            "[dependency-groups]\na = [{include-group='a'}]",
+            {"groups": ("a",)},
+            "include each other without end: a -> a",
+        ),
+        ("[project]\nname='x'\ndynamic=['dependencies']", {}, "dependencies are worked out by its build"),
+        (
+            "[project]\nname='x'\nrequires-python='3'\ndependencies=['six']",
+            {},
+            "requires-python '3' is not a version",
+        ),
+        ("[project]\nname='x'\ndependencies=['six=1']", {}, ":3: 'six=1' is not a requirement"),
+    ],
+)
+def test_a_pyproject_that_cannot_be_read_says_why(
+    tmp_path: Path, text: str, given: dict[str, tuple[str, ...]], reason: str
+) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(text)
+    with pytest.raises(BadRequirements) as caught:
+        names(path, **given)
+    assert reason in str(caught.value)
+
+
+def uv(directory: Path, *arguments: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    subprocess.run([find_uv_bin(), *arguments, "--quiet"], cwd=directory, env=kept, check=True)
+
+
+@pytest.fixture
+def app(tmp_path: Path, channel: Channel, warm_cache: Path) -> Shop:
+    """A project that uv has locked: with a wheel, a source distribution, a folder and markers."""
+    home = tmp_path / "app"
+    home.mkdir()
+    shelf = home / "shelf"
+    write_sdist(shelf, "inner")
+    write_wheel(shelf, "outer", "1.0", requires=["inner; python_version >= '3'", "never; python_version < '3'"])
+    write_wheel(shelf, "never", "1.0")
+    write_wheel(shelf, "plot", "1.0")
+    write_wheel(shelf, "tester", "1.0")
+    write_source(home / "libs/local", "local")
+    with (home / "libs/local/pyproject.toml").open("a") as file:
+        file.write('[project]\nname = "local"\nversion = "1.0"\n')
+    (home / "pyproject.toml").write_text(
+        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["outer", "local"]\n'
+        '[project.optional-dependencies]\nplot = ["plot"]\n[dependency-groups]\ndev = ["tester"]\n'
+        '[tool.uv]\nfind-links = ["./shelf"]\nno-index = true\nno-build-package = ["outer"]\n'
+        '[tool.uv.sources]\nlocal = { path = "libs/local" }\n'
+        '[[tool.uv.dependency-metadata]]\nname = "inner"\nversion = "1.0"\n'
+    )
+    return Shop(home=home, channel=channel, cache=warm_cache)
+
+
+def test_an_environment_holds_what_uv_has_locked(app: Shop) -> None:
+    uv(app.home, "lock")
+    uv(app.home, "export", "--no-dev", "--format", "pylock.toml", "--output-file", "pylock.toml")
+    for file in ("uv.lock", "pylock.toml"):
+        lock = app.locked(file).lock
+        assert [wheel.name for wheel in lock.wheels] == ["inner", "local", "outer"], file
+        assert [wheel.made is not None for wheel in lock.wheels] == [True, True, False], file
+    assert [wheel.name for wheel in app.locked("uv.lock", extra=("plot",), group=("dev",)).lock.wheels] == [
+        "inner",
+        "local",
+        "outer",
+        "plot",
+        "tester",
+    ]
+
+
+def test_markers_of_a_uv_lock_come_together_on_the_way(tmp_path: Path) -> None:
+    wheel = 'wheels = [{ url = "https://example.com/NAME-1-py3-none-any.whl", hash = "sha256:' + "0" * 64 + '" }]\n'
+    registry = 'version = "1"\nsource = { registry = "https://pypi.org/simple" }\n'
+    text = 'version = 1\nrequires-python = ">=3.10"\n[[package]]\nname = "app"\nversion = "1"\n'
+    text += 'source = { virtual = "." }\ndependencies = [{ name = "a", marker = "python_version < \'3.12\'" }, '
+    text += '{ name = "b" }, { name = "c", marker = "os_name == \'nt\'" }]\n'
+    for name, needs in (
+        ("a", '[{ name = "d", marker = "sys_platform == \'linux\'" }]'),
+        ("b", '[{ name = "a", marker = "python_version > \'3.13\'" }, { name = "b" }]'),
+        ("c", '[{ name = "b" }]'),
+        ("d", '[{ name = "a" }]'),
+    ):
+        text += f'[[package]]\nname = "{name}"\n{registry}dependencies = {needs}\n{wheel.replace("NAME", name)}'
+    path = tmp_path / "uv.lock"
+    path.write_text(text)
+    found = {str(line.name): line.marker for line in requirements.read(path).pypi}
+    assert found["b"] is None
+
+    def holds(name: str, python: str) -> bool:
+        marker = found[name]
+        return marker is None or Marker(marker).evaluate({**Target().marker_environment(python), "extra": ""})
+
+    for name in ("a", "d"):
+        assert [holds(name, python) for python in ("3.11.1", "3.12.1", "3.14.1")] == [True, False, True], name
+    assert not holds("c", "3.11.1")
+
+
+def test_groups_and_extras_of_a_pylock_are_chosen(tmp_path: Path) -> None:
+    text = 'lock-version = "1.0"\ndefault-groups = ["base"]\n'
+    for name, marker in (
+        ("a", "'base' in dependency_groups"),
+        ("b", "'dev' in dependency_groups or 'x' in extras"),
+        ("c", "'x' not in extras"),
+    ):
+        text += f'[[packages]]\nname = "{name}"\nversion = "1"\nmarker = "{marker}"\n'
+        url = f"https://example.com/{name}-1-py3-none-any.whl"
+        text += f'wheels = [{{ url = "{url}", hashes = {{ sha256 = "{"0" * 64}" }} }}]\n'
+    path = tmp_path / "pylock.toml"
+    path.write_text(text)
+
+    def chosen(**given: tuple[str, ...]) -> str:
+        asked = requirements.read(path, **given).pypi  # type: ignore[arg-type] # names of options
+        environment = {**Target().marker_environment("3.12.1"), "extra": ""}
+        return "".join(line.name for line in asked if not line.marker or Marker(line.marker).evaluate(environment))
+
+    assert chosen() == "ac"
+    assert chosen(groups=("dev",)) == "bc"
+    assert chosen(extras=("x",)) == "ab"
+
+
+def test_standard_input_and_several_files_are_one_environment(desk: Desk) -> None:
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    for name in ("one", "two"):
+        write_wheel(shelf, name, "1.0")
+    desk.write("a.txt", "--no-index", "--find-links shelf", "one")
+    desk.write("b.txt", "two")
+    ran = desk.run("lock", "-r", "a.txt", "-r", "b.txt", "--name", "both", "--output", "json")
+    assert ran.code == 0, ran.err
+    assert {package["name"] for package in ran.json()["packages"]} > {"one", "two"}
+    assert (desk.home / "both.txt.lock").is_file()
+    command = desk.command("lock", "-", "--name", "piped", "--output", "json")
+    given = {"cwd": desk.home, "env": desk.environment, "capture_output": True, "text": True}
+    done = subprocess.run(command, input="-r a.txt\n", **given)  # type: ignore[call-overload] # options of a process
+    assert done.returncode == 0, done.stderr
+    assert (desk.home / "piped.txt.lock").is_file()
+    for arguments, reason in (
+        (["-"], "need a name"),
+        ([], "name one FILE"),
+        (["a.txt", "-r", "b.txt"], "name one FILE"),
+    ):
+        ran = desk.run("lock", *arguments)
+        assert (ran.code, reason in ran.err) == (2, True)
+
+
+def test_a_lock_is_written_as_pylock_and_is_the_same_environment_when_it_is_read(app: Shop) -> None:
+    lock = app.lock("--no-index", "--find-links shelf", "outer", "./libs/local")
+    path = write_pylock(app.home / "env.txt", lock)
+    assert path.name == "pylock.env.toml"
+    again = app.locked(path.name).lock
+    assert [(wheel.name, wheel.sha256) for wheel in again.wheels] == [
+        (wheel.name, wheel.sha256) for wheel in lock.wheels
+    ]
+    # uv reads it, too.
+    uv(app.home, "pip", "install", "--dry-run", "--target", "there", "--offline", "--requirements", path.name)

@@ -1,0 +1,298 @@
+"""Source distributions and repositories in a lock: what is recorded, what is built again, what is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from envpack import digest
+from envpack.errors import BrokenPackage, EnvpackError, PackingFailed, Unreachable, Unsatisfiable
+from envpack.lock.file import dump, parse
+from envpack.requirements.sources import SourceRef
+from envpack.sources import checkout
+from envpack.sources.unpack import unpack
+from tests.support.channel import Channel
+from tests.support.command import Desk
+from tests.support.private import PASSWORD, USER, private_index
+from tests.support.projects import Shop, commit_all, git, wheel_of, write_sdist, write_source
+from tests.support.wheels import write_wheel
+
+
+@pytest.fixture
+def shop(tmp_path: Path, channel: Channel, warm_cache: Path) -> Shop:
+    home = tmp_path / "home"
+    home.mkdir()
+    return Shop(home=home, channel=channel, cache=warm_cache)
+
+
+OFFLINE = ("--no-index", "--find-links shelf")
+
+
+def test_a_project_without_a_wheel_is_built_and_its_lock_says_how(shop: Shop) -> None:
+    archive = write_sdist(shop.home / "shelf", "inner")
+    write_wheel(shop.home / "shelf", "outer", "1.0", requires=["inner>=1"])
+    lock = shop.lock(*OFFLINE, "outer")
+    wheel = wheel_of(lock, "inner")
+    assert wheel.made is not None
+    assert (wheel.made.kind, wheel.made.sha256) == ("archive", digest.of_file(archive))
+    assert wheel.sha256 == digest.of_file(shop.file(wheel))
+    assert wheel.url == archive.as_uri()
+    assert not wheel.direct
+    assert parse(dump(lock), "env.txt.lock") == lock
+
+
+def test_the_newest_source_that_is_allowed_is_taken_and_wheels_come_first(shop: Shop) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        write_sdist(shop.home / "shelf", "inner", version)
+    assert shop.wheel(*OFFLINE, "inner<3", name="inner").version == "2.0"
+    write_wheel(shop.home / "shelf", "inner", "1.5")
+    assert shop.wheel(*OFFLINE, "inner<3", name="inner", file="again.txt").made is None
+
+
+def test_a_hash_in_the_requirements_is_the_sources(shop: Shop) -> None:
+    archive = write_sdist(shop.home / "shelf", "inner")
+    good = f"inner==1.0 --hash=sha256:{digest.of_file(archive)}"
+    assert shop.wheel(*OFFLINE, good, name="inner").made is not None
+    with pytest.raises(EnvpackError, match="is not the file that was asked for"):
+        shop.lock(*OFFLINE, f"inner==1.0 --hash=sha256:{'0' * 64}")
+
+
+def test_what_a_source_is_built_with_may_have_to_be_built_itself(shop: Shop) -> None:
+    write_sdist(shop.home / "shelf", "tool")
+    write_sdist(shop.home / "shelf", "inner", build_requires=("tool",), head="import tool\n")
+    lock = shop.lock(*OFFLINE, "inner")
+    made = wheel_of(lock, "inner").made
+    assert made is not None
+    (tool,) = made.requires
+    assert tool.name == "tool"
+    assert tool.made is not None
+    assert parse(dump(lock), "env.txt.lock") == lock
+
+
+def test_a_source_that_needs_itself_to_be_built_is_refused(shop: Shop) -> None:
+    write_sdist(shop.home / "shelf", "inner", build_requires=("inner",))
+    with pytest.raises(Unsatisfiable, match="to build it inner itself is needed"):
+        shop.lock(*OFFLINE, "inner")
+
+
+def test_a_build_that_comes_out_differently_is_refused_with_the_file(desk: Desk) -> None:
+    head = "import os; open('inner.py', 'a').write(f'# {os.urandom(8).hex()}')\n"
+    write_sdist(desk.home / "shelf", "inner", head=head)
+    desk.write("env.txt", *OFFLINE, "inner", "six @ ./shelf/six-1-py3-none-any.whl")
+    write_wheel(desk.home / "shelf", "six", "1")
+    assert desk.run("lock", "env.txt").code == 0
+    shutil.rmtree(desk.cache / "built")
+    ran = desk.run("build", "env.txt", "--locked")
+    assert ran.code == 6
+    assert "the build of inner 1.0 makes another wheel than the locked one: inner.py differs" in ran.err
+
+
+def test_a_build_from_a_lock_alone_makes_the_same_archive(desk: Desk) -> None:
+    write_sdist(desk.home / "shelf", "inner")
+    write_source(desk.home / "zebra", "zebra")
+    write_wheel(desk.home / "shelf", "zoo", "1.0")
+    desk.write("env.txt", *OFFLINE, "inner", "zoo", "zebra @ ./zebra")
+    first = desk.build("env.txt")
+    for name in ("built", "sources", "pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    shutil.rmtree(desk.store)
+    again = desk.build("env.txt", "--locked")
+    assert again["digest"] == first["digest"]
+    (archive,) = desk.store.glob("env/*/*.tar.gz")
+    with tarfile.open(archive) as opened:
+        modules = [name.rpartition("/")[2] for name in opened.getnames() if name.endswith(("zebra.py", "zoo.py"))]
+    assert modules == ["zoo.py", "zebra.py"]
+
+
+def test_compiled_code_is_built_for_this_machine_only(shop: Shop) -> None:
+    head = "import pathlib\n"
+    archive = write_sdist(shop.home / "shelf", "inner", head=head)
+    with tarfile.open(archive) as opened:
+        text = opened.extractfile("inner-1.0/backend.py").read().decode()  # type: ignore[union-attr] # it is there
+    write_source(shop.home / "native", "native", head="")
+    text = text.replace("'inner'", "'native'").replace("py3-none-any", "py3-none-linux_MACHINE")
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
+    (shop.home / "native/backend.py").write_text(text.replace("MACHINE", machine[shop.channel.platform]))
+    wheel = shop.wheel("native @ ./native", name="native")
+    assert wheel.made is not None
+    assert wheel.made.compiled
+    with pytest.raises(Unsatisfiable, match=f"built for this machine only, not for {shop.channel.foreign}"):
+        shop.lock("native @ ./native", platform=shop.channel.foreign)
+
+
+# Private indexes
+
+
+def test_what_a_private_index_has_is_never_taken_from_another_and_its_password_is_nowhere(desk: Desk) -> None:
+    write_sdist(desk.home / "private", "inner")
+    (desk.home / "public").mkdir()
+    write_wheel(desk.home / "public", "inner", "9.0")
+    with private_index(desk.home / "private") as private, private_index(desk.home / "public") as public:
+        desk.write(
+            "env.txt",
+            f"--index-url http://{USER}:{PASSWORD}@{public}/simple",
+            f"--extra-index-url http://{USER}:{PASSWORD}@{private}/simple",
+            "inner",
+        )
+        ran = desk.run("build", "env.txt", "--verbose", "--output", "json")
+    assert ran.code == 0, ran.err
+    (package,) = (each for each in ran.json()["packages"] if each["name"] == "inner")
+    assert package["version"] == "1.0"
+    assert package["built_from"].startswith("source distribution")
+    written = [*desk.store.rglob("*.json"), *desk.store.rglob("*.lock"), desk.home / "env.txt.lock"]
+    texts = [ran.out, ran.err, *(path.read_text() for path in written)]
+    assert not any(PASSWORD in text for text in texts)
+
+
+# Repositories
+
+
+def test_a_repository_is_locked_by_its_commit(shop: Shop) -> None:
+    remote = write_source(shop.home / "remote", "inner").parent / "remote"
+    commit = commit_all(remote)
+    git(remote, "tag", "v1")
+    (remote / "inner.py").write_text("VERSION = 'newer'\n")
+    newer = commit_all(remote)
+    for reference, expected in (("@v1", commit), ("@main", newer), ("", newer), (f"@{commit}", commit)):
+        wheel = shop.wheel(f"inner @ git+{remote.as_uri()}{reference}", name="inner")
+        assert wheel.made is not None
+        assert (wheel.made.kind, wheel.made.commit) == ("git", expected)
+        assert wheel.url == f"git+{remote.as_uri()}"
+
+
+def test_a_project_below_a_repository_is_built_with_its_submodules(
+    tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    module = write_source(tmp_path / "module", "inner")
+    commit_all(module)
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "--quiet", "--initial-branch=main")
+    git(outer, "submodule", "--quiet", "add", module.as_uri(), "libs/inner")
+    commit_all(outer)
+    wheel = shop.wheel(f"inner @ git+{outer.as_uri()}@main#subdirectory=libs/inner", name="inner")
+    assert wheel.made is not None
+    assert wheel.made.subdirectory == "libs/inner"
+
+
+def test_a_checkout_has_nothing_of_gits(tmp_path: Path) -> None:
+    remote = write_source(tmp_path / "remote", "inner")
+    commit_all(remote)
+    source = SourceRef(kind="git", location=remote.as_uri())
+    checkout.check_out(source, tmp_path / "here")
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "backend.py",
+        "inner.py",
+        "pyproject.toml",
+    ]
+
+
+def test_a_reference_that_is_not_there_and_a_repository_that_is_not_are_told_apart(tmp_path: Path) -> None:
+    remote = write_source(tmp_path / "remote", "inner")
+    commit_all(remote)
+    with pytest.raises(PackingFailed, match="has no branch, tag or commit nowhere"):
+        checkout.check_out(SourceRef(kind="git", location=remote.as_uri(), reference="nowhere"), tmp_path / "one")
+    with pytest.raises(Unreachable, match="cannot be read"):
+        checkout.check_out(SourceRef(kind="git", location=(tmp_path / "none").as_uri()), tmp_path / "two")
+
+
+def test_a_password_of_a_repository_is_on_no_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tmp_path / "seen"
+    program = tmp_path / "bin/git"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {seen}\necho "$GIT_CONFIG_VALUE_0" >> {seen}.env\nexit 128\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    source = SourceRef(kind="git", location="https://me:the-password@git.example.com/x.git")
+    with pytest.raises(Unreachable) as caught:
+        checkout.check_out(source, tmp_path / "here")
+    assert "the-password" not in seen.read_text() + str(caught.value) + str(caught.value.hint)
+    assert "Authorization: Basic" in Path(f"{seen}.env").read_text()
+
+
+# Archives that are not what they should be
+
+
+def tar_of(path: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as opened:
+        for member in members:
+            opened.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+def member(name: str, **facts: object) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    for key, value in facts.items():
+        setattr(made, key, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("../out", size=1)],
+        [member("/out", size=1)],
+        [member("x/link", type=tarfile.SYMTYPE, linkname="../../out")],
+        [member("x/link", type=tarfile.SYMTYPE, linkname="/etc/passwd")],
+        [member("x/link", type=tarfile.SYMTYPE, linkname="."), member("x/link/../../out", size=1)],
+        [member("x/hard", type=tarfile.LNKTYPE, linkname="/etc/passwd")],
+        [member("x/pipe", type=tarfile.FIFOTYPE)],
+        [member("x/device", type=tarfile.CHRTYPE)],
+    ],
+    ids=lambda members: members[-1].name,
+)
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
+    archive = tar_of(tmp_path / "x-1.tar.gz", *members)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(BrokenPackage, match=r"^the source of x "):
+        unpack(archive, tmp_path / "into" / "here", shown="x")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "into/out").exists()
+
+
+@pytest.mark.parametrize("name", ["x-1.tar.gz", "x-1.tar.bz2", "x-1.tar.xz", "x-1.zip", "x-1.tar"])
+def test_a_damaged_archive_is_called_damaged(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"nonsense" * 200)
+    with pytest.raises(BrokenPackage, match="the source of x is damaged"):
+        unpack(tmp_path / name, tmp_path / "here", shown="x")
+
+
+def test_a_zip_is_a_source_distribution_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x-1.zip", "w") as opened:
+        opened.writestr("x-1/pyproject.toml", "")
+    assert (unpack(tmp_path / "x-1.zip", tmp_path / "here", shown="x") / "pyproject.toml").is_file()
+
+
+def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk) -> None:
+    machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[desk.channel.platform]
+    tree = write_source(desk.home / "native", "native")
+    text = (tree / "backend.py").read_text().replace("py3-none-any", f"py3-none-linux_{machine}")
+    # As another compiler does: other bytes each time.
+    (tree / "backend.py").write_text(
+        f"import os; open('native.py', 'a').write(f'# {{os.urandom(8).hex()}}')\n{text}"
+    )
+    desk.write("env.txt", "native @ ./native")
+    first = desk.build("env.txt")
+    (package,) = (each for each in first["packages"] if each["name"] == "native")
+    assert package["built_from"].startswith("project sha256:")
+    for name in ("built", "pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    for record in desk.store.glob("env/builds/*"):
+        record.unlink()
+    assert desk.build("env.txt", "--locked")["digest"] == first["digest"]
+    sbom = next(desk.store.glob("env/*/sbom.cdx.json")).read_text()
+    assert "envpack:built-from" in sbom
+    shutil.rmtree(desk.cache / "built")
+    for name in ("pieces", "recipes", "unchanged"):
+        shutil.rmtree(desk.cache / name, ignore_errors=True)
+    shutil.rmtree(desk.store)
+    ran = desk.run("build", "env.txt", "--locked")
+    assert ran.code == 6
+    assert "native.py differs" in ran.err
