@@ -65,7 +65,7 @@ class Options:
     locked: bool = False
     """Fail when the lock is missing or stale."""
     upgrade: bool = False
-    """Solve anew though the lock is good."""
+    """Solve again though the lock is good."""
     verify: bool = True
     """Try the archive before it is published."""
     dry_run: bool = False

@@ -165,7 +165,7 @@ def _move_for_person(
         now = read(store, name, tag)
         there = _whereabouts(name, tag, now) if now else f"{name}:{tag} was removed"
         raise Conflict(
-            f"someone else moved it at the same time: {there}", hint="nothing was changed; look, then decide anew"
+            f"someone else moved it at the same time: {there}", hint="nothing was changed; look, then decide again"
         )
     return before
 
