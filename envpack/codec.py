@@ -7,16 +7,18 @@ fields are annotated with the rules below, a bound on its size, and what to do a
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from envpack import variable_names
+from envpack import digest, variable_names
 from envpack.errors import UsageError
+from envpack.files import atomic
 from envpack.files.regular import read_regular
 from envpack.visible import visible
 
@@ -98,6 +100,9 @@ class _Head(Struct, frozen=True, kw_only=True):
     schema: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
 
 
+_SEAL = 65
+"""Bytes of a line with a SHA-256."""
+
 _HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
 
 
@@ -143,11 +148,20 @@ class Kind(Generic[T]):
         return value
 
     def recall(self, path: Path) -> T | None:
-        """Read one from a cache; what is not there or cannot be read is forgotten."""
+        """Read one that `keep` wrote into a cache; what is not there, is damaged or cannot be read is forgotten."""
         try:
-            return self.loads(read_regular(path, self.limit), str(path))
+            seal, _, data = read_regular(path, self.limit + _SEAL).partition(b"\n")
+            return self.loads(data, str(path)) if seal == _seal(data) else None
         except (OSError, Unreadable):
             return None
+
+    def keep(self, path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Write one into a cache, with a digest of what is written: a disk may change a byte and nobody tells.
+
+        That it cannot be written is no reason to fail.
+        """
+        data = json.dumps(value, separators=(",", ":")).encode()
+        atomic.keep(path, _seal(data) + b"\n" + data)
 
     def _check_version(self, schema: int | None, where: str) -> None:
         if schema is None:
@@ -158,6 +172,10 @@ class Kind(Generic[T]):
                 f"{self.schema}",
                 hint="upgrade envpack",
             )
+
+
+def _seal(data: bytes) -> bytes:
+    return digest.of_bytes(data).encode()
 
 
 def _unpacked(data: bytes, limit: int) -> bytes:

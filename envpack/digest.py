@@ -49,6 +49,11 @@ def of_record(field: str) -> str:
     return unpadded(text).hex()
 
 
+def for_record(data: bytes) -> str:
+    """Return the SHA-256 of `data` as a line of a wheel's `RECORD` has it."""
+    return f"sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()}"
+
+
 def unpadded(text: str) -> bytes:
     """Return what URL-safe base64 without padding stands for; nothing for what is none."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 class EnvpackError(Exception):
@@ -98,6 +98,17 @@ class PackingFailed(EnvpackError):
 
 class BrokenPackage(PackingFailed):
     """A package that is damaged, or not what its name, its index or the lock says."""
+
+
+class DamagedPackage(BrokenPackage):
+    """A package that was sound when it arrived, and of which the cached copy has changed since."""
+
+    def __init__(self, message: str, *, owners: Collection[str], hint: str | None = None) -> None:
+        super().__init__(
+            message, hint=hint or "remove the cache (`envpack doctor` names it), and look at the disk that holds it"
+        )
+        self.owners = frozenset(owners)
+        """What the packages are called among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
 
 
 class VerificationFailed(EnvpackError):

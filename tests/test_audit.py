@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
+import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from envpack import digest
 from envpack.releases import file_list
+from envpack.releases.manifest import Manifest
+from envpack.releases.publish import publish
+from envpack.stores import open_store
 from tests.support.channel import Channel
 from tests.support.command import Desk, desk_at
 from tests.support.schemas import check
@@ -75,6 +83,14 @@ def fewer_files(folder: Path) -> None:
     )
 
 
+def other_digest(folder: Path) -> None:
+    path = folder / file_list.FILE
+    files = file_list.loads(path.read_bytes(), "")
+    path.write_bytes(
+        file_list.dumps([f._replace(content="0" * 16) if f.path.endswith("wheel_a.py") else f for f in files])
+    )
+
+
 HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a changed byte": (flip, "bytes", "SHA-256"),
     "no archive": (lambda folder: next(folder.glob("*.tar.gz")).unlink(), "bytes", "does not exist"),
@@ -113,6 +129,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "content",
         "holds more than it may",
     ),
+    "another digest in the list of files": (other_digest, "content", "the archive and files.json.gz differ in"),
     "fewer files in their list": (fewer_files, "content", "the archive and files.json.gz differ in"),
     "something requested that cannot be imported": (
         lambda folder: edit(folder / "manifest.json", lambda m: m.update(requested=["absent"])),
@@ -120,6 +137,85 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "absent was requested but is not in the environment",
     ),
 }
+
+
+def rewritten(desk: Desk, tmp_path: Path, change: Callable[[str, bytes], bytes]) -> Desk:
+    """Return a desk whose store has one release: `one` with other contents, and all that is beside it made anew."""
+    folder = folder_of(desk, "one")
+    was = Manifest.loads((folder / "manifest.json").read_bytes(), "")
+    path = tmp_path / "changed.tar.gz"
+    digests: dict[str, str] = {}
+    with tarfile.open(folder / was.archive.file) as old, tarfile.open(path, "w:gz") as new:
+        for info in old:
+            content = old.extractfile(info) if info.isreg() else None
+            data = change(info.name, content.read()) if content else b""
+            digests[info.name] = digest.of_bytes(data)[:16]
+            new.addfile(info, io.BytesIO(data) if content else None)
+    sha256 = digest.of_file(path)
+    archive = replace(was.archive, sha256=sha256, size=path.stat().st_size, file=f"one-{sha256[:16]}.tar.gz")
+    files = [
+        file if file.content.startswith("->") else file._replace(content=digests[file.path])
+        for file in file_list.loads((folder / file_list.FILE).read_bytes(), "")
+    ]
+    beside = {"one.lock": (folder / "one.lock").read_bytes(), file_list.FILE: file_list.dumps(files)}
+    shutil.rmtree(desk.store)
+    publish(open_store(str(desk.store)), replace(was, archive=archive), path, beside)
+    return desk
+
+
+def swapped(name: str, data: bytes) -> bytes:
+    """Return a module of the wheel with two letters in another order, and every other file as it is."""
+    return data.replace(b"VERSION", b"VERSOIN") if name.endswith("wheel_a.py") else data
+
+
+def relabelled(name: str, data: bytes) -> bytes:
+    """Return conda's record of greeter with another digest of its module, and every other file as it is."""
+    if not name.startswith("conda-meta/greeter"):
+        return data
+    return re.sub(rb'(greeter.py",\s+"path_type": "hardlink",\s+"sha256": ")(.{8})', rb"\g<1>00000000", data)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (swapped, "wheel_a-1.dist-info/RECORD is false of lib/python"),
+        (relabelled, "conda-meta/greeter-2.0-"),
+    ],
+    ids=["a wheel's RECORD", "a record of conda's"],
+)
+def test_a_record_that_is_false_is_found_though_all_else_agrees(
+    desk: Desk, tmp_path: Path, change: Callable[[str, bytes], bytes], words: str
+) -> None:
+    ran = rewritten(desk, tmp_path, change).run("verify", "--all", "--quick", "--output", "json")
+    assert ran.code == 7, ran.out
+    (one,) = ran.json()["releases"]
+    problems = {each["name"]: each["problem"] for each in one["checks"] if each["problem"]}
+    assert words in problems.pop("content")
+    assert problems == {}
+
+
+def test_what_is_rewritten_without_a_change_is_sound(desk: Desk, tmp_path: Path) -> None:
+    ran = rewritten(desk, tmp_path, lambda _, data: data).run("verify", "--all", "--quick")
+    assert ran.code == 0, ran.out
+
+
+def test_two_wheels_that_bring_one_file_leave_records_that_are_true(
+    channel: Channel, warm_cache: Path, tmp_path: Path
+) -> None:
+    desk = desk_at(tmp_path / "two", channel, warm_cache)
+    for name in ("aa", "bb"):
+        files = {
+            f"{name}.py": "X = 1\n",
+            "both/data.txt": f"of {name}\n",
+            f"{name}-1.data/scripts/tool": "#!python\n",
+        }
+        write_wheel(desk.home, name, "1", files=files, scripts={"start": "aa:main"})
+    pip = "- pip: ['--no-index', '--find-links .', aa, bb]"
+    desk.write("r.yml", "dependencies:", "- greeter", "- placed", "- activated", pip)
+    for kind in ("tar.gz", "zip"):
+        desk.build("r.yml", "--no-verify", "--format", kind)
+    ran = desk.run("verify", "--all", "--quick")
+    assert ran.code == 0, ran.out
 
 
 @pytest.mark.parametrize("harm", HARM)

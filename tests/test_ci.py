@@ -253,6 +253,22 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(team: Team) -> Non
     assert not list((team.home.parent / "report").glob("*.settings.json"))
 
 
+def test_a_preview_says_that_a_lock_was_forgotten(team: Team) -> None:
+    for name in ("alpha", "beta"):
+        assert team.desk.run("lock", f"envs/{name}.txt").code == 0
+    before = team.commit()
+    (team.home / "envs/beta.txt").write_text((team.home / "envs/beta.txt").read_text() + "# edited\nplaced\n")
+    team.commit()
+    forgotten = "beta.txt.lock is not the lock of beta.txt as it is now: run `envpack lock beta.txt`, commit both"
+    assert team.ci("--since", before, "--dry-run").code == 0
+    assert forgotten in team.environment("beta")["warnings"]
+    assert "is not the lock of" in (team.home / "envpack-report" / "summary.md").read_text()
+    assert team.desk.run("lock", "envs/beta.txt").code == 0
+    team.commit()
+    assert team.ci("--since", before, "--dry-run").code == 0
+    assert forgotten not in team.environment("beta")["warnings"]
+
+
 def test_without_a_store_a_dry_run_compares_with_the_lock_of_the_base(team: Team) -> None:
     assert team.desk.run("lock", "envs/beta.txt").code == 0
     first = team.commit()
@@ -311,7 +327,7 @@ def test_refresh_solves_anew_what_has_not_changed(team: Team) -> None:
     assert team.statuses() == {"alpha": "unchanged", "beta": "unchanged"}
     assert team.ci("--refresh").code == 0
     assert team.statuses() == {"alpha": "unchanged", "beta": "published"}
-    assert team.report()["base"] == {"commit": None, "why": "--refresh solves everything anew"}
+    assert team.report()["base"] == {"commit": None, "why": "--refresh solves everything again"}
     assert team.environment("beta")["changes"]["changed"][0]["after"]["version"] == "1.1"
 
 

@@ -81,17 +81,21 @@ def test_no_more_is_unpacked_than_may_be_there(name: str) -> None:
     assert "more than" in refused.message
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in IN_A_STORE])
 def test_a_cache_that_cannot_be_read_is_forgotten(name: str, tmp_path: Path) -> None:
     sample = SAMPLES[name]
     path = tmp_path / "kept"
     assert sample.kind.recall(path) is None
     assert sample.kind.recall(tmp_path) is None
-    for data in (b"", b"[]", b"null", b"[" * 100_000, sample.data[:-1]):
+    sample.kind.keep(path, sample.value)
+    assert sample.kind.recall(path) is not None
+    kept = path.read_bytes()
+    for at in range(len(kept)):
+        path.write_bytes(kept[:at] + bytes([kept[at] ^ 1]) + kept[at + 1 :])
+        assert sample.kind.recall(path) is None
+    for data in (b"", b"[]", b"null", b"[" * 100_000, sample.data, kept[:-1]):
         path.write_bytes(data)
         assert sample.kind.recall(path) is None
-    path.write_bytes(sample.data)
-    assert sample.kind.recall(path) is not None
 
 
 @pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.kind.schema is not None])

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from envpack.archive.members import Entry
 from envpack.errors import UsageError
+from envpack.files import installed
 from envpack.inspect.markdown import code, text
 from envpack.packages.compare import compare
 from envpack.packages.package import PackedPackage
@@ -152,26 +154,36 @@ def test_what_is_no_list_of_files_is_said(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "owner", "content"),
+    ("row", "content"),
     [
-        (f"a.py,sha256={urlsafe_b64encode(COUNTED).decode().rstrip('=')},1", "pypi/a", COUNTED.hex()[:16]),
-        ("a.py,sha256=a,1", "pypi/a", ""),
-        ("a.py,sha256=\u00fc,1", "pypi/a", ""),
-        ("a.py,md5=aaaa,1", "pypi/a", ""),
-        ("a.py,,", "pypi/a", ""),
-        ("a.py", "", ""),
-        ("", "", ""),
+        (f"a.py,sha256={urlsafe_b64encode(COUNTED).decode().rstrip('=')},1", COUNTED.hex()[:16]),
+        ("a.py,sha256=a,1", ""),
+        ("a.py,sha256=\u00fc,1", ""),
+        ("a.py,md5=aaaa,1", ""),
+        ("a.py,,", ""),
+        ("a.py", ""),
+        ("", ""),
     ],
 )
-def test_what_a_wheels_record_does_not_say_well_is_not_known(
-    tmp_path: Path, row: str, owner: str, content: str
-) -> None:
+def test_what_a_wheels_record_does_not_say_well_is_not_known(tmp_path: Path, row: str, content: str) -> None:
     record = tmp_path / "lib/python3.11/site-packages/a-1.dist-info/RECORD"
     record.parent.mkdir(parents=True)
     (tmp_path / "conda-meta").mkdir()
     record.write_text(f"{row}\n", "utf-8")
-    path = "lib/python3.11/site-packages/a.py"
-    assert file_list.list_files([(path, "file", 1, "")], tmp_path) == (File(path, 1, content, owner),)
+    (wheel,) = installed.read(tmp_path).wheels
+    assert wheel.sha256("lib/python3.11/site-packages/a.py")[:16] == content
+
+
+def test_the_list_of_files_says_what_is_in_the_archive() -> None:
+    members = [
+        ("conda/a", Entry("a/b", "file", 3, "", False, sha256="0123456789abcdef" * 4)),
+        ("conda/a", Entry("a", "directory", 0, "", False)),
+        ("", Entry("a/a", "link", 0, "b", False)),
+    ]
+    assert file_list.list_files(members) == (
+        File("a/a", 0, "-> b", ""),
+        File("a/b", 3, "0123456789abcdef", "conda/a"),
+    )
 
 
 def test_of_two_packages_of_one_name_none_is_lost() -> None:

@@ -40,6 +40,30 @@ def test_a_build_tells_every_violation_with_what_brought_it_in_and_publishes_not
     assert party.releases() == []
 
 
+def test_a_dry_run_asks_the_wheels_for_their_licences(party: Desk) -> None:
+    deny(party, "deny-licenses: ['GPL-*', LicenseRef-Band]")
+    ran = party.run("build", "party.txt", "--dry-run")
+    assert ran.code == 11
+    assert "2 violations" in ran.err
+    assert "noise 3 (PyPI): its licence GPL-3.0-only is denied, brought in by party > music" in ran.err
+    assert "music 2.5 (PyPI): its licence LicenseRef-Band is denied, brought in by party" in ran.err
+    assert "pack " not in ran.err
+
+
+@pytest.mark.parametrize("command", [("build", "--dry-run"), ("build",), ("lock",)])
+def test_denied_packages_and_licences_are_told_at_once(party: Desk, command: tuple[str, ...]) -> None:
+    deny(party, "deny-licenses: ['GPL-*', unknown]", "deny-packages: ['music<3']")
+    ran = party.run(command[0], "party.txt", *command[1:])
+    assert ran.code == 11
+    for told in (
+        "music 2.5 (PyPI): music<3 is denied",
+        "noise 3 (PyPI): its licence GPL",
+        "greeter 2.0 (conda): its",
+    ):
+        assert told in ran.err
+    assert party.releases() == []
+
+
 def test_a_package_without_a_known_licence_can_be_denied(party: Desk) -> None:
     deny(party, "deny-licenses: [unknown]")
     ran = party.run("build", "party.txt", "--dry-run")

@@ -11,6 +11,7 @@ from packaging.markers import Marker
 from uv import find_uv_bin
 
 from envpack import requirements
+from envpack.build.pipeline import write_pylock
 from envpack.config.target import Target
 from envpack.errors import BadRequirements
 from tests.support.channel import Channel
@@ -202,3 +203,15 @@ def test_standard_input_and_several_files_are_one_environment(desk: Desk) -> Non
     ):
         ran = desk.run("lock", *arguments)
         assert (ran.code, reason in ran.err) == (2, True)
+
+
+def test_a_lock_is_written_as_pylock_and_is_the_same_environment_when_it_is_read(app: Shop) -> None:
+    lock = app.lock("--no-index", "--find-links shelf", "outer", "./libs/local")
+    path = write_pylock(app.home / "env.txt", lock)
+    assert path.name == "pylock.env.toml"
+    again = app.locked(path.name).lock
+    assert [(wheel.name, wheel.sha256) for wheel in again.wheels] == [
+        (wheel.name, wheel.sha256) for wheel in lock.wheels
+    ]
+    # uv reads it, too.
+    uv(app.home, "pip", "install", "--dry-run", "--target", "there", "--offline", "--requirements", path.name)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -134,3 +135,20 @@ def test_the_archive_is_the_same_byte_for_byte_from_another(
     difference = first_difference(expected, archive)
     assert difference is None, difference
     assert archive.name == expected.name
+    assert said(archive.parent) == said(expected.parent)
+
+
+def said(release: Path) -> dict[str, object]:
+    """Return what lies beside an archive and says how it was built, without who did it, where and when."""
+    there: dict[str, object] = {
+        path.name: path.read_bytes() for path in release.iterdir() if "tar" not in path.name
+    }
+    there |= {path.name: path.read_bytes() for path in (release.parent / "builds").iterdir()}
+    for name, data in there.items():
+        if name.endswith(".json") and isinstance(data, bytes):
+            value = json.loads(data)
+            there[name] = {key: value[key] for key in value if key not in {"created", "provenance"}}
+    home = release.parent.parent.parent.as_uri().encode()  # a wheel in a local folder is locked where it lies
+    there["r.lock"] = (release / "r.lock").read_bytes().replace(home, b"file:///home")
+    assert {"files.json.gz", "manifest.json", "pieces.json", "sbom.cdx.json", "r.lock"} <= there.keys()
+    return there

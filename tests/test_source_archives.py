@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from envpack import digest
+from envpack.build.pipeline import Options
 from envpack.errors import BrokenPackage, EnvpackError, PackingFailed, Unreachable, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef
@@ -19,6 +20,7 @@ from envpack.sources import checkout
 from envpack.sources.unpack import unpack
 from tests.support.channel import Channel
 from tests.support.command import Desk
+from tests.support.private import PASSWORD, USER, private_index
 from tests.support.projects import Shop, commit_all, git, wheel_of, write_sdist, write_source
 from tests.support.wheels import write_wheel
 
@@ -123,6 +125,47 @@ def test_compiled_code_is_built_for_this_machine_only(shop: Shop) -> None:
     assert wheel.made.compiled
     with pytest.raises(Unsatisfiable, match=f"built for this machine only, not for {shop.channel.foreign}"):
         shop.lock("native @ ./native", platform=shop.channel.foreign)
+
+
+def test_a_project_is_built_with_what_it_was_built_with_until_it_is_solved_again(shop: Shop) -> None:
+    write_wheel_of_tool(shop, "1.0")
+    tree = write_source(shop.home / "inner", "inner", build_requires=("tool",), head="import tool\n")
+    shop.lock(*OFFLINE, "inner @ ./inner")
+    write_wheel_of_tool(shop, "2.0")
+    for options, expected in ((Options(), "1.0"), (Options(upgrade=True), "2.0")):
+        (tree / "inner.py").write_text(f"# {expected}\n")
+        made = wheel_of(shop.locked(options=options).lock, "inner").made
+        assert made is not None
+        assert [tool.version for tool in made.requires] == [expected]
+
+
+def write_wheel_of_tool(shop: Shop, version: str) -> None:
+    (shop.home / "shelf").mkdir(exist_ok=True)
+    write_wheel(shop.home / "shelf", "tool", version)
+
+
+# Private indexes
+
+
+def test_what_a_private_index_has_is_never_taken_from_another_and_its_password_is_nowhere(desk: Desk) -> None:
+    write_sdist(desk.home / "private", "inner")
+    (desk.home / "public").mkdir()
+    write_wheel(desk.home / "public", "inner", "9.0")
+    with private_index(desk.home / "private") as private, private_index(desk.home / "public") as public:
+        desk.write(
+            "env.txt",
+            f"--index-url http://{USER}:{PASSWORD}@{public}/simple",
+            f"--extra-index-url http://{USER}:{PASSWORD}@{private}/simple",
+            "inner",
+        )
+        ran = desk.run("build", "env.txt", "--verbose", "--output", "json")
+    assert ran.code == 0, ran.err
+    (package,) = (each for each in ran.json()["packages"] if each["name"] == "inner")
+    assert package["version"] == "1.0"
+    assert package["built_from"].startswith("source distribution")
+    written = [*desk.store.rglob("*.json"), *desk.store.rglob("*.lock"), desk.home / "env.txt.lock"]
+    texts = [ran.out, ran.err, *(path.read_text() for path in written)]
+    assert not any(PASSWORD in text for text in texts)
 
 
 # Repositories

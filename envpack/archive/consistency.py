@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -38,6 +38,10 @@ class PackageFiles:
     empty where it is not known."""
     record: str = ""
     """The path of a conda package's record; a wheel's is one of its files."""
+    packaged: dict[str, str] = field(default_factory=dict)
+    """The same as `files` with the SHA-256 that a file had before it was linked, where that is another."""
+    placed: frozenset[str] = frozenset()
+    """Those of the files that were made or changed for this prefix."""
 
     def sha256(self, path: str) -> str:
         """Return the SHA-256 that the package's record has of one of its files, in hex; empty if it has none."""
@@ -54,6 +58,8 @@ def conda_packages(found: Installed) -> list[PackageFiles]:
             owner=record.owner,
             files=record.files,
             record=record.path,
+            packaged={path: sha256 for path, sha256 in record.packaged.items() if sha256 != record.files[path]},
+            placed=record.placed,
         )
         for record in found.conda
     ]
@@ -67,6 +73,7 @@ def wheels(found: Installed) -> list[PackageFiles]:
             project=wheel.project,
             owner=wheel.owner,
             files=wheel.files,
+            placed=frozenset(path for path in wheel.files if path.startswith("bin/")),
         )
         for wheel in found.wheels
     ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from envpack.errors import PackingFailed
+from envpack.errors import DamagedPackage, PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
     from io import FileIO
 
 TIME = 315532800
@@ -37,6 +38,25 @@ class Entry(NamedTuple):
     """Bytes of the content when deflated; of a zip's members only."""
     offset: int = 0
     """Where its header starts in the piece; of a zip's members only."""
+    sha256: str = ""
+    """Of a file's content."""
+
+
+class Promise(NamedTuple):
+    """What the content of a file has to be, by the records of the packages that brought it."""
+
+    digests: tuple[str, ...]
+    """SHA-256 in hex; one of them must be the content's."""
+    owners: tuple[str, ...]
+    """The packages."""
+
+    def hold(self, path: str, found: str) -> None:
+        """Compare the digest that was found of a file. Raises DamagedPackage when it is none of these."""
+        if found not in self.digests:
+            packages = " or ".join(owner.partition("/")[2] for owner in self.owners)
+            raise DamagedPackage(
+                f"the cached copy of {packages} is damaged: {path} is not what the package has", owners=self.owners
+            )
 
 
 class Sink(Protocol):
@@ -64,6 +84,8 @@ class Member:
     """Applied to the content of `source`; keeps its length."""
     link: str = ""
     """What a link says, relative to where the link is."""
+    promise: Promise | None = None
+    """What the content has to be; None where that is not known."""
 
     @property
     def mode(self) -> int:
@@ -86,6 +108,20 @@ class Member:
         if left:
             name = self.source or self.path
             raise PackingFailed(f"{name} changed while it was packed", hint="pack again when nobody writes there")
+
+    def proven(self, digests: MutableMapping[str, str]) -> Iterator[bytes]:
+        """Yield the content of a file, and note its SHA-256 in `digests` under its path.
+
+        What was yielded must not be used before the end: only then it is known. Raises DamagedPackage when it is
+        not what it has to be, and PackingFailed as `chunks` does.
+        """
+        hashed = hashlib.sha256()
+        for chunk in self.chunks():
+            hashed.update(chunk)
+            yield chunk
+        digests[self.path] = found = hashed.hexdigest()
+        if self.promise:
+            self.promise.hold(self.path, found)
 
     def _read(self) -> Iterator[bytes]:
         if self.data is not None:
@@ -119,4 +155,4 @@ def file(path: str, data: bytes, *, executable: bool = False) -> Member:
 
 def with_data(member: Member, data: bytes) -> Member:
     """Return the member with another content."""
-    return replace(member, data=data, size=len(data))
+    return replace(member, data=data, size=len(data), promise=None)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import json
 import posixpath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from envpack import digest
 from envpack.lock.source import public
 from envpack.redact import public as without_secrets
 
@@ -24,11 +23,12 @@ _LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus", 
 """By which words a package was asked for, and when its channel was last indexed."""
 
 
-def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] = ()) -> bytes:
+def conda_record(data: bytes, kept: Collection[str], changed: Mapping[str, bytes | None]) -> bytes:
     """Return a `conda-meta/*.json` that is the same on every machine.
 
     `kept` are the paths of the archive: files that are not in it, such as other bytecode, are no longer listed.
-    `rewritten` are those whose content is no longer the package's.
+    `changed` has the contents that are not the package's, None for one that depends on other packages. A file's
+    `sha256_in_prefix`, or else its `sha256`, is that of the file in the archive.
     """
     record: dict[str, Any] = json.loads(data)
     for name in _LOCAL_FIELDS:
@@ -45,7 +45,7 @@ def conda_record(data: bytes, kept: Collection[str], rewritten: Collection[str] 
     paths = record.get("paths_data", {})
     if "paths" in paths:
         entries = sorted(paths["paths"], key=lambda entry: entry["_path"])
-        paths["paths"] = [_path_entry(entry, rewritten) for entry in entries if entry["_path"] in kept]
+        paths["paths"] = [_path_entry(entry, changed) for entry in entries if entry["_path"] in kept]
     return (json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -55,15 +55,22 @@ def _public_channel(channel: str) -> str:
     return "file:///" if local else without_secrets(channel)
 
 
-def _path_entry(entry: dict[str, Any], rewritten: Collection[str]) -> dict[str, Any]:
-    """Drop digests and sizes of what is not as the package has it: files that name the prefix or were made here."""
+def _path_entry(entry: dict[str, Any], changed: Mapping[str, bytes | None]) -> dict[str, Any]:
+    """Return an entry with the digest of the file in the archive, and without what only holds on this machine."""
+    path = entry["_path"]
     dropped = {"sha256_in_prefix"}
     if entry.get("prefix_placeholder"):
         dropped |= {"size_in_bytes"}
-    made = entry.get("path_type") not in ("hardlink", "softlink", "directory")
-    if made or entry["_path"] in rewritten:
-        dropped |= {"sha256", "size_in_bytes"}
-    return {name: value for name, value in entry.items() if name not in dropped}
+    # Bytecode is made for the archive, whatever the package has in its place.
+    made = entry.get("path_type") not in ("hardlink", "softlink", "directory") or path.endswith(".pyc")
+    if made or path in changed:
+        dropped |= {"size_in_bytes"}
+    if made or (path in changed and changed[path] is None):
+        dropped |= {"sha256"}
+    kept = {name: value for name, value in entry.items() if name not in dropped}
+    content = changed.get(path)
+    here = None if content is None else digest.of_bytes(content)
+    return kept if here in (None, kept.get("sha256")) else {**kept, "sha256_in_prefix": here}
 
 
 def direct_url(data: bytes) -> bytes | None:
@@ -78,10 +85,13 @@ def direct_url(data: bytes) -> bytes | None:
     return json.dumps({**facts, "url": without_secrets(facts["url"])}, separators=(",", ":")).encode()
 
 
-def record_of_wheel(data: bytes, dist_info: str, changed: Mapping[str, bytes], kept: Collection[str]) -> bytes:
+def record_of_wheel(
+    data: bytes, dist_info: str, changed: Mapping[str, bytes | None], kept: Collection[str]
+) -> bytes:
     """Return a wheel's `RECORD` for the files as they are in the archive, sorted by path.
 
-    `dist_info` is the directory of the `RECORD`; `changed` has the contents that are not as installed. Paths
+    `dist_info` is the directory of the `RECORD`; `changed` has the contents that are not as installed, None for one
+    that depends on other packages. Paths
     that are not in `kept` lose their line, and so does bytecode, as the format allows
     (https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
     """
@@ -92,8 +102,7 @@ def record_of_wheel(data: bytes, dist_info: str, changed: Mapping[str, bytes], k
             continue
         if path in changed and row[1]:
             content = changed[path]
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            row[1:] = [f"sha256={digest}", str(len(content))]
+            row[1:] = ["", ""] if content is None else [digest.for_record(content), str(len(content))]
         lines.append(row)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(sorted(lines))

@@ -93,6 +93,7 @@ def pack(
     kept: Kept | None = None,
     slim: bool = False,
     settled: Collection[str] = (),
+    proven: bool = False,
     last: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
@@ -104,10 +105,11 @@ def pack(
     everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
     files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
     `settled` are files that more packages brought than one, and that are as they should be. `last` are owners, such
-    as `pypi/features`, whose files come behind those of the others: they change most often.
+    as `pypi/features`, whose files come behind those of the others: they change most often. With `proven` each file
+    that is read has to be what its package's record says.
 
-    Raises PackingFailed for a prefix that would not work elsewhere (files missing or overwritten, links and
-    editable packages that lead out of it), and when `out` cannot be written.
+    Raises DamagedPackage when one is not, and PackingFailed for a prefix that would not work elsewhere (files
+    missing or overwritten, links and editable packages that lead out of it), and when `out` cannot be written.
     """
     # Not resolve(): the files name the prefix as it was called when it was made.
     prefix, out = Path(os.path.abspath(prefix)), Path(os.path.abspath(out))  # noqa: PTH100
@@ -119,7 +121,12 @@ def pack(
     with _explained(out), _uncollected():
         bytecode = (compiler.into if compiler else bytecode) or prefix
         sources = Sources(
-            content=read(prefix, settled, last), bytecode=bytecode, compiler=compiler, kept=kept, slim=slim
+            content=read(prefix, settled, last),
+            bytecode=bytecode,
+            compiler=compiler,
+            kept=kept,
+            slim=slim,
+            proven=proven,
         )
         for _ in range(_TRIES - 1):
             try:

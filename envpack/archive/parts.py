@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from envpack.archive import links
 from envpack.archive.members import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from envpack.archive.members import Entry
     from envpack.archive.pieces import Rewritten
     from envpack.archive.saving import Saving
     from envpack.archive.selection import Selected
@@ -36,6 +37,13 @@ class Part:
     format has no links, their copies are in another part."""
     lasting: bool = True
     """Whether it is the same in every prefix that the same package is linked into."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """By path: the SHA-256 of the content of the members that were read, see `Member.proven`."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the members, which have been read, as a piece remembers them."""
+        for member in self.members:
+            yield member.entry()._replace(sha256=self.digests.get(member.path, ""))
 
 
 def part_of(owner: str, selected: Selected) -> Part:

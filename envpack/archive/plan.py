@@ -47,6 +47,8 @@ class Sources:
     kept: Kept | None
     slim: bool
     """Whether what no node needs is left out."""
+    proven: bool = False
+    """Whether each file has to be what its package's record says."""
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -177,7 +179,7 @@ def _vouched(content: PrefixContent) -> dict[str, Brought]:
 
 def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
     """List the prefix's files, and return what gives the part of an owner."""
-    listing = listed(sources.content)
+    listing = listed(sources.content, proven=sources.proven)
 
     def part(owner: str) -> Part:
         selected = select(listing, owner, bytecode=sources.bytecode, slim=sources.slim, progress=progress)

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 from conda_pack.core import PREFIX_PLACEHOLDER, CondaEnv, CondaPackException, File, Packer
 from conda_pack.prefixes import replace_prefix
 
+from envpack import digest
 from envpack.archive import consistency, guard, metadata, prefixes
-from envpack.archive.members import Member, opened, with_data
+from envpack.archive.members import Member, Promise, opened, with_data
 from envpack.archive.members import file as member_of
 from envpack.archive.ownership import ENVIRONMENT, module_of, owners_of
 from envpack.archive.pieces import Rewritten
@@ -52,7 +53,7 @@ _OF_THE_PERSON = frozenset(
 """Configuration in an existing environment that no package brought: it may hold passwords, and no node needs it."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
-"""Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
+"""Besides the packages' records. `history` is written again: it holds dates, and conda knows a prefix by it."""
 
 _UNCHECKED = (1).to_bytes(4, "little")
 """The flags of a pyc that holds no time and is not compared with its source (PEP 552)."""
@@ -75,6 +76,11 @@ class PrefixContent:
         """Who brought which file."""
         return owners_of(self.prefix, self.packages, self.last)
 
+    @cached_property
+    def placed(self) -> frozenset[str]:
+        """The files that were made or changed for this prefix."""
+        return frozenset(path for package in self.packages for path in package.placed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
@@ -95,10 +101,65 @@ class Listing:
         """
         return _placeholders(self.content.records.values())
 
+    proven: bool
+    """Whether each file has to be what its package's record says."""
+
+    def promises(self, owner: str) -> Promises:
+        """Return what the files of an owner have to be."""
+        content = self.content
+        if not self.proven:
+            return Promises()
+        if owner != ENVIRONMENT:
+            return Promises.of(package for package in content.packages if package.owner == owner)
+        contested = {path for paths in content.owners.contested.values() for path in paths}
+        return Promises.of(content.packages, contested)
+
     @cached_property
     def conda(self) -> frozenset[str]:
         """The paths that conda packages brought."""
         return frozenset(path for package in self.content.packages if package.record for path in package.files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promises:
+    """What the records of packages say of files, by path.
+
+    A file of which one of its packages says nothing is not among them.
+    """
+
+    installed: Mapping[str, Promise] = field(default_factory=dict)
+    """Files as they are in the prefix."""
+    packaged: Mapping[str, Promise] = field(default_factory=dict)
+    """Files as they are in their package; only those that linking has changed."""
+
+    @classmethod
+    def of(cls, packages: Iterable[consistency.PackageFiles], among: Collection[str] | None = None) -> Promises:
+        """Return what the packages' records say, of the files that are `among` some if these are given."""
+        installed: dict[str, Promise] = {}
+        packaged: dict[str, Promise] = {}
+        unknown: set[str] = set()
+        for package in packages:
+            for path in package.files if among is None else package.files.keys() & among:
+                if path.endswith(".pyc"):
+                    continue
+                sha256 = package.sha256(path)
+                if not sha256:
+                    unknown.add(path)
+                _add(installed, path, sha256, package.owner)
+                _add(packaged, path, package.packaged.get(path, sha256), package.owner)
+        for path in unknown:
+            del installed[path], packaged[path]
+        changed = {path: promise for path, promise in packaged.items() if promise != installed[path]}
+        return cls(installed=installed, packaged=changed)
+
+    def as_packaged(self, path: str) -> Promise | None:
+        """Return what a file has to be before it is linked."""
+        return self.packaged.get(path) or self.installed.get(path)
+
+
+def _add(promises: dict[str, Promise], path: str, sha256: str, owner: str) -> None:
+    known = promises.get(path, Promise((), ()))
+    promises[path] = Promise((*known.digests, sha256), (*known.owners, owner))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +200,17 @@ def read(prefix: Path, settled: Collection[str] = (), last: Collection[str] = ()
     )
 
 
-def listed(content: PrefixContent) -> Listing:
-    """List the files of a prefix. Raises PackingFailed when conda-pack cannot."""
+def listed(content: PrefixContent, *, proven: bool) -> Listing:
+    """List the files of a prefix; with `proven` each has to be what its package's record says.
+
+    Raises PackingFailed when conda-pack cannot.
+    """
     by_owner: dict[str, list[File]] = defaultdict(list)
     for file in _files(content.prefix):
         owner = content.owners.of(file.target)
         if owner != ENVIRONMENT or file.target not in _OF_THE_PERSON:
             by_owner[owner].append(file)
-    return Listing(content=content, by_owner=by_owner)
+    return Listing(content=content, by_owner=by_owner, proven=proven)
 
 
 def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress: Progress) -> Selected:
@@ -157,7 +221,7 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     """
     content = listing.content
     lost = frozenset(path for paths in content.owners.lost.values() for path in paths)
-    selection = _Selection(content.prefix, listing.placeholders, lost, progress)
+    selection = _Selection(content.prefix, listing.placeholders, lost, listing.promises(owner), progress)
     files = groupby(listing.by_owner.pop(owner, ()), key=lambda file: file.target)
     members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
@@ -192,6 +256,7 @@ class _Selection:
     placeholders: Mapping[str, tuple[str, str]]
     lost: frozenset[str]
     """The paths of packages' files that others have replaced."""
+    promises: Promises
     progress: Progress
     rewritten: list[Rewritten] = field(default_factory=list)
     marked: list[str] = field(default_factory=list)
@@ -218,7 +283,13 @@ class _Selection:
         if not stat.S_ISREG(status.st_mode):
             raise PackingFailed(f"{path} is neither a file nor a link nor a directory", hint="remove it")
         file = candidates[0] if len(candidates) == 1 and path not in self.lost else self._provider(candidates, here)
-        plain = Member(path=path, source=here, size=status.st_size, executable=bool(status.st_mode & 0o111))
+        plain = Member(
+            path=path,
+            source=here,
+            size=status.st_size,
+            executable=bool(status.st_mode & 0o111),
+            promise=self.promises.installed.get(path),
+        )
         return self._member(file, plain)
 
     def _member(self, file: File, plain: Member) -> Member:
@@ -239,22 +310,27 @@ class _Selection:
         if file.file_mode == "text" and size <= prefixes.TEXT_AT_MOST:
             data = source.read_bytes()
             if _is_script(plain.path) or freed(plain.path, data, placeholder.encode()) != data:
+                self._hold(self.promises.as_packaged(plain.path), plain.path, data)
                 return self._text(plain, data, placeholder)
         if prefixes.contains(file.source, size, placeholder.encode()):
             self.rewritten.append(Rewritten(plain.path, placeholder, file.file_mode))
-        return Member(path=plain.path, source=file.source, size=size, executable=plain.executable)
+        promise = self.promises.as_packaged(plain.path)
+        return Member(path=plain.path, source=file.source, size=size, executable=plain.executable, promise=promise)
 
     def _turned_back(self, plain: Member, placeholder: str, kind: str) -> Member:
         """Undo the linking of a file whose package is no longer in the cache."""
         here = self._here(plain.path)
+        promise = self.promises.as_packaged(plain.path)
         if kind == "text":
             data = self._with_placeholder(Path(here).read_bytes(), placeholder)
+            self._hold(promise, plain.path, data)
             return self._text(plain, data, placeholder)
         name = str(self.prefix).encode()
         if not prefixes.contains(here, plain.size, name):
             return plain
         self.rewritten.append(Rewritten(plain.path, placeholder, kind))
-        return replace(plain, restore=partial(prefixes.unlinked, prefix=name, placeholder=placeholder.encode()))
+        restore = partial(prefixes.unlinked, prefix=name, placeholder=placeholder.encode())
+        return replace(plain, restore=restore, promise=promise)
 
     def _unmanaged(self, plain: Member) -> Member:
         here = self._here(plain.path)
@@ -268,7 +344,12 @@ class _Selection:
             self.marked.append(plain.path)
             self.progress.warn(f"{plain.path} contains the path of the environment on this machine")
             return plain
+        self._hold(plain.promise, plain.path, data)
         return self._text(plain, self._with_placeholder(data, PREFIX_PLACEHOLDER), PREFIX_PLACEHOLDER)
+
+    def _hold(self, promise: Promise | None, path: str, data: bytes) -> None:
+        if promise:
+            promise.hold(path, digest.of_bytes(data))
 
     def _text(self, plain: Member, data: bytes, placeholder: str) -> Member:
         data = freed(plain.path, data, placeholder.encode())
@@ -312,7 +393,7 @@ def _files(prefix: Path) -> list[File]:
     try:
         return list(CondaEnv.from_prefix(str(prefix), **options))
     except CondaPackException as error:
-        raise PackingFailed(str(error), hint="make the environment anew") from error
+        raise PackingFailed(str(error), hint="make the environment again") from error
 
 
 @dataclass
@@ -380,18 +461,22 @@ def _with_public_metadata(
         for path, member in chosen.items()
         if (public := member if path in conda else _public(member)) is not None
     }
-    changed = {path: member.data for path, member in kept.items() if member.data is not None}
     # A file that several packages have is the environment's; whether it stays behind must not depend on the others.
     contested = content.owners.contested.get(owner, ())
     lost = content.owners.lost.get(owner, ())
     there = {*kept, *(path for path in contested if not (slim and left_out(path)))} - {*lost}
+    # What such a file is in the archive depends on the others, so nothing is said of it.
+    changed: dict[str, bytes | None] = {
+        path: None for path in contested if path in content.placed or _is_script(path)
+    }
+    changed |= {path: member.data for path, member in kept.items() if member.data is not None}
+    for path, member in kept.items():
+        if _is_wheel_record(path) and (path not in conda or cut or lost):
+            data = metadata.record_of_wheel(_content(member), path.rpartition("/")[0], changed, there)
+            kept[path], changed[path] = with_data(member, data), data
     for path, member in kept.items():
         if path in content.records:
-            rewritten = {path for path in there if (cut or lost) and _is_wheel_record(path)}
-            yield with_data(member, metadata.conda_record(_content(member), there, rewritten))
-        elif _is_wheel_record(path) and (path not in conda or cut or lost):
-            folder = path.rpartition("/")[0]
-            yield with_data(member, metadata.record_of_wheel(_content(member), folder, changed, there))
+            yield with_data(member, metadata.conda_record(_content(member), there, changed))
         else:
             yield member
 
@@ -412,4 +497,4 @@ def _public(member: Member) -> Member | None:
 
 
 def _content(member: Member) -> bytes:
-    return b"".join(member.chunks())
+    return b"".join(member.proven({}))

@@ -12,7 +12,7 @@ from envpack.archive.members import TIME
 from envpack.archive.pieces import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
     from pathlib import Path
 
     from envpack.archive.deflate import Block
@@ -34,7 +34,7 @@ _NOBODY = b"0000000\0"
 
 def runs(part: Part, step: Step) -> Iterator[Block]:
     """Yield the part's tar records in blocks: one run."""
-    yield from blocks(records(part.members, step.advance), ends_stream=False)
+    yield from blocks(records(part.members, part.digests, step.advance), ends_stream=False)
 
 
 def made(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:  # noqa: ARG001 - a Writer's
@@ -61,7 +61,7 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
         sha256=digest.hexdigest(),
         size=size,
         crc=crc,
-        entries=tuple([member.entry() for member in part.members]),
+        entries=tuple(part.entries()),
         directories=part.directories,
         rewritten=part.rewritten,
         saved=part.saved,
@@ -79,15 +79,18 @@ def end_of(size: int) -> bytes:
     return bytes(end + -(size + end) % tarfile.RECORDSIZE)
 
 
-def records(members: Iterable[Member], advance: Callable[[int], object]) -> Iterator[bytes]:
+def records(
+    members: Iterable[Member], digests: MutableMapping[str, str], advance: Callable[[int], object]
+) -> Iterator[bytes]:
     """Yield the tar's records of members, telling `advance` how many bytes of their content were read.
 
-    Raises PackingFailed when a file has changed.
+    `digests` gets the SHA-256 of each file's content by its path. Raises DamagedPackage when one is not what it has
+    to be, and PackingFailed when a file has changed.
     """
     for member in members:
         yield _header(member)
         if member.kind == "file":
-            for chunk in member.chunks():
+            for chunk in member.proven(digests):
                 yield chunk
                 advance(len(chunk))
         if padding := -member.size % tarfile.BLOCKSIZE:

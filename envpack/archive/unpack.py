@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import posixpath
 import shutil
@@ -14,7 +15,7 @@ import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, TYPE_CHECKING, Literal, cast
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
 from isal import igzip_threaded
 from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exception as zlib does
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _CHUNK = 1 << 18
+_WHOLE_AT_MOST = 256 << 20
 _BAD_DATA = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError,
     IndexError, NotImplementedError, RuntimeError, struct.error,
@@ -127,18 +129,48 @@ def check_empty(directory: Path) -> None:
         raise UsageError(f"{directory} is a file", hint="name a directory that is empty or not there yet")
 
 
-def list_members(
-    archive: Path, step: Step | None = None, *, extent: Extent | None = None
-) -> Iterator[tuple[str, str, int, str]]:
-    """Yield path, kind, size in bytes and link target of each member, reading the archive to its end.
+class ReadMember(NamedTuple):
+    """A member of an archive that was read."""
 
-    Raises VerificationFailed when it is damaged or holds more than it may.
+    path: str
+    kind: str
+    """`file`, `directory`, `link`, `hard link` or `device or pipe`."""
+    size: int
+    """Bytes of a file."""
+    link: str
+    """Where a link leads."""
+    sha256: str
+    """Of a file's content; else empty."""
+    data: bytes | None
+    """The content, where it was wanted."""
+
+
+def read_members(
+    archive: Path, wanted: Callable[[str], bool], step: Step | None = None, *, extent: Extent | None = None
+) -> Iterator[ReadMember]:
+    """Yield each member with the digest of its content, and the content where its path is `wanted`.
+
+    The archive is read to its end. Raises VerificationFailed when it is damaged or holds more than it may.
     """
     try:
         for member in _members_of(archive, step or Step(), extent):
-            yield posixpath.normpath(member.name), member.kind, member.size, member.target
+            path = posixpath.normpath(member.name)
+            sha256, data = _content(member, keep=wanted(path)) if member.kind == "file" else ("", None)
+            yield ReadMember(path, member.kind, member.size, member.target, sha256, data)
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
         raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
+
+
+def _content(member: _Member, *, keep: bool) -> tuple[str, bytes | None]:
+    """Return the digest of a file's content, and the content if it is to be kept and no more than is read whole."""
+    hashed, kept = hashlib.sha256(), bytearray()
+    if member.open:
+        with member.open() as file:
+            while chunk := file.read(_CHUNK):
+                hashed.update(chunk)
+                if keep and member.size <= _WHOLE_AT_MOST:
+                    kept += chunk
+    return hashed.hexdigest(), bytes(kept) if keep else None
 
 
 def extract(

@@ -50,7 +50,7 @@ def runs(part: Part, step: Step) -> Iterator[Block]:
     """Yield the content of the part's files in blocks, a run for each."""
     for member in part.members:
         if member.kind == "file":
-            for block in blocks(member.chunks(), ends_stream=True):
+            for block in blocks(member.proven(part.digests), ends_stream=True):
                 yield block
                 step.advance(len(block.data))
 
@@ -66,7 +66,9 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
     for member in part.members:
         with SpooledTemporaryFile(_IN_MEMORY, dir=str(scratch)) as content:
             crc = _fill(content, compressed) if member.kind == "file" else 0
-            entry = member.entry()._replace(crc=crc, deflated=content.tell(), offset=length)
+            entry = member.entry()._replace(
+                crc=crc, deflated=content.tell(), offset=length, sha256=part.digests.get(member.path, "")
+            )
             for data in _local(entry, content):
                 out.write(data)
                 digest.update(data)

@@ -6,7 +6,6 @@ conditional read of what has not changed is answered without a body, and so is a
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from msgspec import Struct
 
 from envpack import digest
 from envpack.codec import Kind, Line, Text
-from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.releases import keys
 from envpack.releases.lookup import Release, is_whole
@@ -92,7 +90,7 @@ class Memory:
         known = _keys(release.manifest, wanted)
         seen = {key: (there.data.decode(), there.version) for key in known if (there := store.read(key))}
         value = {"manifest": release.manifest.to_json(), "seen": seen}
-        atomic.keep(self.path, json.dumps(value).encode())
+        STORED.keep(self.path, value)
 
 
 def _keys(manifest: Manifest, wanted: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, cast
 
@@ -19,10 +19,11 @@ from envpack.build import policy, sources
 from envpack.build.archive_options import level_of, pieces_of
 from envpack.build.recipes import Recipe, Recipes, recipe_of
 from envpack.build.store_reuse import Reuse, StoreReuse
+from envpack.errors import DamagedPackage
 from envpack.packages.dependencies import with_requires
 from envpack.packages.licenses import with_licenses
 from envpack.packages.package import packages_of
-from envpack.releases.file_list import FILE, dumps, list_files, with_sizes
+from envpack.releases.file_list import list_files, with_sizes
 from envpack.releases.keys import archive_file
 from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.provenance import provenance_of
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from envpack.packages.package import PackedPackage
     from envpack.prefix.install import InstalledPrefix
     from envpack.progress import Progress
+    from envpack.releases.file_list import File
     from envpack.resolve.request import Request
     from envpack.stores.base import Store
     from envpack.verify import Verified
@@ -153,8 +155,8 @@ class Made:
 
     packed: Packed
     manifest: Manifest
-    beside: Mapping[str, bytes] = field(default_factory=dict)
-    """Small files that belong to the release."""
+    files: tuple[File, ...]
+    """What is in it."""
 
 
 def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
@@ -171,16 +173,33 @@ def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> 
             packed = _assemble(recipe, pieces, job, site)
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
-            return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside=recipe.beside)
+            return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=_files(packed))
     fetch = None
     if store:
         whose = Reuse(job.config.reuse)
         fetch = StoreReuse(store=store, name=job.name, whose=whose, pieces=pieces, progress=site.progress).fetch
     kept = Kept(pieces=pieces, identify=lambda _: job.lock.package_identities(), fetch=fetch)
-    made = _make(job, site, watch, kept)
-    if recipe := recipe_of(made.packed, made.manifest, made.beside):
+    made = _make_of_sound_packages(job, site, watch, kept)
+    if recipe := recipe_of(made.packed, made.manifest):
         recipes.keep(job.inputs, recipe)
     return made
+
+
+def _make_of_sound_packages(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
+    """Make an archive; a package whose cached copy is found damaged is fetched again, once."""
+    from envpack.prefix import mend
+
+    forgotten: set[str] = set()
+    while True:
+        try:
+            return _make(job, site, watch, kept)
+        except DamagedPackage as damage:
+            if not damage.owners - forgotten:
+                raise
+            site.progress.warn(f"{damage.message}; fetched again")
+            mend.forget(damage.owners, job.lock, site.cache, site.scratch)
+            forgotten |= damage.owners
+            site = replace(site, scratch=site.room(f"again{len(forgotten)}"))
 
 
 def _assemble(recipe: Recipe, pieces: Pieces, job: Job, site: Workshop) -> Packed | None:
@@ -193,7 +212,7 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
-    with watch.time("build"):
+    with watch.time("install"):
         building = partial(sources.builder, job.request, job.config, site.cache, site.scratch, site.progress)
         built = sources.provided(job.lock, building, site.published)
     with watch.time("install"):
@@ -207,7 +226,7 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
             progress=site.progress,
         )
         activation.keep(installed.prefix, job.lock.variables)
-        packages = _described(packages_of(job.lock), job.lock, job.request, installed.prefix)
+        packages = described(packages_of(job.lock), job.lock, job.request, installed.prefix)
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
         packed = _pack(installed, job, site, kept)
@@ -224,8 +243,7 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     if job.verify:
         with watch.time("verify"):
             verified = _verify(packed, job, installed.prefix, activated.variables, site)
-    entries = (entry for piece in packed.pieces for entry in piece.facts.entries)
-    files = list_files(((entry.path, entry.kind, entry.size, entry.link) for entry in entries), installed.prefix)
+    files = _files(packed)
     sketch = job.sketch()
     manifest = replace(
         sketch,
@@ -240,7 +258,12 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
         slim=packed.saved if job.config.slim else None,
         packages=with_sizes(packages, files),
     )
-    return Made(packed=packed, manifest=_of_now(manifest, packed, job), beside={FILE: dumps(files)})
+    return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=files)
+
+
+def _files(packed: Packed) -> tuple[File, ...]:
+    """Return the files of an archive, whose digests were taken of the very bytes that were packed."""
+    return list_files((piece.facts.owner, entry) for piece in packed.pieces for entry in piece.facts.entries)
 
 
 def allow(
@@ -267,7 +290,7 @@ def allow(
     )
 
 
-def _described(
+def described(
     packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path
 ) -> tuple[PackedPackage, ...]:
     """Return packages with what only a prefix tells: what they need, and their licences."""
@@ -311,6 +334,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> P
         kept=kept,
         slim=job.config.slim,
         settled=installed.clobbered,
+        proven=True,
         last=sources.projects(job.lock),
         progress=site.progress,
     )

@@ -11,22 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest, requirements
-from envpack.build import check, policy, shared_pieces, sources, store_reuse
+from envpack.build import check, foresight, policy, shared_pieces, sources, store_reuse
 from envpack.build.last_build import Memory
 from envpack.build.make import Job, Watch, Workshop, allow, make
 from envpack.build.results import Built, Locked
 from envpack.config.config import options_given
-from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem
+from envpack.errors import BadConfiguration, BadRequirements, Gone, Problem, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.gc.collect import remove_orphan
 from envpack.gc.rules import configured as retention
+from envpack.lock import pylock
 from envpack.lock.file import dump
 from envpack.lock.file import read as read_lock
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
 from envpack.redact import hide
-from envpack.releases import index, keys, lookup, publish, sbom, tags
+from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
 from envpack.requirements.indexes import with_environment
@@ -36,6 +37,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +65,7 @@ class Options:
     locked: bool = False
     """Fail when the lock is missing or stale."""
     upgrade: bool = False
-    """Solve anew though the lock is good."""
+    """Solve again though the lock is good."""
     verify: bool = True
     """Try the archive before it is published."""
     dry_run: bool = False
@@ -95,6 +97,7 @@ def build(
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
+    descriptors.ensure()
     _check(config, options)
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
@@ -112,6 +115,8 @@ def build(
         release, reused = _released(job, store, options, progress, watch)
     else:
         release, reused = _published(job, store) if store else None, True
+        if release is None:
+            foresight.allow_lock(job.lock, request, config, progress, sure=True)
     return Built(
         name=name,
         lock=locked.lock,
@@ -181,10 +186,21 @@ def lock(
     progress: Progress = SILENT,
 ) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    descriptors.ensure()
     _check(config)
     request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)
     return replace(locked, notes=(*locked.notes, *_unfit(locked.lock)))
+
+
+def write_pylock(file: Path, lock: Lock) -> Path:
+    """Write a lock's wheels beside its requirements file as PEP 751 has it, and return where. Raises UsageError."""
+    path = pylock.beside(file)
+    try:
+        atomic.write(path, hide(pylock.dump(lock)).encode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    return path
 
 
 def settings(
@@ -340,10 +356,10 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     path = path.with_name(f"{path.name}.lock")
     old = read_lock(path) if path.exists() and not options.upgrade else None
     if old and old.request == request.digest():
-        allow(packages_of(old), old, request, config, installed=False)
+        foresight.allow_lock(old, request, config, progress)
         return Locked(lock=old, path=path, solved=False, notes=request.notes)
     if old and old.frame == request.frame() and (now := _with_projects_of_now(old, request, config, progress)):
-        allow(packages_of(now), now, request, config, installed=False)
+        foresight.allow_lock(now, request, config, progress)
         kept = () if options.locked or options.dry_run else _write_lock(path, now)
         return Locked(lock=now, path=path, solved=False, notes=(*request.notes, *kept))
     if options.locked:
@@ -359,10 +375,14 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
     with cache.scratch() as scratch:
         builder = sources.builder(request, config, cache, scratch, progress)
         resolved = resolve(request, cache=cache, scratch=scratch, builder=builder, progress=progress)
-    allow(packages_of(resolved.lock), resolved.lock, request, config, installed=False)
+    foresight.allow_lock(resolved.lock, request, config, progress)
     notes = (*request.notes, *resolved.notes)
     if not options.dry_run:
         notes = (*notes, *_write_lock(path, resolved.lock))
+    elif old:
+        file = request.requirements.path.name
+        remedy = f"run `envpack lock {file}`, commit both"
+        notes = (*notes, f"{path.name} is not the lock of {file} as it is now: {remedy}")
     return Locked(lock=resolved.lock, path=path, solved=True, notes=notes)
 
 
@@ -400,7 +420,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
-            **made.beside,
+            file_list.FILE: file_list.dumps(made.files),
             keys.lock_file(job.name): dump(job.lock).encode(),
             sbom.FILE: sbom.of(manifest),
             keys.PIECES: listed,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-from collections.abc import Mapping  # noqa: TC003 - the codec reads the types
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envpack.codec import Digest, FileName, Kind
-from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.releases.manifest import Manifest, contradiction
 
@@ -33,8 +29,6 @@ class Recipe:
     """The archive's digest."""
     manifest: Manifest | None = None
     """That of the build; another of the same inputs differs in its name, its time and who made it."""
-    beside: Mapping[FileName, bytes] = field(default_factory=dict)
-    """Small files that belong to the release and follow from the archive."""
 
 
 STORED = Kind(
@@ -62,9 +56,8 @@ class Recipes:
             "pieces": list(recipe.pieces),
             "sha256": recipe.sha256,
             "manifest": recipe.manifest.to_json() if recipe.manifest else None,
-            "beside": {name: base64.b64encode(data).decode() for name, data in recipe.beside.items()},
         }
-        atomic.keep(self._path(key), json.dumps(value).encode())
+        STORED.keep(self._path(key), value)
         with contextlib.suppress(OSError):
             self._shrink()
 
@@ -77,13 +70,9 @@ class Recipes:
             path.unlink(missing_ok=True)
 
 
-def recipe_of(
-    packed: Packed, manifest: Manifest | None = None, beside: Mapping[str, bytes] | None = None
-) -> Recipe | None:
+def recipe_of(packed: Packed, manifest: Manifest | None = None) -> Recipe | None:
     """Return the recipe of an archive; None when not all of its pieces are kept."""
     keys = [piece.key for piece in packed.pieces]
     if None in keys:
         return None
-    return Recipe(
-        pieces=tuple(key for key in keys if key), sha256=packed.sha256, manifest=manifest, beside=beside or {}
-    )
+    return Recipe(pieces=tuple(key for key in keys if key), sha256=packed.sha256, manifest=manifest)

@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 
 from envpack import digest
 from envpack.codec import Count, Digest, FileName, Folder, Kind, Text, Unreadable
-from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, tags
@@ -101,7 +100,7 @@ class PublishedPieces:
         sizes = {piece.facts.sha256: piece.facts.length for piece in pieces}
         others = {name: held for name, held in self.releases.items() if name != folder}
         newest = dict(list({**others, folder: sizes}.items())[-_REMEMBERED:])
-        atomic.keep(self.path, json.dumps(newest).encode())
+        PUBLISHED.keep(self.path, newest)
 
     def likely(self, wanted: Mapping[str, int]) -> Iterator[str]:
         """Yield the folders of releases that have enough of the wanted pieces, the one with most first."""

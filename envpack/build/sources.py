@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+from envpack.files.inside import inside
 from envpack.progress import Step
 from envpack.requirements import pep508
 from envpack.requirements.names import ProjectName
@@ -92,6 +93,7 @@ def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
     None when one of them says other things of itself than before, such as what it needs: then all is solved again.
     """
     lines = {line.name: line for line in request.requirements.pypi if line.source and line.source.kind == "project"}
+    building.settled = {wheel.name: wheel.made.requires for wheel in old.wheels if wheel.made}
     wheels = []
     for wheel in old.wheels:
         if wheel.made is None or wheel.made.kind != "project":
@@ -130,7 +132,7 @@ def published(wheel: Wheel, *, store: Store, name: str, scratch: Path) -> Path |
         key = f"{keys.folder(name, short)}/{file}"
         if not file or store.size(key) != wheel.size:
             continue
-        path = Path(tempfile.mkdtemp(prefix="published-", dir=scratch)) / file
+        path = inside(Path(tempfile.mkdtemp(prefix="published-", dir=scratch)), file)
         store.download(key, path, Step())
         if digest.of_file(path) == wheel.sha256:
             return path

@@ -47,6 +47,7 @@ _COMMANDS = {
     "pull": ("envpack.cli.pull", "Download a release and unpack it, ready to run."),
     "run": ("envpack.cli.pull", "Run a command in a release."),
     "verify": ("envpack.cli.verify", "Check releases as they lie in the store."),
+    "audit": ("envpack.cli.audit", "Look for known vulnerabilities in published releases."),
     "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
     "doctor": ("envpack.cli.doctor", "Find out whether a build would work here."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),

@@ -89,14 +89,21 @@ def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool,
 @click.command("lock", epilog="Example: envpack lock pandas-udf.txt --python 3.11")
 @options.FILES
 @click.option("-n", "--name", metavar="N", help="The name of the lock where there is no FILE: N.txt.lock.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["pixi", "pylock"]),
+    default="pixi",
+    help="pylock writes pylock.NAME.toml (PEP 751) as well, with what comes from PyPI.",
+)
 @options.SOLVE
 @options.SPARK
 @options.CACHE
 @options.OUTPUT_JSON
 @options.TALK
-def lock_command(file: Path | None, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+def lock_command(file: Path | None, output: str, form: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
     """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
-    from envpack.build.pipeline import Options, lock
+    from envpack.build.pipeline import Options, lock, write_pylock
     from envpack.packages.package import packages_of
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -105,12 +112,15 @@ def lock_command(file: Path | None, output: str, *, quiet: bool, verbose: bool, 
     locked = lock(asked, text=text, config=options.configuration(given), options=chosen, progress=progress)
     for note in locked.notes:
         progress.warn(note)
+    also = write_pylock(asked, locked.lock) if form == "pylock" else None
     if output == "json":
-        say_json(locked.to_json())
+        say_json({**locked.to_json(), **({"pylock": str(also)} if also else {})})
         return
     for line in package_lines(packages_of(locked.lock)):
         progress.info(line)
     say(locked.path)
+    if also:
+        say(also)
 
 
 def package_lines(packages: Sequence[PackedPackage]) -> Iterator[str]:

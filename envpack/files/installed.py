@@ -75,6 +75,15 @@ class CondaRecord:
         there = {entry["_path"]: entry.get("sha256") or "" for entry in self.entries}
         return {path: there.get(path, "") for path in self.data.get("files", ())}
 
+    @property
+    def placed(self) -> frozenset[str]:
+        """The files that linking changed, as they name the prefix, or made, such as entry points."""
+        return frozenset(
+            entry["_path"]
+            for entry in self.entries
+            if entry.get("prefix_placeholder") or "entry_point" in str(entry.get("path_type"))
+        )
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -135,7 +144,7 @@ class Distribution:
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it anew") from error
+            raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it again") from error
         found = {posixpath.normpath(posixpath.join(self.site_packages, row[0])): row[1] for row in rows}
         return {path: field for path, field in found.items() if not path.startswith(("../", "/"))}
 
@@ -223,9 +232,9 @@ def _record(path: Path) -> CondaRecord:
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise BrokenPackage(f"{path} is not JSON: {error}", hint="make the environment anew") from error
+        raise BrokenPackage(f"{path} is not JSON: {error}", hint="make the environment again") from error
     if not _is_record(data):
-        raise BrokenPackage(f"{path} is no record of a conda package", hint="make the environment anew")
+        raise BrokenPackage(f"{path} is no record of a conda package", hint="make the environment again")
     return CondaRecord(f"conda-meta/{path.name}", data)
 
 

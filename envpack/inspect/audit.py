@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from packaging.utils import canonicalize_name
 
 from envpack import digest
-from envpack.archive.unpack import Extent, list_members
+from envpack.archive.unpack import Extent, read_members
 from envpack.errors import EnvpackError, NotReady, UsageError
 from envpack.files.inside import inside
 from envpack.files.installed import named_in
+from envpack.inspect import records
 from envpack.lock.file import parse
 from envpack.packages.package import packages_of
 from envpack.progress import SILENT, Progress
@@ -181,34 +182,39 @@ def _bytes(store: Store, release: Release, archive: Path, progress: Progress) ->
 
 
 def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
-    """Check that an archive holds what its manifest and its list of files say."""
+    """Check that an archive holds what its manifest, its list of files and the records of its packages say."""
     manifest = release.manifest
     try:
-        members = list(list_members(archive, extent=_extent(manifest)))
+        members = list(read_members(archive, records.is_record, extent=_extent(manifest)))
         listed = lookup.read_beside(store, release, file_list.FILE)
         files = file_list.loads(listed, file_list.FILE) if listed is not None else None
     except EnvpackError as error:
         return AuditCheck(name="content", problem=error.message)
     problems = []
-    size = sum(size for _, _, size, _ in members)
+    size = sum(member.size for member in members)
     # A tar may name a directory more than once.
-    directories = {path for path, kind, _, _ in members if kind == "directory"}
-    amount = len(directories) + sum(kind != "directory" for _, kind, _, _ in members)
+    directories = {member.path for member in members if member.kind == "directory"}
+    amount = len(directories) + sum(member.kind != "directory" for member in members)
     if (amount, size) != (manifest.archive.members, manifest.archive.unpacked_size):
         problems.append(
             f"{amount} members of {size} bytes, and the manifest says {manifest.archive.members} "
             f"of {manifest.archive.unpacked_size}"
         )
-    inside = set(named_in(path for path, *_ in members))
+    inside = set(named_in(member.path for member in members))
     told = {(_name(p.name, p.source), p.version, p.source) for p in manifest.packages}
     # A conda package may bring a distribution, which is no wheel of the manifest.
     wheels = {(name, version, source) for name, version, source in told if source == "pypi"}
     conda = {row for row in inside if row[2] == "conda"}
     problems.append(_difference(conda | (inside & wheels), told, "the archive", "the manifest") or "")
     if files is not None:
-        there = {(path, size) for path, kind, size, _ in members if kind != "directory"}
-        known = {(file.path, file.size) for file in files}
+        there = {
+            (member.path, member.size, file_list.content(member.kind, member.link, member.sha256))
+            for member in members
+            if member.kind != "directory"
+        }
+        known = {(file.path, file.size, file.content) for file in files}
         problems.append(_difference(there, known, "the archive", file_list.FILE) or "")
+    problems += [f"{record} is false of {_some(paths)}" for record, paths in records.false_records(members).items()]
     wrong = "; ".join(problem for problem in problems if problem)
     return AuditCheck(name="content", problem=wrong or None, fact=count(amount, "member"))
 

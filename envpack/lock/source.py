@@ -14,9 +14,11 @@ Source = Literal["conda", "pypi"]
 def public(url: str) -> str:
     """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
 
-    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`.
+    `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`. Of a wheel or a source only
+    the last part is kept: the folder that it lies in may have another name for another builder.
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https", "s3", "oci", "gs", "git+http", "git+https", "git+ssh"):
         return without_secrets(url)
-    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-2:])
+    kept = 1 if parts.path.endswith((".whl", ".tar.gz", ".zip")) else 2
+    return "file:///" + "/".join(parts.path.rstrip("/").split("/")[-kept:])

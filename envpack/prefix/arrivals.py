@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import os
+import re
 import resource
 import shutil
 import threading
@@ -20,13 +21,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from envpack import digest
-from envpack.prefix.conda_package import Links, check
+from envpack.prefix.conda_package import Links, changed, check, every, read_here, unlisted, unproven
 from envpack.requirements.names import CondaName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from envpack.lock.lock import CondaPackage
+    from envpack.prefix.ledger import Arrival, Ledger
 
 SAFE_SIZE = 1 << 30
 """Bytes that any package may be extracted to."""
@@ -36,6 +38,9 @@ _MOST_GROWTH = 100
 
 _PIECE = 1 << 20
 """Bytes that are decompressed at once."""
+
+_NAME = re.compile(r"[a-z0-9_][a-z0-9._-]*")
+"""The name that a line of `depends` begins with."""
 
 _LOOK = 0.5
 """Seconds between two looks at how much of the disk is free."""
@@ -50,53 +55,82 @@ _ENTRY = 512
 class Arrivals:
     """Checks the packages of one prefix as they come into the cache."""
 
-    def __init__(self, packages: Sequence[CondaPackage], directory: Path, passed: Path) -> None:
-        """`directory` is rattler's package cache; `passed` remembers which packages were found sound."""
+    def __init__(self, packages: Sequence[CondaPackage], directory: Path, ledger: Ledger) -> None:
+        """`directory` is rattler's package cache; `ledger` knows which packages were found sound."""
+        self.damaged: dict[str, str] = {}
+        """Packages that were sound and no longer are: name to a sentence that says so. They are removed."""
         self.problems: list[str] = []
         """What forbids to link, each a sentence that begins with a package's name."""
         self.warnings: list[str] = []
         self._packages = {package.name: package for package in packages}
         self._directory = directory
-        self._passed = passed
+        self._ledger = ledger
         self._links = Links()
         self._stopped: set[Path] = set()
         self._lock = threading.Lock()
         python = self._packages.get(CondaName("python"))
         minor = ".".join(python.version.split(".")[:2]) if python else "3"
         self._site_packages = (python and python.python_site_packages_path) or f"lib/python{minor}/site-packages"
+        self._runs = self._needed_by(CondaName("python"))
 
     def arrived(self, name: str) -> None:
         """Check a package that lies in the cache; it is removed from there when it must not be linked."""
         package = self._packages[CondaName(name)]
         place = self._place(package)
-        mark = self._passed / package.sha256
         try:
-            known = mark.exists()
-            site_packages = self._site_packages if package.noarch == "python" else None
-            checked = check(place, site_packages=site_packages, contents=not known)
-            problems, warnings = list(checked.problems), list(checked.warnings)
-            if not known and size_of(place) > self._limit(
-                package
-            ):  # it was extracted between two looks of the watch
-                problems.append(self._too_large(package))
-            if known:
-                warnings = mark.read_text("utf-8").splitlines()
-            with self._lock:
-                if not problems and (wrong := self._links.add(checked.links)):
-                    problems.append(wrong)
+            known = self._ledger.recall(package.sha256)
+            problems, warnings = self._look_at(package, place, known)
         except Exception as error:  # noqa: BLE001 - whatever prevents the check must prevent the linking
-            problems, warnings, known = [f"could not be checked: {error}"], [], False
+            problems, warnings = [f"could not be checked: {error}"], ()
+        told = f"{package.name} {package.version}"
         with self._lock:
-            told = f"{package.name} {package.version}"
             self.problems += [f"{told} {problem}" for problem in problems]
             self.warnings += [f"{told} {warning}" for warning in warnings]
-        if problems:
+        if problems or name in self.damaged:
             shutil.rmtree(place, ignore_errors=True)
-            mark.unlink(missing_ok=True)
-        elif not known:
-            with suppress(OSError):
-                self._passed.mkdir(parents=True, exist_ok=True)
-                mark.write_text("\n".join(warnings), "utf-8")
+            self._ledger.forget(package.sha256)
+
+    def _look_at(
+        self, package: CondaPackage, place: Path, known: Arrival | None
+    ) -> tuple[list[str], tuple[str, ...]]:
+        """Return what forbids to link a package and what is worth a warning, or note that it is damaged.
+
+        One that was found sound before is read again only where this build reads or runs it; its other files are
+        held against the same list when they are packed. Raises OSError.
+        """
+        spoiled = changed(place, known.digests) if known else ()
+        site_packages = self._site_packages if package.noarch == "python" else None
+        contents = read_here if known and package.name not in self._runs else every
+        checked = check(place, site_packages=site_packages, contents=contents)
+        if known and (spoiled or checked.problems):
+            what = "; ".join(checked.problems) or f"has another {' and '.join(spoiled)} than before"
+            with self._lock:
+                self.damaged[str(package.name)] = (
+                    f"the cached copy of {package.name} {package.version} is damaged: it {what}"
+                )
+            return [], ()
+        problems = list(checked.problems)
+        if not known and size_of(place) > self._limit(package):  # it was extracted between two looks of the watch
+            problems.append(self._too_large(package))
+        with self._lock:
+            if not problems and (wrong := self._links.add(checked.links)):
+                problems.append(wrong)
+        if known or problems:
+            return problems, known.warnings if known else ()
+        warnings = unlisted(place, checked.listed)
+        self._ledger.keep(package.sha256, digests=unproven(place, checked.listed), warnings=warnings)
+        return [], warnings
+
+    def _needed_by(self, name: CondaName) -> frozenset[CondaName]:
+        """Return a package and all that it needs, as far as they are among these: what runs when it does."""
+        found: set[CondaName] = set()
+        waiting = [name]
+        while waiting:
+            package = self._packages.get(waiting.pop())
+            if package and package.name not in found:
+                found.add(package.name)
+                waiting += [CondaName(match[0]) for spec in package.depends if (match := _NAME.match(spec))]
+        return frozenset(found)
 
     def local_and_new(self) -> Iterator[tuple[CondaPackage, Path]]:
         """Yield the packages of directory channels that are not in the cache, with where they are."""
@@ -159,7 +193,12 @@ class Arrivals:
         return max(SAFE_SIZE, _MOST_GROWTH * (package.size or 0))
 
     def _place(self, package: CondaPackage) -> Path:
-        return self._directory / f"{package.name}-{package.version}-{package.build}"
+        return place_of(package, self._directory)
+
+
+def place_of(package: CondaPackage, directory: Path) -> Path:
+    """Return where rattler extracts a package below its cache."""
+    return directory / f"{package.name}-{package.version}-{package.build}"
 
 
 def local_path(url: str) -> Path | None:

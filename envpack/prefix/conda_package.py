@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from envpack.archive.members import Entry
 from envpack.errors import PackingFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 MOST_FILES = 1_000_000
 """A package that lists more is refused."""
@@ -31,6 +32,11 @@ _LIST_AT_MOST = 1 << 28
 """Bytes of `info/paths.json` that are read."""
 
 _SHOWN = 4
+
+_READ_BY_INSTALLERS = ("paths.json", "files", "has_prefix", "no_link", "no_softlink", "index.json", "link.json")
+"""What of a package's `info/` decides what linking does."""
+
+_METADATA = re.compile(r"\.(dist|egg)-info(/|$)")
 
 _OWN_TO_CONDA = ("conda-meta/history", "conda-meta/frozen")
 
@@ -52,8 +58,8 @@ class Checked:
 
     problems: tuple[str, ...] = ()
     """What forbids to link it, each the end of a sentence that begins with its name."""
-    warnings: tuple[str, ...] = ()
-    """What is legal but says that something is amiss."""
+    listed: tuple[ListedFile, ...] = ()
+    """Its list of files."""
     links: tuple[Entry, ...] = ()
     """Its symbolic links, where they will be in the prefix."""
 
@@ -83,11 +89,11 @@ class Links:
         return None
 
 
-def check(directory: Path, *, site_packages: str | None, contents: bool) -> Checked:
+def check(directory: Path, *, site_packages: str | None, contents: Callable[[str], bool]) -> Checked:
     """Check a package that was extracted into a directory.
 
-    `site_packages` is where the modules of a noarch Python package go; None for other packages. With `contents`
-    every file is compared with its size and digest, which need be done once only. Raises OSError.
+    `site_packages` is where the modules of a noarch Python package go; None for other packages. Every file is
+    compared with its size, and those whose path `contents` accepts with their digest. Raises OSError.
     """
     try:
         listed = read_list(directory)
@@ -101,8 +107,49 @@ def check(directory: Path, *, site_packages: str | None, contents: bool) -> Chec
     found = list(_grouped(_differing(directory, listed, contents=contents)))
     if found:
         return Checked(problems=tuple(found))
-    warnings = list(_unlisted(directory, listed)) if contents else []
-    return Checked(warnings=tuple(warnings), links=tuple(_links(directory, listed, site_packages)))
+    return Checked(listed=tuple(listed), links=tuple(_links(directory, listed, site_packages)))
+
+
+def every(path: str) -> bool:  # noqa: ARG001 - of `contents`
+    """Accept every file."""
+    return True
+
+
+def read_here(path: str) -> bool:
+    """Accept the files that a build reads or runs on this machine, whether it packs them or not.
+
+    They are what distributions say of themselves, and what activating sets.
+    """
+    return path.startswith("etc/conda/") or _METADATA.search(path) is not None
+
+
+def unlisted(directory: Path, listed: Iterable[ListedFile]) -> tuple[str, ...]:
+    """Return what is legal but says that something is amiss: files that a package has and does not list."""
+    known = {entry.path for entry in listed}
+    there = [path for path in _walk(directory, "") if not path.startswith("info/") and path not in known]
+    return (f"holds files that it does not list, which were not linked: {_some(there)}",) if there else ()
+
+
+def unproven(directory: Path, listed: Iterable[ListedFile]) -> dict[str, str]:
+    """Return the digests, by path, of what a package's list of files does not tell: the list, files without one.
+
+    Raises OSError.
+    """
+    paths = [f"info/{name}" for name in _READ_BY_INSTALLERS]
+    paths += [entry.path for entry in listed if not entry.link and not entry.sha256]
+    return {path: digest.of_file(here) for path in paths if (here := directory / path).is_file()}
+
+
+def changed(directory: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths that no longer have the digests they had."""
+    return tuple(path for path, known in digests.items() if _digest(directory / path) != known)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest.of_file(path)
+    except OSError:
+        return ""
 
 
 def read_list(directory: Path) -> list[ListedFile]:
@@ -145,7 +192,9 @@ def _unfit(listed: Sequence[ListedFile]) -> Iterator[tuple[str, str]]:
             yield "would write among conda's records", path
 
 
-def _differing(directory: Path, listed: Sequence[ListedFile], *, contents: bool) -> Iterator[tuple[str, str]]:
+def _differing(
+    directory: Path, listed: Sequence[ListedFile], *, contents: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
     """Yield what is there otherwise than the list says."""
     root = f"{directory}/"
     for entry in listed:
@@ -158,18 +207,10 @@ def _differing(directory: Path, listed: Sequence[ListedFile], *, contents: bool)
             continue
         if not stat.S_ISREG(status.st_mode):
             yield "holds what is neither a file nor a link nor a directory", entry.path
-        elif contents and (
-            (entry.size is not None and entry.size != status.st_size)
-            or (entry.sha256 and entry.sha256 != digest.of_file(Path(root + entry.path)))
+        elif (entry.size is not None and entry.size != status.st_size) or (
+            entry.sha256 and contents(entry.path) and entry.sha256 != digest.of_file(Path(root + entry.path))
         ):
             yield "has files that are not what its list says", entry.path
-
-
-def _unlisted(directory: Path, listed: Sequence[ListedFile]) -> Iterator[str]:
-    known = {entry.path for entry in listed}
-    there = [path for path in _walk(directory, "") if not path.startswith("info/") and path not in known]
-    if there:
-        yield f"holds files that it does not list, which were not linked: {_some(there)}"
 
 
 def _walk(directory: Path | str, above: str) -> Iterator[str]:

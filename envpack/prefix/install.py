@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envpack.errors import Unsatisfiable
+from envpack.errors import DamagedPackage, Unsatisfiable
 from envpack.files.installed import read
-from envpack.prefix import irregular
-from envpack.prefix.arrivals import local_path
+from envpack.prefix import irregular, wheel_copies
 from envpack.prefix.clobber import settle
+from envpack.prefix.ledger import Arrival, Ledger
 from envpack.prefix.link import Login, link_conda, link_wheels
 from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.conda import Channels, Platform
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from envpack.config.target import Target
     from envpack.files.cache import Cache
+    from envpack.files.installed import Distribution
     from envpack.lock.lock import CondaPackage, Lock, Wheel
     from envpack.progress import Progress
     from envpack.requirements.names import ProjectName
@@ -90,6 +91,34 @@ def install(
     return InstalledPrefix(prefix=prefix, python=python, clobbered=settled.paths, warnings=warnings)
 
 
+def only_wheels(
+    lock: Lock,
+    request: Request,
+    *,
+    cache: Cache,
+    scratch: Path,
+    built: Mapping[ProjectName, Path],
+    progress: Progress,
+) -> Path:
+    """Install the wheels of a lock into a new directory in `scratch`, and return it.
+
+    They say of themselves what no lock does, such as their licences. Raises as `install` does.
+    """
+    prefix = _room(scratch, "only-wheels")
+    link_wheels(
+        [at_hand(wheel, built) for wheel in lock.wheels],
+        prefix,
+        python=prefix / "bin" / "python",
+        version=lock.python,
+        target=lock.target,
+        login=login_of(request),
+        cache=cache,
+        scratch=_room(scratch, "wheels"),
+        progress=progress,
+    )
+    return prefix
+
+
 def at_hand(wheel: Wheel, built: Mapping[ProjectName, Path]) -> Wheel:
     """Return a wheel as it is installed: one that was built from this machine's file, which nobody named."""
     if wheel.made is None:
@@ -98,19 +127,39 @@ def at_hand(wheel: Wheel, built: Mapping[ProjectName, Path]) -> Wheel:
 
 
 def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:
-    """See what wheels left in the prefix; what an index served is compared with its `RECORD` once."""
-    marks = {
-        wheel.name: cache.checked / f"{wheel.sha256}-installed-{lock.python}"
-        for wheel in lock.wheels
-        if local_path(wheel.url) is None
-    }
-    unchecked = {name: mark for name, mark in marks.items() if not mark.exists()}
-    warnings = irregular.check(read(prefix), unchecked=unchecked, settled=settled, python=lock.python)
-    if unchecked:
-        cache.checked.mkdir(parents=True, exist_ok=True)
-    for mark in unchecked.values():
-        mark.touch()
+    """See what wheels left in the prefix: all of one that was not seen before, else whether it has changed.
+
+    Raises BrokenPackage, and DamagedPackage with all that are damaged in uv's cache.
+    """
+    ledger = Ledger(cache.checked)
+    here = read(prefix)
+    keys = {str(wheel.name): f"{wheel.sha256}-installed-{lock.python}" for wheel in lock.wheels}
+    known = {name: note for name, key in keys.items() if (note := ledger.recall(key))}
+    seen = [wheel for wheel in here.wheels if wheel.project in known]
+    damaged = {wheel: paths for wheel in seen if (paths := _damage(wheel, known[wheel.project], settled))}
+    if damaged:
+        told = [
+            f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths[:2])} "
+            "is not what it was"
+            for wheel, paths in damaged.items()
+        ]
+        raise DamagedPackage("\n".join(told), owners={wheel.owner for wheel in damaged})
+    unchecked = keys.keys() - known.keys()
+    warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
+    for wheel in here.wheels:
+        if wheel.project in unchecked:
+            if scripts := wheel_copies.spoiled_scripts(wheel, cache.uv):
+                raise DamagedPackage(
+                    f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(scripts)} "
+                    "is not what its RECORD says",
+                    owners={wheel.owner},
+                )
+            ledger.keep(keys[wheel.project], digests=wheel_copies.digests(wheel))
     return warnings
+
+
+def _damage(wheel: Distribution, known: Arrival, settled: Collection[str]) -> list[str]:
+    return [path for path in wheel_copies.changed(wheel, known.digests) if path not in settled]
 
 
 def _alone(

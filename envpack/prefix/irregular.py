@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from envpack import digest
-from envpack.errors import BrokenPackage
+from envpack.errors import BrokenPackage, DamagedPackage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -37,7 +37,8 @@ def check(
     """See that wheels left what they said; return what is legal but worth knowing.
 
     `unchecked` are the projects whose wheels were not looked at before, `settled` the paths that several packages
-    brought. Raises BrokenPackage with all that is wrong.
+    brought. Raises BrokenPackage with all that is wrong; where it is files that differ, DamagedPackage, as the copy
+    in the installer's cache may be what is at fault.
     """
     wheels = [wheel for wheel in installed.wheels if wheel.project in unchecked]
     problems = [problem for wheel in wheels for problem in _problems(installed.prefix, wheel, settled, python)]
@@ -45,9 +46,11 @@ def check(
         among = ", ".join(sorted(wheel.project for wheel in wheels)[:_SHOWN])
         problems.append(f"a wheel (one of {among}) has files that its RECORD does not list: {_some(stray)}")
     if problems:
-        raise BrokenPackage(
-            "\n".join(problems), hint="tell who made the wheel, or take another version or a build of your own"
-        )
+        hint = "tell who made the wheel, or take another version or a build of your own"
+        differing = {wheel.owner for wheel in wheels if _wrong(installed.prefix, wheel, settled)}
+        if differing:
+            raise DamagedPackage("\n".join(problems), owners=differing, hint=hint)
+        raise BrokenPackage("\n".join(problems), hint=hint)
     return (*_intruders(installed), *_alike(installed))
 
 
@@ -60,8 +63,7 @@ def _problems(prefix: Path, wheel: Distribution, settled: Collection[str], pytho
     absent = [path for path in own if not os.path.lexists(prefix / path)]
     if absent:
         yield f"{told} lacks files that its RECORD lists: {_some(absent)}"
-    wrong = [path for path in own if (known := wheel.sha256(path)) and _other(prefix / path, known)]
-    if wrong:
+    if wrong := _wrong(prefix, wheel, settled):
         yield f"{told} has files that are not what its RECORD says: {_some(wrong)}"
     among = [path for path in own if path.startswith("conda-meta/")]
     if among:
@@ -74,6 +76,11 @@ def _problems(prefix: Path, wheel: Distribution, settled: Collection[str], pytho
         fits = True
     if not fits:
         yield f"{told} is for Python {needed}, and the target has {python}"
+
+
+def _wrong(prefix: Path, wheel: Distribution, settled: Collection[str]) -> list[str]:
+    own = [path for path in wheel.files if path not in settled and not _is_made(wheel, path)]
+    return [path for path in own if (known := wheel.sha256(path)) and _other(prefix / path, known)]
 
 
 def _is_made(wheel: Distribution, path: str) -> bool:

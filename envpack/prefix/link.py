@@ -21,6 +21,7 @@ from rattler.install import InstallerReporter
 from envpack.errors import BrokenPackage, PackingFailed, Unreachable, Unsatisfiable
 from envpack.files.wheel import WheelTarget, problems_of, unpacked_at_most
 from envpack.prefix.arrivals import Arrivals, local_path
+from envpack.prefix.ledger import Ledger
 from envpack.prefix.refusals import check_local, explained, refused
 from envpack.progress import SILENT, Progress, Step
 from envpack.redact import VARIABLE, know
@@ -76,11 +77,12 @@ def link_conda(
     Their files name the prefix, or the directory `named` in its place.
 
     Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
-    not in the lock. Raises Unreachable when a package cannot be fetched, PackingFailed when it cannot be linked.
+    not in the lock. Raises Unreachable when a package cannot be fetched, DamagedPackage with those that lay damaged
+    in the cache and no longer do, PackingFailed when one cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
     records = [_record(package) for package in packages]
-    arrivals = Arrivals(packages, cache.packages, cache.checked)
+    arrivals = Arrivals(packages, cache.packages, Ledger(cache.checked))
     client = client_of(login.channels)
     with (
         progress.step("download", total=size, unit="bytes") as download,
@@ -96,8 +98,8 @@ def link_conda(
                     _install(records, prefix, platform, named=named, cache=cache, client=client, reporter=reporter)
                 )
         except (ExtractError, FetchRepoDataError, InstallerError, IoError, LinkError, TransactionError) as error:
-            raise refused(arrivals.problems) or explained(error, prefix) from error
-        if refusal := refused(arrivals.problems):
+            raise refused(arrivals) or explained(error, prefix) from error
+        if refusal := refused(arrivals):
             raise refusal
         linking.note(count(len(packages), "conda package"))
     scripts = sorted(package.name for package in packages if _post_link(prefix, package).exists())
@@ -174,7 +176,7 @@ def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) ->
     if found:
         raise BrokenPackage(
             "\n".join(found) if len(found) == 1 else "wheels must not be installed:\n" + "\n".join(found),
-            hint="build the wheel anew, or take another version of it",
+            hint="build the wheel again, or take another version of it",
         )
 
 

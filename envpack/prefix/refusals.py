@@ -6,13 +6,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from envpack.errors import BrokenPackage, PackingFailed, Unreachable
+from envpack.errors import BrokenPackage, DamagedPackage, PackingFailed, Unreachable
 from envpack.prefix.arrivals import damage
 from envpack.redact import redact
 from envpack.redact.logs import filtered_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from envpack.errors import EnvpackError
@@ -26,7 +25,7 @@ _LONGEST = 300
 """Characters of a reason that are shown."""
 
 _MEND_CHANNEL = (
-    "mend the channel and its index, or solve anew with --upgrade if the package was replaced on purpose"
+    "mend the channel and its index, or solve again with --upgrade if the package was replaced on purpose"
 )
 
 _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
@@ -76,7 +75,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
         "",
         PackingFailed,
         "the conda packages cannot be linked: {said}",
-        "if a package was replaced in its channel, solve anew with --upgrade",
+        "if a package was replaced in its channel, solve again with --upgrade",
     ),
 )
 """What rattler says, as a regular expression, and what that means; the first that fits."""
@@ -103,15 +102,19 @@ def check_local(arrivals: Arrivals) -> None:
         raise BrokenPackage("\n".join(damaged), hint=_MEND_CHANNEL)
 
 
-def refused(problems: Sequence[str]) -> BrokenPackage | None:
+def refused(arrivals: Arrivals) -> BrokenPackage | None:
     """Return the error for packages that were found unfit before they were linked; None if there are none."""
-    if not problems:
-        return None
-    text = "\n".join(sorted(problems))
-    return BrokenPackage(
-        f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
-        hint="take another build or version of it, and tell its maintainers",
-    )
+    problems = arrivals.problems
+    if problems:
+        text = "\n".join(sorted(problems))
+        return BrokenPackage(
+            f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
+            hint="take another build or version of it, and tell its maintainers",
+        )
+    if arrivals.damaged:
+        told = [arrivals.damaged[name] for name in sorted(arrivals.damaged)]
+        return DamagedPackage("\n".join(told), owners={f"conda/{name}" for name in arrivals.damaged})
+    return None
 
 
 def explained(error: Exception, prefix: Path) -> EnvpackError:

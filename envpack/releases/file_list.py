@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import posixpath
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol
 
 from msgspec import Meta, Struct
 
 from envpack.codec import Count, Kind, Text
-from envpack.files import installed
 from envpack.releases import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from envpack.packages.package import PackedPackage
 
@@ -36,7 +33,7 @@ class File(NamedTuple):
     size: int
     """Bytes; 0 for a link."""
     content: str
-    """The beginning of its SHA-256 as its package gives it, `-> TARGET` for a link, else empty."""
+    """The beginning of its SHA-256 as it is in the archive, or `-> TARGET` for a link."""
     owner: str
     """`conda/NAME` or `pypi/NAME`; empty for what belongs to no package alone."""
 
@@ -51,23 +48,49 @@ class FileChange:
     after: int | None
 
 
-def list_files(members: Iterable[tuple[str, str, int, str]], prefix: Path) -> tuple[File, ...]:
-    """Return the files among an archive's members, sorted, with what the packages in the prefix say of them.
+class PackedMember(Protocol):
+    """What is known of a member of an archive."""
 
-    A member is its path, its kind (`file`, `link` or `directory`), its bytes and what a link says. Neither the
-    archive nor the files are read: conda's records and wheels' RECORDs hold the digests. Files that were rewritten
-    for the archive are known by what they were in the package.
-    """
-    known = _known(prefix)
-    files = []
-    for path, kind, size, link in members:
-        if kind == "directory":
-            continue
-        owner, content = known.get(path, ("", ""))
-        if not owner and path.endswith(".pyc"):
-            owner = known.get(_source_of(path), ("", ""))[0]
-        files.append(File(path, size, f"-> {link}" if link else content, owner))
-    return tuple(sorted(files))
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """`file`, `link` or `directory`."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of a file."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """What a link says."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of a file's content, in hex."""
+        ...
+
+
+def list_files(members: Iterable[tuple[str, PackedMember]]) -> tuple[File, ...]:
+    """Return the files among an archive's members, each of which comes with its owner, sorted."""
+    return tuple(
+        sorted(
+            File(member.path, member.size, content(member.kind, member.link, member.sha256), owner)
+            for owner, member in members
+            if member.kind != "directory"
+        )
+    )
+
+
+def content(kind: str, link: str, sha256: str) -> str:
+    """Return what the list says of the content of a member."""
+    return f"-> {link}" if kind == "link" else sha256[:_DIGITS]
 
 
 def with_sizes(packages: Iterable[PackedPackage], files: Iterable[File]) -> tuple[PackedPackage, ...]:
@@ -94,7 +117,7 @@ class StoredFile(NamedTuple):
     size: Count
     """Bytes; 0 for a link."""
     content: Annotated[str, Meta(max_length=4200)]
-    """The beginning of its SHA-256, `-> TARGET` for a link, else empty."""
+    """The beginning of its SHA-256, or `-> TARGET` for a link."""
     owner: Count
     """Which of the owners it belongs to."""
 
@@ -145,26 +168,3 @@ def differences(before: Iterable[File], after: Iterable[File]) -> tuple[FileChan
 
 def _size(file: File | None) -> int | None:
     return file.size if file else None
-
-
-def _known(prefix: Path) -> dict[str, tuple[str, str]]:
-    """Return owner and digest by path; a file that two packages brought is nobody's."""
-    known: dict[str, tuple[str, str]] = {}
-    for path, owner, content in _brought(prefix):
-        known[path] = ("", "") if path in known and known[path][0] != owner else (owner, content)
-    return known
-
-
-def _brought(prefix: Path) -> Iterator[tuple[str, str, str]]:
-    found = installed.read(prefix)
-    for record in found.conda:
-        yield from ((path, record.owner, sha256[:_DIGITS]) for path, sha256 in record.packaged.items())
-        yield record.path, record.owner, ""
-    for wheel in found.wheels:
-        yield from ((path, wheel.owner, wheel.sha256(path)[:_DIGITS]) for path in wheel.files)
-
-
-def _source_of(pyc: str) -> str:
-    """Return the module that bytecode was made of: `a/__pycache__/b.cpython-311.pyc` of `a/b.py`."""
-    folder, name = posixpath.split(pyc)
-    return posixpath.join(posixpath.dirname(folder), f"{name.split('.', 1)[0]}.py")

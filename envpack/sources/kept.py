@@ -48,8 +48,8 @@ class _Pointer(Struct, frozen=True, kw_only=True):
 
 
 _HINT = "remove it: it is built again"
-_STORED = Kind(what="a built wheel", type=_Wheel, limit=64 << 20, hint=_HINT)
-_POINTER = Kind(what="the name of a built wheel", type=_Pointer, limit=1 << 10, hint=_HINT)
+STORED = Kind(what="a built wheel", type=_Wheel, limit=64 << 20, hint=_HINT)
+POINTER = Kind(what="the name of a built wheel", type=_Pointer, limit=1 << 10, hint=_HINT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class KeptWheels:
 
     def newest(self, key: Key) -> tuple[Path, Wheel] | None:
         """Return the wheel that was built last from a source: its file, and what is known of it but its address."""
-        pointer = _POINTER.recall(inside(self._root, f"{key.first()}.json"))
+        pointer = POINTER.recall(inside(self._root, f"{key.first()}.json"))
         return self._recall(pointer.full) if pointer else None
 
     def find(self, key: Key, requires: tuple[Wheel, ...]) -> tuple[Path, Wheel] | None:
@@ -102,7 +102,7 @@ class KeptWheels:
         return place
 
     def _recall(self, name: str) -> tuple[Path, Wheel] | None:
-        kept = _STORED.recall(inside(self._root, f"{name}.json"))
+        kept = STORED.recall(inside(self._root, f"{name}.json"))
         if kept is None or kept.made is None:
             return None
         path = inside(self._root, name) / kept.made.file

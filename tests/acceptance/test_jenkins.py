@@ -293,6 +293,16 @@ def test_the_set_up_stage_installs_this_checkout_and_previews_its_own_templates(
     assert (job.home / "work space@tmp/envpack/bin/envpack").exists()
 
 
+def test_a_checkout_that_fails_shows_no_report_of_an_earlier_build(site: Site) -> None:
+    assert site.job().build().report()["environments"]
+    gone = site.job(scm={"url": (site.home / "gone").as_uri(), "refspecs": BRANCHES, "ref": "main"})
+    build = gone.build()
+    assert (build.result, build.ran) == ("FAILURE", ["Checkout"]), build.log
+    assert build.record["artifacts"] == []
+    assert build.record["tests"]["total"] == 0
+    assert build.record["description"] is None
+
+
 # --- which stage runs, and with what ----------------------------------------------------------------------------
 
 
@@ -329,13 +339,16 @@ def test_what_people_type_into_parameters_is_data(noted: Job, tmp_path: Path) ->
         ({}, "UserIdCause", {"REFRESH": True}, "Refresh", "<ci><--refresh>"),
         ({}, "UserIdCause", {"ALL": True}, "Build and publish", "<ci><--all>"),
         ({}, "TimerTrigger", {}, "Refresh", "<ci><--refresh>"),
+        ({"BRANCH_NAME": "trunk"}, "BranchEventCause", {"PUBLISH_BRANCH": "trunk"}, "Build and publish", "<ci>"),
+        ({"BRANCH_NAME": "trunk"}, "TimerTrigger", {"PUBLISH_BRANCH": "trunk"}, "Refresh", "<ci><--refresh>"),
+        ({"BRANCH_NAME": "main"}, "BranchEventCause", {"PUBLISH_BRANCH": "trunk"}, "Preview", "<ci><--dry-run>"),
     ],
 )
 def test_exactly_one_stage_does_the_work(
     *,
     variables: dict[str, str],
     cause: str,
-    parameters: dict[str, bool],
+    parameters: dict[str, Any],
     stage: str,
     words: str,
     noted: Job,

@@ -39,7 +39,8 @@ def private_index(shelf: Path, sent: list[str] | None = None, slow: str | None =
                 return self._answer(200, (shelf / parts[1]).read_bytes(), "application/octet-stream")
             if parts[0] == "files" and (shelf / parts[1].removesuffix(".metadata")).is_file():
                 return self._answer(200, _metadata(shelf / parts[1].removesuffix(".metadata")), "text/plain")
-            wheels = list(shelf.glob(f"{parts[-1].replace('-', '_')}-*.whl"))
+            files = shelf.glob(f"{parts[-1].replace('-', '_')}-*")
+            wheels = [file for file in files if file.name.endswith((".whl", ".tar.gz"))]
             if parts[0] == "simple" and wheels:
                 links = "".join(map(_link, wheels))
                 return self._answer(200, f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), "text/html")

@@ -22,6 +22,7 @@ from envpack.catalog import publishing
 from envpack.codec import Kind
 from envpack.config.target import Target
 from envpack.packages.package import PackedPackage
+from envpack.prefix import ledger
 from envpack.releases import (
     file_list,
     index,
@@ -35,6 +36,7 @@ from envpack.releases import (
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
+from envpack.sources import kept
 from envpack.stores import open_store
 
 if TYPE_CHECKING:
@@ -181,12 +183,36 @@ def _samples() -> dict[str, Sample]:
         "published": Sample(kind=shared_pieces.PUBLISHED, value={f"udf/{'0' * 16}": {ONE: 1}}),
         "recipe": Sample(
             kind=recipes.STORED,
-            value={"pieces": ["a"], "sha256": ONE, "manifest": described.to_json(), "beside": {"x.json": "eA=="}},
+            value={"pieces": ["a"], "sha256": ONE, "manifest": described.to_json()},
+        ),
+        "arrival": Sample(
+            kind=ledger.STORED, value={"digests": {"info/paths.json": ONE}, "warnings": ["has a file too many"]}
         ),
         "last-build": Sample(
             kind=last_build.STORED,
             value={"manifest": described.to_json(), "seen": {"udf/tags/latest.json": ["{}", "etag"]}},
         ),
+        "built wheel": Sample(
+            kind=kept.STORED,
+            value={
+                "name": "features",
+                "version": "1.0",
+                "url": "",
+                "sha256": "0" * 64,
+                "size": 1,
+                "by_index": False,
+                "made": {
+                    "kind": "archive",
+                    "sha256": "0" * 64,
+                    "file": "features-1.0-py3-none-any.whl",
+                    "commit": "",
+                    "subdirectory": "",
+                    "requires": [{"name": "flit-core", "version": "3", "url": "", "sha256": "0" * 64}],
+                    "files": {"features/__init__.py": "0" * 16},
+                },
+            },
+        ),
+        "name of a built wheel": Sample(kind=kept.POINTER, value={"full": "0" * 64}),
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
     }
 

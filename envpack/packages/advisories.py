@@ -1,0 +1,272 @@
+"""Known vulnerabilities of packages, from advisories in OSV's format that a site mirrors; nothing is fetched.
+
+Source of the format and of how versions are compared: https://ossf.github.io/osv-schema/ (version 1.7). Versions of
+PyPI projects are compared by PEP 440. A conda package is looked up as the project that it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from envpack.packages.package import PackedPackage
+
+    _Hit = tuple[Mapping[str, Any], Mapping[str, Any]]
+    """An advisory, and the entry of it that means the package."""
+
+LEVELS = ("low", "moderate", "high", "critical")
+"""Severities, the least first; an advisory that names none counts as high."""
+
+_UNKNOWN = "high"
+_LARGEST = 8 << 20
+"""Bytes of one advisory."""
+
+_WORDS = {"LOW": "low", "MODERATE": "moderate", "MEDIUM": "moderate", "HIGH": "high", "CRITICAL": "critical"}
+_SCORES = ((9.0, "critical"), (7.0, "high"), (4.0, "moderate"), (0.1, "low"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vulnerability:
+    """One vulnerability of one package, whatever number of advisories describe it."""
+
+    package: PackedPackage
+    ids: tuple[str, ...]
+    """Its advisories and their aliases, sorted."""
+    severity: str
+    """One of `LEVELS`."""
+    summary: str
+    fixed: tuple[str, ...]
+    """The versions that fix it, as the advisories say."""
+
+    def reaches(self, level: str) -> bool:
+        """Return whether it is at least as severe as a level."""
+        return LEVELS.index(self.severity) >= LEVELS.index(level)
+
+    def __str__(self) -> str:
+        fixed = f"; fixed in {', '.join(self.fixed)}" if self.fixed else "; no fix is known"
+        summary = f": {self.summary}" if self.summary else ""
+        return f"{self.package.name} {self.package.version}: {self.ids[0]} ({self.severity}){summary}{fixed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values (schema: docs/audit.schema.json)."""
+        return {
+            "package": {
+                "name": self.package.name, "version": self.package.version, "source": self.package.source,
+            },
+            "ids": list(self.ids),
+            "severity": self.severity,
+            "summary": self.summary,
+            "fixed": list(self.fixed),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advisories:
+    """The advisories of PyPI projects, by normalised name."""
+
+    by_project: Mapping[str, tuple[Mapping[str, Any], ...]]
+    count: int
+    """How many were read."""
+
+    def of(
+        self, packages: Iterable[PackedPackage], project: Callable[[PackedPackage], str]
+    ) -> tuple[Vulnerability, ...]:
+        """Return the vulnerabilities of packages; `project` gives the normalised project that a package holds."""
+        found: list[Vulnerability] = []
+        for package in packages:
+            name = project(package)
+            hits = [(each, own) for each in self.by_project.get(name, ()) for own in _about(each, name)]
+            found += _grouped(package, [(each, own) for each, own in hits if affects(own, package.version)])
+        return tuple(sorted(found, key=lambda each: (-LEVELS.index(each.severity), each.package.name, each.ids)))
+
+
+def read(place: Path) -> Advisories:
+    """Return the advisories of a directory, of the zip that OSV publishes for an ecosystem, or of one file.
+
+    What was withdrawn is left out. Raises UsageError when there is nothing of that kind, or an advisory is none.
+    """
+    by_project: dict[str, list[Mapping[str, Any]]] = {}
+    count = 0
+    for name, data in _files(place):
+        advisory = _parsed(name, data)
+        count += 1
+        if advisory.get("withdrawn"):
+            continue
+        for project in {canonicalize_name(own["package"]["name"]) for own in _affected(advisory)}:
+            by_project.setdefault(project, []).append(advisory)
+    if not count:
+        raise UsageError(
+            f"{place} holds no advisories", hint="mirror OSV's all.zip of PyPI, or a directory of *.json"
+        )
+    return Advisories(by_project={name: tuple(each) for name, each in by_project.items()}, count=count)
+
+
+def affects(affected: Mapping[str, Any], version: str) -> bool:
+    """Return whether an `affected` entry of an advisory means a version.
+
+    It does when the version is listed, or when an ECOSYSTEM or SEMVER range holds it: OSV's evaluation algorithm.
+    """
+    try:
+        own = Version(version)
+    except InvalidVersion:
+        return version in affected.get("versions", ())
+    if any(_version(each) == own for each in affected.get("versions", ())):
+        return True
+    ranges = (each for each in affected.get("ranges", ()) if each.get("type") in ("ECOSYSTEM", "SEMVER"))
+    return any(_within(each.get("events", ()), own) for each in ranges)
+
+
+def _within(events: Sequence[Mapping[str, str]], version: Version) -> bool:
+    limits = [event["limit"] for event in events if "limit" in event]
+    if limits and not any(limit == "*" or version < _at(limit) for limit in limits):
+        return False
+    inside = False
+    steps = ((_at(text), kind) for event in events for kind, text in event.items() if kind != "limit")
+    order = {"fixed": 0, "introduced": 1, "last_affected": 2}
+    for at, kind in sorted(steps, key=lambda step: (step[0], order.get(step[1], 3))):
+        if kind == "introduced" and version >= at:
+            inside = True
+        elif (kind == "fixed" and version >= at) or (kind == "last_affected" and version > at):
+            inside = False
+    return inside
+
+
+def _at(text: str) -> Version:
+    """Return the version of an event; `0` is before all of them."""
+    return Version("0.dev0") if text == "0" else (_version(text) or Version("0.dev0"))
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+def _grouped(
+    package: PackedPackage, hits: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[Vulnerability]:
+    """Return what advisories say, those that are aliases of one another as one."""
+    groups: list[tuple[set[str], list[_Hit]]] = []
+    for advisory, own in hits:
+        ids = {advisory["id"], *advisory.get("aliases", ())}
+        members = [(advisory, own)]
+        for group in [group for group in groups if group[0] & ids]:
+            ids |= group[0]
+            members = group[1] + members
+            groups.remove(group)
+        groups.append((ids, members))
+    return [_vulnerability(package, ids, members) for ids, members in groups]
+
+
+def _vulnerability(package: PackedPackage, ids: set[str], members: Sequence[_Hit]) -> Vulnerability:
+    known = [level for advisory, own in members if (level := severity(advisory, own))]
+    events = (event for _, own in members for each in own.get("ranges", ()) for event in each.get("events", ()))
+    fixes = {event["fixed"] for event in events if "fixed" in event and _version(event["fixed"])}
+    return Vulnerability(
+        package=package,
+        ids=tuple(sorted(ids, key=lambda each: (not each.startswith("CVE-"), each))),
+        severity=max(known, key=LEVELS.index, default=_UNKNOWN),
+        summary=next((str(advisory["summary"]) for advisory, _ in members if advisory.get("summary")), ""),
+        fixed=tuple(sorted(fixes, key=Version)),
+    )
+
+
+def severity(advisory: Mapping[str, Any], affected: Mapping[str, Any]) -> str | None:
+    """Return how severe an advisory says that it is, as one of `LEVELS`: by its word, else by its CVSS 3 vector."""
+    for place in (affected, advisory):
+        word = str(dict(place.get("database_specific") or {}).get("severity", "")).upper()
+        if word in _WORDS:
+            return _WORDS[word]
+    vectors = [*affected.get("severity", ()), *advisory.get("severity", ())]
+    scores = [score for each in vectors if (score := base_score(str(each.get("score", "")))) is not None]
+    if not scores:
+        return None
+    return next((level for least, level in _SCORES if max(scores) >= least), "low")
+
+
+_CVSS = {
+    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
+    "AC": {"L": 0.77, "H": 0.44},
+    "UI": {"N": 0.85, "R": 0.62},
+    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
+}
+_PRIVILEGES = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.68, "H": 0.5}}
+
+
+def base_score(vector: str) -> float | None:
+    """Return the base score of a CVSS 3.0 or 3.1 vector, or None for another text.
+
+    Source: https://www.first.org/cvss/v3.1/specification-document, section 7.1 and appendix A.
+    """
+    parts = dict(part.partition(":")[::2] for part in vector.split("/"))
+    if not str(parts.get("CVSS", "")).startswith("3"):
+        return None
+    try:
+        changed = parts["S"] == "C"
+        loss = 1 - (1 - _CVSS["C"][parts["C"]]) * (1 - _CVSS["C"][parts["I"]]) * (1 - _CVSS["C"][parts["A"]])
+        reach = _CVSS["AV"][parts["AV"]] * _CVSS["AC"][parts["AC"]] * _CVSS["UI"][parts["UI"]]
+        ease = 8.22 * reach * _PRIVILEGES[parts["S"]][parts["PR"]]
+    except KeyError:
+        return None
+    impact = 7.52 * (loss - 0.029) - 3.25 * (loss - 0.02) ** 15 if changed else 6.42 * loss
+    if impact <= 0:
+        return 0.0
+    raw = min((1.08 if changed else 1.0) * (impact + ease), 10.0)
+    hundred_thousandths = round(raw * 100_000)
+    return -(-hundred_thousandths // 10_000) / 10
+
+
+def _about(advisory: Mapping[str, Any], project: str) -> list[Mapping[str, Any]]:
+    return [own for own in _affected(advisory) if canonicalize_name(own["package"]["name"]) == project]
+
+
+def _affected(advisory: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries about PyPI projects; an ecosystem may have a suffix behind a colon."""
+    entries = (own for own in advisory.get("affected", ()) if own.get("package"))
+    return [own for own in entries if str(own["package"].get("ecosystem", "")).split(":")[0] == "PyPI"]
+
+
+def _parsed(name: str, data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+        if isinstance(value, dict) and isinstance(value["id"], str):
+            for own in value.get("affected", ()):
+                own.get("package", {}).get("name")
+            return value
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        pass
+    raise UsageError(
+        f"{name} is not an advisory in OSV's format", hint="remove it from the mirror, or fetch it again"
+    )
+
+
+def _files(place: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        if place.is_dir():
+            for path in sorted(place.rglob("*.json")):
+                if path.is_file() and path.stat().st_size <= _LARGEST:
+                    yield str(path), path.read_bytes()
+        elif zipfile.is_zipfile(place):
+            with zipfile.ZipFile(place) as archive:
+                for member in archive.infolist():
+                    if member.filename.endswith(".json") and member.file_size <= _LARGEST:
+                        yield f"{place}/{member.filename}", archive.read(member)
+        else:
+            yield str(place), place.read_bytes()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"the advisories in {place} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="name a directory of *.json files, or OSV's zip of an ecosystem",
+        ) from error

@@ -1,0 +1,101 @@
+"""Is what an installer's cache holds of a wheel still what the wheel was.
+
+An installer keeps a wheel unpacked. Its `RECORD` proves its files as they are packed, and what is noted here proves
+the `RECORD`. Scripts with the first line `#!python` are not installed as they are in the wheel
+(packaging.python.org, specifications/binary-distribution-format): the installer puts the interpreter's path there,
+and writes a `RECORD` of its own for what came of it. Such a script is compared without its first line, and with
+the copy that the installer keeps.
+"""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.prefix.conda_package import read_here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from envpack.files.installed import Distribution
+
+_RECORD = "RECORD"
+_NOTES = frozenset({_RECORD, "INSTALLER", "REQUESTED", "direct_url.json"})
+"""What installers write into a `.dist-info`."""
+
+_LONG = rb"""/bin/sh\n'''exec'[ ][^\n]+[ ]"\$0"[ ]"\$@"\n'[ ]'''"""
+"""What stands for an interpreter whose path is too long for a first line."""
+
+_PLACED = re.compile(rb"\A#!(?:" + _LONG + rb"|[^\n]*?/bin/python[0-9.]*)(?P<rest>.*)\Z", re.DOTALL)
+"""A script whose first line an installer has written."""
+
+
+def digests(wheel: Distribution) -> dict[str, str]:
+    """Return the digests of what must not change of an installed wheel: its `RECORD`, and its scripts by path."""
+    return {_RECORD: _of_record(wheel), **{path: _of_script(wheel.prefix / path) for path in _scripts(wheel)}}
+
+
+def changed(wheel: Distribution, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths of an installed wheel that are no longer what is `known` of them.
+
+    Looked at are the `RECORD`, what the distribution says of itself, and scripts; other files are held against the
+    `RECORD` when they are packed.
+    """
+    if known.get(_RECORD) != _of_record(wheel):
+        return (f"{wheel.folder}/{_RECORD}",)
+    told = [path for path in wheel.files if read_here(path) and wheel.sha256(path)]
+    return (
+        *(path for path in told if digest.of_bytes(_content(wheel.prefix / path)) != wheel.sha256(path)),
+        *(path for path, was in known.items() if path != _RECORD and _of_script(wheel.prefix / path) != was),
+    )
+
+
+def spoiled_scripts(wheel: Distribution, uv_cache: Path) -> tuple[str, ...]:
+    """Return the scripts of which uv's cache holds a copy that is not what the `RECORD` beside it says."""
+    found: set[str] = set()
+    for record in uv_cache.glob(f"archive-v*/*/{posixpath.basename(wheel.folder)}/{_RECORD}"):
+        for path, sha256 in _lines(_content(record)):
+            if posixpath.dirname(path).endswith(".data/scripts") and sha256:
+                copy = record.parent.parent / path
+                if digest.of_bytes(_content(copy)) != sha256:
+                    found.add(f"bin/{posixpath.basename(path)}")
+    return tuple(sorted(found))
+
+
+def _of_record(wheel: Distribution) -> str:
+    """Return the digest of what the wheel's own `RECORD` said; lines that installers add do not count."""
+    return digest.of_json(sorted((path, line) for path, line in wheel.files.items() if not _is_added(wheel, path)))
+
+
+def _is_added(wheel: Distribution, path: str) -> bool:
+    folder, name = posixpath.split(path)
+    return folder == "bin" or (folder == wheel.folder and (name in _NOTES or name.startswith("uv_")))
+
+
+def _scripts(wheel: Distribution) -> list[str]:
+    """Return the paths of the scripts that are in the wheel; what starts an entry point is the installer's own."""
+    made = {f"bin/{point.name}" for point in wheel.metadata.entry_points if point.group.endswith("_scripts")}
+    return [path for path in wheel.files if path.startswith("bin/") and path not in made]
+
+
+def _of_script(path: Path) -> str:
+    data = _content(path)
+    found = _PLACED.match(data)
+    return digest.of_bytes(found["rest"] if found else data)
+
+
+def _lines(record: bytes) -> Iterator[tuple[str, str]]:
+    for row in csv.reader(record.decode("utf-8", "replace").splitlines()):
+        if len(row) > 1:
+            yield row[0], digest.of_record(row[1])
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
