@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: wheel reference schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
+.PHONY: docs release wheel reference schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -78,6 +78,20 @@ BENCH ?= pack
 bench: $(VENV)/bench
 	$(BIN)/python -m bench.$(BENCH)
 
+# The documentation site, in site/; it fails where a page links to a heading that is not there.
+docs: $(VENV)/bin/uv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/uvx --quiet --from mkdocs --with mkdocs-material mkdocs build --quiet --clean
+
+# Wheel and sdist, checked by twine, and the wheel installed and run in an environment of its own. Tag after that.
+release: $(VENV)/bin/uv
+	rm -rf dist .release
+	$(BIN)/uv build --quiet --out-dir dist .
+	$(BIN)/uvx --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	$(PYTHON) -m venv .release && $(BIN)/uv pip install --quiet --python .release/bin/python dist/*.whl
+	cd dist && ../.release/bin/envpack version && ../.release/bin/envpack help build > /dev/null
+	cd dist && sha256sum envpack_spark-* > SHA256SUMS && cat SHA256SUMS
+	@echo "tag it: git tag -a v$$(.release/bin/envpack version | cut -d' ' -f2)"
+
 # The wheel and its SHA-256, for agents that install it with its hash.
 wheel: $(VENV)/bin/uv
 	$(BIN)/uv build --quiet --wheel --out-dir dist .
@@ -90,7 +104,7 @@ lint: $(VENV)/dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) .newest $(DEMO)
+	rm -rf $(VENV) .newest .release site dist $(DEMO)
 
 $(VENV)/bin/uv:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "envpack needs Python 3.10 or newer; name one: make PYTHON=..."'

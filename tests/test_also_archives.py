@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from envpack.errors import UsageError
+from envpack.redact import redact
 from envpack.spark.launchers import LAUNCHERS
 from envpack.spark.render import render
 from envpack.spark.services import RELEASES
@@ -59,9 +60,18 @@ def list_of(settings: Settings) -> list[str]:
 @pytest.mark.parametrize("launcher", WITH_ARCHIVES)
 def test_other_archives_are_joined_as_the_launcher_takes_them(launcher: str) -> None:
     scheme = LAUNCHERS[launcher].scheme
-    own, models, data = list_of(made(launcher, MODELS, "hdfs://name/data.tgz"))
+    own, models, data = list_of(made(launcher, MODELS, "hdfs:/dir/data.tgz#data"))
     assert own.endswith(OWN)
-    assert (models, data) == (f"{scheme}://other/models.zip#models", "hdfs://name/data.tgz#data.tgz")
+    assert (models, data) == (f"{scheme}://other/models.zip#models", "hdfs:///dir/data.tgz#data")
+
+
+@pytest.mark.parametrize("launcher", WITH_ARCHIVES)
+def test_the_filter_of_secrets_leaves_the_list_as_it_is(launcher: str) -> None:
+    local = () if LAUNCHERS[launcher].local_refused else ("models.zip#models",)
+    settings = made(launcher, "hdfs:/dir/data.tgz#more-data", "s3://b/a.tar.gz#a", *local)
+    for output in ("text", "conf", "json"):
+        text = render(settings, output)
+        assert redact(text) == text
 
 
 @pytest.mark.parametrize("launcher", WITH_ARCHIVES)
@@ -82,7 +92,7 @@ def test_a_client_of_a_server_sends_other_files_of_its_own_machine() -> None:
 
 def test_where_nothing_is_unpacked_other_archives_are_refused() -> None:
     with pytest.raises(UsageError, match="nothing unpacks archives"):
-        made("local", "models.zip")
+        made("local", "models.zip#models")
 
 
 @pytest.mark.parametrize(
@@ -92,15 +102,17 @@ def test_where_nothing_is_unpacked_other_archives_are_refused() -> None:
         (["a.zip#m", "b.zip#m"], "'m' is the directory of a.zip#m already"),
         (["s3://one/a.zip#a", "s3://two/a.zip#b"], "YARN takes no second file of one name"),
         ([f"s3://other/{OWN.partition('#')[0]}#x"], "YARN takes no second file of one name"),
-        (["a.zip,b.zip"], "',' in it"),
-        (["my models.zip"], "' ' in it"),
-        (["models*.zip"], "'[*]' in it"),
+        (["a.zip,b.zip#a"], "',' in it"),
+        (["s3://b/my models.zip#m"], "' ' in it"),
+        (["models.zip"], "name the directory"),
+        (["models.zip#Models2"], "name the directory"),
+        (["models*.zip#m"], "'[*]' in it"),
         (["models.csv"], "would not unpack"),
         ([""], "would not unpack"),
-        (["models.zip#../up"], "no name of a directory"),
-        (["models.zip#.."], "no name of a directory"),
-        (["models.zip#"], "no name of a directory"),
-        (["models.zip#a#b"], "no name of a directory"),
+        (["models.zip#../up"], "name the directory"),
+        (["models.zip#.."], "name the directory"),
+        (["models.zip#"], "name the directory"),
+        (["models.zip#a#b"], "name the directory"),
     ],
 )
 def test_what_cannot_be_joined_is_refused(also: list[str], reason: str) -> None:
@@ -110,7 +122,7 @@ def test_what_cannot_be_joined_is_refused(also: list[str], reason: str) -> None:
 
 def test_every_reason_is_said_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        made("yarn-cluster", "models.csv", "a.zip#environment", "a.zip#x/y")
+        made("yarn-cluster", "models.csv", "a.zip#environment", "b.zip#x/y")
     assert len(caught.value.message.splitlines()) == 3
 
 
@@ -121,7 +133,7 @@ def test_off_yarn_files_of_one_name_are_no_clash() -> None:
 @pytest.mark.parametrize("launcher", ["emr-serverless", "dataproc"])
 def test_a_service_that_reads_buckets_only_gets_no_file_of_this_machine(launcher: str) -> None:
     with pytest.raises(UsageError, match="reads archives from"):
-        made(launcher, "models.zip")
+        made(launcher, "models.zip#models")
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -206,7 +218,7 @@ def test_archives_and_jars_may_stand_in_envpack_yaml(desk: Desk, tmp_path: Path)
     with (desk.home / "envpack.yaml").open("a") as file:
         file.write("also-archives: [models.zip#models]\ns3a-jars: /opt/s3a/*\n")
     built = desk.build("e.yml", "--no-verify")
-    assert built["settings"]["also_archives"] == ["models.zip#models"]
+    assert built["settings"]["also_archives"] == [f"{desk.home.as_uri()}/models.zip#models"]
     shown = desk.run("settings", "e", "--also-archives", "s3://b/data.zip#data", "--output", "json").json()
     assert shown["settings"]["arguments"][1].endswith(",s3a://b/data.zip#data")
     refused = desk.run("settings", "e", "--also-archives", "data.zip#environment")

@@ -107,6 +107,10 @@ def names_of_libraries(prefix: Path) -> Iterable[str]:
     return (path.name for path in (prefix / "lib").glob("*.so*"))
 
 
+def names_for_wheels(prefix: Path) -> Iterable[str]:
+    return (path.name for path in (prefix / "lib" / tree.OF_WHEELS).glob("*.so*"))
+
+
 def test_the_channel_holds_the_python_that_runs_envpack(full_channel: Channel) -> None:
     (package,) = (full_channel.path / full_channel.platform).glob("python-*.conda")
     assert package.name == f"python-{'.'.join(map(str, sys.version_info[:3]))}-envpack_0.conda"
@@ -142,7 +146,8 @@ def test_every_module_that_this_python_can_import_is_packed_but_for_those_left_o
 
 def test_every_library_that_is_asked_for_is_carried_or_is_of_glibc(moved: Path) -> None:
     asked = {name for path in binaries(moved) for name in dynamic(path, "DT_NEEDED")}
-    assert {name for name in asked if not libraries.is_of_glibc(name)} <= set(names_of_libraries(moved))
+    carried = {*names_of_libraries(moved), *names_for_wheels(moved)}
+    assert {name for name in asked if not libraries.is_of_glibc(name)} <= carried
 
 
 def test_libraries_are_looked_for_in_the_prefix_alone(moved: Path) -> None:
@@ -164,8 +169,8 @@ def test_the_library_of_cpp_is_carried_unless_it_needs_a_newer_glibc(moved: Path
     here = ctypes.util.find_library("stdc++")
     if here is None:
         pytest.skip("this machine has no libstdc++")
-    carried = [path for path in names_of_libraries(moved) if path == "libstdc++.so.6"]
-    if not carried:
+    assert "libstdc++.so.6" not in names_of_libraries(moved), "conda's libstdcxx has it in lib"
+    if not (moved / "lib" / tree.OF_WHEELS / "libstdc++.so.6").exists():
         (place,) = {Path(line.split()[-1]) for line in loaded(here) if "libstdc++" in line}
         binary = elf.read(place, place.name)
         assert binary
@@ -264,7 +269,8 @@ def assert_works(prefix: Path, release: str) -> None:
     facts = run(prefix / "bin/python", "-c", "import sys, ssl, sqlite3, sample; print(sys.prefix, sample.__file__)")
     assert facts == f"{prefix} {prefix}/lib/python{release}/site-packages/sample.py"
     asked = {name for path in binaries(prefix) for name in dynamic(path, "DT_NEEDED")}
-    assert {name for name in asked if not libraries.is_of_glibc(name)} <= set(names_of_libraries(prefix))
+    carried = {*names_of_libraries(prefix), *names_for_wheels(prefix)}
+    assert {name for name in asked if not libraries.is_of_glibc(name)} <= carried
 
 
 def test_debians_python_has_its_packages_where_every_other_has(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_refresh_solves_anew_what_has_not_changed(team: Team) -> None:
     assert team.statuses() == {"alpha": "unchanged", "beta": "unchanged"}
     assert team.ci("--refresh").code == 0
     assert team.statuses() == {"alpha": "unchanged", "beta": "published"}
-    assert team.report()["base"] == {"commit": None, "why": "--refresh solves everything anew"}
+    assert team.report()["base"] == {"commit": None, "why": "--refresh solves everything again"}
     assert team.environment("beta")["changes"]["changed"][0]["after"]["version"] == "1.1"
 
 

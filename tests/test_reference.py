@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from envpack.errors import EnvpackError
 from tests.support import write_troubleshooting
@@ -60,3 +61,8 @@ def anchors(place: Path) -> set[str]:
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
 def test_every_schema_has_an_id_of_its_own(path: Path) -> None:
     assert json.loads(path.read_text("utf-8"))["$id"] == path.name
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert {page for each in site["nav"] for page in each.values()} == {path.name for path in DOCS.glob("*.md")}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from envpack import digest
+from envpack.build.pipeline import Options
 from envpack.errors import BrokenPackage, EnvpackError, PackingFailed, Unreachable, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef
@@ -124,6 +125,23 @@ def test_compiled_code_is_built_for_this_machine_only(shop: Shop) -> None:
     assert wheel.made.compiled
     with pytest.raises(Unsatisfiable, match=f"built for this machine only, not for {shop.channel.foreign}"):
         shop.lock("native @ ./native", platform=shop.channel.foreign)
+
+
+def test_a_project_is_built_with_what_it_was_built_with_until_it_is_solved_again(shop: Shop) -> None:
+    write_wheel_of_tool(shop, "1.0")
+    tree = write_source(shop.home / "inner", "inner", build_requires=("tool",), head="import tool\n")
+    shop.lock(*OFFLINE, "inner @ ./inner")
+    write_wheel_of_tool(shop, "2.0")
+    for options, expected in ((Options(), "1.0"), (Options(upgrade=True), "2.0")):
+        (tree / "inner.py").write_text(f"# {expected}\n")
+        made = wheel_of(shop.locked(options=options).lock, "inner").made
+        assert made is not None
+        assert [tool.version for tool in made.requires] == [expected]
+
+
+def write_wheel_of_tool(shop: Shop, version: str) -> None:
+    (shop.home / "shelf").mkdir(exist_ok=True)
+    write_wheel(shop.home / "shelf", "tool", version)
 
 
 # Private indexes

@@ -83,7 +83,7 @@ class Facts:
 
 
 STORED = Kind(
-    what="the index of a piece", type=Facts, limit=256 << 20, hint="remove the piece: the next build makes it anew"
+    what="the index of a piece", type=Facts, limit=256 << 20, hint="remove the piece: the next build makes it again"
 )
 
 

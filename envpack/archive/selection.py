@@ -53,7 +53,7 @@ _OF_THE_PERSON = frozenset(
 """Configuration in an existing environment that no package brought: it may hold passwords, and no node needs it."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
-"""Besides the packages' records. `history` is written anew: it holds dates, and conda knows a prefix by it."""
+"""Besides the packages' records. `history` is written again: it holds dates, and conda knows a prefix by it."""
 
 _UNCHECKED = (1).to_bytes(4, "little")
 """The flags of a pyc that holds no time and is not compared with its source (PEP 552)."""
@@ -393,7 +393,7 @@ def _files(prefix: Path) -> list[File]:
     try:
         return list(CondaEnv.from_prefix(str(prefix), **options))
     except CondaPackException as error:
-        raise PackingFailed(str(error), hint="make the environment anew") from error
+        raise PackingFailed(str(error), hint="make the environment again") from error
 
 
 @dataclass

@@ -83,8 +83,9 @@ def _below(path: str, folder: str) -> bool:
 
 def _load(folders: list[str]) -> None:
     for name in LIBRARIES:
-        own = os.path.join(sys.prefix, "lib", name)
-        if os.path.isfile(own) and any(os.path.isfile(os.path.join(folder, name)) for folder in folders):
+        places = [os.path.join(sys.prefix, "lib", name), os.path.join(sys.prefix, "lib", "cxx", name)]
+        own = next((place for place in places if os.path.isfile(place)), None)
+        if own and any(os.path.isfile(os.path.join(folder, name)) for folder in folders):
             try:
                 import _ctypes
 

@@ -93,6 +93,7 @@ def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
     None when one of them says other things of itself than before, such as what it needs: then all is solved again.
     """
     lines = {line.name: line for line in request.requirements.pypi if line.source and line.source.kind == "project"}
+    building.settled = {wheel.name: wheel.made.requires for wheel in old.wheels if wheel.made}
     wheels = []
     for wheel in old.wheels:
         if wheel.made is None or wheel.made.kind != "project":

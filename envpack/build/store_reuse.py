@@ -190,7 +190,7 @@ def _fits(known: Facts, piece: StoredPiece) -> bool:
 
 
 class _Chunks:
-    """Cuts a stream of bytes anew."""
+    """Cuts a stream of bytes again."""
 
     def __init__(self, stream: Iterator[bytes]) -> None:
         self._stream = stream

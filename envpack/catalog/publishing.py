@@ -3,7 +3,7 @@
 Every file is replaced whole, and only if it still is what this writer saw. What files there are, and from what each
 was made, stands in one guard, which is replaced in the same way: before the files are written it forgets those that
 are about to change, afterwards it notes them. A writer whose condition fails looks at the store again and starts
-anew; one that dies leaves files that the guard does not vouch for, and the next one writes those again.
+again; one that dies leaves files that the guard does not vouch for, and the next one writes those again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ STORED = Kind(
     type=CatalogNote,
     limit=64 << 20,
     schema=SCHEMA,
-    hint="remove it: `envpack catalog --publish` writes all pages anew",
+    hint="remove it: `envpack catalog --publish` writes all pages again",
 )
 
 

@@ -59,7 +59,7 @@ def init(
     `python` its path from there; qemu runs it, so it may be another processor's.
 
     The package carries every shared library outside glibc and runs from any directory. The directory may be new,
-    empty, or a starter channel already, which then gets the package anew or one more. Raises UsageError when it
+    empty, or a starter channel already, which then gets the package again or one more. Raises UsageError when it
     is anything else, or when the Python is none for Linux with glibc; PackingFailed when it cannot be relocated.
     """
     directory = directory.absolute()

@@ -59,6 +59,9 @@ import site, sys; site.addsitedir(sys.prefix + "/lib/python%d.%d/site-packages" 
 """
 """For a directory where Debian's `site` looks for packages instead. `site` itself is frozen into the program."""
 
+OF_WHEELS = "cxx"
+"""The directory below `lib` of what wheels take from a machine otherwise."""
+
 _OF_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6")
 """Source: auditwheel's policy, the same for every manylinux."""
 
@@ -102,7 +105,8 @@ def lay_out(interpreter: Interpreter, root: Path) -> tuple[tuple[Path, ...], tup
     notes = _add_libraries(interpreter, stdlib, lib)
     (root / "ssl").mkdir()
     shutil.copyfile(certifi.where(), root / "ssl" / "cacert.pem")
-    binaries = (program, *sorted((stdlib / "lib-dynload").glob("*.so")), *sorted(lib.glob("*.so*")))
+    libraries_of_its_own = (*sorted(lib.glob("*.so*")), *sorted(lib.glob(f"{OF_WHEELS}/*.so*")))
+    binaries = (program, *sorted((stdlib / "lib-dynload").glob("*.so")), *libraries_of_its_own)
     for path in binaries:
         path.chmod(0o755)
         libraries.look_in(path, lib)
@@ -138,7 +142,10 @@ def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[s
         except libraries.MissingLibrary as error:
             module.unlink()
             notes.append(f"{module.name.split('.')[0]} is left out: this machine has no {error}")
-    found |= _for_wheels(found, [interpreter.executable, *stdlib.glob("lib-dynload/*.so"), *found.values()], loader)
+    carried = [interpreter.executable, *stdlib.glob("lib-dynload/*.so"), *found.values()]
+    for name, place in _for_wheels(found, carried, loader).items():
+        (lib / OF_WHEELS).mkdir(exist_ok=True)
+        shutil.copyfile(place, lib / OF_WHEELS / name)
     for name, place in sorted(found.items()):
         logger.debug("carry %s from %s", name, place)
         shutil.copyfile(place, lib / name)
@@ -148,8 +155,9 @@ def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[s
 def _for_wheels(found: Mapping[str, Path], carried: Iterable[Path], loader: Path) -> dict[str, Path]:
     """Return the libraries of C++ that manylinux lets wheels take from a machine, where they are beside the others.
 
-    With them in the archive, no other that a node names in LD_LIBRARY_PATH is taken. One that needs a newer glibc
-    than all that is carried stays behind: fewer nodes could run the archive.
+    With them in the archive, no other that a node names in LD_LIBRARY_PATH is taken; the archive's start-up file
+    loads them. They have a directory of their own, as conda's packages of the same have `lib`. One that needs a
+    newer glibc than all that is carried stays behind: fewer nodes could run the archive.
     """
     folders = sorted({place.parent for place in (loader.resolve(), *found.values())})
     newest = max((_glibc(path) for path in carried), default=(0, 0))

@@ -42,7 +42,7 @@ class WantedRun:
     everything: bool = False
     """Look at every environment, whatever has changed."""
     refresh: bool = False
-    """Solve every environment anew."""
+    """Solve every environment again."""
     jobs: int = 1
     """How many environments to build at a time."""
     share: Share = EVERYTHING
@@ -80,7 +80,7 @@ def look(wanted: WantedRun, *, config: Config, environ: Mapping[str, str]) -> Lo
     found = changes.since(wanted.since, environ, here)
     before = found.base.commit
     if wanted.everything or wanted.refresh:
-        why = "--refresh solves everything anew" if wanted.refresh else "--all"
+        why = "--refresh solves everything again" if wanted.refresh else "--all"
         found = replace(found, base=Base(commit=None, why=why), paths=None)
     plan = make_plan(wanted.patterns, found, config, here)
     return Looked(base=found.base, before=before, plan=plan, chosen=wanted.share.of_plan(plan))

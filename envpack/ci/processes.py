@@ -27,7 +27,7 @@ def side_by_side(
 ) -> Iterator[tuple[Task, Answer | None]]:
     """Yield each task with the answer of `work`, `jobs` at a time, in no certain order.
 
-    When a process is killed, what has no answer yet is done anew, one at a time; the answer is None where it is
+    When a process is killed, what has no answer yet is done again, one at a time; the answer is None where it is
     killed again. `work` is a module's function that raises nothing. When it is to end, KeyboardInterrupt is raised
     in it once, so that it can clean up.
     """

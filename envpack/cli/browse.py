@@ -38,7 +38,7 @@ Examples:
 )
 @click.argument("name", required=False, shell_complete=complete.name)
 @_TAGGED
-@click.option("--rebuild-index", is_flag=True, help="Make the store's index anew from all manifests first.")
+@click.option("--rebuild-index", is_flag=True, help="Make the store's index again from all manifests first.")
 @options.STORE
 @options.CACHE
 @options.OUTPUT_JSON

@@ -40,7 +40,7 @@ _MOST_SHARES = 1000
 @click.argument("patterns", nargs=-1, metavar="[FILE|GLOB]...")
 @click.option("--since", metavar="COMMIT", help="Compare with this commit, not with what the CI system says.")
 @click.option("--all", "everything", is_flag=True, help="Look at every environment, whatever has changed.")
-@click.option("--refresh", is_flag=True, help="Solve every environment anew, to pick up new versions.")
+@click.option("--refresh", is_flag=True, help="Solve every environment again, to pick up new versions.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="Build N at a time.")
 @click.option(
     "--report",

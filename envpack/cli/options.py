@@ -108,7 +108,7 @@ SOLVE = _together(
         help="Fail where a wheel would be built from source. `no-build:` in envpack.yaml takes names.",
     ),
     click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
-    click.option("--upgrade", is_flag=True, help="Solve anew though the lock is good."),
+    click.option("--upgrade", is_flag=True, help="Solve again though the lock is good."),
 )
 
 SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")

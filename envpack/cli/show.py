@@ -97,7 +97,7 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
     if any(each.requires is None for each in manifest.packages):
         raise UsageError(
             f"{manifest.reference} was built before it was recorded which package needs which",
-            hint="build it anew with another lock, or ask for a newer release",
+            hint="build it again with another lock, or ask for a newer release",
         )
     return chains(manifest.packages, (*manifest.requested, "python"), package, project)
 

@@ -144,7 +144,7 @@ class Distribution:
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it anew") from error
+            raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it again") from error
         found = {posixpath.normpath(posixpath.join(self.site_packages, row[0])): row[1] for row in rows}
         return {path: field for path, field in found.items() if not path.startswith(("../", "/"))}
 
@@ -232,9 +232,9 @@ def _record(path: Path) -> CondaRecord:
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise BrokenPackage(f"{path} is not JSON: {error}", hint="make the environment anew") from error
+        raise BrokenPackage(f"{path} is not JSON: {error}", hint="make the environment again") from error
     if not _is_record(data):
-        raise BrokenPackage(f"{path} is no record of a conda package", hint="make the environment anew")
+        raise BrokenPackage(f"{path} is no record of a conda package", hint="make the environment again")
     return CondaRecord(f"conda-meta/{path.name}", data)
 
 

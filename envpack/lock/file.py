@@ -73,7 +73,7 @@ _LONGEST = 16 << 20
 _OWN = re.compile(r"^[\"']?envpack[\"']?:|^\{.*[\"']envpack[\"'] *:", re.MULTILINE)
 """What is looked for before the rest is read; YAML can be written as JSON, too."""
 
-_ANEW = "delete it, or solve anew with --upgrade"
+_ANEW = "delete it, or solve again with --upgrade"
 
 
 class _Made(msgspec.Struct):
@@ -113,7 +113,7 @@ def read(path: Path) -> Lock:
     except OSError as error:
         raise BadRequirements(
             [Problem(str(path), 0, f"the lock cannot be read: {error.strerror}")],
-            hint="correct its permissions, or move it away: the next build solves anew",
+            hint="correct its permissions, or move it away: the next build solves again",
         ) from error
     except UnicodeDecodeError as error:
         raise BadRequirements(
@@ -150,7 +150,7 @@ def parse(text: str, file: str) -> Lock:
     if found := list(_with_secrets(lock)):
         raise BadRequirements(
             [Problem(file, 0, f"the address {shown} has what may be a secret in it") for shown in found],
-            hint="solve anew with --upgrade; the credentials stay in the requirements, a variable or a netrc file",
+            hint="solve again with --upgrade; the credentials stay in the requirements, a variable or a netrc file",
         )
     return lock
 

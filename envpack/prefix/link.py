@@ -176,7 +176,7 @@ def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) ->
     if found:
         raise BrokenPackage(
             "\n".join(found) if len(found) == 1 else "wheels must not be installed:\n" + "\n".join(found),
-            hint="build the wheel anew, or take another version of it",
+            hint="build the wheel again, or take another version of it",
         )
 
 

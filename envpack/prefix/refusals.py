@@ -25,7 +25,7 @@ _LONGEST = 300
 """Characters of a reason that are shown."""
 
 _MEND_CHANNEL = (
-    "mend the channel and its index, or solve anew with --upgrade if the package was replaced on purpose"
+    "mend the channel and its index, or solve again with --upgrade if the package was replaced on purpose"
 )
 
 _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
@@ -75,7 +75,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
         "",
         PackingFailed,
         "the conda packages cannot be linked: {said}",
-        "if a package was replaced in its channel, solve anew with --upgrade",
+        "if a package was replaced in its channel, solve again with --upgrade",
     ),
 )
 """What rattler says, as a regular expression, and what that means; the first that fits."""

@@ -1,1 +1,1 @@
-"""Releases in a store: manifests, tags, the index, where each object lies."""
+"""Releases in a store: manifests, tags, the index, where each object is."""

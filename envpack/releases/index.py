@@ -93,7 +93,7 @@ def refresh(store: Store, name: str) -> bool:
 
 
 def rebuild(store: Store, *, progress: Progress = SILENT) -> tuple[str, ...]:
-    """Make the index of every name anew from its manifests; return the names whose index could not be written."""
+    """Make the index of every name again from its manifests; return the names whose index could not be written."""
     names = _names(store)
     with progress.step("index", total=len(names)) as step, ThreadPoolExecutor(_AT_ONCE) as pool:
 

@@ -22,7 +22,7 @@ _COPY = ".json.gz"
 
 
 class Copies:
-    """The indexes of one store that this machine keeps; those it cannot keep are read anew each time."""
+    """The indexes of one store that this machine keeps; those it cannot keep are read again each time."""
 
     def __init__(self, root: Path, url: str) -> None:
         """Take the directory of all stores' copies and the store's URL, however it is spelt."""

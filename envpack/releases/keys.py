@@ -4,7 +4,7 @@
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
 <store>/<name>/<digest 16>/<name>.lock                 the lock
 <store>/<name>/<digest 16>/<wheel>.whl                 a wheel with compiled parts that was built for it
-<store>/<name>/<digest 16>/pieces.json                 where each package lies in the archive
+<store>/<name>/<digest 16>/pieces.json                 where each package is in the archive
 <store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials

@@ -36,7 +36,7 @@ STORED = Kind(
     type=LastUse,
     limit=64 << 10,
     schema=1,
-    hint="the next use writes it anew",
+    hint="the next use writes it again",
 )
 
 
@@ -44,7 +44,7 @@ def note_use(store: Store, manifest: Manifest) -> bool:
     """Note that a release is used now, and return whether it was written.
 
     A reader's credentials may not write, and that is no reason to fail: what the store refuses is only logged. A
-    record that cannot be read is written anew.
+    record that cannot be read is written again.
     """
     key = keys.last_use(manifest)
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = 1
-"""Version of the index's JSON; one of another version is made anew."""
+"""Version of the index's JSON; one of another version is made again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class StoredRow(Struct, frozen=True, kw_only=True):
     """A release in the index's JSON."""
 
     stamp: Line
-    """Another one whenever the manifest is written anew."""
+    """Another one whenever the manifest is written again."""
     digest: Digest
     created: Moment
     python: PythonVersion
@@ -142,7 +142,7 @@ STORED = Kind(
     limit=128 << 20,
     schema=SCHEMA,
     packed=True,
-    hint="`envpack list --rebuild-index` makes it anew",
+    hint="`envpack list --rebuild-index` makes it again",
     check=_contradiction,
 )
 

@@ -48,14 +48,14 @@ BUILD_RECORD = Kind(
     type=BuildRecord,
     limit=64 << 10,
     schema=1,
-    hint="remove the object: the next build writes it anew",
+    hint="remove the object: the next build writes it again",
 )
 
 LATER_VERIFICATION = Kind(
     what="a note of verification",
     type=LaterVerification,
     limit=64 << 10,
-    hint="remove the object: the next build writes it anew",
+    hint="remove the object: the next build writes it again",
 )
 
 
@@ -98,7 +98,7 @@ def check_there(store: Store, release: Release) -> Release:
 def find_build(store: Store, name: str, input_digest: str) -> Release | None:
     """Return the release that was built from these inputs, if it is there with its archive, or None.
 
-    A record that cannot be read counts as none; publishing writes it anew.
+    A record that cannot be read counts as none; publishing writes it again.
     """
     key = keys.build_record(name, input_digest)
     record = store.read(key)

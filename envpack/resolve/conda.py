@@ -252,7 +252,7 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
     noarch = record.noarch
     if record.sha256 is None:
         raise Unsatisfiable(
-            f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel anew, or use another"
+            f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel again, or use another"
         )
     return CondaPackage(
         name=CondaName(record.name.normalized),

@@ -33,7 +33,7 @@ from envpack.sources.frontend import BuildEnvironment, Hooks
 from envpack.sources.kept import KeptWheels, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from packaging.specifiers import SpecifierSet
 
@@ -70,6 +70,8 @@ class WheelBuilder:
     progress: Progress
     without: tuple[Path, ...] = ()
     """What is no part of a project though it is in its directory: stores, caches."""
+    settled: Mapping[str, tuple[Wheel, ...]] = field(default_factory=dict)
+    """What projects were built with before, by name; it is kept for as long as it is what they ask for."""
     _of_lines: dict[tuple[str, str], BuiltWheel] = field(default_factory=dict)
     _pythons: dict[str, Path] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
@@ -169,7 +171,7 @@ class WheelBuilder:
         if kept and kept[1].name == line.name:
             built = BuiltWheel(path=kept[0], wheel=kept[1])
         else:
-            built = self._run(line.name, opened, packages)
+            built = self._run(line.name, opened, packages, settled=self.settled.get(line.name))
         made = built.wheel.made
         assert made is not None  # noqa: S101 - for the type checker: it was built
         self._check(built.path, line.name, packages)
@@ -201,9 +203,11 @@ class WheelBuilder:
         name: ProjectName,
         source: _Source,
         packages: Sequence[CondaPackage],
+        *,
         known: tuple[Wheel, ...] | None = None,
+        settled: tuple[Wheel, ...] | None = None,
     ) -> BuiltWheel:
-        """Build a source's wheel, and keep it."""
+        """Build a source's wheel, and keep it; with what is `known`, or what is `settled` if that will do."""
         if name in self._under_way:
             raise Unsatisfiable(
                 f"{name} cannot be built: to build it {name} itself is needed",
@@ -211,7 +215,7 @@ class WheelBuilder:
             )
         self._under_way.add(name)
         try:
-            return self._made(name, source, packages, known)
+            return self._made(name, source, packages, known=known, settled=settled)
         finally:
             self._under_way.discard(name)
 
@@ -220,11 +224,15 @@ class WheelBuilder:
         name: ProjectName,
         source: _Source,
         packages: Sequence[CondaPackage],
+        *,
         known: tuple[Wheel, ...] | None,
+        settled: tuple[Wheel, ...] | None,
     ) -> BuiltWheel:
         room = self._room(name)
         with self.progress.step(f"build {name}") as step:
             tree = source.tree(room / "tree")
+            if settled and frontend.will_do(settled, tree, name):
+                known = settled
             hooks = Hooks(
                 lock=lambda requires: self._lock(requires, packages),
                 install=lambda needed: self._environment(needed, packages),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from envpack.errors import PackingFailed, Unsatisfiable
 from envpack.requirements import sources
@@ -105,6 +106,19 @@ def build_system(tree: Path, shown: str) -> BuildSystem:
             f"{shown} cannot be built: [build-system] of pyproject.toml: {refused.reason}"
         ) from None
     return BuildSystem(requires=requires, backend=backend, path=path)
+
+
+def will_do(wheels: Sequence[Wheel], tree: Path, shown: str) -> bool:
+    """Return whether wheels are what a project asks to be built with, so that nothing has to be solved."""
+    versions = {canonicalize_name(wheel.name): wheel.version for wheel in wheels}
+    for text in build_system(tree, shown).requires:
+        asked = Requirement(text)
+        version = versions.get(canonicalize_name(asked.name))
+        if asked.marker or asked.extras or version is None:
+            return False
+        if not asked.specifier.contains(version, prereleases=True):
+            return False
+    return True
 
 
 def build(

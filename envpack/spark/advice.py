@@ -222,7 +222,7 @@ def _about_size(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
     if launcher.yarn and archive.unpacked_size > LOCALIZER_CACHE / 2:
         yield (
             f"unpacked it takes {unpacked}: a node keeps {LOCALIZER_CACHE / 1024**3:.0f} GiB of archives unless "
-            "yarn.nodemanager.localizer.cache.target-size-mb says otherwise, and fetches it anew when that is full"
+            "yarn.nodemanager.localizer.cache.target-size-mb says otherwise, and fetches it again when that is full"
         )
     if not launcher.yarn and launcher.driver != "local" and archive.unpacked_size > LARGE:
         yield f"every executor unpacks {unpacked} for itself: give it the disk, and time at its start"

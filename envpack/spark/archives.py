@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 UNPACKED = (".zip", ".jar", ".tar.gz", ".tgz", ".tar")
 """What Spark's Utils.unpack and YARN's FSDownload unpack; others stay one file under the directory's name."""
 
-_DIRECTORY = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")
+_DIRECTORY = re.compile(r"[a-z][a-z-]{0,30}")
+"""What the filter of secrets knows for the name of a place: whatever else stands behind a `#` may be a token."""
 
 
 def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ...]:
     """Return other archives as a launcher takes them beside a release's own.
 
-    `others` are addresses or paths, each with `#DIRECTORY` where it is to be unpacked elsewhere than under its own
-    name; `own` is the release's address. Raises UsageError with every reason why they cannot be joined.
+    `others` are addresses or paths, each with `#DIRECTORY`, where it is to be unpacked; a relative path starts at
+    the working directory. `own` is the release's address. Raises UsageError with every reason why they cannot be
+    joined.
     """
     if others and launcher.archives is None and launcher.driver != "session":
         raise UsageError(
@@ -52,15 +54,19 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
 def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
     """Return the address of an archive as the launcher reads it, and the directory that it is unpacked to."""
     uri, mark, directory = text.partition("#")
-    local = not urlsplit(uri).scheme
+    scheme, local = urlsplit(uri).scheme, not urlsplit(uri).scheme
     if launcher.driver == "session" and not local:
         raise UsageError(f"{text}: a client sends files of its own machine alone")
-    uri = address.of_archive(Path(uri).absolute().as_uri() if local and launcher.local_refused else uri, launcher)
+    # In a list all are written with `//`, by which readers and the filter of secrets tell where one begins.
+    if local and launcher.driver != "session":
+        uri = Path(uri).absolute().as_uri()
+    elif not local and not uri.startswith(f"{scheme}://"):
+        uri = f"{scheme}:///{uri.partition(':')[2].lstrip('/')}"
+    uri = address.of_archive(uri, launcher)
     if not _file(uri).lower().endswith(UNPACKED):
         raise UsageError(f"{text}: Spark would not unpack it: {', '.join(UNPACKED)} are what it unpacks")
-    directory = directory if mark else _file(uri)
-    if not _DIRECTORY.fullmatch(directory):
-        raise UsageError(f"{text}: {directory!r} is no name of a directory; letters, digits and . _ - are allowed")
+    if not mark or not _DIRECTORY.fullmatch(directory):
+        raise UsageError(f"{text}: name the directory that it is unpacked to behind a #, in small letters and -")
     return uri, directory
 
 

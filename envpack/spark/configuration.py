@@ -21,10 +21,10 @@ _LARGEST = 4 << 20
 _ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _KEY = re.compile(r"(?P<key>(?:\\.|[^\s=:\\])*)[ \t\f]*[=:]?[ \t\f]*(?P<value>.*)", re.DOTALL)
-_ASSIGNMENT = re.compile(
-    r"""(?:^|[;&|]|\b(?:export|then|else|do|declare[ ]-x))\s*
-        (?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|#]*)""",
-    re.VERBOSE,
+_ASSIGNMENT = re.compile(r"""(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>"[^"]*"|'[^']*'|[^\s;&|#]*)""")
+_STATEMENT = re.compile(
+    rf"(?:^|[;&|({{]|\b(?:then|else|do)\s)\s*(?:(?:export|readonly|declare\s+-x|typeset\s+-x)\s+)?"
+    rf"(?P<assignments>(?:{_ASSIGNMENT.pattern.replace('?P<name>', '?:').replace('?P<value>', '?:')}\s*)+)"
 )
 
 
@@ -91,9 +91,10 @@ def environment(directory: Path) -> dict[str, Configured]:
     for number, line in enumerate(_text(file).splitlines(), start=1):
         if line.lstrip().startswith("#"):
             continue
-        for match in _ASSIGNMENT.finditer(line):
-            value = match["value"].strip("\"'")
-            found[match["name"]] = Configured(name=match["name"], value=value, file=file, line=number)
+        for statement in _STATEMENT.finditer(line):
+            for match in _ASSIGNMENT.finditer(statement["assignments"]):
+                name, value = match["name"], match["value"].strip("\"'")
+                found[name] = Configured(name=name, value=value, file=file, line=number)
     return found
 
 

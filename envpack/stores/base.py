@@ -34,7 +34,7 @@ class ListedObject:
     modified: float
     """When it was written, in seconds since 1970."""
     stamp: str
-    """Another one whenever the object is written anew."""
+    """Another one whenever the object is written again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +189,7 @@ def damaged(uri: str) -> StoreRefused:
     """Return the error for an upload whose bytes are not those that were meant."""
     return StoreRefused(
         f"{uri} was not written: what arrived is not what was meant to be sent",
-        hint="try again; if it happens again, the file was changed after its digest was taken: build it anew",
+        hint="try again; if it happens again, the file was changed after its digest was taken: build it again",
     )
 
 

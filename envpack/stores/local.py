@@ -53,7 +53,7 @@ LOCK_PATIENCE = 30.0
 """Seconds to wait for another writer; it holds the lock for milliseconds, and the kernel frees a dead one's."""
 
 _TRIES = 20
-"""How often a directory is made anew for a file."""
+"""How often a directory is made again for a file."""
 
 _WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 """What link(2) says where the file system has no hard links (FAT, some FUSE mounts)."""

@@ -101,7 +101,7 @@ def verify(
             wanted, findings = requested_modules(installed, requested)
         except BrokenPackage as broken:
             text = broken.message.replace(f"{environment}/", "")
-            raise VerificationFailed(f"{archive.name}: {text}", hint="build the environment anew") from broken
+            raise VerificationFailed(f"{archive.name}: {text}", hint="build the environment again") from broken
         # To read every file takes about as long as to import the modules, and keeps another core busy.
         with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
             reading = pool.submit(survey, environment, files, build_prefix)

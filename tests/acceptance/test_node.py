@@ -157,8 +157,8 @@ def test_wheels_take_neither_data_nor_libraries_of_the_node(full_channel: Channe
 
     said = run(*names)
     assert said.stdout.splitlines()[:1] == ["4326 4326 Europe/Berlin"], said.stderr
-    if (there / "lib/libstdc++.so.6").exists():
-        assert said.stdout.splitlines()[1] == str(there / "lib/libstdc++.so.6")
+    if (there / "lib/cxx/libstdc++.so.6").exists():
+        assert said.stdout.splitlines()[1] == str(there / "lib/cxx/libstdc++.so.6")
     for path in there.glob("lib/python3*/site-packages/*-envpack.pth"):
         path.unlink()
     assert {name for name in names if run(name).returncode} >= {"PROJ_LIB", "PROJ_DATA", "PYTZ_TZDATADIR"}
