@@ -474,6 +474,19 @@ class TestBesideABuild:
         return out.strip()
 
 
+def test_a_tag_that_points_at_what_is_being_removed_is_no_success(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two builders reuse one old release while gc removes it: the first has moved the tag and will put it back."""
+    monkeypatch.setattr(removal_notice, "PATIENCE", 0.5)
+    manifest = publish(store, "old", tag="latest")
+    folder = f"udf/{manifest.short_digest}"
+    post(store, removal_notice.Notice(collector="c", host="far", folders=(folder,)))
+    store.delete(f"{folder}/manifest.json")
+    with pytest.raises(Gone):
+        tags.advance(store, "udf", "latest", manifest.digest, by="jane")
+
+
 class TestTheCommand:
     def test_it_plans_first_and_removes_what_it_said(self, desk: Desk) -> None:
         store = open_store(str(desk.store))

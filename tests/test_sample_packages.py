@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backports import zstd
 
 from envpack import digest
 from envpack.archive.packing import pack
@@ -23,6 +23,11 @@ from envpack.prefix.clobber import settle
 from envpack.prefix.link import Login, link_conda
 from envpack.requirements.names import CondaName
 from tests.support.packages import write_conda
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "shared" / "conda-forge" / "packages"
 

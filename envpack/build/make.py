@@ -212,7 +212,7 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     from envpack.prefix import activation
     from envpack.prefix.install import install
 
-    with watch.time("build"):
+    with watch.time("install"):
         building = partial(sources.builder, job.request, job.config, site.cache, site.scratch, site.progress)
         built = sources.provided(job.lock, building, site.published)
     with watch.time("install"):

@@ -37,6 +37,7 @@ from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
+from envpack.tools import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,6 +97,7 @@ def build(
     An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
+    descriptors.ensure()
     _check(config, options)
     store = store_of(config) if config.store or not options.dry_run else None
     if store:
@@ -184,6 +186,7 @@ def lock(
     progress: Progress = SILENT,
 ) -> Locked:
     """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    descriptors.ensure()
     _check(config)
     request = request_of(read(file, config, text), config)
     locked = _lock(request, config, options, progress)

@@ -116,9 +116,7 @@ def advance(store: Store, name: str, tag: str, sha256: str, *, by: str) -> Tag |
     A build's move is made again behind another's: the last one stands, and the history has both. Raises Gone when
     the release was removed.
     """
-    there = read(store, name, tag)
-    if there and there.digest == sha256:
-        return there
+    # Also where the tag points there already: another builder may be about to find out that the release has gone.
     return _beside_removals(store, name, tag, sha256, lambda: _advance(store, name, tag, sha256, by))
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from envpack.errors import NotReady, PackingFailed, Unreachable
 from envpack.files.remove import remove
-from envpack.redact import know_login, redact, take_apart
+from envpack.redact import know_login, redact, take_apart, without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,12 @@ class RemoteRepository:
         self.location = parts.public() if of_the_web and parts.userinfo else location
         self.shown = parts.public()
         self.into = into
+        # Of the variables with secrets git gets its own.
+        own = {name: value for name, value in os.environ.items() if name.startswith(("GIT_", "SSH_"))}
         self._environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GIT_DIR", "GIT_WORK"))
+            name: value
+            for name, value in {**without_secrets(os.environ), **own}.items()
+            if not name.startswith(("GIT_DIR", "GIT_WORK"))
         }
         if of_the_web and parts.userinfo:
             self._environment |= _header(location, unquote(parts.userinfo))

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.support.channel import Channel
     from tests.support.s3 import S3Server
 
-KILLS = 100
-"""For each kind of store."""
+KILLS = {"a directory": 140, "S3": 60}
+"""Beside S3 each command takes twice as long."""
 
 GC = ("gc", "--grace", "0m", "--keep-last", "0", "--keep-history", "0", "--apply")
 
@@ -143,14 +143,14 @@ def catalog(scene: Scene) -> None:
 ACTS: tuple[Callable[[Scene], None], ...] = (build, gc, tag, pull, catalog)
 
 
-def shake(scene: Scene, seed: int) -> None:
+def shake(scene: Scene, kills: int, seed: int) -> None:
     print(f"seed {seed}")  # noqa: T201 - to try the same moments again; pytest shows it when the test fails
     scene.desk.write("r.txt", "greeter")
     scene.finish("build", "r.txt", "--name", "kept", "--tag", "prod")
     scene.keep("kept")
     for act in ACTS:
         act(scene)  # the first time tells how long it takes
-    for scene.number in range(1, KILLS + 1):
+    for scene.number in range(1, kills + 1):
         ACTS[scene.number % len(ACTS)](scene)
     scene.finish("verify", "kept")
     scene.finish(*GC)
@@ -171,16 +171,14 @@ def seed() -> int:
 
 
 @pytest.mark.acceptance
-def test_a_directory_survives_a_hundred_kills(tmp_path: Path, channel: Channel, seed: int) -> None:
+def test_a_directory_is_whole_after_every_kill(tmp_path: Path, channel: Channel, seed: int) -> None:
     desk = desk_at(tmp_path / "a desk", channel, tmp_path / "cache")
     scene = Scene(desk=desk, store=open_store(str(desk.store)), chance=random.Random(seed))
-    shake(scene, seed)
-    scratch = [path for path in desk.store.rglob(".envpack-draft-*") if time.time() - path.stat().st_mtime > 3600]
-    assert scratch == []
+    shake(scene, KILLS["a directory"], seed)
 
 
 @pytest.mark.acceptance
-def test_s3_survives_a_hundred_kills(
+def test_s3_is_whole_after_every_kill(
     tmp_path: Path, channel: Channel, moto_s3: S3Server, s3_store_url: str, seed: int
 ) -> None:
     desk = desk_at(tmp_path / "a desk", channel, tmp_path / "cache")
@@ -188,4 +186,4 @@ def test_s3_survives_a_hundred_kills(
     scene = Scene(
         desk=replace(desk, environment=variables), store=open_store(s3_store_url), chance=random.Random(seed)
     )
-    shake(scene, seed)
+    shake(scene, KILLS["S3"], seed)

@@ -1,20 +1,28 @@
-"""Count what was tried against envpack and what held, and write the table into docs/security.md, with the commit.
+"""Count what was tried against envpack and what held, and write the tables into the documentation, with the commit.
 
-`python -m tests.support.attacks` runs the tests that attack; it takes about five minutes.
+`python -m tests.support.attacks` runs the tests that attack, for docs/security.md; `python -m tests.support.attacks
+operations` those of a machine's and a server's faults, the long ones too, for docs/operations.md. Each takes five
+minutes and more. `python -m tests.support.attacks s3` writes there how commands end under faults of S3, in no time.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import junitparser
 
+from tests.support import s3_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/security.md"
-BEGIN, END = "<!-- made by `python -m tests.support.attacks` -->\n", "<!-- end of what it made -->\n"
+BEGIN, END = "<!-- made by `python -m tests.support.attacks{}` -->\n", "<!-- end of what it made -->\n"
 
 KINDS = {
     "packaged code leaves its cage": ("test_cage.py", "test_hostile.py"),
@@ -33,37 +41,67 @@ KINDS = {
     ),
     "a server is no S3, or has no keys for us": ("test_s3_answers.py", "test_s3_credentials.py"),
 }
-"""What an attack or a fault is after, and the quick tests that try it."""
+"""What an attack is after, and the quick tests that try it."""
+
+FAULTS = {
+    "`kill -9` at 200 random moments of `build`, `gc --apply`, `tag`, `pull`, `catalog --publish`": (
+        "acceptance/test_kills.py",
+    ),
+    "50 builders of one lock; 50 of different names beside a `gc --apply` that never stops": (
+        "acceptance/test_many_builders.py",
+    ),
+    "faults of an S3 server, over HTTP and HTTPS (the table below)": ("test_s3_faults.py", "test_s3_answers.py"),
+    "a full disk at each step, a read-only place, no descriptors, no home, another century": (
+        "acceptance/test_machine_faults.py",
+    ),
+    "10,000 generated files, command lines and calls, and 60 that other readers stumble over": (
+        "test_generated_input.py",
+    ),
+    "every end without a result, and keys that cannot be had": ("test_endings.py", "test_s3_credentials.py"),
+}
+"""What goes wrong, and the tests that let it."""
 
 
-def counted(files: tuple[str, ...]) -> tuple[int, int, int]:
+def counted(files: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, int, int]:
     """Run tests; return how many were tried, held and skipped."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "junit.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
-        subprocess.run([*command, *(f"tests/{file}" for file in files)], cwd=ROOT, check=False, capture_output=True)
+        paths = [f"tests/{file}" for file in files]
+        subprocess.run([*command, *paths], cwd=ROOT, env=environment, check=False, capture_output=True)
         suites = junitparser.JUnitXml.fromfile(str(report))
         failed, tried, skipped = suites.failures + suites.errors, suites.tests, suites.skipped
     return tried - skipped, tried - skipped - failed, skipped
 
 
-def table() -> str:
+def table(kinds: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) -> str:
     """Return the counts as Markdown."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     rows = []
-    for kind, files in KINDS.items():
-        tried, held, skipped = counted(files)
+    for kind, files in kinds.items():
+        tried, held, skipped = counted(files, environment)
         names = ", ".join(f"`tests/{file}`" for file in files)
         rows.append(f"| {kind} | {tried} | {held} | {skipped} | {names} |")
     head = ["| what is tried | tried | held | skipped here | by |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows, "", f"Counted at commit {commit.stdout.strip()}."]) + "\n"
 
 
-def main() -> None:
-    """Write the table into the page."""
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
-    PAGE.write_text(before + BEGIN + table() + END + rest.partition(END)[2], "utf-8")
+def main(arguments: Sequence[str]) -> None:
+    """Write the table of attacks into its page; with `operations` that of faults, with `s3` that of S3's."""
+    if list(arguments) == ["operations"]:
+        made = table(FAULTS, {**os.environ, "ENVPACK_ACCEPTANCE": "1"})
+        put(ROOT / "docs/operations.md", BEGIN.format(" operations"), made)
+    elif list(arguments) == ["s3"]:
+        put(ROOT / "docs/operations.md", BEGIN.format(" s3"), s3_faults.table())
+    else:
+        put(ROOT / "docs/security.md", BEGIN.format(""), table(KINDS, os.environ))
+
+
+def put(page: Path, begin: str, made: str) -> None:
+    """Write between two marks of a page."""
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    page.write_text(before + begin + made + END + rest.partition(END)[2], "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -89,7 +89,8 @@ def watched(said: dict[str, set[str]], *, ours: Callable[[list[str]], bool]) -> 
     """While the block runs, note the secrets in other processes' command lines and environments in `said`.
 
     `ours` says by its command line whether a process is the one that was given the secrets. Variables of uv's are
-    passed over in uv's own process: they are the means by which it gets credentials.
+    passed over in uv's own process, and those that configure git in git's: they are the means by which these get
+    credentials.
     """
     over = threading.Event()
 
@@ -108,8 +109,8 @@ def watched(said: dict[str, set[str]], *, ours: Callable[[list[str]], bool]) -> 
                     continue
                 if kinds := found_in(b" ".join(command)):
                     said.setdefault(f"command line of {words[0]}", set()).update(kinds)
-                is_uv = Path(words[0]).name == "uv"
-                others = [entry for entry in environment if not (is_uv and entry.startswith(b"UV_"))]
+                own = {"uv": b"UV_", "git": b"GIT_CONFIG_"}.get(Path(words[0]).name.partition("-")[0])
+                others = [entry for entry in environment if not (own and entry.startswith(own))]
                 if kinds := found_in(b" ".join(others)):
                     said.setdefault(f"environment of {' '.join(words[:3])}", set()).update(kinds)
             over.wait(0.002)

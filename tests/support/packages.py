@@ -6,13 +6,18 @@ import asyncio
 import hashlib
 import io
 import json
+import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backports import zstd
 from rattler.index import index_fs
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -337,6 +337,8 @@ class Answer:
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    promised: int | None = None
+    """What it says of its length, where that is not so."""
 
     @classmethod
     def error(cls, status: int, code: str) -> Answer:
@@ -361,10 +363,10 @@ class Gate:
 
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
-                self.close_connection = True
                 if self.raw_requestline and self.parse_request():
                     with suppress(ConnectionError):
                         gate._answer(self)
+                self.close_connection = True  # parsing has set it to what the client asks for
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -411,7 +413,7 @@ class Gate:
             if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
                 handler.send_header(name, value)
         size = answer.headers.get("Content-Length", "0") if asked.method == "HEAD" else len(answer.body)
-        handler.send_header("Content-Length", str(size))
+        handler.send_header("Content-Length", str(size if answer.promised is None else answer.promised))
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.wfile.write(answer.body)

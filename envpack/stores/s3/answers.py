@@ -40,4 +40,6 @@ def check(parsed: dict[str, Any], http_response: Any, model: Any, **_: object) -
         if operation == model.name:
             missing += [f"{group}.{name}" for name in names for entry in parsed.get(group, ()) if name not in entry]
     if missing:
+        if body := parsed.get("Body"):
+            body.close()  # nobody else will
         raise ResponseParserError(f"the answer to {model.name} has no {', '.join(sorted(set(missing)))}")

@@ -51,17 +51,21 @@ _HINTS = {
     "upgrade it or name another store",
 }
 
-_BROKEN_OFF = (
+BROKEN_OFF = (
     aws.FlexibleChecksumError,
     aws.IncompleteReadError,
     aws.ResponseStreamingError,
     S3TransferRetriesExceededError,
 )
+"""An answer that did not arrive whole, or not as it was sent."""
+
+_DEEPEST = 20
+"""How many errors behind one are looked at."""
 
 EXPLAINED = (aws.ClientError, aws.BotoCoreError, ResponseParserError, S3TransferRetriesExceededError)
 """What boto3 raises for reasons outside of this program."""
 
-_UNREACHABLE = (aws.ConnectionError, aws.HTTPClientError, *_BROKEN_OFF)
+_UNREACHABLE = (aws.ConnectionError, aws.HTTPClientError, *BROKEN_OFF)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,20 @@ def spoiled(uri: str) -> StoreRefused:
         f"{uri} is not what was uploaded: the server put its parts together wrongly",
         hint="if the object is still there, remove it (no release names it), and tell who runs the server",
     )
+
+
+def in_circles(error: BaseException | None) -> bool:
+    """Return whether botocore followed redirects between regions until Python ended it."""
+    for _ in range(_DEEPEST):
+        if error is None or isinstance(error, RecursionError):
+            break
+        error = error.__cause__ or error.__context__
+    return isinstance(error, RecursionError)
+
+
+def redirected(uri: str) -> StoreRefused:
+    """Return the error for a server that sends every request to another region, the right one included."""
+    return StoreRefused(f"{uri}: S3 sends every request to another region", hint=_REGION)
 
 
 def _not_s3(attempt: Attempt) -> StoreRefused:
@@ -159,7 +177,7 @@ def _unreachable(error: Exception, attempt: Attempt) -> EnvpackError:
         reason, hint = redact(str(error)), "set AWS_CA_BUNDLE to the file with the server's certificate authority"
     elif isinstance(error, aws.ProxyConnectionError):
         reason, hint = "the proxy did not answer", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-    elif isinstance(error, _BROKEN_OFF):
+    elif isinstance(error, BROKEN_OFF):
         reason, hint = "the answer broke off or arrived damaged", "try again"
     else:
         reason = f"{endpoint} did not answer"

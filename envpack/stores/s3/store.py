@@ -35,6 +35,7 @@ from envpack.stores.s3 import credentials
 from envpack.stores.s3.assembly import Assembly, CopySource, Uncopyable, assemble, can_copy
 from envpack.stores.s3.client import make_client
 from envpack.stores.s3.errors import (
+    BROKEN_OFF,
     CONDITION_FAILED,
     CONFLICTING_WRITE,
     EXPLAINED,
@@ -44,6 +45,8 @@ from envpack.stores.s3.errors import (
     code_of,
     contested,
     explained,
+    in_circles,
+    redirected,
 )
 from envpack.stores.s3.interrupt import PATIENCE, done_within
 from envpack.stores.s3.parts import plan
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
 
 CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait before a write that met another one to the same key is tried again."""
+
+READS = 3
+"""How often a small object is asked for whose answer breaks off."""
 
 logger = filtered_logger(__name__)
 
@@ -112,18 +118,28 @@ class S3Store:
         """Return a small object; its version is the ETag."""
         condition = {"IfNoneMatch": known.version} if known else {}
         with self._asking("s3:GetObject and s3:ListBucket", key):
-            try:
-                answer = self._client.get_object(**self._address(key), **condition)
-            except self._client.exceptions.NoSuchKey:
-                return None
-            except ClientError as error:
-                if code_of(error) == NOT_MODIFIED:
-                    return known
-                raise
-            with answer["Body"] as body:
-                if answer["ContentLength"] > SMALL:
-                    raise too_large(self.uri(key))
-                return Object(data=body.read(), version=answer["ETag"])
+            for attempt in range(READS):
+                try:
+                    return self._read(key, known, condition)
+                except BROKEN_OFF:  # botocore sends a request again, but only before the answer's body
+                    if attempt == READS - 1:
+                        raise
+        return None
+
+    def _read(self, key: str, known: Object | None, condition: dict[str, str]) -> Object | None:
+        try:
+            answer = self._client.get_object(**self._address(key), **condition)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        except ClientError as error:
+            if code_of(error) == NOT_MODIFIED:
+                return known
+            raise
+        # As a context, boto3's body gives what is below it, which checks neither length nor checksum.
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > SMALL:
+                raise too_large(self.uri(key))
+            return Object(data=body.read(), version=answer["ETag"])
 
     def size(self, key: str) -> int | None:
         """Return the bytes of an object by a HEAD."""
@@ -430,6 +446,8 @@ class S3Store:
         except Exception as error:
             if credentials.concerns(error):  # keys are looked up and renewed while a store is in use
                 raise credentials.refusal(error, botocore.session.get_session(), self.url) from error
+            if in_circles(error):
+                raise redirected(self.uri(key) if key else self.url) from error
             if isinstance(error, ParamValidationError) or not isinstance(error, EXPLAINED):
                 raise
             client = self._made_client

@@ -1,0 +1,27 @@
+"""How many files this process may have open at once: solving, uv and threads need some dozens."""
+
+from __future__ import annotations
+
+import resource
+
+from envpack.errors import NotReady
+
+LEAST = 64
+"""With fewer, rattler's runtime ends in a panic."""
+
+ENOUGH = 1024
+
+
+def ensure() -> None:
+    """Raise the limit as far as this process may and needs to. Raises NotReady when that is too little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= ENOUGH:
+        return
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(ENOUGH, hard)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if max(soft, wanted) < LEAST:
+        raise NotReady(
+            f"this process may have {max(soft, wanted)} files open, and a build needs {LEAST} or more",
+            hint="raise the limit, such as by `ulimit -n 1024`",
+        )
