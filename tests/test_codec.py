@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import time
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_every_kind_of_stored_object_is_tried_here() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_what_envpack_writes_is_read(name: str) -> None:
     sample = SAMPLES[name]
-    assert isinstance(sample.kind.loads(sample.data, "x"), dict if name == "published" else sample.kind.type)
+    assert isinstance(sample.kind.loads(sample.data, "x"), typing.get_origin(sample.kind.type) or sample.kind.type)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -81,7 +82,7 @@ def test_no_more_is_unpacked_than_may_be_there(name: str) -> None:
     assert "more than" in refused.message
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in IN_A_STORE])
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in (*IN_A_STORE, "facts of pieces")])
 def test_a_cache_that_cannot_be_read_is_forgotten(name: str, tmp_path: Path) -> None:
     sample = SAMPLES[name]
     path = tmp_path / "kept"
@@ -111,7 +112,7 @@ def test_a_newer_version_asks_for_a_newer_envpack_and_no_version_is_refused(name
 @pytest.mark.parametrize("name", SAMPLES)
 def test_keys_of_a_newer_minor_version_are_passed_over(name: str) -> None:
     sample = SAMPLES[name]
-    if name != "published":
+    if name not in ("published", "facts of pieces"):
         sample.kind.loads(sample.dumped({**sample.value, "new": {"deep": [1, None]}}), "x")
 
 

@@ -17,7 +17,7 @@ from envpack import digest, units
 from envpack.archive import pieces
 from envpack.archive.members import Entry
 from envpack.archive.saving import Saving
-from envpack.build import last_build, recipes, shared_pieces
+from envpack.build import last_build, recipes, shared_pieces, store_reuse
 from envpack.catalog import publishing
 from envpack.codec import Kind
 from envpack.config.target import Target
@@ -214,6 +214,7 @@ def _samples() -> dict[str, Sample]:
         ),
         "name of a built wheel": Sample(kind=kept.POINTER, value={"full": "0" * 64}),
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
+        "facts of pieces": Sample(kind=store_reuse.FACTS, value={ONE: json.loads(facts.dumps())}),
     }
 
 
