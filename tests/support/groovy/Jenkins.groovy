@@ -559,9 +559,9 @@ class Runner {
         build.params.putAll(build.job.parameters)
     }
 
-    /** Options and triggers are values that may ask for `env`, or hold other values such as logRotator(...). */
+    /** Options and triggers are values that may ask for the global variables, or hold others such as logRotator(...). */
     private Map<String, List> evaluated(Closure section) {
-        def values = new OptionValues(env: new Env(build: build))
+        def values = new OptionValues(env: new Env(build: build), params: build.params)
         tellAll(section, values)
         return values.found
     }
@@ -609,6 +609,7 @@ class Runner {
 
 class OptionValues {
     Env env
+    Map<String, Object> params
     Map<String, List> found = [:]
 
     def logRotator(Map given) { given }
