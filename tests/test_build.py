@@ -92,6 +92,7 @@ def test_the_release_lies_where_the_design_says(first: First) -> None:
         f"party/{short}/party.lock",
         f"party/{short}/files.json.gz",
         f"party/{short}/pieces.json",
+        f"party/{short}/piece-facts.json.gz",
         f"party/{short}/sbom.cdx.json",
         "party/index.json.gz",
         "party/tags/latest.json",

@@ -196,11 +196,12 @@ def run(arguments: list[str]) -> int:
     except _NotRead:
         return NOT_READ
     except SystemExit as left:
-        completed = left.code in (0, None)  # what click does when it has completed a word
+        # click ends so when it has completed a word for a shell; otherwise nobody may end without a result.
+        completed = left.code in (0, None) and "_ENVPACK_COMPLETE" in os.environ
         if not completed:
             said = f"a library ended the process: {left.code}"
             click.echo(f"{_mark('error:', 'red')} {said}", err=True, color=colours())
-        return left.code if isinstance(left.code, int) else int(not completed)
+        return 0 if completed else left.code if isinstance(left.code, int) and left.code else 1
     return result if isinstance(result, int) else 0
 
 
