@@ -208,7 +208,7 @@ def test_the_configuration_on_the_page_is_read(tmp_path: Path) -> None:
 def test_the_parameters_on_the_page_are_the_jenkinsfiles() -> None:
     jenkinsfile = (Path(__file__).parent.parent / "Jenkinsfile").read_text("utf-8")
     rows = "".join(re.findall(r"^\|([^|]*)\|", PAGE, re.MULTILINE))
-    assert set(re.findall(r"`(\w+)`", rows)) == set(re.findall(r"\(name: '(\w+)'", jenkinsfile))
+    assert set(re.findall(r"`([A-Z_]+)`", rows)) == set(re.findall(r"\(name: '(\w+)'", jenkinsfile))
 
 
 def test_every_file_that_the_page_links_to_is_there() -> None:
