@@ -103,7 +103,7 @@ class BrokenPackage(PackingFailed):
 class DamagedPackage(BrokenPackage):
     """A package that was sound when it arrived, and of which the cached copy has changed since."""
 
-    def __init__(self, message: str, *, owners: Collection[str], hint: str | None = None) -> None:
+    def __init__(self, message: str, *, owners: Collection[str] = (), hint: str | None = None) -> None:
         super().__init__(
             message, hint=hint or "remove the cache (`envpack doctor` names it), and look at the disk that holds it"
         )

@@ -126,7 +126,7 @@ REFUSING = ["-m", "tests.support.as_in_docker"]
 def test_nor_does_one_where_less_is_allowed(before: list[str], refused: str, levels: set[str]) -> None:
     if before and (os.geteuid() != 0 or not shutil.which("setpriv")):
         missing("only root can become somebody else, with setpriv")
-    if refused == "landlock" and (found := cage.examine()).plan != "namespaces":
+    if refused == "landlock" and "namespaces" not in (found := cage.examine()).names:
         missing(f"this machine has nothing but Landlock: {found.reason}")
     interpreter = _for_everybody(before)
     words = [interpreter, *REFUSING, refused] if refused else []

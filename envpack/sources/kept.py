@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +9,6 @@ from msgspec import Struct
 
 from envpack import digest
 from envpack.codec import Digest, FileName, Kind, Line, Text, Word
-from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.lock.lock import BuildFacts, Wheel
 from envpack.requirements.names import ProjectName
@@ -97,8 +95,8 @@ class KeptWheels:
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / path.name
         path.replace(place)
-        atomic.write(inside(self._root, f"{name}.json"), json.dumps(asdict(wheel)).encode())
-        atomic.write(inside(self._root, f"{key.first()}.json"), json.dumps({"full": name}).encode())
+        STORED.keep(inside(self._root, f"{name}.json"), asdict(wheel))
+        POINTER.keep(inside(self._root, f"{key.first()}.json"), {"full": name})
         return place
 
     def _recall(self, name: str) -> tuple[Path, Wheel] | None:
