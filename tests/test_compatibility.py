@@ -585,7 +585,7 @@ def test_with_pyspark_it_is_kept_in_the_clusters_version(conda_desk: Desk) -> No
     for spark, expected in (("3.5", "3.5.6"), ("4.0", "4.0.2"), ("4.0.2", "4.0.2")):
         found = locked(conda_desk, "r.txt", "--spark", spark, "--with-pyspark")
         assert packages(found, "pyspark", "py4j") == (expected, "0.10.9.7")
-    ran = lock(conda_desk, "r.txt", "--spark", "3.5.1", "--with-pyspark")
+    ran = lock(conda_desk, "r.txt", "--spark", "3.5.1", "--with-pyspark", "--no-build")
     assert ran.code == 4
     assert "a pyspark in the archive must be of the cluster's version, and that is 3.5.1" in ran.err
 

@@ -179,7 +179,8 @@ def _solve_pypi(
             asked, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
         )
 
-    answer = with_sources(question, conda.packages, builder, solve)
+    yielding = {name for limit in request.limits if limit.soft for name in limit.bounds}
+    answer = with_sources(question, conda.packages, builder, solve, yielding=yielding)
     if not request.without_project:
         return answer
     own = {line.name for line in conda.shares.pypi if line.source and line.source.kind == "project"}

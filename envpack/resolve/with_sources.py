@@ -13,7 +13,7 @@ from envpack.requirements import pep508
 from envpack.requirements.names import ProjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from envpack.lock.lock import CondaPackage, Wheel
     from envpack.requirements import PyRequirement
@@ -32,9 +32,12 @@ def with_sources(
     packages: Sequence[CondaPackage],
     builder: Builder | None,
     solve: Callable[[pypi.Question], pypi.Answer],
+    *,
+    yielding: Collection[str] = (),
 ) -> pypi.Answer:
     """Return the answer in which wheels are built where there are none; `packages` hold the Python.
 
+    `yielding` are the projects that have a soft limit: it gives way before an older release is built from source.
     Raises what `solve` raises, and what a build raises.
     """
     built: dict[ProjectName, BuiltWheel] = {}
@@ -57,7 +60,9 @@ def with_sources(
             break
         except NoSolution as error:
             name = next((each for each in _without_wheel(error.message) if each not in tried), None)
-            if builder is None or name is None or len(tried) >= MOST_BUILDS or name in question.linked:
+            if builder is None or name is None or len(tried) >= MOST_BUILDS:
+                raise
+            if name in question.linked or name in yielding:
                 raise
             tried.add(name)
             found = builder.of_index(name, _allowed(name, question), _hashes(name, question), packages)
