@@ -219,6 +219,12 @@ def test_the_launcher_works_from_a_path_a_link_and_odd_directories(machine: Node
 
 def test_a_python_calls_itself_as_it_was_started(machine: Node) -> None:
     assert machine.run("import sys; print(sys.executable)") == f"{machine.environment}/bin/python"
+    # As a Spark Connect server's sessions call it.
+    session = machine.directory / "session"
+    session.mkdir()
+    command = [f"../{machine.environment.name}/bin/python", "-c", "import sys; print(sys.executable)"]
+    said = subprocess.check_output(command, text=True, env={}, cwd=session).strip()
+    assert said == f"{session}/../{machine.environment.name}/bin/python"
 
 
 def test_an_environment_is_no_virtual_one(machine: Node) -> None:

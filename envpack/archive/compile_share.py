@@ -164,7 +164,8 @@ def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, s
 def package_of(path: str) -> str:
     """Return what a module belongs to, for the progress: the first folder below site-packages, or `python`."""
     _, site, below = path.partition("site-packages/")
-    name = below.partition("/")[0].removesuffix(".py") if site else "python"
+    name = below.partition("/")[0] if site else "python"
+    name = name[:-3] if name.endswith(".py") else name
     return "".join(c for c in name if c.isalnum() or c in "._-")[:64] if name.isascii() else "python"
 
 

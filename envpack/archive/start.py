@@ -29,8 +29,10 @@ def begin() -> None:
         sys.path[:] = [entry for entry in sys.path if entry not in away]
     if _wins("PYTHONPYCACHEPREFIX"):
         sys.pycache_prefix = None
-    launcher = os.path.join(sys.prefix, "bin", "python")
-    if sys.executable.startswith(launcher) and os.path.isfile(launcher):
+    folder, name = os.path.split(sys.executable)
+    launcher = os.path.join(folder, "python")
+    own = os.path.realpath(folder) == os.path.realpath(os.path.join(sys.prefix, "bin"))
+    if own and name.startswith("python") and os.path.isfile(launcher):
         sys.executable = launcher  # it has started this program, which is called otherwise
     if ZONES and _wins("PYTHONTZPATH") and os.path.isdir(os.path.join(sys.prefix, ZONES)):
         os.environ["PYTHONTZPATH"] = os.path.join(sys.prefix, ZONES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import struct
@@ -25,6 +24,7 @@ from envpack.channel import conda_file, interpreter
 from envpack.files import elf
 from tests.support import small_python
 from tests.support.cache import kept
+from tests.support.loop import in_a_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Channel:
     def link(self, prefix: Path, *specs: str, cache: Path | None = None) -> None:
         """Link the newest packages that fit, with nothing of envpack's in between; `cache` keeps the packages."""
         with tempfile.TemporaryDirectory() as scratch:
-            asyncio.run(self._link(prefix, specs, cache or Path(scratch)))
+            in_a_loop(self._link(prefix, specs, cache or Path(scratch)))
 
     async def _link(self, prefix: Path, specs: Sequence[str], cache: Path) -> None:
         glibc = GenericVirtualPackage(PackageName("__glibc"), Version(self.glibc), BuildString("0"))
@@ -107,7 +107,7 @@ def _make(home: Path) -> None:
     whole = full / starter.platform / starter.packages[0]
     (small / starter.platform).mkdir(parents=True)
     reduced, glibc = small_python.write(whole, small / starter.platform)
-    asyncio.run(index_fs(small))
+    in_a_loop(index_fs(small))
     _build(RECIPES / "recipe.yaml", small)
     for channel, python in ((full, whole), (small, reduced)):
         _write_foreign_python(python, channel / foreign, foreign)
@@ -115,7 +115,7 @@ def _make(home: Path) -> None:
         if package != reduced:
             shutil.copy(package, full / package.parent.name)
     for channel, oldest in ((full, starter.glibc), (small, glibc)):
-        asyncio.run(index_fs(channel, force=True))
+        in_a_loop(index_fs(channel, force=True))
         facts = {
             "python": starter.python,
             "platform": starter.platform,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
@@ -18,6 +17,8 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+from tests.support.loop import in_a_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,7 +99,7 @@ def write_conda(
 def reindex(channel: Path) -> Path:
     """Write the indexes of a channel and return it."""
     (channel / "noarch").mkdir(parents=True, exist_ok=True)
-    asyncio.run(index_fs(channel, force=True))
+    in_a_loop(index_fs(channel, force=True))
     return channel
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from pathlib import Path
 
 from rattler.index import index_fs
 
 from envpack.channel import conda_file
+from tests.support.loop import in_a_loop
 
 PYTHONS = ("3.10.9", "3.11.9", "3.12.9", "3.13.9")
 
@@ -30,5 +30,5 @@ def write_channel(directory: Path, packages: dict[str, list[str]]) -> Path:
                 "depends": depends,
             }
             conda_file.write(Path(root), noarch / f"{name}-{version}-0.conda", index=index, about={})
-    asyncio.run(index_fs(directory, force=True))
+    in_a_loop(index_fs(directory, force=True))
     return directory
