@@ -63,6 +63,9 @@ class Bound:
         """Raise BrokenPackage if the run was ended, or a file was not written, because of the bound."""
         if self._passed is None and self._bounds_files and self._process.returncode == -signal.SIGXFSZ:
             self._passed = ""
+            for place in set(_unpacking(self._cache)) - self._before:
+                if room_of(place, self._most) >= self._most:
+                    shutil.rmtree(place, ignore_errors=True)
         if self._passed is not None:
             raise BrokenPackage(
                 f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would be unpacked to over "
