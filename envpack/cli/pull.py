@@ -125,12 +125,14 @@ def _become(command: tuple[str, ...], environ: dict[str, str]) -> None:
     """Replace this process; raises UsageError when there is no such command."""
     sys.stdout.flush()
     sys.stderr.flush()
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that down
-        signal.signal(number, signal.SIG_DFL)
+    # Python ignores them, and exec would hand that down.
+    ignored = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     umask.restore()
     try:
         os.execvpe(command[0], command, environ)  # noqa: S606 - it was asked for, and no shell is wanted
     except OSError as error:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
         reason = "no such command" if isinstance(error, FileNotFoundError) else error.strerror
         raise UsageError(
             f"{command[0]} cannot be run: {reason}", hint="it is looked for in the release, then on your PATH"
