@@ -124,6 +124,7 @@ class S3Store:
                 except BROKEN_OFF:  # botocore sends a request again, but only before the answer's body
                     if attempt == READS - 1:
                         raise
+                    time.sleep(0.1 * (attempt + 1))  # some servers answer while the object is being replaced
         return None
 
     def _read(self, key: str, known: Object | None, condition: dict[str, str]) -> Object | None:
