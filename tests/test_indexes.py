@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from envpack.requirements import Indexes, read
 from envpack.requirements.indexes import with_environment
 from envpack.resolve.request import Request
 from envpack.resolve.solve import Resolved, resolve
+from envpack.tools import uv
 from envpack.tools.uv_access import access, environment
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
@@ -243,3 +245,9 @@ def test_a_wheel_named_by_its_file_is_held_to_it_as_well(solve: Callable[..., Re
     write_wheel(tmp_path, "party", "2", headers=["Requires-Python: <3"])
     with pytest.raises(Unsatisfiable, match="party 2 is for Python <3"):
         solve("--no-index", "./party-2-py3-none-any.whl")
+
+
+def test_where_no_index_is_named_the_one_of_uv_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://localhost:1/simple")  # the request has it, and uv is not asked
+    address = urlsplit(uv.default_index(cache=tmp_path / "cache", workdir=tmp_path))
+    assert (address.scheme, address.path) == ("https", "/simple")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from envpack.stores import open_store
 from envpack.stores.s3.options import S3Options
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+PYTHON = shlex.quote(sys.executable)
+
 ROLE = "role_arn = arn:aws:iam::123456789012:role/r"
 
 
@@ -28,7 +31,7 @@ aws_secret_access_key = secret
 
 def printing(text: str) -> str:
     """Return the line of a profile that names a program which prints this."""
-    return f"credential_process = {sys.executable} -c \"print(bytes.fromhex('{text.encode().hex()}').decode())\""
+    return f"credential_process = {PYTHON} -c \"print(bytes.fromhex('{text.encode().hex()}').decode())\""
 
 
 # Variables, lines of the profile `default`, what the message names.
@@ -52,7 +55,7 @@ CASES = {
     "a program that is not there": ({}, "credential_process = /no/such/program --now", "credential_process"),
     "a program that fails": (
         {},
-        f"credential_process = {sys.executable} -c 'raise SystemExit(3)'",
+        f"credential_process = {PYTHON} -c 'raise SystemExit(3)'",
         "profile default",
     ),
     "a program that prints no JSON": ({}, printing("hello"), "profile default"),

@@ -275,6 +275,30 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, member
     assert not (tmp_path / "into/out").exists()
 
 
+LATER = [
+    member("p/x", type=tarfile.SYMTYPE, linkname="d/../../out"),
+    member("p/d", type=tarfile.SYMTYPE, linkname=".."),
+]
+"""A link that stays inside until the second one changes what it passes through."""
+
+
+def test_a_link_that_leads_out_through_a_later_one_is_refused(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "x-1.tar.gz", *LATER)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(BrokenPackage, match="to a place outside"):
+        unpack(archive, tmp_path / "into" / "here", shown="x")
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.REGTYPE])
+def test_nothing_is_written_through_such_a_link(tmp_path: Path, kind: bytes) -> None:
+    last = member("p/x", type=kind, linkname="f", size=kind == tarfile.REGTYPE)
+    archive = tar_of(tmp_path / "x-1.tar.gz", *LATER, member("f", size=1), last)
+    (tmp_path / "into").mkdir()
+    unpack(archive, tmp_path / "into" / "here", shown="x")
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "into/here/p/x").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize("name", ["x-1.tar.gz", "x-1.tar.bz2", "x-1.tar.xz", "x-1.zip", "x-1.tar"])
 def test_a_damaged_archive_is_called_damaged(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"nonsense" * 200)

@@ -19,6 +19,7 @@ from envpack.build.pipeline import Options
 from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef, declared_name
+from envpack.sources import wheels
 from envpack.sources.checkout import check_out
 from envpack.sources.files import digest_of, project_files
 from envpack.tools import cage
@@ -27,6 +28,7 @@ from tests.support.channel import Channel
 from tests.support.missing import missing
 from tests.support.processes import running
 from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, wheel_of, write_project
+from tests.support.wheels import write_wheel
 
 
 @pytest.fixture(scope="session")
@@ -312,6 +314,50 @@ def test_nothing_gets_out_of_a_hostile_build(shop: Shop, tmp_path: Path, monkeyp
     while running(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not running(mark)
+
+
+MEDDLING = {
+    "puts a link in the place of its output": """
+import os, pathlib
+def build_wheel(out, settings=None, metadata=None):
+    os.rmdir(out)
+    os.symlink("ELSEWHERE", out)
+    return "features-1.0-py3-none-any.whl"
+""",
+    "takes its own source away": """
+import os, pathlib, sys
+def build_wheel(out, settings=None, metadata=None):
+    here = os.getcwd()
+    os.chdir("/")
+    os.rename(here, here + "-gone")
+    return "features-1.0-py3-none-any.whl"
+""",
+    "makes a wheel that is a bomb": """
+import os, zipfile
+def build_wheel(out, settings=None, metadata=None):
+    name = "features-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(out, name), "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("features/bomb", bytes(MEGABYTE + 1))
+    return name
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [*zip(MEDDLING, ("made no wheel", "took its own source away", "made a wheel of more than"), strict=True)],
+)
+def test_a_build_that_meddles_ends_in_an_error(
+    shop: Shop, tmp_path: Path, what: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    write_wheel(elsewhere, "features", "1.0")
+    monkeypatch.setattr(wheels, "MOST_BYTES", 1 << 20)
+    text = MEDDLING[what].replace("ELSEWHERE", str(elsewhere)).replace("MEGABYTE", str(1 << 20))
+    write_project(shop.home, backend=IN_TREE, files={"backend.py": text})
+    with pytest.raises(EnvpackError, match=said):
+        shop.wheel(".")
 
 
 def _accept(server: socket.socket) -> None:

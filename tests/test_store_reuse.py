@@ -170,6 +170,10 @@ def forget_the_digest(folder: Path, _: Manifest) -> None:
     (folder / keys.MANIFEST).write_text(json.dumps(value))
 
 
+def damage_the_manifest(folder: Path, _: Manifest) -> None:
+    (folder / keys.MANIFEST).write_bytes(b"{")
+
+
 def remove_the_release(folder: Path, _: Manifest) -> None:
     shutil.rmtree(folder)
 
@@ -178,7 +182,7 @@ def remove_the_release(folder: Path, _: Manifest) -> None:
     "spoil",
     [
         *(change_a_byte, cut_the_archive, remove_the_archive, remove_the_list, remove_the_facts, write_other_facts),
-        *(list_other_pieces, write_no_json, forget_the_digest, remove_the_release),
+        *(list_other_pieces, write_no_json, forget_the_digest, damage_the_manifest, remove_the_release),
     ],
 )
 def test_what_is_missing_or_wrong_in_the_store_is_made_anew_and_never_shipped(
@@ -189,6 +193,15 @@ def test_what_is_missing_or_wrong_in_the_store_is_made_anew_and_never_shipped(
     packed = second.pack(NEW, second.fetching(store))
     assert packed.sha256 == Agent(home=tmp_path / "third").pack(NEW).sha256
     assert fetched(packed) < EVERY_ONE
+
+
+def test_one_release_that_cannot_be_read_does_not_hide_the_others(
+    store: Store, first: Agent, second: Agent, tmp_path: Path
+) -> None:
+    manifest = first.publish(store, OLD)
+    Agent(home=tmp_path / "third").publish(store, OLD, name="another-name")
+    damage_the_manifest(tmp_path / "store" / manifest.folder, manifest)
+    assert fetched(second.pack(NEW, second.fetching(store))) == EVERY_ONE
 
 
 @pytest.fixture

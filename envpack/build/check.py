@@ -143,6 +143,12 @@ def _confine(given: str) -> None:
     _check_word(given, [each.value for each in Confine], "word for confine")
 
 
+def _reuse(given: str) -> None:
+    from envpack.build.store_reuse import Reuse
+
+    _check_word(given, [each.value for each in Reuse], "word for reuse")
+
+
 def _size(given: str) -> None:
     try:
         size_of(given, "")
@@ -207,7 +213,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "names": _names,
     "cache_dir": _cache,
     "cache_limit": _size,
-    "reuse": _one_of(("name", "store", "off"), "word for reuse"),
+    "reuse": _reuse,
     "confine": _confine,
     "s3_sse": _one_of(("AES256", "aws:kms"), "encryption"),
     "s3_bucket_owner": _account,

@@ -111,19 +111,19 @@ class StoreReuse:
 
     def _take(self, name: str, sha256: str, missing: Collection[str]) -> set[str]:
         """Fetch what a release has of the missing pieces, and return the keys of those that are here now."""
-        release = lookup.at(self.store, name, sha256)
-        listed = release.manifest.pieces if release else None
-        if release is None or listed is None:
-            return set()
-        folder = release.manifest.folder
+        folder = keys.folder(name, sha256)
         try:
+            release = lookup.at(self.store, name, sha256)
+            listed = release.manifest.pieces if release else None
+            if release is None or listed is None:
+                return set()
             stored = shared_pieces.STORED.loads(self._proven(f"{folder}/{keys.PIECES}", listed), folder)
             listed_here = {piece.key: piece for piece in stored.pieces if piece.key in missing}
             if not listed_here or stored.facts is None:
                 return set()
             facts = FACTS.loads(self._proven(f"{folder}/{keys.PIECE_FACTS}", stored.facts), folder)
         except (Unreadable, StoreRefused) as error:
-            logger.info("no pieces of %s are used: %s", release.manifest.reference, error.message)
+            logger.info("no pieces of %s are used: %s", folder, error.message)
             return set()
         wanted = [
             _Wanted(key=key, start=listed_here[key].start, facts=known)

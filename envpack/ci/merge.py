@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_LOOKED_AT = "unaffected"
+_UNAFFECTED = "unaffected"
+"""The status of an environment that an agent did not have to look at."""
 
 
 def merge(parts: Sequence[Path], folder: Path) -> dict[str, Any]:
@@ -69,9 +70,9 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     by_file: dict[str, dict[str, Any]] = {}
     for environment in (environment for report in reports for environment in report["environments"]):
         there = by_file.get(environment["file"])
-        if there is None or there["status"] == _LOOKED_AT:
+        if there is None or there["status"] == _UNAFFECTED:
             by_file[environment["file"]] = environment
-        elif environment["status"] != _LOOKED_AT:
+        elif environment["status"] != _UNAFFECTED:
             raise UsageError(
                 f"{environment['file']} is in two of the reports",
                 hint="join the reports of one run, each agent's once",
@@ -87,25 +88,27 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _joined_cases(parts: Sequence[Path], merged: dict[str, Any]) -> bytes:
-    """Return one suite of the cases of all agents; of an unaffected environment there is one."""
-    status = {environment["file"]: environment["status"] for environment in merged["environments"]}
+    """Return one suite of the cases of all agents; an environment that was built has the case of who built it."""
+    built = {each["file"] for each in merged["environments"] if each["status"] != _UNAFFECTED}
     cases: dict[str, junitparser.TestCase] = {}
     for part in parts:
-        try:
-            suites = list(junitparser.JUnitXml.fromfile(str(part)))
-        except Exception as error:  # whatever the XML library raises for a file that is none
-            raise UsageError(f"{part} is no JUnit report: {error}") from error
-        for case in (case for suite in suites for case in suite):
-            if case.name not in cases or status.get(case.name) != _LOOKED_AT:
-                skipped = any(isinstance(result, junitparser.Skipped) for result in case.result)
-                if case.name not in cases or not skipped:
-                    cases[case.name] = case
+        for case in _cases(part):
+            skipped = any(isinstance(result, junitparser.Skipped) for result in case.result)
+            if not (skipped and case.name in built):
+                cases[case.name] = case
     suite = junitparser.TestSuite("envpack")
     suite.add_testcases([cases[name] for name in sorted(cases)])
     document = junitparser.JUnitXml("envpack")
     document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call] # the library has no types here
     return bytes(document.tostring())  # type: ignore[no-untyped-call] # nor here
+
+
+def _cases(part: Path) -> list[junitparser.TestCase]:
+    try:
+        return [case for suite in junitparser.JUnitXml.fromfile(str(part)) for case in suite]
+    except Exception as error:  # whatever the XML library raises for a file that is none
+        raise UsageError(f"{part} is no JUnit report: {error}") from error
 
 
 def _joined_summary(parts: Sequence[Path], merged: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ _COMMANDS = {
     "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
     "pull": ("envpack.cli.pull", "Download a release and unpack it, ready to run."),
     "run": ("envpack.cli.pull", "Run a command in a release."),
-    "verify": ("envpack.cli.verify", "Check releases as they lie in the store."),
+    "verify": ("envpack.cli.verify", "Check releases as they are in the store."),
     "audit": ("envpack.cli.audit", "Look for known vulnerabilities in published releases."),
     "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
     "doctor": ("envpack.cli.doctor", "Find out whether a build would work here."),

@@ -76,7 +76,7 @@ def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: 
     """Build the environments whose requirements have changed, and report.
 
     FILE and GLOB name requirements files; by default those of `ci:` `requirements:` in envpack.yaml. What has
-    changed is told by git: since --since, else since where a pull request left its branch or since the last
+    changed is what git reports: since --since, else since where a pull request left its branch or since the last
     successful build, as the CI system's variables say. A failure does not stop the others.
     """
     from envpack.build.pipeline import Options

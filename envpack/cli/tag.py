@@ -47,7 +47,7 @@ def tag_command(
     """Point TAG of a release's name at the release that REF names.
 
     A tag that points elsewhere is left alone unless --move says otherwise; what it pointed at stays in its history.
-    When two people move a tag at the same time, one of them is told that the other has.
+    When two people move a tag at the same time, one of them gets an error that says so.
     """
     from envpack.releases import index, provenance, publish, references, tags
     from envpack.releases.lookup import check_there

@@ -46,7 +46,7 @@ def verify_command(
     verbose: bool,
     **given: Any,
 ) -> int:
-    """Check the release that REF names, as it lies in the store.
+    """Check the release that REF names, as it is in the store.
 
     Its bytes are held against its digest, its manifest against its lock and against what is in the archive, and its
     Python imports what was requested. With --all a failure does not stop the others. The exit code is 7 if anything

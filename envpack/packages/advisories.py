@@ -11,6 +11,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cvss import CVSS3, CVSS4
+from cvss.exceptions import CVSSError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -184,7 +186,7 @@ def _vulnerability(package: PackedPackage, ids: set[str], members: Sequence[_Hit
 
 
 def severity(advisory: Mapping[str, Any], affected: Mapping[str, Any]) -> str | None:
-    """Return how severe an advisory says that it is, as one of `LEVELS`: by its word, else by its CVSS 3 vector."""
+    """Return how severe an advisory says that it is, as one of `LEVELS`: by its word, else by its CVSS vector."""
     for place in (affected, advisory):
         word = str(dict(place.get("database_specific") or {}).get("severity", "")).upper()
         if word in _WORDS:
@@ -196,36 +198,13 @@ def severity(advisory: Mapping[str, Any], affected: Mapping[str, Any]) -> str | 
     return next((level for least, level in _SCORES if max(scores) >= least), "low")
 
 
-_CVSS = {
-    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
-    "AC": {"L": 0.77, "H": 0.44},
-    "UI": {"N": 0.85, "R": 0.62},
-    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
-}
-_PRIVILEGES = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.68, "H": 0.5}}
-
-
 def base_score(vector: str) -> float | None:
-    """Return the base score of a CVSS 3.0 or 3.1 vector, or None for another text.
-
-    Source: https://www.first.org/cvss/v3.1/specification-document, section 7.1 and appendix A.
-    """
-    parts = dict(part.partition(":")[::2] for part in vector.split("/"))
-    if not str(parts.get("CVSS", "")).startswith("3"):
-        return None
+    """Return the base score of a CVSS 3 or 4 vector, or None for another text."""
     try:
-        changed = parts["S"] == "C"
-        loss = 1 - (1 - _CVSS["C"][parts["C"]]) * (1 - _CVSS["C"][parts["I"]]) * (1 - _CVSS["C"][parts["A"]])
-        reach = _CVSS["AV"][parts["AV"]] * _CVSS["AC"][parts["AC"]] * _CVSS["UI"][parts["UI"]]
-        ease = 8.22 * reach * _PRIVILEGES[parts["S"]][parts["PR"]]
-    except KeyError:
+        kind = CVSS4 if vector.startswith("CVSS:4") else CVSS3
+        return float(kind(vector).base_score)
+    except CVSSError:
         return None
-    impact = 7.52 * (loss - 0.029) - 3.25 * (loss - 0.02) ** 15 if changed else 6.42 * loss
-    if impact <= 0:
-        return 0.0
-    raw = min((1.08 if changed else 1.0) * (impact + ease), 10.0)
-    hundred_thousandths = round(raw * 100_000)
-    return -(-hundred_thousandths // 10_000) / 10
 
 
 def _about(advisory: Mapping[str, Any], project: str) -> list[Mapping[str, Any]]:

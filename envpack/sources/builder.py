@@ -31,6 +31,7 @@ from envpack.resolve.with_sources import with_sources
 from envpack.sources import archives, checkout, files, frontend, offered, wheels
 from envpack.sources.frontend import BuildEnvironment, Hooks
 from envpack.sources.kept import KeptWheels, Key
+from envpack.tools import uv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +91,12 @@ class WheelBuilder:
         """Return the wheel of a source distribution that an index has; see `resolve.building.Builder`."""
         self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
         found = offered.newest(
-            name, allowed, self.request.requirements.indexes, hashes=hashes, python=_python_of(packages).version
+            name,
+            allowed,
+            self.request.requirements.indexes,
+            default=lambda: uv.default_index(cache=self.cache.uv, workdir=self._room("index")),
+            hashes=hashes,
+            python=_python_of(packages).version,
         )
         if found is None:
             return None

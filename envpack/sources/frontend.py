@@ -177,7 +177,10 @@ def _ask(
             ended = caged.wait(_LIMITS.seconds)
     except (TimeoutError, BrokenReport, OSError) as error:
         raise PackingFailed(f"{shown} could not be built: {str(error) or 'its build does not end'}") from error
-    (work / "source").rename(tree)
+    try:
+        (work / "source").rename(tree)
+    except OSError as error:
+        raise PackingFailed(f"{shown} could not be built: its build took its own source away") from error
     if report is None or ended.code != 0:
         said = lines_of(ended.output)
         raise _failure(shown, said, ended.problem)
@@ -229,7 +232,7 @@ def _failure(shown: str, said: Sequence[str], problem: str | None) -> PackingFai
 
 def _wheel(out: Path, name: object, shown: str) -> Path:
     path = out / str(name)
-    if "/" in str(name) or path.is_symlink() or not path.is_file():
+    if "/" in str(name) or out.is_symlink() or path.is_symlink() or not path.is_file():
         raise PackingFailed(f"{shown} could not be built: its backend made no wheel")
     return path
 

@@ -23,14 +23,12 @@ from envpack.redact import public, take_apart
 from envpack.tools.download import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from packaging.version import Version
 
     from envpack.requirements.names import ProjectName
     from envpack.requirements.values import Indexes
-
-PYPI = "https://pypi.org/simple"
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = {"Accept": f"{_JSON}, text/html;q=0.5"}
@@ -49,18 +47,25 @@ class Offered:
 
 
 def newest(
-    name: ProjectName, allowed: SpecifierSet, indexes: Indexes, *, hashes: Sequence[str], python: str
+    name: ProjectName,
+    allowed: SpecifierSet,
+    indexes: Indexes,
+    *,
+    default: Callable[[], str],
+    hashes: Sequence[str],
+    python: str,
 ) -> Offered | None:
     """Return the newest source distribution of a project that is allowed and for this Python, if there is one.
 
-    `hashes` are those it may have; none for any. A file whose page does not tell its hash may have any.
+    `default` gives the index that is asked where none is named. `hashes` are those it may have; none for any. A
+    file whose page does not tell its hash may have any.
 
     The first index that has the project answers, as uv's default has it; pages of links are asked besides. Raises
     Unreachable when an index does not answer.
     """
     found = [each for link in indexes.find_links for each in _linked(link, name, ()) or ()]
     if not indexes.no_index:
-        urls = (*indexes.extra_index_urls, indexes.index_url or PYPI)
+        urls = (*indexes.extra_index_urls, indexes.index_url or default())
         for url in urls:
             page = _linked(f"{url.rstrip('/')}/{name}/", name, urls)
             if page is not None:

@@ -51,6 +51,7 @@ def unpack(archive: Path, into: Path, *, shown: str) -> Path:
         if isinstance(error, OSError) and error.filename:
             raise
         raise BrokenPackage(f"the source of {shown} is damaged: {error}") from error
+    _check_links(into, shown)
     inside = [path for path in into.iterdir() if path.name != "pax_global_header"]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink() else into
 
@@ -139,6 +140,7 @@ def _link(into: Path, path: Path, member: tarfile.TarInfo, shown: str) -> None:
         if source.is_symlink() or not source.is_file():
             raise BrokenPackage(f"the source of {shown} links {member.name!r} to what is not in it")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a link of that name would be followed
         shutil.copy(source, path)
         return
     place = posixpath.join(path.parent.as_posix(), target)
@@ -147,6 +149,16 @@ def _link(into: Path, path: Path, member: tarfile.TarInfo, shown: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.symlink_to(target)
+
+
+def _check_links(into: Path, shown: str) -> None:
+    """See that no link leads out now that all are there: one may lead out through another that came later."""
+    for folder, folders, names in os.walk(into):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            if path.is_symlink() and not _stays(into, path):
+                raise BrokenPackage(
+                    f"the source of {shown} links {path.relative_to(into).as_posix()!r} to a place outside"
+                )
 
 
 def _write(path: Path, content: IO[bytes], *, executable: bool) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from envpack.files.wheel import WheelTarget
 
+MOST_BYTES = 4 << 30
+"""Bytes that the files of a built wheel have at most."""
+
 _SHOWN = 4
 
 
@@ -26,11 +29,13 @@ def write_again(built: Path, into: Path) -> None:
     """Write a wheel with its members in order, of one time, with two modes, and not compressed.
 
     Compressors differ between machines, and nobody fetches this wheel. Directories and links are left out: wheels
-    have none. Raises BrokenPackage for a file that cannot be read.
+    have none. Raises BrokenPackage for a file that cannot be read, or that would be too large.
     """
     time_of_all = time.gmtime(EPOCH)[:6]
     try:
         with zipfile.ZipFile(built) as old, zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as new:
+            if sum(info.file_size for info in old.infolist()) > MOST_BYTES:
+                raise BrokenPackage(f"the build of {built.name} made a wheel of more than {MOST_BYTES >> 30} GB")
             for info in sorted(old.infolist(), key=lambda info: info.filename):
                 if info.is_dir():
                     continue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from uv import find_uv_bin
 
+from envpack.errors import NotReady
 from envpack.redact import meet_files, redact
 from envpack.redact.logs import filtered_logger
 from envpack.tools import uv_bounds, uv_failures
@@ -70,3 +72,25 @@ def run(
     bound.check()
     if process.returncode:
         raise uv_failures.of(redact("".join(lines)), process.returncode)
+
+
+def default_index(*, cache: Path, workdir: Path) -> str:
+    """Return the address of the index that uv asks where none is named; `workdir` gets two files.
+
+    Raises NotReady when uv does not say it.
+    """
+    nothing, answer = workdir / "nothing.txt", workdir / "index.txt"
+    nothing.write_text("", "utf-8")
+    run(
+        [
+            *("pip", "compile", str(nothing), "--output-file", str(answer), "--emit-index-url", "--no-header"),
+            *("--offline", "--python", sys.executable),
+        ],
+        cache=cache,
+        workdir=workdir,
+    )
+    for line in answer.read_text("utf-8").splitlines():
+        option, _, address = line.partition(" ")
+        if option == "--index-url":
+            return address
+    raise NotReady("uv does not say which index it asks", hint="name one with --index-url in the requirements")
