@@ -40,6 +40,10 @@ class Launcher:
     """What it stands for, in a few words."""
     submit: str
     """How its text is used."""
+    master: str | None = None
+    """Spark's master, where there is only one; `local[*]` for one machine."""
+    mode: str | None = None
+    """The deploy mode that spark-submit is given."""
     text: Natural = "submit"
     """The text that people paste."""
     driver: Driver = "cluster"

@@ -26,6 +26,8 @@ _ALL = (
     Launcher(
         name="yarn-cluster",
         purpose="YARN, the driver inside the cluster; the default",
+        master="yarn",
+        mode="cluster",
         submit="submit with --master yarn --deploy-mode cluster",
         archives=_YARN_ARCHIVES,
         python=_ON_YARN,
@@ -36,6 +38,8 @@ _ALL = (
     Launcher(
         name="yarn-client",
         purpose="YARN, the driver where you are",
+        master="yarn",
+        mode="client",
         submit="submit with --master yarn --deploy-mode client",
         driver="client",
         archives=_YARN_ARCHIVES,
@@ -45,6 +49,7 @@ _ALL = (
     Launcher(
         name="k8s-cluster",
         purpose="Kubernetes, the driver in a pod",
+        mode="cluster",
         submit="submit with --master k8s://https://HOST:PORT --deploy-mode cluster",
         driver_variables="spark.kubernetes.driverEnv.",
         kubernetes=True,
@@ -58,6 +63,7 @@ _ALL = (
     Launcher(
         name="k8s-client",
         purpose="Kubernetes, the driver where you are, such as a notebook's pod",
+        mode="client",
         submit="submit with --master k8s://https://HOST:PORT --deploy-mode client",
         driver="client",
         since=(3, 1),
@@ -74,6 +80,7 @@ _ALL = (
     Launcher(
         name="local",
         purpose="one machine, `local[*]`: the archive is unpacked first",
+        master="local[*]",
         submit="submit with --master 'local[*]'",
         driver="local",
         archives=None,
@@ -185,6 +192,8 @@ _ALL = (
     Launcher(
         name="emr",
         purpose="Amazon EMR on EC2, the driver inside the cluster",
+        master="yarn",
+        mode="cluster",
         submit="submit with --master yarn --deploy-mode cluster, on the cluster or as a step",
         archives=_YARN_ARCHIVES,
         python=_ON_YARN,
@@ -235,10 +244,13 @@ LAUNCHERS = {launcher.name: launcher for launcher in _ALL}
 
 DEFAULT = _ALL[0].name
 
+ALIASES = {"yarn": DEFAULT}
+"""Other names that are understood."""
+
 
 def launcher_named(name: str) -> Launcher:
     """Return a launcher; raises UsageError when there is none of that name."""
     try:
-        return LAUNCHERS[name]
+        return LAUNCHERS[ALIASES.get(name, name)]
     except KeyError:
         raise UsageError(f"there is no launcher {name!r}", hint=f"there are {', '.join(LAUNCHERS)}") from None
