@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from envpack.jobs import spark_operator
+from envpack.jobs.watch import Watch
 from tests.support.batches import serving
-from tests.support.submitting import Site, site_at
+from tests.support.submitting import Site, planned_on_s3, site_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,3 +120,104 @@ def test_a_login_of_the_address_is_sent_and_never_shown(site: Site) -> None:
         ran = site.run("submit", "--launcher", "livy-batch", "--server", address)
     assert (ran.code, "refused it (403): not you" in ran.err) == (14, True), ran.err
     assert "Zq7-wX9_kP2m" not in ran.err
+
+
+# --- Kyuubi --------------------------------------------------------------------------------------------------
+
+ID = "6f1c0a4e-0000-4000-8000-000000000000"
+
+
+def kyuubi(*told: dict[str, str], log: tuple[str, ...] = ()) -> dict[str, list[Answer]]:
+    """Return the answers of a Kyuubi whose batch is told of so."""
+    where = f"/api/v1/batches/{ID}"
+    return {
+        "POST /api/v1/batches": [(200, {"id": ID, "state": "PENDING"})],
+        f"GET {where}": [(200, {"id": ID, "appId": APPLICATION, "appUrl": UI, **each}) for each in told],
+        f"GET {where}/localLog": [(200, {"logRowSet": list(log)}), (200, {"logRowSet": []})],
+    }
+
+
+def test_kyuubi_is_posted_what_is_printed_under_a_name_of_its_own(site: Site) -> None:
+    answers = kyuubi({"state": "RUNNING"}, {"state": "FINISHED"}, log=("one", "two"))
+    with serving(answers) as server:
+        chosen = ("--launcher", "kyuubi", "--server", server.url)
+        printed = json.loads(site.run("submit", *chosen, "--dry-run").out)
+        ran = site.run("submit", *chosen)
+    assert ran.code == 0, ran.err
+    (body,) = server.bodies("POST /api/v1/batches")
+    assert len(body["conf"].pop("kyuubi.batch.id")) == 36
+    assert body == printed
+    assert (body["batchType"], body["name"]) == ("PYSPARK", "daily-churn")
+    assert body["conf"]["spark.submit.pyFiles"].endswith(f"/_code/{body['args'][0]}.zip")
+    assert body["conf"]["spark.yarn.dist.archives"].endswith(".tar.gz#environment")
+    assert [line for line in ran.err.splitlines() if line in ("one", "two")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        ({"state": "ERROR", "appState": "FAILED", "appDiagnostic": "it broke"}, 13, "failed: it broke"),
+        ({"state": "ERROR", "appState": "FINISHED"}, 0, "succeeded"),
+        ({"state": "ERROR", "appState": "UNKNOWN"}, 13, "how is not known"),
+        ({"state": "CANCELED"}, 13, "was killed"),
+    ],
+)
+def test_an_error_of_kyuubi_is_not_taken_for_one_of_the_job(
+    told: dict[str, str], code: int, said: str, site: Site
+) -> None:
+    with serving(kyuubi(told)) as server:
+        ran = site.run("submit", "--launcher", "kyuubi", "--server", server.url)
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+
+
+# --- the Spark Operator --------------------------------------------------------------------------------------
+
+KUBECTL = """\
+#!{python}
+import json, pathlib, sys
+home = pathlib.Path({home!r})
+if sys.argv[1] == "apply":
+    (home / "applied.json").write_text(sys.stdin.read())
+elif sys.argv[1:3] == ["get", "pod"]:
+    ended = {{"terminated": {{"exitCode": {code}}}}}
+    others = [{{"name": "sidecar", "state": {{"terminated": {{"exitCode": 0}}}}}}]
+    driver = {{"name": "spark-kubernetes-driver", "state": ended}}
+    print(json.dumps({{"status": {{"containerStatuses": others + [driver]}}}}))
+elif sys.argv[1] == "get":
+    state = {{"state": {state!r}, "errorMessage": "driver container failed"}}
+    print(json.dumps({{"status": {{"applicationState": state, "driverInfo": {{"podName": "p"}}}}}}))
+elif sys.argv[1] == "logs":
+    print("a line of the driver")
+"""
+
+
+@pytest.mark.parametrize(("state", "code", "expected"), [("COMPLETED", 0, 0), ("FAILED", 7, 7)])
+def test_the_operator_is_given_a_spark_application_and_the_exit_code_is_the_drivers(
+    state: str, code: int, expected: int, site: Site
+) -> None:
+    job = site.home / "job.yaml"
+    more = "spark: '3.5'\nresources: {executors: 3, driver-memory: 2g}\n"
+    job.write_text(job.read_text() + more + "kubernetes: {namespace: jobs, image: spark:3.5}\n")
+    site.stand_in()
+    kubectl = site.home.parent / "bin" / "kubectl"
+    kubectl.write_text(KUBECTL.format(python=sys.executable, home=str(site.home), code=code, state=state))
+    kubectl.chmod(0o755)
+    # The store is a directory, which the operator's pods cannot read.
+    refused = site.run("submit", "--launcher", "spark-operator", "--dry-run")
+    assert (refused.code, "the operator's own pod" in refused.err) == (2, True), refused.err
+    planned = planned_on_s3(site)
+    made = yaml.safe_load(spark_operator.text(planned))
+    assert made["metadata"] == {"name": "daily-churn", "namespace": "jobs"}
+    assert made["spec"]["executor"] == {"instances": 3}
+    assert made["spec"]["arguments"][2:] == ["main", "two words"]
+    said: list[str] = []
+    path = os.environ["PATH"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{kubectl.parent}:{path}")
+        ended = spark_operator.run(planned, Watch(out=said.append, log=said.append, kill=lambda _: False))
+    assert ended.exit_code == expected
+    assert said == ["a line of the driver"]
+    applied = json.loads((site.home / "applied.json").read_text())
+    assert applied["metadata"].pop("name").startswith("daily-churn-")
+    del made["metadata"]["name"]
+    assert applied == made

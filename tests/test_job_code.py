@@ -16,6 +16,7 @@ from envpack.errors import Conflict, UsageError
 from envpack.jobs import code, job_file, plan
 from envpack.releases import keys
 from envpack.stores import open_store
+from tests.support import command
 from tests.support.submitting import JOB, Site, site_at, write
 
 if TYPE_CHECKING:
@@ -105,11 +106,11 @@ def test_the_runner_ends_as_the_code_does_and_says_when_the_code_is_not_there(tm
     write(tmp_path, "app.py", "raise SystemExit(7)\n")
     write(tmp_path, "job.yaml", "code: app.py\nenvironment: udf\n")
     bundle = packed(tmp_path)
-    command = [sys.executable, plan.RUNNER, bundle.digest, "udf@1", "app"]
-    missing = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    words = [sys.executable, str(plan.RUNNER), bundle.digest, "udf@1", "app"]
+    missing = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert (missing.returncode, "was not sent to the driver" in missing.stderr) == (1, True)
     (tmp_path / f"{bundle.digest}.zip").write_bytes(bundle.data)
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 7
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True).returncode == 7
 
 
 def test_code_is_sent_once_and_other_bytes_under_its_name_are_refused(site: Site) -> None:
@@ -153,3 +154,11 @@ def test_data_in_the_code_base_is_refused_with_its_largest_files(
     write(site.home, "big.csv", "x" * 2000)
     with pytest.raises(UsageError, match=r"big\.csv \(2\.0 kB\)"):
         packed(site.home)
+
+
+def test_a_secret_that_envpack_was_given_is_not_sent_with_the_code(site: Site) -> None:
+    secret = "Zq7-wX9_kP2m-hidden"
+    write(site.home, "settings.py", f"key = {secret!r}\n")
+    variables = {**site.environment, "MY_TOKEN": secret}
+    ran = command.run("job", "code", cwd=site.home, environment=variables)
+    assert (ran.code, "settings.py holds a secret" in ran.err, secret in ran.err) == (2, True, False)

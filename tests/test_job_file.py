@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from envpack.cli.submit import submit_command
 from envpack.errors import BadConfiguration, Conflict
 from envpack.jobs import job_file, starter
 from tests.support.write_schemas import JOB, job_schema
@@ -176,3 +178,13 @@ def test_the_page_has_every_key_of_a_job_file_and_its_example_is_one(tmp_path: P
     example = page[page.index("```yaml\n") + 8 : page.index("```\n\n## The job file")]
     job = job_file.read(written(tmp_path, example))
     assert (job.name, job.parameters) == ("daily-churn", {"date": "", "rows": "1000"})
+
+
+def test_every_option_of_the_recipes_is_one_that_submit_takes() -> None:
+    page = (JOB.parent / "jobs.md").read_text("utf-8")
+    recipes = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(recipes) == 2
+    for recipe in recipes:
+        ast.parse(recipe)
+        (words,) = re.findall(r"^SUBMIT = (\[.*\])$", recipe, re.MULTILINE)
+        submit_command.make_context("submit", [*ast.literal_eval(words)[2:], "--set", "date=1"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import command
+from tests.support.schemas import check
 from tests.support.submitting import JOB, Site, site_at, write
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def test_the_record_says_what_ran_in_what_and_how_it_ended(site: Site) -> None:
     ran = site.run("submit")
     assert ran.code == 3, ran.err
     assert "error: the job application_1769854500000_0007 failed: exit code 3" in ran.err
-    (record,) = site.history()
+    told = site.run("job", "history", "--output", "json").json()
+    (record,) = check(told, "job-history")["jobs"]
     assert (record["job"], record["release"], record["digest"]) == ("daily-churn", "udf", site.manifest.digest)
     assert (record["state"], record["exit_code"]) == ("failed", 3)
     assert record["application"] == "application_1769854500000_0007"
@@ -136,7 +138,7 @@ def test_pinned_refuses_all_that_floats_and_takes_digests(site: Site) -> None:
 
 
 def test_code_is_sent_once_and_its_command_says_so(site: Site) -> None:
-    first, second = (site.run("job", "code", "--output", "json").json() for _ in range(2))
+    first, second = (check(site.run("job", "code", "--output", "json").json(), "job-code") for _ in range(2))
     assert (first["sent"], second["sent"]) == (True, False)
     assert first["digest"] == second["digest"]
     assert first["files"] == ["churn/__init__.py", "churn/features.py", "main.py", "plain/helper.py"]

@@ -87,7 +87,7 @@ def history_command(
     found = submissions.of_store(store_of(config), keys.check_name(name) if name else None)
     shown = list(islice(sorted(found, key=lambda each: each.submitted, reverse=True), number))
     if output == "json":
-        say_json({"schema": 1, "jobs": [msgspec.to_builtins(each) for each in shown]})
+        say_json({"schema": 1, "jobs": [{"schema": 1, **msgspec.to_builtins(each)} for each in shown]})
         return
     if not shown:
         progress.info("no job was submitted, or none was recorded")

@@ -82,7 +82,7 @@ def submit_command(
     described = job_file.read(job)
     places = {"master": master, "server": server}
     job_file.check(places, Path.cwd())
-    described = replace(described, **{name: value for name, value in places.items() if value})
+    described = replace(described, master=master or described.master, server=server or described.server)
     choices = plan.Choices(
         parameters=dict(map(_pair, values)),
         code=code,

@@ -106,7 +106,10 @@ def there(store: Store, sha256: str) -> bytes | None:
 
 
 def by_digest(store: Store, short: str) -> str:
-    """Return the whole digest of the only bundle whose digest begins so. Raises UsageError for none and several."""
+    """Return the whole digest of the only bundle whose digest begins so. Raises UsageError for none and several.
+
+    Raises Conflict when other bytes are there.
+    """
     found = [
         sha256
         for entry in store.list(keys.CODE)
@@ -118,6 +121,7 @@ def by_digest(store: Store, short: str) -> str:
             f"{store.url} {what} {short}",
             hint="`envpack job history` shows what was submitted; `envpack job code` sends a code base",
         )
+    there(store, found[0])
     return found[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from envpack.errors import UsageError
-from envpack.jobs import livy, spark_submit
+from envpack.jobs import kyuubi, livy, spark_operator, spark_submit
 from envpack.spark.launchers import LAUNCHERS
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ class Submitter(Protocol):
         ...
 
 
-SUBMITTERS: Mapping[Natural, Submitter] = {"submit": spark_submit, "livy": livy}
+SUBMITTERS: Mapping[Natural, Submitter] = {
+    "submit": spark_submit,
+    "livy": livy,
+    "kyuubi": kyuubi,
+    "operator": spark_operator,
+}
 """By the launcher's own text."""
 
 

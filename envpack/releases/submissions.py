@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -92,7 +92,7 @@ class Record:
 
     def update(self, **changes: object) -> None:
         """Write what has changed. That the store refuses is no reason to leave a job alone, and is logged."""
-        value = msgspec.structs.replace(self.value, **changes)  # type: ignore[arg-type] # the fields' own types
+        value = msgspec.structs.replace(self.value, **changes)
         if value == self.value:
             return
         self.value = value
@@ -104,7 +104,7 @@ class Record:
             _logger.info("the record %s was not brought up to date: %s", self.key, error.message)
 
 
-def new(store: Store, **facts: object) -> Record:
+def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a submission
     """Return the record of a submission that begins now; nothing is written yet. `facts` are its fields."""
     moment = now()
     value = Submission(id=secrets.token_hex(6), submitted=moment, state="submitting", **facts)

@@ -25,7 +25,7 @@ client of such a server."""
 
 Natural = Literal[
     "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "airflow", "airflow-livy",
-    "parameters", "gcloud",
+    "parameters", "gcloud", "operator", "kyuubi", "synapse", "zeppelin",
 ]  # fmt: skip
 """The text that people paste; envpack/spark/paste.py writes each."""
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
+import yaml
 
+from envpack.jobs import spark_operator
+from tests.support import operator_crd
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.spark import LOCAL_CLUSTER
+from tests.support.submitting import planned_on_s3, site_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,3 +213,22 @@ class TestYarn:
         check_told(yarn_job, submit(yarn_job, None, *server), built)
         failed = submit(yarn_job, None, *server, "--set", "end=7")
         assert failed.code == 7, failed.err[-8000:]
+
+
+class TestOperator:
+    """Against the operator's own schema."""
+
+    pytestmark = acceptance
+
+    def test_the_resource_is_a_spark_application(self, tmp_path: Path) -> None:
+        site = site_at(tmp_path / "work")
+        job = site.home / "job.yaml"
+        more = "spark: '3.5'\nconf: {spark.x: '1'}\nenv: {STAGE: test}\ntimeout: 2h\n"
+        more += "resources: {executors: 3, driver-memory: 2g, driver-cores: 1, executor-cores: 2}\n"
+        job.write_text(job.read_text() + more + "kubernetes: {namespace: jobs, image: i, service-account: spark}\n")
+        made = yaml.safe_load(spark_operator.text(planned_on_s3(site)))
+        schema = operator_crd.schema()
+        jsonschema.validate(made, schema)
+        made["spec"]["archives"] = ["x"]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(made, schema)

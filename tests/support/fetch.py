@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import airflow, connect, jenkins, livy, sparkmagic
+from tests.support import airflow, connect, jenkins, livy, operator_crd, sparkmagic
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.s3 import versitygw
 from tests.support.spark import installed
@@ -27,6 +27,7 @@ FETCHED: tuple[Callable[[], object], ...] = (
     livy.server_jars,
     sparkmagic.installed,
     airflow.installed,
+    operator_crd.schema,
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envpack.jobs import job_file
+from envpack.jobs.plan import Planned
+from envpack.releases import lookup
 from envpack.releases.manifest import Manifest
+from envpack.spark.launchers import launcher_named
+from envpack.spark.settings import settings_for
 from envpack.stores import open_store
 from tests.support import command
 from tests.support.releases import publish
@@ -114,3 +119,30 @@ def write(home: Path, name: str, text: str) -> None:
     """Write a file below a directory."""
     (home / name).parent.mkdir(parents=True, exist_ok=True)
     (home / name).write_text(text)
+
+
+def planned_on_s3(site: Site) -> Planned:
+    """Plan the job for the Spark Operator and a release that lies on S3."""
+    job = job_file.read(site.home / "job.yaml")
+    release = lookup.at(open_store(str(site.store)), "udf", site.manifest.digest)
+    assert release is not None
+    address = "s3://bucket/envs"
+    settings = settings_for(
+        site.manifest, f"{address}/udf/0123456789abcdef/udf-0.tar.gz", launcher="spark-operator"
+    )
+    return Planned(
+        job=job,
+        launcher=launcher_named("spark-operator"),
+        store=open_store(str(site.store)),
+        release=release,
+        code="0" * 64,
+        bundle=None,
+        module="main",
+        parameters={},
+        settings=settings,
+        conf=settings.conf,
+        env={},
+        program=f"{address}/_code/run.py",
+        zip=f"{address}/_code/{'0' * 64}.zip",
+        master=None,
+    )
