@@ -100,8 +100,8 @@ def submit_command(
     progress.info(f"environment {planned.release.manifest.reference}, code {planned.code[:16]}")
     if dry_run:
         hand_over(submit.text(planned))
-        if not submit.is_sent(planned):
-            progress.info(f"note: this code is not in the store yet: `envpack job code {job}` sends it")
+        for lack in submit.lacking(planned):
+            progress.info(f"note: {lack}")
         return 0
     with _heard() as terminated:
         watch = Watch(

@@ -93,6 +93,8 @@ class Planned:
     zip: str
     """The address of the code."""
     master: str | None
+    directory: Path | None = None
+    """Where the release is unpacked, for a launcher that runs all of it on this machine."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,6 +141,7 @@ def plan(job: JobFile, config: Config, choices: Choices, progress: Progress = SI
         program=program,
         zip=archive,
         master=job.master or launcher.master,
+        directory=directory,
         notes=bundle.notes if bundle else (),
     )
 

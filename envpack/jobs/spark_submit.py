@@ -135,14 +135,14 @@ class _Following:
     def to_the_end(self) -> Ended:
         try:
             for is_output, line in self._all():
+                if self._watch.late():
+                    self._kill()
+                    return Ended(state="killed", said="it took longer than its timeout")
                 if is_output:
                     self._watch.out(line)
                 else:
                     self._take(line)
                     self._watch.log(line)
-                if self._watch.late():
-                    self._kill()
-                    return Ended(state="killed", said="it took longer than its timeout")
         except KeyboardInterrupt:
             return self._interrupted()
         return self._verdict(self._process.wait())
@@ -231,7 +231,7 @@ class _Following:
         return Ended(state="unknown", said=f"{PROGRAM} did not say how the driver's pod ended")
 
     def _why(self, code: int) -> str:
-        if not self._watch.application and self._launcher.driver == "cluster":
+        if self._code is None and not self._watch.state and self._launcher.driver == "cluster":
             return f"it was not accepted: {self._last.strip()}"
         return f"exit code {code}"
 

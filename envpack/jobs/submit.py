@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -16,6 +17,8 @@ from envpack.releases.provenance import who
 from envpack.units import human_size, span
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from envpack.files.cache import Cache
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Ended, Watch
@@ -49,10 +52,18 @@ def submit(planned: Planned, watch: Watch, cache: Cache) -> Ended:
     return ended
 
 
-def is_sent(planned: Planned) -> bool:
-    """Return whether the store has the code and what runs it. Raises Conflict for other content."""
+def lacking(planned: Planned) -> Iterator[str]:
+    """Yield what the printed command needs that is not there yet. Raises Conflict for other content."""
+    if planned.launcher.driver == "local":
+        if planned.directory and not planned.directory.is_dir():
+            reference = planned.release.manifest.reference
+            yield f"{planned.directory} is not there yet: `envpack run {reference} -- true` unpacks it"
+        if not (Path(planned.program).is_file() and Path(planned.zip).is_file()):
+            yield "this code is not in the cache yet: `envpack submit` puts it there"
+        return
     runner = keys.runner(digest.of_bytes(RUNNER.read_bytes()))
-    return code.there(planned.store, planned.code) is not None and planned.store.size(runner) is not None
+    if code.there(planned.store, planned.code) is None or planned.store.size(runner) is None:
+        yield f"this code is not in the store yet: `envpack job code {planned.job.path}` sends it"
 
 
 def send(planned: Planned, cache: Cache, progress: Progress = SILENT) -> None:

@@ -49,7 +49,8 @@ class Watch:
     """When the job is killed, by the monotonic clock."""
     application: str = ""
     address: str = ""
-    _state: str = ""
+    state: str = ""
+    """As the launcher calls it; empty before it has told one."""
 
     def late(self) -> bool:
         """Return whether the job takes longer than it may."""
@@ -71,8 +72,8 @@ class Watch:
 
     def is_in(self, state: str) -> None:
         """Take the state of the job, as the launcher calls it."""
-        if state and state != self._state:
-            self._state = state
+        if state and state != self.state:
+            self.state = state
             self.progress.info(f"state {state}")
 
     def has_ended(self, ended: Ended) -> None:
