@@ -37,6 +37,7 @@ _COMMANDS = {
     "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
     "lock": ("envpack.cli.build", "Solve a requirements file and write the lock beside it."),
     "ci": ("envpack.cli.ci", "Build the environments whose requirements have changed, and report."),
+    "init": ("envpack.cli.init", "Write a requirements file and envpack.yaml for what is found here."),
     "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.show", "Show everything that is known of one release."),

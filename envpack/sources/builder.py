@@ -28,7 +28,7 @@ from envpack.requirements.values import Origin
 from envpack.resolve import pypi
 from envpack.resolve.building import BuiltWheel
 from envpack.resolve.with_sources import with_sources
-from envpack.sources import archives, checkout, files, frontend, offered, wheels
+from envpack.sources import archives, checkout, files, frontend, offered, scm_version, wheels
 from envpack.sources.frontend import BuildEnvironment, Hooks
 from envpack.sources.kept import KeptWheels, Key
 from envpack.tools import uv
@@ -58,6 +58,8 @@ class _Source:
     commit: str
     tree: Callable[[Path], Path]
     """Puts the source tree into a new directory and returns the project's own."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What its build has to be told besides: its version, where git has it."""
 
 
 @dataclass(kw_only=True)
@@ -151,7 +153,7 @@ class WheelBuilder:
             return kept[0]
         if made.compiled and (there := published(wheel)):
             return there
-        source = self._open(_reference(wheel, made, self.request), packages, made=made)
+        source = self._open(_reference(wheel, made, self.request), packages, locked=wheel)
         if source.key != key:
             raise BrokenPackage(
                 f"the source of {wheel.name} is not the one that was locked ({made.sha256[:16]})",
@@ -242,6 +244,7 @@ class WheelBuilder:
             hooks = Hooks(
                 lock=lambda requires: self._lock(requires, packages),
                 install=lambda needed: self._environment(needed, packages),
+                variables=source.variables,
                 confine=self.confine,
                 progress=self.progress,
             )
@@ -257,7 +260,12 @@ class WheelBuilder:
                 size=again.stat().st_size,
             )
             made = BuildFacts(
-                kind="archive", sha256="", file=again.name, requires=built.requires, files=wheels.files_of(again)
+                kind="archive",
+                sha256="",
+                file=again.name,
+                requires=built.requires,
+                files=wheels.files_of(again),
+                needs=wheels.needs_of(again),
             )
             wheel = replace(wheel, made=made)
             step.note(again.name)
@@ -269,19 +277,24 @@ class WheelBuilder:
         packages: Sequence[CondaPackage],
         *,
         hashes: Sequence[str] = (),
-        made: BuildFacts | None = None,
+        locked: Wheel | None = None,
     ) -> _Source:
-        """Return a source with its digest; what is somewhere else is fetched."""
+        """Return a source with its digest; what is somewhere else is fetched.
+
+        `locked` is the wheel that it is to become again: then its commit, its digest and its version are known.
+        """
+        made = locked.made if locked else None
         if source.kind == "project":
             directory = Path(source.location)
             names = files.project_files(directory, without=self.without)
-            found = files.digest_of(directory, names)
+            told = scm_version.of_project(directory, locked.version if locked else None)
+            found = scm_version.with_version(files.digest_of(directory, names), told)
 
             def copied(into: Path) -> Path:
                 files.copy(directory, names, into)
                 return into
 
-            return _Source(key=self._key(found, "", packages), commit="", tree=copied)
+            return _Source(key=self._key(found, "", packages), commit="", tree=copied, variables=told)
         if source.kind == "archive":
             sha256 = made.sha256 if made else None
             archive = archives.fetched(
@@ -294,16 +307,18 @@ class WheelBuilder:
 
             return _Source(key=self._key(found, source.subdirectory, packages), commit="", tree=unpacked)
         place = self._room("repository") / "files"
-        commit = checkout.check_out(source, place, commit=made.commit if made else "")
+        commit, told = checkout.check_out(
+            source, place, commit=made.commit if made else "", version=locked.version if locked else None
+        )
         names = files.all_files(place)
+        found = scm_version.with_version(files.digest_of(place, names), told)
 
         def cloned(into: Path) -> Path:
             files.copy(place, names, into)
             return into / source.subdirectory
 
-        return _Source(
-            key=self._key(files.digest_of(place, names), source.subdirectory, packages), commit=commit, tree=cloned
-        )
+        key = self._key(found, source.subdirectory, packages)
+        return _Source(key=key, commit=commit, tree=cloned, variables=told)
 
     def _key(self, source: str, subdirectory: str, packages: Sequence[CondaPackage]) -> Key:
         here = self._here()
