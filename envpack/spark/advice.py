@@ -140,6 +140,7 @@ def warnings(
     `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known;
     `requirements` the file that the release is built from.
     """
+    yield from node.unguarded(manifest)
     yield from services.glibc_warnings(launcher.name, spark, manifest.target.glibc)
     packages = {package.name: package.version for package in manifest.packages}
     if spark:
