@@ -456,14 +456,14 @@ def test_the_script_for_a_node_says_what_it_has_and_what_keeps_it_away(tmp_path:
 
 def test_a_release_of_before_is_said_to_let_the_node_win(desk: Desk) -> None:
     store = open_store(str(desk.store))
-    now = manifest_of("now", "new")
-    for each in (now, replace(manifest_of("before", "old"), packer=None)):
-        (desk.home / each.name).write_text("now" if each is now else "before")
+    new, old = manifest_of("now", "new"), replace(manifest_of("before", "old"), packer=None)
+    for each, content in ((new, "now"), (old, "before")):
+        (desk.home / each.name).write_text(content)
         publish_archive(store, each, desk.home / each.name, {})
     for command in (("show",), ("settings",), ("doctor", "--timeout", "1")):
-        said = {name: desk.run(*command, name) for name in ("old", "new")}
-        told = {name for name, ran in said.items() if "before archives kept away" in ran.out + ran.err}
-        assert told == {"old"}, command
+        said = {each.name: desk.run(*command, each.reference) for each in (new, old)}
+        warned = {name for name, ran in said.items() if "before archives kept away" in ran.out + ran.err}
+        assert warned == {"old"}, said
         assert "build it again" in said["old"].out + said["old"].err
 
 
