@@ -48,21 +48,21 @@ class LauncherOffer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class ShellLine:
     """A line for a shell of any machine that reads the store."""
 
     purpose: str
     line: str
 
 
-def commands(reference: str, store: str) -> tuple[Command, ...]:
+def commands(reference: str, store: str) -> tuple[ShellLine, ...]:
     """Return how a release is used outside of Spark; `store` is its URL."""
     where = f"--store {shlex.quote(store)}"
     directory = reference.partition(":")[0].partition("@")[0]
     return (
-        Command(purpose="Run a command in it", line=f"envpack run {reference} {where} -- python app.py"),
-        Command(purpose="Unpack it", line=f"envpack pull {reference} ./{directory} {where}"),
-        Command(purpose="For another Spark", line=f"envpack settings {reference} {where} --spark V"),
+        ShellLine(purpose="Run a command in it", line=f"envpack run {reference} {where} -- python app.py"),
+        ShellLine(purpose="Unpack it", line=f"envpack pull {reference} ./{directory} {where}"),
+        ShellLine(purpose="For another Spark", line=f"envpack settings {reference} {where} --spark V"),
     )
 
 
