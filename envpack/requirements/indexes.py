@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 
+from envpack.errors import UsageError
 from envpack.redact import take_apart
+from envpack.requirements.values import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -45,10 +47,17 @@ def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
 def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
     """Return indexes of which some alone have the projects of certain names; these are asked first.
 
-    `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from.
+    `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from. Raises
+    UsageError where the best version of all indexes is wanted besides.
     """
     if not owners or indexes.no_index:
         return indexes
+    if indexes.strategy != STRATEGIES[0]:
+        raise UsageError(
+            f"package-index says which index has {', '.join(owners)}, and index-strategy {indexes.strategy} would "
+            "take a higher version from another one",
+            hint=f"leave index-strategy out, or set it to {STRATEGIES[0]}",
+        )
     with_logins = {take_apart(url).public(): url for url in (indexes.index_url, *indexes.extra_index_urls) if url}
     asked = [(str(canonicalize_name(name)), with_logins.get(url, url)) for name, url in owners.items()]
     return replace(

@@ -132,28 +132,47 @@ def _of_owners(
             asked.setdefault(owner, []).append(pep508.read(text, hashes=(), origin=origin, folder=scratch))
     owned: dict[ProjectName, dict[str, Any]] = {}
     for owner, lines in asked.items():
-        alone = Question(
-            requirements=tuple(lines),
-            constraints=(),
-            bounds={},
-            linked={},
-            provided=(),
-            indexes=Indexes(index_url=owner),
-            python=question.python,
-            target=question.target,
-            with_dependencies=False,
-        )
         try:
-            owned |= _packages(alone, cache, Path(tempfile.mkdtemp(prefix="owner-", dir=scratch)))
+            owned |= _of_index(owner, lines, question, cache, scratch)
         except NoSolution as error:
-            told = " and ".join(line.text for line in lines)
-            raise Unsatisfiable(
-                f"package-index says that {told} {'is' if len(lines) == 1 else 'are'} taken from {public(owner)} "
-                f"alone, which does not have {'it' if len(lines) == 1 else 'all of them'}: {error.message}",
-                hint="another index has a project of that name, maybe a stranger's: correct the name, or upload "
-                "yours to that index",
-            ) from error
+            raise _strangers(owner, lines, question, cache, scratch) or error from error
     return owned
+
+
+def _of_index(
+    index: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
+) -> dict[ProjectName, dict[str, Any]]:
+    """Return what one index alone has of lines, without what these need."""
+    alone = Question(
+        requirements=tuple(lines),
+        constraints=(),
+        bounds={},
+        linked={},
+        provided=(),
+        indexes=Indexes(index_url=index),
+        python=question.python,
+        target=question.target,
+        with_dependencies=False,
+    )
+    return _packages(alone, cache, Path(tempfile.mkdtemp(prefix="owner-", dir=scratch)))
+
+
+def _strangers(
+    owner: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
+) -> Unsatisfiable | None:
+    """Return the error for the projects that the index which they belong to does not have."""
+    told = []
+    for line in lines:
+        try:
+            _of_index(owner, [line], question, cache, scratch)
+        except NoSolution:
+            told.append(f"{line.text} is taken from {public(owner)} alone (package-index), which does not have it")
+    if not told:
+        return None
+    return Unsatisfiable(
+        "\n".join(told),
+        hint="another index has such a name, maybe a stranger's: correct it, or upload your own to that index",
+    )
 
 
 def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -> list[str]:

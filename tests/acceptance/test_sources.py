@@ -90,7 +90,7 @@ def test_real_sources_are_the_same_wheels_from_another_directory_for_another_use
         later["LD_PRELOAD"] = str(Path(package.origin).parent / "vendor/libfaketime/src/libfaketime.so.1")
     second = as_pypi_was(desk_at(tmp_path / "two words", full_channel, tmp_path / "another cache"))
     second = replace(second, environment={**second.environment, **later})
-    user = ("unshare", "--user", "--map-user=1234", "--map-group=1234")
+    user: tuple[str, ...] = ("unshare", "--user", "--map-user=1234", "--map-group=1234")
     if subprocess.run([*user, "true"], check=False).returncode:
         user = ()
     again = locked(second, *user, umask=0o077)
@@ -108,7 +108,7 @@ def index_server(shelf: Path, folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [venv / "bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [venv / "bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
     command += ["--authenticate", "update,download,list", "--passwords", folder / "htpasswd", "--disable-fallback"]
     with subprocess.Popen([*command, shelf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
