@@ -499,3 +499,35 @@ def test_all_that_shows_a_package_says_what_it_was_built_from(desk: Desk) -> Non
     denied = desk.run("build", "env.txt")
     assert denied.code == 11
     assert all(name in denied.err for name in ("zebra 1.0", "inner 1.0"))
+
+
+# What wheels are built in
+
+
+def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Shop) -> None:
+    write_wheel_of_tool(shop, "1.0")
+    tree = write_source(shop.home / "inner", "inner", build_requires=("tool",), head="import tool\n")
+    shutil.rmtree(shop.cache / "tools", ignore_errors=True)
+
+    def notes(line: str) -> dict[str, int]:
+        (tree / "inner.py").write_text(f"# {line}\n")
+        shop.lock(*OFFLINE, "inner @ ./inner")
+        return {path.name: path.stat().st_ino for path in (shop.cache / "tools").glob("*.json")}
+
+    first = notes("one")
+    assert len(first) == 2
+    assert notes("two") == first
+    (module,) = (shop.cache / "tools").glob("*/lib/python*/site-packages/tool.py")
+    module.unlink()
+    module.write_text("raise SystemExit('damaged')\n")
+    third = notes("three")
+    assert third.keys() == first.keys()
+    assert third != first
+    for path in (shop.cache / "tools").glob("*.json"):
+        os.utime(path, (1, 1))
+    shutil.rmtree(shop.cache / "built")
+    write_wheel_of_tool(shop, "2.0")
+    shop.lock(*OFFLINE, "inner @ ./inner", options=Options(upgrade=True))
+    kept = {path.name for path in (shop.cache / "tools").glob("*.json")}
+    assert len(kept) == 2
+    assert len(kept & first.keys()) == 1

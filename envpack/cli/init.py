@@ -28,12 +28,13 @@ def init_command(directory: Path) -> None:
     file is ever overwritten. The files that were written are printed.
     """
     from envpack.doctor import beginning
+    from envpack.files.inside import inside
 
     progress = screen(quiet=False, verbose=False)
     found = beginning.look(directory, os.environ)
     written = []
     for name, text in beginning.files(found).items():
-        path = directory / name
+        path = inside(directory, name)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as file:

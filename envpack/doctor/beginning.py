@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack.files.inside import inside
 from envpack.files.installed import read
 from envpack.requirements.sources import FILES, declared_name
 from envpack.requirements.text import Refused
@@ -78,7 +79,7 @@ def files(found: Beginning) -> dict[str, str]:
 
 
 def _project(directory: Path) -> str | None:
-    if not any((directory / name).is_file() for name in FILES):
+    if not any(inside(directory, name).is_file() for name in FILES):
         return None
     try:
         return declared_name(directory) or directory.absolute().name
