@@ -125,6 +125,9 @@ class Manifest:
     """Who built it, and from what; None in manifests of before this was kept."""
     pieces: Digest | None = None
     """SHA-256 of the release's `pieces.json`; None in manifests of before this was kept."""
+    packer: Word | None = None
+    """What wrote the archive's bytes, as `envpack.archive.packer` names it; None in manifests of before this was
+    kept, whose archives let a node's configuration win over them."""
 
     @property
     def digest(self) -> str:
@@ -156,7 +159,7 @@ class Manifest:
         value = asdict(self)
         value["target"] = self.target.to_json()
         value["packages"] = [_known_values(package) for package in value["packages"]]
-        for name in ("slim", "description", "owner", "pieces"):
+        for name in ("slim", "description", "owner", "pieces", "packer"):
             if value[name] is None:
                 del value[name]
         if self.provenance:
