@@ -120,7 +120,7 @@ def test_nothing_behind_a_link_is_removed(tmp_path: Path) -> None:
 
 
 def test_an_interruption_at_any_line_leaves_no_room(tmp_path: Path) -> None:
-    lines = 0
+    lines = left = 0
 
     def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
         nonlocal left
