@@ -113,6 +113,8 @@ def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterato
 
 
 def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
+    from envpack.spark import node
+
     manifest = release.manifest
     archive = manifest.archive
     target = ", ".join(f"{name} {value}" for name, value in manifest.target.to_json().items())
@@ -133,7 +135,7 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
         "verified": manifest.verified,
         "requested": ", ".join(manifest.requested),
         "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
-        "warnings": "; ".join(manifest.warnings),
+        "warnings": "; ".join((*manifest.warnings, *node.unguarded(manifest))),
     }
     yield from (f"{name:<10} {visible(value)}" for name, value in facts.items() if value)
     yield ""
