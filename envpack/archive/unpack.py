@@ -64,7 +64,7 @@ _FOLDER = 0o755
 Opener = Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]
 """Opens the content of a compressed file."""
 
-Reader = Callable[["Path", Step], Iterator["Member"]]
+Reader = Callable[["Path", Step], Iterator["FoundMember"]]
 """Reads the members of an archive; the step advances by the archive's bytes."""
 
 
@@ -168,7 +168,7 @@ def read_members(
         raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
 
 
-def _content(member: Member, *, keep: bool) -> tuple[str, bytes | None]:
+def _content(member: FoundMember, *, keep: bool) -> tuple[str, bytes | None]:
     """Return the digest of a file's content, and the content if it is to be kept and no more than is read whole."""
     hashed, kept = hashlib.sha256(), bytearray()
     if member.open:
@@ -213,7 +213,7 @@ def extract(
     return tree.refused
 
 
-def _bounded(members: Iterator[Member], extent: Extent | None, shown: str) -> Iterator[Member]:
+def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) -> Iterator[FoundMember]:
     """Yield an archive's members, as long as they are no more than there may be. Raises VerificationFailed."""
     size = 0
     for count, member in enumerate(members, start=1):
@@ -235,7 +235,7 @@ def _reader_of(archive: Path) -> Reader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class FoundMember:
     """One entry of an archive, whichever the format."""
 
     name: str
@@ -266,7 +266,7 @@ class _Tree:
     _links: dict[str, str] = field(default_factory=dict)
     _directories: set[str] = field(default_factory=lambda: {"."})
 
-    def add(self, member: Member) -> None:
+    def add(self, member: FoundMember) -> None:
         """Write a member, unless it leads out of the tree."""
         name = posixpath.normpath(member.name)
         reason = self._danger(name, member)
@@ -308,7 +308,7 @@ class _Tree:
             for name in self._directories:
                 self._at(name).chmod(0o555)
 
-    def _danger(self, name: str, member: Member) -> str | None:
+    def _danger(self, name: str, member: FoundMember) -> str | None:
         """Say why a member must not be written, if so."""
         above = None
         if posixpath.dirname(name) not in self._directories:
@@ -332,7 +332,7 @@ class _Tree:
             reason = f"it is a hard link to {member.target}, which is no file before it in the archive"
         return reason
 
-    def _is_twice(self, name: str, member: Member) -> bool:
+    def _is_twice(self, name: str, member: FoundMember) -> bool:
         if name in self._directories:
             return member.kind != "directory"
         replaced = self.replaces and member.kind != "directory"
@@ -350,7 +350,7 @@ class _Tree:
             _make_folder(self._at(path))
             self._directories.add(path)
 
-    def _write(self, name: str, member: Member) -> None:
+    def _write(self, name: str, member: FoundMember) -> None:
         mode = 0o755 if member.mode & 0o111 else 0o644
         descriptor = os.open(self._at(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -383,7 +383,7 @@ def _leaves(path: str) -> bool:
     return path.startswith("/") or path.split("/", 1)[0] == ".."
 
 
-def _bad_modes(member: Member) -> Iterator[str]:
+def _bad_modes(member: FoundMember) -> Iterator[str]:
     """Say what is wrong with a mode: whoever unpacks it, all must be able to read and none to write."""
     needed = 0o555 if member.kind == "directory" else 0o444
     if member.mode & 0o7000:
@@ -416,7 +416,7 @@ def gzipped(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
     return cast("AbstractContextManager[IO[bytes]]", igzip_threaded.open(raw))  # type: ignore[no-untyped-call]  # isal gives it no types
 
 
-def tar_members(archive: Path, step: Step, *, opener: Opener) -> Iterator[Member]:
+def tar_members(archive: Path, step: Step, *, opener: Opener) -> Iterator[FoundMember]:
     """Yield the members of a tar, which `opener` decompresses."""
     with (
         archive.open("rb") as raw,
@@ -436,7 +436,7 @@ def tar_members(archive: Path, step: Step, *, opener: Opener) -> Iterator[Member
         step.advance(raw.tell() - done)
 
 
-def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> FoundMember:
     def content() -> IO[bytes]:
         file = tar.extractfile(info)
         if file is None:
@@ -454,7 +454,7 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
         kind = "link"
     else:
         kind = "hard link" if info.islnk() else "device or pipe"
-    return Member(
+    return FoundMember(
         name=info.name,
         kind=kind,
         mode=info.mode,
@@ -465,7 +465,7 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     )
 
 
-def _zip_members(archive: Path, step: Step) -> Iterator[Member]:
+def _zip_members(archive: Path, step: Step) -> Iterator[FoundMember]:
     with zipfile.ZipFile(archive) as file:
         entries = sorted(file.infolist(), key=lambda info: info.header_offset)
         if entries and entries[0].header_offset != 0:
@@ -475,7 +475,7 @@ def _zip_members(archive: Path, step: Step) -> Iterator[Member]:
             step.advance(info.compress_size)
 
 
-def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
+def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> FoundMember:
     """Describe a zip entry, and refuse what Hadoop's unpacker (`FileUtil.unZip`) loses or rejects."""
     mode = info.external_attr >> 16
     reason = ""
@@ -487,7 +487,7 @@ def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
         reason = f"YARN cannot read compression method {info.compress_type}"
     elif info.compress_type == zipfile.ZIP_STORED and info.flag_bits & 0x8:
         reason = "YARN cannot read a stored entry with a data descriptor"
-    return Member(
+    return FoundMember(
         name=info.filename,
         kind="directory" if info.is_dir() else "file",
         size=info.file_size,

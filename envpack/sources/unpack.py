@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from envpack.archive.unpack import Extent, Member, extract, gzipped, tar_members
+from envpack.archive.unpack import Extent, FoundMember, extract, gzipped, tar_members
 from envpack.errors import BrokenPackage, VerificationFailed
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def unpack(archive: Path, into: Path, *, shown: str) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink() else into
 
 
-def _members(archive: Path, step: Step) -> Iterator[Member]:
+def _members(archive: Path, step: Step) -> Iterator[FoundMember]:
     """Yield the members of a tar or a zip as whoever builds shall have them: readable, and written now."""
     name = archive.name.lower()
     found = _zip_members(archive) if name.endswith(".zip") else tar_members(archive, step, opener=_opener(name))
@@ -60,10 +60,10 @@ def _opener(name: str) -> Opener:
     return next((opener for suffix, opener in openers.items() if name.endswith(suffix)), nullcontext)
 
 
-def _zip_members(archive: Path) -> Iterator[Member]:
+def _zip_members(archive: Path) -> Iterator[FoundMember]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
-            yield Member(
+            yield FoundMember(
                 name=info.filename,
                 kind="directory" if info.is_dir() else "file",
                 size=info.file_size,
