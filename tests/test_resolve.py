@@ -275,7 +275,7 @@ def test_only_names_that_the_channels_carry_are_offered_for_what_must_come_from_
     """PyPI and the table know numpy and ipython; this channel has neither."""
     with pytest.raises(Unsatisfiable) as caught:
         solve("dependencies:\n- nunpy\n- pythn\n", suffix=".yml")
-    assert caught.value.texts == (
+    assert tuple(text.rpartition("/")[2] for text in caught.value.texts) == (
         "requirements.yml:2: no channel carries nunpy",
         "requirements.yml:3: no channel carries pythn; did you mean python?",
     )
