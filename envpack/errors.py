@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -156,3 +157,20 @@ class NotReady(EnvpackError):
 
 class Gone(Conflict):
     """A release that was removed while something was done with it."""
+
+
+_NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS}
+_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+def of_system(error: OSError) -> EnvpackError | None:
+    """Return the error for a name that the system does not take, or a limit of the machine; None for anything else.
+
+    Who knows more of what was tried says it before; this is for what nobody thought of.
+    """
+    said = f"{error.filename or 'this machine'}: {error.strerror}"
+    if error.errno in _NAMES:
+        return UsageError(said, hint="name another place, or let its owner give you the permission")
+    if error.errno in _LIMITS:
+        return NotReady(said, hint="make room or raise the limit, then try again")
+    return None

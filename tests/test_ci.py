@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -462,6 +463,30 @@ def builders_of(process: subprocess.Popen[str]) -> set[int]:
             return found
         time.sleep(0.02)
     pytest.fail(f"no builder was started: {process.communicate()}")
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_a_builder_that_is_told_to_end_does_no_more_work(tmp_path: Path, swallowed: bool) -> None:
+    program = f"""
+import os, signal, sys, time
+from contextlib import suppress
+from pathlib import Path
+from envpack.ci.processes import _to_end_or_exit
+from envpack.files.workspace import room
+
+def work(home):
+    entered = room(home)  # as interrupted before its block
+    entered.__enter__()
+    with suppress({"KeyboardInterrupt" if swallowed else ""}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+_to_end_or_exit(work, Path(sys.argv[1]))
+print("takes another")
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,4 +215,5 @@ def test_a_lock_is_written_as_pylock_and_is_the_same_environment_when_it_is_read
         (wheel.name, wheel.sha256) for wheel in lock.wheels
     ]
     # uv reads it, too.
-    uv(app.home, "pip", "install", "--dry-run", "--target", "there", "--offline", "--requirements", path.name)
+    here = ("--python", sys.executable, "--target", "there")
+    uv(app.home, "pip", "install", "--dry-run", *here, "--offline", "--requirements", path.name)

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from envpack import digest
+from envpack.archive.unpack import Extent
 from envpack.build.pipeline import Options
 from envpack.errors import BrokenPackage, EnvpackError, PackingFailed, Unreachable, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef
 from envpack.sources import checkout
+from envpack.sources import unpack as source_archives
 from envpack.sources.unpack import unpack
 from tests.support.channel import Channel
 from tests.support.command import Desk
@@ -285,7 +287,7 @@ LATER = [
 def test_a_link_that_leads_out_through_a_later_one_is_refused(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "x-1.tar.gz", *LATER)
     (tmp_path / "into").mkdir()
-    with pytest.raises(BrokenPackage, match="to a place outside"):
+    with pytest.raises(BrokenPackage, match="leads out of the archive"):
         unpack(archive, tmp_path / "into" / "here", shown="x")
 
 
@@ -306,10 +308,34 @@ def test_a_damaged_archive_is_called_damaged(tmp_path: Path, name: str) -> None:
         unpack(tmp_path / name, tmp_path / "here", shown="x")
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ""])
+def test_a_tar_is_unpacked_however_it_is_compressed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"x-1.tar{'.' if kind else ''}{kind}"
+    with tarfile.open(path, f"w:{kind}") as opened:  # type: ignore[call-overload]  # it knows the modes one by one
+        opened.addfile(member("x-1/setup.sh", size=1, mode=0o700, mtime=1), io.BytesIO(b"x"))
+        opened.addfile(member("x-1/secret", size=1, mode=0o600), io.BytesIO(b"x"))
+        opened.addfile(member("x-1/secret", size=1, mode=0o600), io.BytesIO(b"y"))
+    tree = unpack(path, tmp_path / "here", shown="x")
+    assert {file.name: (file.read_text(), file.stat().st_mode & 0o777) for file in tree.iterdir()} == {
+        "setup.sh": ("x", 0o755),
+        "secret": ("y", 0o644),
+    }
+
+
 def test_a_zip_is_a_source_distribution_too(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x-1.zip", "w") as opened:
+    with zipfile.ZipFile(tmp_path / "x-1.zip", "w", zipfile.ZIP_LZMA) as opened:
         opened.writestr("x-1/pyproject.toml", "")
     assert (unpack(tmp_path / "x-1.zip", tmp_path / "here", shown="x") / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("extent", [Extent(size=99, members=10), Extent(size=1000, members=-50)])
+def test_a_source_that_is_a_bomb_is_refused(
+    tmp_path: Path, extent: Extent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_archives, "EXTENT", extent)
+    archive = tar_of(tmp_path / "x-1.tar.gz", member("x/large", size=100))
+    with pytest.raises(BrokenPackage, match="the source of x holds more than it may"):
+        unpack(archive, tmp_path / "here", shown="x")
 
 
 def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk) -> None:

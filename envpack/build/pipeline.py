@@ -417,19 +417,18 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         pieces = made.packed.pieces
         facts = store_reuse.dump(pieces)
         listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
-        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             file_list.FILE: file_list.dumps(made.files),
             keys.lock_file(job.name): dump(job.lock).encode(),
-            sbom.FILE: sbom.of(manifest),
+            sbom.FILE: sbom.of(made.manifest),
             keys.PIECES: listed,
             keys.PIECE_FACTS: facts,
         }
         put = partial(
             publish.publish,
             store,
-            manifest,
+            made.manifest,
             made.packed.path,
             beside,
             wheels=sources.compiled(job.lock, partial(_builder, job, site)),
@@ -442,8 +441,8 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             if not remove_orphan(store, orphan.folder, retention(job.config).grace, site.progress):
                 raise
             release, written = put()
-        published.remember(manifest.folder, pieces)
-        verified = manifest.verified
+        published.remember(made.manifest.folder, pieces)
+        verified = made.manifest.verified
         if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
-from envpack.errors import EnvpackError, UsageError
+from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -178,12 +178,15 @@ def run(arguments: list[str]) -> int:
     """
     try:
         result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
-    except EnvpackError as error:
+    except (EnvpackError, OSError) as error:
+        named = of_system(error) if isinstance(error, OSError) else error
+        if named is None:
+            raise
         if _wants_json(arguments):
-            _report_as_event(error)
+            _report_as_event(named)
         else:
-            report(error)
-        return error.exit_code
+            report(named)
+        return named.exit_code
     except click.exceptions.Abort as abort:
         # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
         if isinstance(abort.__cause__ or abort.__context__, EOFError):
