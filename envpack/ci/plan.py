@@ -195,7 +195,7 @@ def _check_names(items: Sequence[Item]) -> None:
     ]
     if twice:
         raise UsageError(
-            "\n".join(twice),
+            twice,
             hint="rename one, give an environment.yml a `name:`, or set `names:` under `ci:` in envpack.yaml",
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
-from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError, of_system
+from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -211,8 +211,7 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, or a list of them a line each, and the next step."""
-    problems = error.problems if isinstance(error, (BadRequirements, BadConfiguration)) else (error.message,)
-    for text in map(str, problems):
+    for text in error.texts:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())

@@ -143,7 +143,7 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
             "is not what it was"
             for wheel, paths in damaged.items()
         ]
-        raise DamagedPackage("\n".join(told), owners={wheel.owner for wheel in damaged})
+        raise DamagedPackage(told, owners={wheel.owner for wheel in damaged})
     unchecked = keys.keys() - known.keys()
     warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
     for wheel in here.wheels:

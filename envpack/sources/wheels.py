@@ -57,7 +57,7 @@ def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None =
     """See that a built wheel is what it should be. Raises BrokenPackage with all that is wrong."""
     if problems := problems_of(wheel, machine, name=name, version=version):
         raise BrokenPackage(
-            "\n".join(f"{wheel.name}, built from its source, {problem}" for problem in problems),
+            [f"{wheel.name}, built from its source, {problem}" for problem in problems],
             hint="tell who keeps the project; its build makes a wheel that installers must not take",
         )
 
