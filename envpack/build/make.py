@@ -108,6 +108,7 @@ class Job:
             requested=self.lock.requested,
             input_digest=self.inputs,
             envpack=VERSION,
+            packer=PACKER,
         )
 
 
