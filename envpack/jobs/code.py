@@ -190,9 +190,7 @@ def _refuse(root: Path, names: list[str]) -> None:
         else:
             sizes[name] = path.stat().st_size
     if problems:
-        raise UsageError(
-            "\n".join(problems), hint=f"leave it out with a line in {IGNORE}, or put the file itself there"
-        )
+        raise UsageError(problems, hint=f"leave it out with a line in {IGNORE}, or put the file itself there")
     if sum(sizes.values()) > _LARGEST or len(names) > _MANY:
         large = sorted(sizes, key=lambda name: -sizes[name])[:_SHOWN]
         told = ", ".join(f"{name} ({human_size(sizes[name])})" for name in large)

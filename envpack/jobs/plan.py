@@ -203,7 +203,7 @@ def _refuse_floating(job: JobFile, choices: Choices) -> None:
     elif not references.parse(reference).digest:
         problems.append(f"--pinned: {reference} floats with its tag: name a release with --env NAME@DIGEST")
     if problems:
-        raise UsageError("\n".join(problems), hint="`envpack job history` shows the digests of what was submitted")
+        raise UsageError(problems, hint="`envpack job history` shows the digests of what was submitted")
 
 
 def _environment(job: JobFile, config: Config, choices: Choices, progress: Progress) -> tuple[Store, Release]:
