@@ -91,7 +91,8 @@ def submit_command(
         driver_python=given["driver_python"],
         dry_run=dry_run,
     )
-    launch.submitter_of(launcher_named(plan.launcher_name(described, config)))
+    launcher = launcher_named(plan.launcher_name(described, config))
+    launch.submitter_of(launcher).check(described, launcher, dry_run=dry_run)
     planned = plan.plan(described, config, choices, progress)
     for note in planned.notes:
         progress.info(f"note: {note}")

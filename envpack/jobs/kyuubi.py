@@ -17,13 +17,22 @@ from envpack.jobs.watch import Ended
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
+    from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Watch
+    from envpack.spark.launcher import Launcher
 
 _ID = "kyuubi.batch.id"
 _SUCCEEDED = "FINISHED"
 _OVER = {"FINISHED": "succeeded", "ERROR": "failed", "TIMEOUT": "failed", "CANCELED": "killed", "CLOSED": "killed"}
+_NAME = "Kyuubi"
 _LINES = 500
+
+
+def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - there is one
+    """Raise UsageError when nothing says where the server is; a dry run needs none."""
+    if not dry_run:
+        batch.server_of(job, _NAME)
 
 
 def body(planned: Planned) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def run(planned: Planned, watch: Watch) -> Ended:
 class _Batch:
     """One batch of a Kyuubi server."""
 
-    name = "Kyuubi"
+    name = _NAME
 
     def __init__(self, planned: Planned) -> None:
         self._server = Server(batch.server_of(planned.job, self.name), name=self.name)

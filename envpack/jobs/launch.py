@@ -11,6 +11,7 @@ from envpack.spark.launchers import LAUNCHERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Ended, Watch
     from envpack.spark.launcher import Launcher, Natural
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 class Submitter(Protocol):
     """A module that submits jobs in one way."""
+
+    def check(self, job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:
+        """Raise UsageError when the job file lacks what this way needs; before any work begins."""
+        ...
 
     def text(self, planned: Planned) -> str:
         """Return what is submitted, ready to paste. Raises UsageError when something is missing."""

@@ -17,12 +17,21 @@ from envpack.jobs.watch import Ended
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
+    from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Watch
+    from envpack.spark.launcher import Launcher
 
 _OVER = {"success": "succeeded", "dead": "failed", "error": "failed", "killed": "killed"}
+_NAME = "Livy"
 _LINES = 100
 _CODE = re.compile(r"[Uu]ser application exited with (?:status )?(\d+)")
+
+
+def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - there is one
+    """Raise UsageError when nothing says where the server is; a dry run needs none."""
+    if not dry_run:
+        batch.server_of(job, _NAME)
 
 
 def body(planned: Planned) -> dict[str, Any]:
@@ -46,7 +55,7 @@ def run(planned: Planned, watch: Watch) -> Ended:
 class _Batch:
     """One batch of a Livy server."""
 
-    name = "Livy"
+    name = _NAME
 
     def __init__(self, planned: Planned) -> None:
         self._server = Server(batch.server_of(planned.job, self.name), name=self.name)

@@ -21,8 +21,10 @@ from envpack.jobs.watch import Ended
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
+    from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Watch
+    from envpack.spark.launcher import Launcher
 
 PROGRAM = "kubectl"
 
@@ -46,14 +48,18 @@ _STUCK = 600.0
 _DRIVER = "spark-kubernetes-driver"
 
 
-def resource(planned: Planned) -> dict[str, Any]:
-    """Return the SparkApplication. Raises UsageError when nothing says which image it is."""
-    job = planned.job
+def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - there is one
+    """Raise UsageError when nothing says which image it is."""
     if not job.kubernetes_image:
         raise UsageError(
             f"{job.path}: `image` is missing under `kubernetes`: the operator starts pods of an image",
             hint='write `kubernetes: {image: "apache/spark:3.5.6"}`',
         )
+
+
+def resource(planned: Planned) -> dict[str, Any]:
+    """Return the SparkApplication. Raises UsageError when nothing says which Spark it is."""
+    job = planned.job
     spark = job.spark or planned.release.manifest.target.spark
     if not spark:
         raise UsageError(

@@ -29,8 +29,10 @@ from envpack.tools.process import how_it_ended, kill_group
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
     from envpack.jobs.watch import Watch
+    from envpack.spark.launcher import Launcher
 
 PROGRAM = "spark-submit"
 
@@ -71,17 +73,21 @@ class Command:
         return " \\\n".join([" ".join([*first, PROGRAM]), *_in_pairs(self.words[1:])])
 
 
-def command(planned: Planned) -> Command:
-    """Return the command that submits a job. Raises UsageError when nothing says which master it is."""
-    launcher, job = planned.launcher, planned.job
-    if not planned.master:
+def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - a command names a master
+    """Raise UsageError when nothing says which master it is."""
+    if not (job.master or launcher.master):
         example = "k8s://https://HOST:PORT" if launcher.mode else "spark://HOST:7077"
         raise UsageError(
             f"{job.path}: `master` is missing: {launcher.name} does not say where to submit",
             hint=f"write `master: {example}`, or give --master",
         )
+
+
+def command(planned: Planned) -> Command:
+    """Return the command that submits a job."""
+    launcher, job = planned.launcher, planned.job
     mode = ("--deploy-mode", launcher.mode) if launcher.mode else ()
-    words = [PROGRAM, "--master", planned.master, *mode, "--name", job.name, *planned.settings.arguments]
+    words = [PROGRAM, "--master", str(planned.master), *mode, "--name", job.name, *planned.settings.arguments]
     words += [word for name, value in planned.conf.items() for word in ("--conf", f"{name}={value}")]
     words += ["--py-files", planned.zip, planned.program, *planned.arguments]
     return Command(words=tuple(words), env=planned.env)
