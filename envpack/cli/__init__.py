@@ -14,7 +14,7 @@ import click
 
 from envpack.cli import umask
 from envpack.cli.choice import did_you_mean
-from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError, of_system
+from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -38,6 +38,7 @@ _COMMANDS = {
     "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
     "lock": ("envpack.cli.build", "Solve a requirements file and write the lock beside it."),
     "ci": ("envpack.cli.ci", "Build the environments whose requirements have changed, and report."),
+    "init": ("envpack.cli.init", "Write a requirements file and envpack.yaml for what is found here."),
     "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.show", "Show everything that is known of one release."),
@@ -211,8 +212,7 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, or a list of them a line each, and the next step."""
-    problems = error.problems if isinstance(error, (BadRequirements, BadConfiguration)) else (error.message,)
-    for text in map(str, problems):
+    for text in error.texts:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())

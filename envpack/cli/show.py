@@ -156,7 +156,7 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield (
             package.name,
             package.version,
-            package.source,
+            package.kind,
             human_size(package.size) if package.size is not None else "",
             human_size(package.unpacked_size) if package.unpacked_size is not None else "",
             package.license or "",
