@@ -454,6 +454,15 @@ def test_the_script_for_a_node_says_what_it_has_and_what_keeps_it_away(tmp_path:
     assert "a-secret" not in said
 
 
+def test_an_image_without_a_shell_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    exec(node.script(), {"__name__": "__main__"})  # noqa: S102 - our own text
+    assert "/bin/sh is missing: bin/python, which is a script, cannot start" in capsys.readouterr().out
+    assert any("distroless" in note for note in made("k8s-cluster").notes)
+
+
 def test_a_release_of_before_is_said_to_let_the_node_win(desk: Desk) -> None:
     store = open_store(str(desk.store))
     new, old = manifest_of("now", "new"), replace(manifest_of("before", "old"), packer=None)

@@ -107,7 +107,7 @@ def unpack(
             with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
                 refused = extract(archive, tree, extent=extent, read_only=read_only, step=step)
             if refused:
-                raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
+                raise VerificationFailed([f"{archive.name}: {reason}" for reason in refused])
             tree.chmod(_FOLDER)  # who may not write to a directory may not move it
             tree.replace(directory)
             if read_only:
