@@ -94,9 +94,12 @@ def _building(build: Result) -> Iterator[tuple[str, str, str]]:
         ("first build", ""),
         ("packed before", ""),
         ("one package changed", ""),
+        ("project line changed", "3 s"),
+        ("source built before", "as packed before"),
         ("unchanged", "1 s"),
     ):
-        yield f"build, {case}", bar, _built(build, case)
+        if built := _built(build, case):
+            yield f"build, {case}", bar, built
     yield "bytes sent to S3, one package changed", "that package", _sent(build)
     yield "`envpack --help`", "0.2 s", f"{build.row('--help', 'envpack --help')['median']:.2f} s"
 
@@ -161,7 +164,7 @@ def _memory(pack: Result) -> str:
 
 def _built(build: Result, case: str) -> str:
     told = []
-    for size in _sizes(build):
+    for size in _sizes(build, f"envpack, {case}"):
         ours = build.row(size, f"envpack, {case}")["median"]
         script = build.row(size, _SCRIPT)["median"]
         told.append(f"{ours:.2f} s {size}, {script / ours:.1f}x a script of uv, conda-pack and aws")
@@ -179,8 +182,9 @@ def _sent(build: Result) -> str:
     return "; ".join(told)
 
 
-def _sizes(build: Result) -> list[str]:
-    return [row["case"] for row in build.rows if row["rival"] == _SCRIPT]
+def _sizes(build: Result, rival: str = _SCRIPT) -> list[str]:
+    """Return the sizes in which a rival took part."""
+    return [row["case"] for row in build.rows if row["rival"] == rival]
 
 
 def _started(cluster: Result) -> str:

@@ -27,6 +27,7 @@ from envpack.config.config import Config
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.private import PASSWORD, USER, private_index
+from tests.support.projects import write_source
 from tests.support.repository import Repository, new_repository
 from tests.support.s3 import S3Server
 from tests.support.wheels import write_wheel
@@ -186,6 +187,29 @@ def test_what_an_environment_is_made_of_affects_it(
     if affected and not file.startswith("wheels"):
         reasons = {team.environment(name)["reason"] for name in affected}
         assert reasons == {f"{file} changed"}
+
+
+def test_a_changed_file_of_a_project_affects_the_environments_that_hold_it(team: Team) -> None:
+    write_source(team.home / "libs/features", "features")
+    write_source(team.home / "app", "app")
+    team.write("envs/alpha.txt", "-r ../common.in.txt", "features @ ../libs/features")
+    before = team.commit()
+    for path, project, affected in (
+        ("libs/features/features.py", None, {"alpha"}),
+        ("docs/guide.md", None, set()),
+        ("app/app.py", "app", {"alpha", "beta"}),
+    ):
+        if project:
+            with (team.home / "envpack.yaml").open("a") as file:
+                file.write(f"project: {project}\n")
+            before = team.commit()
+        team.write(path, "# another line")
+        after = team.commit()
+        plan = team.ci("--plan", "--since", before).json()["include"]
+        assert {(entry["name"], entry["reason"]) for entry in plan} == {
+            (name, f"{path} changed") for name in affected
+        }
+        before = after
 
 
 def test_a_changed_configuration_affects_everything(team: Team) -> None:

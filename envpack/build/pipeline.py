@@ -30,7 +30,7 @@ from envpack.redact import hide
 from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
-from envpack.requirements.indexes import with_environment
+from envpack.requirements.indexes import with_environment, with_owners
 from envpack.resolve.names import Names
 from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
@@ -251,13 +251,16 @@ def request_of(asked: Requirements, config: Config) -> Request:
         if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
     ]
     own = sources.with_project(understood.requirements, config)
-    reached = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
+    named = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
+    reached = with_owners(named, config.package_index)
     return Request(
         requirements=replace(own, indexes=reached),
         target=replace(config.target(), spark=spark),
         channels=channels,
         python=config.python,
-        from_pypi=frozenset(names.meant(name, asked_for) for name in config.from_pypi),
+        from_pypi=frozenset(
+            [*(names.meant(name, asked_for) for name in config.from_pypi), *filter(reached.owner_of, asked_for)]
+        ),
         from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
         names=names,
         conda_first=understood.conda_first,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
+from envpack.cli.choice import did_you_mean
 from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
@@ -37,6 +38,7 @@ _COMMANDS = {
     "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
     "lock": ("envpack.cli.build", "Solve a requirements file and write the lock beside it."),
     "ci": ("envpack.cli.ci", "Build the environments whose requirements have changed, and report."),
+    "init": ("envpack.cli.init", "Write a requirements file and envpack.yaml for what is found here."),
     "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.show", "Show everything that is known of one release."),
@@ -229,10 +231,13 @@ def _report_as_event(error: EnvpackError) -> None:
 
 def _in_our_style(error: click.ClickException) -> UsageError:
     """Return what click says of a wrong word as an error of envpack's, with where to look for the right one."""
-    message = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
-    message = message.replace(" (Possible options: ", "; did you mean one of ").rstrip(")")
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "envpack"
+    if isinstance(error, click.NoSuchOption):
+        options = [name for option in context.command.params for name in option.opts] if context else []
+        message = f"there is no option {error.option_name!r}{did_you_mean(error.option_name, options)}"
+    else:
+        message = error.format_message().rstrip(".")
     return UsageError(f"{message[:1].lower()}{message[1:]}", hint=f"`{path} --help` shows what it takes")
 
 

@@ -9,6 +9,7 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
 from envpack.errors import PolicyViolated, UsageError
 from envpack.units import count
@@ -45,14 +46,14 @@ Examples:
 )
 @click.option(
     "--severity",
-    type=click.Choice(["low", "moderate", "high", "critical"]),
+    type=OneOf(["low", "moderate", "high", "critical"]),
     default="low",
     help="The least severity that counts; an advisory without one counts as high.",
 )
 @click.option("--ignore", multiple=True, metavar="ID", help="Pass over this advisory, by any of its names.")
 @options.STORE
 @options.CACHE
-@click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", help="How to print it.")
+@click.option("--output", type=OneOf(["text", "json", "sarif"]), default="text", help="How to print it.")
 @options.TALK
 def audit_command(
     reference: str | None,
@@ -69,7 +70,7 @@ def audit_command(
     """Look for known vulnerabilities in the packages of the release that REF names, or of all that tags point at.
 
     Nothing is fetched: the advisories are those that PATH holds. Conda packages are looked up as the projects that
-    they hold. The exit code is 11 when something is found.
+    they hold, your own projects are not: no advisory is about them. The exit code is 11 when something is found.
     """
     from envpack.packages.advisories import read
     from envpack.requirements.names import CondaName, ProjectName
@@ -86,7 +87,7 @@ def audit_command(
     found: dict[str, list[Vulnerability]] = {}
     for release in _releases(reference, config, progress):
         vulnerable = known.of(
-            release.manifest.packages,
+            [package for package in release.manifest.packages if not package.own],
             lambda p: ProjectName(p.name) if p.source == "pypi" else names.project(CondaName(p.name)),
         )
         counted = [each for each in vulnerable if each.reaches(severity) and not {*ignore} & {*each.ids}]

@@ -6,6 +6,7 @@ import hashlib
 import stat
 import time
 import zipfile
+from email.parser import BytesParser
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -23,6 +24,8 @@ MOST_BYTES = 4 << 30
 """Bytes that the files of a built wheel have at most."""
 
 _SHOWN = 4
+
+_NEEDS = ("Requires-Dist", "Provides-Extra", "Requires-Python")
 
 
 def write_again(built: Path, into: Path) -> None:
@@ -70,6 +73,15 @@ def files_of(wheel: Path) -> dict[str, str]:
                     hashed.update(chunk)
             found[name] = hashed.hexdigest()[: digest.SHORT]
     return found
+
+
+def needs_of(wheel: Path) -> str:
+    """Return the digest of what a wheel says that it needs: other projects, its extras, a Python."""
+    with zipfile.ZipFile(wheel) as opened:
+        name = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        told = BytesParser().parsebytes(opened.read(name), headersonly=True)
+    needs = {key: sorted(map(str, told.get_all(key, []))) for key in _NEEDS}
+    return digest.of_json(needs)[: digest.SHORT]
 
 
 def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
