@@ -416,7 +416,9 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
     with watch.time("publish"):
         pieces = made.packed.pieces
         facts = store_reuse.dump(pieces)
-        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        record = made.verification
+        proofs = (digest.of_bytes(facts), digest.of_bytes(record) if record else None)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, *proofs)
         manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
@@ -425,6 +427,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             sbom.FILE: sbom.of(manifest),
             keys.PIECES: listed,
             keys.PIECE_FACTS: facts,
+            **({keys.VERIFICATION: record} if record else {}),
         }
         put = partial(
             publish.publish,

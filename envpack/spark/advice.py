@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from envpack.archive.formats import ALIAS
 from envpack.spark import compatibility, node, services, variables, versions
 from envpack.spark.launcher import HERE
+from envpack.spark.node_cost import INFLATING
 from envpack.units import human_size
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ MANY_MEMBERS = 50_000
 
 LOCALIZER_CACHE = 10_240 * 1024**2
 """Bytes of unpacked archives that a node keeps by default (yarn-default.xml: localizer.cache.target-size-mb)."""
-
-INFLATING = (3.08 - 0.79) / 366e6
-"""Seconds of gzip for each unpacked byte: 366 MB took 3.08 s as tar.gz and 0.79 s as tar (bench.cluster)."""
 
 WORTH_A_TAR = 100_000_000
 """Unpacked bytes of an environment from which on the format makes a difference of most of a second."""
