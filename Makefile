@@ -40,7 +40,7 @@ newest:
 # Look up the newest of everything that pyproject.toml admits, for every Python; the index stays out of the file.
 pins: $(VENV)/bin/uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 pyproject.toml \
-		$(patsubst %,--group %,dev bench build demo) --no-annotate --no-emit-index-url \
+		$(patsubst %,--group %,dev bench build demo docs release) --no-annotate --no-emit-index-url \
 		--custom-compile-command 'make pins' --output-file $(PINS)
 
 # The table of conda names anew: `make names NAMES=FILE DATE=YYYY-MM-DD`; see envpack/resolve/mapping.py.
@@ -80,13 +80,13 @@ bench: $(VENV)/bench
 
 # The documentation site, in site/; it fails where a page links to a heading that is not there.
 docs: $(VENV)/bin/uv
-	NO_MKDOCS_2_WARNING=1 $(BIN)/uvx --quiet --from mkdocs --with mkdocs-material mkdocs build --quiet --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/uvx --quiet $(PINS:%=--constraints %) --from mkdocs --with mkdocs-material mkdocs build --quiet --clean
 
 # Wheel and sdist, checked by twine, and the wheel installed and run in an environment of its own. Tag after that.
 release: $(VENV)/bin/uv
 	rm -rf dist .release
-	$(BIN)/uv build --quiet --out-dir dist .
-	$(BIN)/uvx --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/uv build --quiet $(PINS:%=--build-constraint %) --out-dir dist .
+	$(BIN)/uvx --quiet $(PINS:%=--constraints %) twine check --strict dist/*.whl dist/*.tar.gz
 	$(PYTHON) -m venv .release && $(BIN)/uv pip install --quiet --python .release/bin/python dist/*.whl
 	cd dist && ../.release/bin/envpack version && ../.release/bin/envpack help build > /dev/null
 	cd dist && sha256sum envpack_spark-* > SHA256SUMS && cat SHA256SUMS
@@ -94,7 +94,7 @@ release: $(VENV)/bin/uv
 
 # The wheel and its SHA-256, for agents that install it with its hash.
 wheel: $(VENV)/bin/uv
-	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	$(BIN)/uv build --quiet $(PINS:%=--build-constraint %) --wheel --out-dir dist .
 	cd dist && sha256sum envpack_spark-*.whl
 
 lint: $(VENV)/dev

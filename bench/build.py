@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from bench.bucket import Counted, counted
 from bench.environments import CHANGED, SIZES, Environment, channel, environment, packages, variables
 from bench.measure import Rival, compare
 from bench.tools import programs
+from tests.support.projects import write_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +39,9 @@ conda-pack --quiet --n-threads -1 --prefix "$WORK/prefix" --output "$WORK/out.ta
 aws s3 cp --only-show-errors "$WORK/out.tar.gz" "s3://$BUCKET/envs/middle.tar.gz"
 """
 """What a team's script does: no lock, no verification, the object overwritten."""
+
+_SOURCE = "docopt==0.6.2"
+"""A project that has a source distribution and no wheel."""
 
 _ADDED = "tqdm==4.67.1"
 
@@ -76,6 +81,8 @@ class _Site:
             self._envpack("envpack, packed before", self._packed_before),
             self._envpack("envpack, one package changed", self._changed),
             self._envpack("envpack, one package added", self._added),
+            self._envpack("envpack, project line changed", self._project_changed),
+            self._envpack("envpack, source built before", self._source_built_before),
             self._envpack("envpack, unchanged", self._unchanged),
             self._script("uv, conda-pack, aws", "--compile-bytecode"),
             self._script("the same without bytecode", ""),
@@ -109,25 +116,26 @@ class _Site:
             after=lambda: self.s3.since(marks[-1]),
         )
 
-    def _first(self, file: Path, given: dict[str, str]) -> None:
-        """Set the scene: everything is downloaded, and nothing was ever built."""
+    def _first(self, file: Path, given: dict[str, str], more: str = "") -> None:
+        """Set the scene: everything is downloaded, and nothing was ever built; `more` is a further line."""
         _forget()
-        self._start(file, given)
+        self._start(file, given, more)
 
-    def _packed_before(self, file: Path, given: dict[str, str]) -> None:
+    def _packed_before(self, file: Path, given: dict[str, str], more: str = "") -> None:
         """Set the scene: the very same was built before on this machine, into another store."""
-        kept = self.work / "kept"
+        kept = self.work / f"kept {more}".rstrip()
+        lock = f"{file.name}.lock"
         if not kept.exists():
-            self._first(file, given)
+            self._first(file, given, more)
             _build(file, given)
             for name in _MADE:
                 _link_tree(packages().root / name, kept / name)
+            shutil.copy(file.with_name(lock), kept / lock)
         _forget()
         for name in _MADE:
             _link_tree(kept / name, packages().root / name)
-        self._start(file, given)
-        lock = f"{file.name}.lock"
-        shutil.copy(self.before.requirements.with_name(lock), file.with_name(lock))
+        self._start(file, given, more)
+        shutil.copy(kept / lock, file.with_name(lock))
 
     def _changed(self, file: Path, given: dict[str, str]) -> None:
         """Set the scene: the release before the change was built on this machine, into the same store."""
@@ -142,17 +150,31 @@ class _Site:
         with file.open("a") as lines:
             lines.write(f"{_ADDED}\n")
 
+    def _project_changed(self, file: Path, given: dict[str, str]) -> None:
+        """Set the scene: the release before was built with a project, of which one line is another now."""
+        self._packed_before(file, given)
+        project = write_project(file.parent / "features")
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write("./features\n")
+        _build(file, given)
+        with (project / "features/__init__.py").open("a", encoding="utf-8") as module:
+            module.write(f"BUILT = {time.time_ns()}\n")
+
+    def _source_built_before(self, file: Path, given: dict[str, str]) -> None:
+        """Set the scene: as packed before, with one package more that was built from its source distribution."""
+        self._packed_before(file, given, _SOURCE)
+
     def _unchanged(self, file: Path, given: dict[str, str]) -> None:
         """Set the scene: the very same was built before, into the same store."""
         if "ENVPACK_STORE" not in given:
             self._packed_before(file, given)
             _build(file, given)
 
-    def _start(self, file: Path, given: dict[str, str]) -> None:
+    def _start(self, file: Path, given: dict[str, str], more: str = "") -> None:
         """Lay out a desk with the requirements alone, and name an empty store."""
         given["ENVPACK_STORE"] = f"s3://{self.s3.server.new_bucket()}/envs"
         places.emptied(file.parent)
-        shutil.copy(self.before.requirements, file)
+        file.write_text(f"{self.before.requirements.read_text('utf-8')}{more}\n", "utf-8")
 
 
 def script(one: Environment, work: Path, s3: Counted, *, bytecode: str = "--compile-bytecode") -> dict[str, str]:

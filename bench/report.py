@@ -1,4 +1,4 @@
-"""Write the README's table of what was measured, from `bench/results/*.json`.
+"""Write what was measured, from `bench/results/*.json`: all of it into docs/speed.md, four rows into the README.
 
 Usage: python -m bench.report
 """
@@ -15,23 +15,41 @@ if TYPE_CHECKING:
     from bench.results import Result, Row
 
 README = places.HERE.parent / "README.md"
+PAGE = README.parent / "docs/speed.md"
 START, END = "<!-- made by `python -m bench.report` -->", "<!-- end of what it made -->"
 
 _CONDA_PACK = "conda-pack tar.gz, "
 _SCRIPT = "uv, conda-pack, aws"
 _COLD = ", nothing packed before"
 
+_PACK_COLD = "pack, nothing packed before, no larger than conda-pack's"
+_PACK_KEPT = "pack, all packed before"
+_UNCHANGED = "build, unchanged"
+_START = "executor's cold start: unpack, `import pandas`"
+_SHORT = (_PACK_COLD, _PACK_KEPT, _UNCHANGED, _START)
+
 
 def main() -> None:
-    """Put the table into the README."""
-    text = README.read_text("utf-8")
-    README.write_text(f"{text[: text.index(START)]}{block()}{text[text.index(END) + len(END) :]}", "utf-8")
+    """Put the tables into the README and the page."""
+    for file, made in ((README, short()), (PAGE, full())):
+        text = file.read_text("utf-8")
+        file.write_text(f"{text[: text.index(START)]}{made}{text[text.index(END) + len(END) :]}", "utf-8")
 
 
-def block() -> str:
-    """Return what stands in the README, with its marks."""
+def full() -> str:
+    """Return what stands on the page, with its marks."""
     lines = ["| what | bar | measured | by |", "|---|---|---|---|"]
     lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in _rows()]
+    return _marked(lines)
+
+
+def short() -> str:
+    """Return what stands in the README, with its marks."""
+    rows = {what: measured for what, _, measured, _ in _rows()}
+    return _marked(["| what | measured |", "|---|---|", *(f"| {what} | {rows[what]} |" for what in _SHORT)])
+
+
+def _marked(lines: list[str]) -> str:
     made = results.load("pack").made
     machine = f"Measured {made['date']} on {made['cores']} cores ({made['processor']}), Python {made['python']}."
     if made["load"] > 2 * made["cores"]:
@@ -56,9 +74,9 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _packing(pack: Result) -> Iterator[tuple[str, str, str]]:
-    yield "pack, nothing packed before, no larger than conda-pack's", "2x conda-pack", _ratios(pack, _COLD)
+    yield _PACK_COLD, "2x conda-pack", _ratios(pack, _COLD)
     yield "pack, one package changed", "10x conda-pack", _ratios(pack, "tar.gz, one package changed")
-    yield "pack, all packed before", "20x conda-pack", _ratios(pack, "tar.gz, packed before")
+    yield _PACK_KEPT, "20x conda-pack", _ratios(pack, "tar.gz, packed before")
     yield "peak memory of packing", "400 MB", _memory(pack)
 
 
@@ -76,9 +94,12 @@ def _building(build: Result) -> Iterator[tuple[str, str, str]]:
         ("first build", ""),
         ("packed before", ""),
         ("one package changed", ""),
+        ("project line changed", "3 s"),
+        ("source built before", "as packed before"),
         ("unchanged", "1 s"),
     ):
-        yield f"build, {case}", bar, _built(build, case)
+        if built := _built(build, case):
+            yield f"build, {case}", bar, built
     yield "bytes sent to S3, one package changed", "that package", _sent(build)
     yield "`envpack --help`", "0.2 s", f"{build.row('--help', 'envpack --help')['median']:.2f} s"
 
@@ -105,7 +126,7 @@ def _linking(link: Result) -> Iterator[tuple[str, str, str]]:
 
 
 def _starting(cluster: Result) -> Iterator[tuple[str, str, str]]:
-    yield "executor's cold start: unpack, `import pandas`", "1x conda-pack", _started(cluster)
+    yield _START, "1x conda-pack", _started(cluster)
 
 
 def _ratios(pack: Result, ending: str) -> str:
@@ -143,7 +164,7 @@ def _memory(pack: Result) -> str:
 
 def _built(build: Result, case: str) -> str:
     told = []
-    for size in _sizes(build):
+    for size in _sizes(build, f"envpack, {case}"):
         ours = build.row(size, f"envpack, {case}")["median"]
         script = build.row(size, _SCRIPT)["median"]
         told.append(f"{ours:.2f} s {size}, {script / ours:.1f}x a script of uv, conda-pack and aws")
@@ -161,8 +182,9 @@ def _sent(build: Result) -> str:
     return "; ".join(told)
 
 
-def _sizes(build: Result) -> list[str]:
-    return [row["case"] for row in build.rows if row["rival"] == _SCRIPT]
+def _sizes(build: Result, rival: str = _SCRIPT) -> list[str]:
+    """Return the sizes in which a rival took part."""
+    return [row["case"] for row in build.rows if row["rival"] == rival]
 
 
 def _started(cluster: Result) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import places
+from envpack.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +103,8 @@ def _made() -> dict[str, Any]:
         "load": round(os.getloadavg()[2], 1),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("envpack", "conda-pack", "uv", "zlib-ng", "py-rattler")},
+        "envpack": VERSION,
+        **{name: version(name) for name in ("conda-pack", "uv", "zlib-ng", "py-rattler")},
     }
 
 

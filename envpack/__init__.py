@@ -51,6 +51,7 @@ def build(
     from envpack.build import check, pipeline
     from envpack.config.config import kinds, load
     from envpack.config.keywords import OPTIONS, checked
+    from envpack.errors import of_system
     from envpack.progress import SILENT
     from envpack.redact import clean, meet_environment
 
@@ -74,4 +75,7 @@ def build(
         return pipeline.build(Path(given["file"]), config=config, options=chosen, progress=progress or SILENT)
     except BaseException as error:
         clean(error)
+        named = of_system(error) if isinstance(error, OSError) else None
+        if named:
+            raise named from error
         raise

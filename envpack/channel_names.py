@@ -5,6 +5,7 @@ Source: conda's `Channel` (conda/models/channel.py) and its constants (conda/bas
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ def is_directory(channel: str, base: Path) -> bool:
     """
     if "://" in channel:
         return False
-    return channel.startswith((".", "~", "/")) or (base / channel / "noarch").is_dir()
+    return channel.startswith((".", "~", "/")) or os.path.isdir(base / channel / "noarch")  # noqa: PTH112 - a Path ends with an error where a name is too long
 
 
 def expanded(channel: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,11 +17,13 @@ class EnvpackError(Exception):
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        message = redact(message)
-        super().__init__(message)
-        self.message = message
-        """One or two lines that name the thing that failed and why."""
+    def __init__(self, message: str | Sequence[str], *, hint: str | None = None) -> None:
+        found = (message,) if isinstance(message, str) else message
+        self.texts = tuple(redact(each) for each in found)
+        """What is wrong; several where several things are, in the order in which they are shown."""
+        self.message = "\n".join(self.texts)
+        """One or two lines that name the thing that failed and why, or a line for each thing that is wrong."""
+        super().__init__(self.message)
         self.hint = hint and redact(hint)
         """The next step for the person, if there is one."""
 
@@ -45,7 +48,7 @@ class BadConfiguration(UsageError):
     def __init__(self, problems: Sequence[str], *, hint: str | None = None) -> None:
         self.problems = tuple(redact(problem) for problem in problems)
         """Each as `ORIGIN: reason`; the origin is an option, a variable, or `envpack.yaml` with its line."""
-        super().__init__("\n".join(self.problems), hint=hint)
+        super().__init__(self.problems, hint=hint)
 
 
 @dataclass(frozen=True, order=True)
@@ -71,7 +74,7 @@ class BadRequirements(EnvpackError):
 
     def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)
+        super().__init__([str(problem) for problem in self.problems], hint=hint)
 
 
 class Unsatisfiable(EnvpackError):
@@ -103,7 +106,9 @@ class BrokenPackage(PackingFailed):
 class DamagedPackage(BrokenPackage):
     """A package that was sound when it arrived, and of which the cached copy has changed since."""
 
-    def __init__(self, message: str, *, owners: Collection[str] = (), hint: str | None = None) -> None:
+    def __init__(
+        self, message: str | Sequence[str], *, owners: Collection[str] = (), hint: str | None = None
+    ) -> None:
         super().__init__(
             message, hint=hint or "remove the cache (`envpack doctor` names it), and look at the disk that holds it"
         )
@@ -152,3 +157,20 @@ class NotReady(EnvpackError):
 
 class Gone(Conflict):
     """A release that was removed while something was done with it."""
+
+
+_NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS}
+_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+def of_system(error: OSError) -> EnvpackError | None:
+    """Return the error for a name that the system does not take, or a limit of the machine; None for anything else.
+
+    Who knows more of what was tried says it before; this is for what nobody thought of.
+    """
+    said = f"{error.filename or 'this machine'}: {error.strerror}"
+    if error.errno in _NAMES:
+        return UsageError(said, hint="name another place, or let its owner give you the permission")
+    if error.errno in _LIMITS:
+        return NotReady(said, hint="make room or raise the limit, then try again")
+    return None

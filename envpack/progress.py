@@ -24,6 +24,9 @@ class Step:
     def advance(self, amount: int) -> None:
         """Say that `amount` more has been done."""
 
+    def copied(self, amount: int) -> None:
+        """Say that `amount` of what has been done was copied where it lies, and not sent."""
+
     def current(self, text: str) -> None:
         """Say what is being worked on, such as a package's name."""
 
@@ -61,6 +64,7 @@ class Counted(Step):
         self._lock = threading.Lock()
         self._start = time.monotonic()
         self._text = ""
+        self._copied = 0
         self.done = 0
 
     @property
@@ -73,6 +77,8 @@ class Counted(Step):
         """What it has done, in a few words."""
         if self._unit == "bytes":
             facts = [human_size(self.done)] if self.done else []
+            if self._copied:
+                facts.append(f"{human_size(self.done - self._copied)} of it sent")
             return ", ".join([*facts, self._text] if self._text else facts)
         return self._text or (str(self.done) if self.done else "")
 
@@ -80,6 +86,10 @@ class Counted(Step):
         """Count what has been done."""
         with self._lock:
             self.done += amount
+
+    def copied(self, amount: int) -> None:
+        """Count what was not sent."""
+        self._copied += amount
 
     def note(self, text: str) -> None:
         """Keep what to print at the end."""

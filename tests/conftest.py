@@ -10,6 +10,7 @@ import pytest
 
 # pytest registers a module before any other imports it: those that build on others come last.
 pytest_plugins = [
+    "tests.support.own_process",
     "tests.support.archives",
     "tests.support.browser",
     "tests.support.channel",

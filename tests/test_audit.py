@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from envpack import digest
-from envpack.releases import file_list
+from envpack.releases import file_list, keys
 from envpack.releases.manifest import Manifest
 from envpack.releases.publish import publish
 from envpack.stores import open_store
@@ -50,12 +50,12 @@ def test_a_sound_release_is_said_to_be_sound(original: Desk) -> None:
     ran = original.run("verify", "one")
     assert ran.code == 0, ran.out
     assert [line.split()[:2] for line in ran.out.splitlines()[:-1]] == [
-        [name, "sound:"] for name in ("manifest", "lock", "bytes", "content", "imports")
+        [name, "sound:"] for name in ("manifest", "lock", "beside", "bytes", "content", "imports")
     ]
     assert ran.out.splitlines()[-1].endswith("is sound")
     (release,) = check(original.run("verify", "one", "--quick", "--output", "json").json(), "verify")["releases"]
     assert release["sound"]
-    assert [each["name"] for each in release["checks"]] == ["manifest", "lock", "bytes", "content"]
+    assert [each["name"] for each in release["checks"]] == ["manifest", "lock", "beside", "bytes", "content"]
 
 
 def folder_of(desk: Desk, name: str) -> Path:
@@ -69,33 +69,41 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
     path.write_text(json.dumps(value))
 
 
-def flip(folder: Path) -> None:
-    (archive,) = folder.glob("*.tar.gz")
-    data = bytearray(archive.read_bytes())
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    archive.write_bytes(data)
+    path.write_bytes(data)
 
 
-def fewer_files(folder: Path) -> None:
-    path = folder / file_list.FILE
-    path.write_bytes(
-        file_list.dumps([f for f in file_list.loads(path.read_bytes(), "") if f.owner != "pypi/wheel-a"])
-    )
+def fewer_files(files: tuple[file_list.File, ...]) -> list[file_list.File]:
+    return [file for file in files if file.owner != "pypi/wheel-a"]
 
 
-def other_digest(folder: Path) -> None:
-    path = folder / file_list.FILE
-    files = file_list.loads(path.read_bytes(), "")
-    path.write_bytes(
-        file_list.dumps([f._replace(content="0" * 16) if f.path.endswith("wheel_a.py") else f for f in files])
-    )
+def other_digest(files: tuple[file_list.File, ...]) -> list[file_list.File]:
+    return [file._replace(content="0" * 16) if file.path.endswith("wheel_a.py") else file for file in files]
 
+
+def vouched(folder: Path, name: str, content: bytes) -> None:
+    """Write another content beside a manifest, and let the manifest vouch for it."""
+    (folder / name).write_bytes(content)
+    edit(folder / "manifest.json", lambda m: m["beside"].update({name: digest.of_bytes(content)}))
+
+
+def with_files(change: Callable[[tuple[file_list.File, ...]], list[file_list.File]]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        files = file_list.loads((folder / file_list.FILE).read_bytes(), "")
+        vouched(folder, file_list.FILE, file_list.dumps(change(files)))
+
+    return spoil
+
+
+DIFFERS = "the archive and files.json.gz differ in"
 
 HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "a changed byte": (flip, "bytes", "SHA-256"),
+    "a changed byte": (lambda folder: flip(next(folder.glob("*.tar.gz"))), "bytes", "SHA-256"),
     "no archive": (lambda folder: next(folder.glob("*.tar.gz")).unlink(), "bytes", "does not exist"),
     "no lock": (lambda folder: next(folder.glob("*.lock")).unlink(), "lock", "one.lock is not there"),
-    "a lock that is none": (lambda folder: next(folder.glob("*.lock")).write_text("x"), "lock", "not a lock"),
+    "a lock that is none": (lambda folder: vouched(folder, "one.lock", b"x"), "lock", "not a lock"),
     "another package in the manifest": (
         lambda folder: edit(
             folder / "manifest.json",
@@ -129,8 +137,12 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "content",
         "holds more than it may",
     ),
-    "another digest in the list of files": (other_digest, "content", "the archive and files.json.gz differ in"),
-    "fewer files in their list": (fewer_files, "content", "the archive and files.json.gz differ in"),
+    "another digest in the list of files": (
+        with_files(other_digest),
+        "content",
+        DIFFERS,
+    ),
+    "fewer files in their list": (with_files(fewer_files), "content", DIFFERS),
     "something requested that cannot be imported": (
         lambda folder: edit(folder / "manifest.json", lambda m: m.update(requested=["absent"])),
         "imports",
@@ -229,6 +241,33 @@ def test_what_is_wrong_is_found_and_the_next_release_is_checked_all_the_same(des
     problems = {each["name"]: each["problem"] for each in one["checks"] if each["problem"]}
     assert words in problems[name], problems
     assert two["sound"]
+
+
+BESIDE = ("one.lock", keys.FILES, keys.SBOM, keys.PIECES, keys.PIECE_FACTS)
+
+
+@pytest.mark.parametrize("harm", [flip, Path.unlink])
+@pytest.mark.parametrize("name", BESIDE)
+def test_whatever_lies_beside_a_release_is_found_when_it_is_altered(
+    desk: Desk, name: str, harm: Callable[[Path], object]
+) -> None:
+    harm(folder_of(desk, "one") / name)
+    ran = desk.run("verify", "--all", "one", "--quick")
+    assert ran.code == 7
+    assert f"{name}: not there, or not what was published" in ran.out
+
+
+def test_nothing_else_lies_beside_a_release(original: Desk) -> None:
+    folder = folder_of(original, "one")
+    archive = next(folder.glob("*.tar.gz")).name
+    assert {path.name for path in folder.iterdir()} == {*BESIDE, keys.MANIFEST, archive}
+
+
+def test_a_list_of_files_that_was_altered_is_not_read(desk: Desk) -> None:
+    flip(folder_of(desk, "one") / keys.FILES)
+    ran = desk.run("diff", "one", "two", "--files")
+    assert ran.code == 2
+    assert "files.json.gz is not what was published" in ran.err
 
 
 def test_a_manifest_that_cannot_be_read_and_a_tag_that_leads_nowhere_are_rows_of_their_own(desk: Desk) -> None:

@@ -102,7 +102,7 @@ def test_what_was_compiled_before_does_not_show(prefix: Path, tmp_path: Path) ->
 
 
 def test_which_equal_values_are_one_object_does_not_show() -> None:
-    lines = ["A = 'red-1'", "def f(x): return x in {'red-1', 'green'}", "def g(y): return y in {'red-1', 'green'}"]
+    lines = ["A = 'red-1'", *(f"def {name}(x): return x in {{'red-1', 'green'}}" for name in "fg")]
     shared = compile("\n".join(lines), "module.py", "exec")
     unshared = marshal.loads(marshal.dumps(shared, 2))  # noqa: S302 - our own; version 2 knows no references
     interned = [sys.intern(value) if isinstance(value, str) else value for value in unshared.co_consts]

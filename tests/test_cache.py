@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from envpack.errors import PackingFailed, UsageError
+from envpack.files import workspace
 from envpack.files.cache import Cache
 from envpack.files.remove import remove
 from envpack.files.workspace import room
@@ -113,6 +117,36 @@ def test_nothing_behind_a_link_is_removed(tmp_path: Path) -> None:
     remove(tmp_path / "theirs")
     assert not os.path.lexists(tmp_path / "theirs")
     assert (tmp_path / "mine/file").read_text() == "mine"
+
+
+def test_an_interruption_at_any_line_leaves_no_room(tmp_path: Path) -> None:
+    lines = left = 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        nonlocal left
+        files = {__file__, workspace.__file__}
+        if not (frame.f_back and {frame.f_code.co_filename, frame.f_back.f_code.co_filename} & files):
+            return None
+        left -= event == "line"
+        if not left:
+            raise KeyboardInterrupt
+        return interrupt
+
+    while True:
+        lines = left = lines + 1
+        tracing = sys.gettrace()
+        try:
+            sys.settrace(interrupt)
+            with room(tmp_path) as made:
+                (made / "file").touch()
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.settrace(tracing)
+        assert list(tmp_path.iterdir()) == [], f"line {lines}"
+    assert lines > 20
 
 
 def test_a_link_that_another_user_made_where_rooms_are_is_not_taken_for_a_dead_room(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,17 +19,21 @@ import pytest
 from markupsafe import escape
 
 from envpack.catalog import places
-from envpack.catalog.contents import Environment, read
+from envpack.catalog.contents import Environment, Version, load, read
+from envpack.catalog.offers import offers
 from envpack.catalog.plot import plot
 from envpack.cli import run
 from envpack.errors import Conflict, UsageError
 from envpack.releases import index, inventory
+from envpack.releases.publish import publish as publish_archive
 from envpack.spark.launchers import LAUNCHERS
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from envpack.stores.local import LocalStore
+from envpack.units import human_size
 from tests.support.command import ENVPACK, Ran, environment
 from tests.support.many_releases import fill, fill_directory, objects
+from tests.support.releases import manifest_of
 from tests.support.s3 import S3Server
 from tests.support.schemas import check
 from tests.support.site import HOSTILE, data, hostile_store, manifests, pages
@@ -195,6 +200,83 @@ def test_each_launchers_settings_are_those_that_envpack_settings_prints(
         kinds.add(tuple(refused))
     # Without S3 two launchers are refused; and all where this Spark cannot load this Python.
     assert {("emr-serverless", "dataproc"), tuple(LAUNCHERS)} <= kinds
+
+
+def test_an_environments_page_leads_with_what_people_come_for(store: Path, tmp_path: Path) -> None:
+    site = pages(write(store, tmp_path / "site"))
+    found = read(open_store(str(store)), copies(store))
+    for one in found.environments:
+        reference, lead = one.lead
+        manifest = next(each for each in manifests(store) if each["archive"]["sha256"] == lead.listed.digest)
+        page = site[f"{one.name}/index.html"]
+        for text in (
+            manifest["description"],
+            f"Owner: {manifest['owner']}",
+            f"envpack pull {reference} ./{one.name} --store {found.store}",
+            f"envpack run {reference} --store {found.store} -- ",
+            human_size(manifest["archive"]["unpacked_size"]),
+            manifest["created"][:16].replace("T", " "),
+        ):
+            assert text in page.text
+        release = load(open_store(str(store)), lead.listed)
+        assert release is not None
+        for offer in offers(release):
+            assert (offer.refusal or offer.texts[0].body) in page.text
+            assert ("data-why" in page.html.split(f'href="#{offer.launcher}"')[1].split(">")[0]) == bool(
+                offer.refusal
+            )
+        assert page.html.index('class="launchers"') < page.html.index('id="versions"')
+
+
+def some_version(created: str, *tags: str, size: int = 10, sha256: str = "a" * 64) -> Version:
+    listed = replace(index.summary(manifest_of("")), created=created, digest=sha256, size=size)
+    return Version(listed=listed, stamp="", tags=tags, before=None, after=None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reference"),
+    [
+        ([("latest",), ("prod", "staging")], "udf:prod"),
+        ([(), ("latest", "staging")], "udf:latest"),
+        ([("staging",), ()], f"udf@{'a' * 16}"),
+    ],
+)
+def test_the_release_that_leads_is_prod_then_latest_then_the_newest(
+    tags: list[tuple[str, ...]], reference: str
+) -> None:
+    versions = tuple(some_version(f"2026-11-{26 - day}T06:00:00Z", *each) for day, each in enumerate(tags))
+    found = Environment(name="udf", versions=versions).lead
+    assert found[0] == reference
+    assert found[1].tags == next((each for each in tags if reference.removeprefix("udf:") in each), tags[0])
+
+
+def test_releases_of_one_day_have_their_time_and_those_of_one_second_an_order(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    for number in range(4):
+        archive = tmp_path / "archive"
+        archive.write_text(str(number))
+        created = f"2026-11-26T0{max(number, 1)}:00:00Z"
+        publish_archive(store, replace(manifest_of(str(number)), created=created), archive, {})
+    found = read(store, tmp_path / "copies").environments[0].versions
+    moments = [(version.listed.created, version.listed.digest) for version in found]
+    assert moments == sorted(moments, reverse=True)
+    drawn = plot(found)
+    assert drawn is not None
+    assert [label for _, label, _ in drawn.days] == ["2026-11-26 01:00", "2026-11-26 03:00"]
+    page = pages(write(tmp_path / "store", tmp_path / "site"))["udf/index.html"]
+    assert "2026-11-26 02:00" in page.text
+
+
+def test_a_plot_that_does_not_start_at_zero_says_so(store: Path, tmp_path: Path) -> None:
+    far, near = (
+        [some_version("2026-11-26T06:00:00Z", size=size), some_version("2026-11-25T06:00:00Z", size=1_000_000)]
+        for size in (1_100_000, 100_000_000)
+    )
+    drawn = [plot(versions) for versions in (far, near)]
+    assert [bool(each and each.floor) for each in drawn] == [True, False]
+    name = read(open_store(str(store)), copies(store)).environments[0].name
+    page = pages(write(store, tmp_path / "site"))[f"{name}/index.html"]
+    assert "not at zero" in page.text
 
 
 def test_a_release_says_what_has_changed_since_the_one_before(store: Path, tmp_path: Path) -> None:

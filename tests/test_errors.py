@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 
 import envpack
+from envpack.cli import report
 from envpack.errors import BadRequirements, EnvpackError, Problem
 
 T = TypeVar("T", bound=BaseException)
@@ -50,6 +51,17 @@ def _sent(error: E) -> E:
     return twin
 
 
+@pytest.mark.parametrize("kind", sorted(_classes(EnvpackError), key=str))
+def test_each_of_several_things_that_are_wrong_is_shown_as_an_error(
+    kind: type[EnvpackError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = _example(kind) if issubclass(kind, BadRequirements) else kind(["a is wrong", "b is wrong"], hint="mend")
+    report(error)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["error", "error", "hint"]
+    assert error.message == "\n".join(error.texts)
+
+
 def test_no_exception_is_a_dataclass() -> None:
     # A frozen dataclass cannot be given its traceback: whatever it tells is lost in a FrozenInstanceError.
     assert [kind for kind in _classes(Exception) if hasattr(kind, "__dataclass_fields__")] == []
@@ -63,7 +75,7 @@ def test_every_error_survives_all_that_python_does_with_exceptions() -> None:
         finally:
             pass
 
-    kinds = sorted(_classes(EnvpackError), key=lambda kind: kind.__name__)
+    kinds = sorted(_classes(EnvpackError), key=str)
     assert len(kinds) > 10
     for kind in kinds:
         error = _example(kind)

@@ -219,7 +219,7 @@ packages:
         ("a.txt.lock", "version: 6\nenvironments: {}\nenvpack: {}\n", "is a lock that envpack wrote; give a.txt"),
         ("pixi.lock", "version: 4\nenvironments: {}\n", "is pixi's lock format 4; envpack reads 5, 6 and 7"),
         ("conda-lock.yml", "metadata: {}\npackage: []\nversion: 2\n", "a conda-lock file of version 2"),
-        ("poetry.lock", "[[package]]\n", "is a lock of another tool; `poetry export"),
+        ("poetry.lock", "[metadata]\nlock-version = '2.0'\n", "is Poetry's lock format 2.0; envpack reads 2.1"),
     ],
 )
 def test_a_lock_that_cannot_be_built_is_recognised(name: str, text: str, told: str) -> None:

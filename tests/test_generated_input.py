@@ -51,7 +51,7 @@ def try_many(name: str, count: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_some_hundred_inputs_are_read_or_refused(name: str, folder: Path) -> None:
-    try_many(name, int(__import__("os").environ.get("NN", "40")), folder)
+    try_many(name, 40, folder)
 
 
 @pytest.mark.acceptance

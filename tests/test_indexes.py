@@ -8,17 +8,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from envpack.build import pipeline
 from envpack.config import config
-from envpack.errors import Unsatisfiable, UsageError
+from envpack.errors import BadConfiguration, Unreachable, Unsatisfiable, UsageError
 from envpack.files.cache import Cache
+from envpack.lock.file import dump
 from envpack.requirements import Indexes, read
 from envpack.requirements.indexes import with_environment
+from envpack.requirements.names import ProjectName
 from envpack.resolve.request import Request
 from envpack.resolve.solve import Resolved, resolve
+from envpack.sources import offered
+from envpack.sources.offered import Offered
 from envpack.tools import uv
 from envpack.tools.uv_access import access, environment
+from tests.support.private import PASSWORD, USER, private_index, write_certificate
+from tests.support.projects import write_sdist
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
 
@@ -251,3 +258,120 @@ def test_where_no_index_is_named_the_one_of_uv_is_asked(tmp_path: Path, monkeypa
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://localhost:1/simple")  # the request has it, and uv is not asked
     address = urlsplit(uv.default_index(cache=tmp_path / "cache", workdir=tmp_path))
     assert (address.scheme, address.path) == ("https", "/simple")
+
+
+# An index that some names belong to
+
+
+def offered_by(asked: Request, name: str) -> Offered | None:
+    """Return the source distribution that would be built."""
+    return offered.newest(
+        ProjectName(name),
+        SpecifierSet(),
+        asked.requirements.indexes,
+        default=lambda: "http://localhost:1",
+        hashes=(),
+        python="3.11.7",
+    )
+
+
+def test_a_project_is_taken_from_the_one_index_that_its_name_belongs_to(
+    solve: Callable[..., Resolved], ask: Ask, tmp_path: Path
+) -> None:
+    public = index(tmp_path / "public", ("acme-core", "9"), ("acme-tool", "9"), ("guest", "1"))
+    private = index(tmp_path / "private", ("acme-core", "1"))
+    write_wheel(tmp_path / "public/guest", "guest", "1", requires=["acme-core"])
+    write_sdist(tmp_path / "public/acme-source", "acme-source")
+    lines = (f"--index-url {public}", "guest")
+    owned = {"package_index": {"Acme_*": private}}
+    assert {wheel.name: wheel.version for wheel in solve(*lines, **owned).lock.wheels} == {
+        "guest": "1",
+        "acme-core": "1",
+    }
+    assert ask(*lines).digest() != ask(*lines, **owned).digest()
+    with pytest.raises(Unsatisfiable, match=r"^acme-tool==9 is taken from .* alone") as told:
+        solve(*lines, "acme-tool", **owned)
+    assert "stranger" in str(told.value.hint)
+    with pytest.raises(UsageError, match="would take a higher version from another one"):
+        ask(*lines, **owned, index_strategy="unsafe-best-match")
+    assert offered_by(ask(*lines), "acme-source")
+    assert offered_by(ask(*lines, **owned), "acme-source") is None
+
+
+def test_a_name_that_belongs_to_an_index_is_not_taken_from_a_channel(ask: Ask) -> None:
+    owned = {"package_index": {"acme-*": "https://pypi.acme.example/simple"}}
+    assert ask("acme-core", "guest", **owned).from_pypi == {"acme-core"}
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("acme core", "https://acme.example/simple", "'acme core' is neither the name of a project nor a pattern"),
+        ("acme", "acme.example/simple", "it starts with https://"),
+        ("acme", "https://me:pa/ss@acme.example", "characters that end it"),
+    ],
+)
+def test_a_name_that_belongs_to_no_index_is_refused(tmp_path: Path, name: str, url: str, said: str) -> None:
+    (tmp_path / "r.txt").write_text("six\n")
+    (tmp_path / "envpack.yaml").write_text(f"package-index:\n  {name}: {url}\n")
+    with pytest.raises(BadConfiguration, match=said) as told:
+        pipeline.lock(tmp_path / "r.txt", config=config.load({}, {}, tmp_path))
+    assert "pa/ss" not in str(told.value)
+
+
+# Who may ask
+
+
+def way_in(way: str, host: str, folder: Path) -> tuple[str, dict[str, str]]:
+    """Return the address of an index, and the variables with which a person may ask it."""
+    if way == "address":
+        return f"http://{USER}:{PASSWORD}@{host}/simple", {}
+    if way == "variables":
+        return "", {
+            "UV_INDEX": f"the-team=http://{host}/simple",
+            "UV_INDEX_THE_TEAM_USERNAME": USER,
+            "UV_INDEX_THE_TEAM_PASSWORD": PASSWORD,
+        }
+    if way == "netrc":
+        (folder / "netrc").write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+        return f"http://{host}/simple", {"NETRC": str(folder / "netrc")}
+    keyring = folder / "bin/keyring"
+    keyring.parent.mkdir()
+    keyring.write_text(f'#!/bin/sh\n[ "$1 $3" = "get {USER}" ] && echo {PASSWORD}\n')
+    keyring.chmod(0o755)
+    path = f"{keyring.parent}:{os.environ['PATH']}"
+    return f"http://{USER}@{host}/simple", {"UV_KEYRING_PROVIDER": "subprocess", "PATH": path}
+
+
+@pytest.mark.parametrize("way", ["address", "variables", "netrc", "keyring"])
+def test_a_password_reaches_its_index_whoever_asks_and_no_lock(
+    way: str, solve: Callable[..., Resolved], ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wheel(tmp_path, "party", "1")
+    write_sdist(tmp_path, "source")
+    with private_index(tmp_path) as host:
+        url, variables = way_in(way, host, tmp_path)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        lines = (*([f"--extra-index-url {url}"] if url else []), "party")
+        lock = solve(*lines).lock
+        assert [wheel.name for wheel in lock.wheels] == ["party"]
+        assert offered_by(ask(*lines), "source")
+    assert PASSWORD not in dump(lock)
+
+
+def test_an_index_that_wants_a_certificate_is_shown_it(
+    solve: Callable[..., Resolved], ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wheel(tmp_path, "party", "1")
+    write_sdist(tmp_path, "source")
+    own = write_certificate(tmp_path / "own.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+    monkeypatch.setenv("SSL_CLIENT_CERT", str(own))
+    with private_index(tmp_path, certificate=own) as host:
+        lines = (f"--index-url https://{USER}:{PASSWORD}@{host}/simple", "party")
+        assert [wheel.name for wheel in solve(*lines).lock.wheels] == ["party"]
+        assert offered_by(ask(*lines), "source")
+        monkeypatch.delenv("SSL_CLIENT_CERT")
+        with pytest.raises(Unreachable):
+            offered_by(ask(*lines), "source")

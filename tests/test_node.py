@@ -18,10 +18,11 @@ from envpack.archive import guard
 from envpack.archive.outranking import OF_PACKAGES, PYTHON, SAID, UNSET, Remedy, of_wheels
 from envpack.archive.packing import pack
 from envpack.archive.unpack import unpack
+from envpack.releases.publish import publish as publish_archive
 from envpack.spark import node, variables
 from envpack.stores import open_store
 from tests.support.manifests import made, manifest
-from tests.support.releases import publish
+from tests.support.releases import manifest_of, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -317,6 +318,25 @@ def test_the_program_behind_the_script_is_known_and_is_what_qemu_can_run(machine
     assert guard.program(machine.environment) == "bin/python"
 
 
+def test_a_zip_brings_the_same_guards_to_a_node(machine: Node, tmp_path: Path) -> None:
+    """Unpacked as a person does, by `unzip`: a zip keeps no links, so the programs are there several times."""
+    packed = pack(machine.environment, tmp_path / "e.zip", format="zip").path
+    there = Node(directory=tmp_path / "there")
+    (there.directory / "home").mkdir(parents=True)
+    if shutil.which("unzip"):
+        subprocess.run(["unzip", "-q", packed, "-d", there.environment], check=True)
+    else:
+        unpack(packed, there.environment)
+    for name in ("bin/python", "bin/python3", f"bin/{machine.minor}", "pyvenv.cfg"):
+        unzipped, untarred = there.environment / name, machine.environment / name
+        assert unzipped.read_bytes() == untarred.read_bytes()
+        assert unzipped.stat().st_mode == untarred.stat().st_mode
+    configured: dict[str, str] = {}
+    for configure in (*EVERYTHING, pythonpath):
+        configured |= configure(there)
+    assert there.whose(**configured) == ARCHIVE
+
+
 def test_packing_what_was_unpacked_gives_the_same_guards(machine: Node, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     again = pack(machine.environment, tmp_path / "again.tar.gz").path
@@ -432,6 +452,28 @@ def test_the_script_for_a_node_says_what_it_has_and_what_keeps_it_away(tmp_path:
     assert "PROJ_LIB: /p" in said
     assert f"{tmp_path}/.local/lib/python3.11/site-packages has packages of this user" in said
     assert "a-secret" not in said
+
+
+def test_an_image_without_a_shell_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    exec(node.script(), {"__name__": "__main__"})  # noqa: S102 - our own text
+    assert "/bin/sh is missing: bin/python, which is a script, cannot start" in capsys.readouterr().out
+    assert any("distroless" in note for note in made("k8s-cluster").notes)
+
+
+def test_a_release_of_before_is_said_to_let_the_node_win(desk: Desk) -> None:
+    store = open_store(str(desk.store))
+    new, old = manifest_of("now", "new"), replace(manifest_of("before", "old"), packer=None)
+    for each, content in ((new, "now"), (old, "before")):
+        (desk.home / each.name).write_text(content)
+        publish_archive(store, each, desk.home / each.name, {})
+    for command in (("show",), ("settings",), ("doctor", "--timeout", "1")):
+        said = {each.name: desk.run(*command, each.reference) for each in (new, old)}
+        warned = {name for name, ran in said.items() if "before archives kept away" in ran.out + ran.err}
+        assert warned == {"old"}, said
+        assert "build it again" in said["old"].out + said["old"].err
 
 
 def test_what_a_job_keeps_is_no_setting_of_envpack(desk: Desk) -> None:

@@ -28,6 +28,7 @@ from envpack.redact import (
     hide,
     know,
     know_login,
+    known,
     may_be_published,
     meet,
     meet_environment,
@@ -163,6 +164,37 @@ def test_a_parameter_of_any_name_is_taken_for_a_secret(name: str, value: str) ->
 def test_what_looks_like_a_secret_is_taken_out_of_a_text(text: str, clean: str) -> None:
     assert redact(text) == clean
     assert redact(clean) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("UV_INDEX_A_PASSWORD=s3cret-w0rd uv", "s3cret-w0rd"),
+        ("--name: 'token=Zq7-wX9kP2m' is none", "Zq7-wX9kP2m"),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA=="),
+        ("{'x-jfrog-art-api': 'AKCp8abcdef'}", "AKCp8abcdef"),
+        (f"token ghp_{'a1b2' * 9}", f"ghp_{'a1b2' * 9}"),
+        ("AKIAIOSFODNN7EXAMPLE does not exist", "AKIAIOSFODNN7EXAMPLE"),
+        ("https://example.com/x.whl?token=Zq7-wX9kP2m&a=1", "Zq7-wX9kP2m"),
+        ("cannot read 'https://someone:s3cret-w0rd@example.com/x'", "s3cret-w0rd"),
+        ("GET https://example.com/t/Zq7-wX9kP2m/c", "Zq7-wX9kP2m"),
+    ],
+)
+def test_a_secret_is_taken_out_whole_though_a_piece_of_it_is_known(
+    text: str, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in range(len(secret) - 4):
+        for end in range(start + 4, len(secret) + 1):
+            monkeypatch.setattr(known, "_secrets", {})
+            monkeypatch.setattr(known, "_forms", {})
+            alone = redact(text)
+            know(secret[start:end])
+            assert redact(text) == alone
+
+
+def test_known_secrets_that_overlap_are_hidden_as_one() -> None:
+    know("first-Secret-77x", "77x-second-Secret")
+    assert hide("a first-Secret-77x-second-Secret b") == "a *** b"
 
 
 @pytest.mark.parametrize(

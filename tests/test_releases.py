@@ -56,7 +56,7 @@ def test_a_published_release_is_found_by_its_inputs_its_digest_and_its_tag(store
     release, written = publish.publish(store, manifest, tmp_path / "one.tar.gz", {"udf.lock": b"lock"})
     tags.advance(store, "udf", "prod", manifest.digest, by="jane")
     assert written
-    assert release.manifest == manifest
+    assert release.manifest == replace(manifest, beside={"udf.lock": digest.of_bytes(b"lock")})
     assert lookup.find_build(store, "udf", "1" * 64) == release
     assert references.resolve(store, manifest.reference) == release
     assert references.resolve(store, f"udf@{manifest.digest[:6]}") == release
@@ -70,6 +70,31 @@ def test_a_release_exists_only_when_its_manifest_does(store: Store, tmp_path: Pa
     store.upload(f"udf/{manifest.short_digest}/{manifest.archive.file}", archive, manifest.digest, Step())
     assert list(all_releases(store)) == []
     assert lookup.find_build(store, "udf", "1" * 64) is None
+
+
+def test_who_comes_second_to_an_archive_puts_back_what_it_replaced(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two locks, one archive: the first has not written its manifest yet when the second writes its lock."""
+    archive = archive_with(tmp_path, "one")
+    manifest = manifest_of(archive)
+    folder = f"udf/{manifest.short_digest}"
+    store.upload(f"{folder}/{manifest.archive.file}", archive, manifest.digest, Step())
+    store.create(f"{folder}/udf.lock", b"the first's")
+    of_first = replace(manifest, beside={"udf.lock": digest.of_bytes(b"the first's")})
+    create = type(store).create
+
+    def just_before(self: Store, key: str, data: bytes) -> bool:
+        if key.endswith(keys.MANIFEST):
+            assert store.read(f"{folder}/udf.lock").data == b"the second's"  # type: ignore[union-attr]  # it is there
+            create(self, key, of_first.dumps())
+        return create(self, key, data)
+
+    monkeypatch.setattr(type(store), "create", just_before)
+    release, written = publish.publish(store, manifest, archive, {"udf.lock": b"the second's"})
+    assert not written
+    assert release.manifest == of_first
+    assert lookup.read_beside(store, release, "udf.lock") == b"the first's"
 
 
 def test_publishing_the_same_archive_twice_keeps_the_first_release(store: Store, tmp_path: Path) -> None:

@@ -269,6 +269,21 @@ def test_unknown_names_get_the_nearest_ones(solve: Solve, shelf: Path) -> None:
     assert "requirements.yml:3: no channel carries lefft; did you mean left?" in str(caught.value)
 
 
+def test_only_names_that_the_channels_carry_are_offered_for_what_must_come_from_them(
+    solve: Solve,
+) -> None:
+    """PyPI and the table know numpy and ipython; this channel has neither."""
+    with pytest.raises(Unsatisfiable) as caught:
+        solve("dependencies:\n- nunpy\n- pythn\n", suffix=".yml")
+    assert tuple(text.rpartition("/")[2] for text in caught.value.texts) == (
+        "requirements.yml:2: no channel carries nunpy",
+        "requirements.yml:3: no channel carries pythn; did you mean python?",
+    )
+    with pytest.raises(Unsatisfiable) as caught:
+        solve("nunpy\n", from_conda=frozenset({"nunpy"}))
+    assert "did you mean" not in f"{caught.value} {caught.value.hint}"
+
+
 def test_the_pip_part_of_an_environment_file_is_pypis(solve: Solve, shelf: Path) -> None:
     write_wheel(shelf, "greeter", "2.0")
     pip = f"- pip: ['--no-index', '--find-links {shelf}', greeter]"

@@ -18,11 +18,12 @@ import pytest
 
 from envpack import digest
 from envpack.errors import StoreRefused
-from envpack.progress import Step
+from envpack.progress import Counted, Step
 from envpack.stores import open_store
 from envpack.stores.base import Held
 from envpack.stores.s3 import client
 from envpack.stores.s3.options import MIB, SMALLEST_PART, S3Options
+from envpack.units import human_size
 from tests.support.counting import Counting
 from tests.support.s3 import Answer, Asked, Gate, S3Server, Wire
 
@@ -136,6 +137,15 @@ class AnyServer:
         assert scene.is_right()
         assert step.sum == scene.new.stat().st_size
         assert scene.unfinished() == []
+
+    def test_the_line_of_an_upload_says_how_much_of_it_was_sent(self, scene: Scene) -> None:
+        step = Counted("bytes")
+        assert scene.upload(step)
+        size = scene.new.stat().st_size
+        assert step.facts == f"{human_size(size)}, {human_size(CHANGED)} of it sent"
+        whole = Counted("bytes")
+        assert scene.upload(whole, key="whole", held=())
+        assert whole.facts == human_size(size)
 
     def test_of_60_mb_one_changed_package_costs_that_package(self, scene: Scene) -> None:
         before, after = os.urandom(25 * MIB + 17), os.urandom(29 * MIB + 1)

@@ -178,6 +178,17 @@ class TestVersitygw(AnyServer):
         return real_s3
 
 
+@pytest.mark.acceptance
+class TestMinio(AnyServer):
+    acts = ("publish", "pull", "gc")
+    # It has no KMS here, and sees by the signature that a header is missing.
+    unheard_of = ("KMS", "no If-None-Match", "no Range")
+
+    @pytest.fixture
+    def server(self, minio_s3: S3Server) -> S3Server:
+        return minio_s3
+
+
 def test_the_table_in_the_documentation_is_what_these_tests_expect() -> None:
     page = Path(__file__).parents[1] / "docs/operations.md"
     assert s3_faults.table() in page.read_text("utf-8"), "`python -m tests.support.attacks s3` writes it"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shutil
 import tarfile
 import zipfile
@@ -12,15 +14,17 @@ from pathlib import Path
 import pytest
 
 from envpack import digest
+from envpack.archive.unpack import Extent
 from envpack.build.pipeline import Options
 from envpack.errors import BrokenPackage, EnvpackError, PackingFailed, Unreachable, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef
-from envpack.sources import checkout
+from envpack.sources import checkout, scm_version
+from envpack.sources import unpack as source_archives
 from envpack.sources.unpack import unpack
 from tests.support.channel import Channel
 from tests.support.command import Desk
-from tests.support.private import PASSWORD, USER, private_index
+from tests.support.private import PASSWORD, USER, private_git, private_index
 from tests.support.projects import Shop, commit_all, git, wheel_of, write_sdist, write_source
 from tests.support.wheels import write_wheel
 
@@ -285,7 +289,7 @@ LATER = [
 def test_a_link_that_leads_out_through_a_later_one_is_refused(tmp_path: Path) -> None:
     archive = tar_of(tmp_path / "x-1.tar.gz", *LATER)
     (tmp_path / "into").mkdir()
-    with pytest.raises(BrokenPackage, match="to a place outside"):
+    with pytest.raises(BrokenPackage, match="leads out of the archive"):
         unpack(archive, tmp_path / "into" / "here", shown="x")
 
 
@@ -306,10 +310,34 @@ def test_a_damaged_archive_is_called_damaged(tmp_path: Path, name: str) -> None:
         unpack(tmp_path / name, tmp_path / "here", shown="x")
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", ""])
+def test_a_tar_is_unpacked_however_it_is_compressed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"x-1.tar{'.' if kind else ''}{kind}"
+    with tarfile.open(path, f"w:{kind}") as opened:  # type: ignore[call-overload]  # it knows the modes one by one
+        opened.addfile(member("x-1/setup.sh", size=1, mode=0o700, mtime=1), io.BytesIO(b"x"))
+        opened.addfile(member("x-1/secret", size=1, mode=0o600), io.BytesIO(b"x"))
+        opened.addfile(member("x-1/secret", size=1, mode=0o600), io.BytesIO(b"y"))
+    tree = unpack(path, tmp_path / "here", shown="x")
+    assert {file.name: (file.read_text(), file.stat().st_mode & 0o777) for file in tree.iterdir()} == {
+        "setup.sh": ("x", 0o755),
+        "secret": ("y", 0o644),
+    }
+
+
 def test_a_zip_is_a_source_distribution_too(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "x-1.zip", "w") as opened:
+    with zipfile.ZipFile(tmp_path / "x-1.zip", "w", zipfile.ZIP_LZMA) as opened:
         opened.writestr("x-1/pyproject.toml", "")
     assert (unpack(tmp_path / "x-1.zip", tmp_path / "here", shown="x") / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("extent", [Extent(size=99, members=10), Extent(size=1000, members=-50)])
+def test_a_source_that_is_a_bomb_is_refused(
+    tmp_path: Path, extent: Extent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_archives, "EXTENT", extent)
+    archive = tar_of(tmp_path / "x-1.tar.gz", member("x/large", size=100))
+    with pytest.raises(BrokenPackage, match="the source of x holds more than it may"):
+        unpack(archive, tmp_path / "here", shown="x")
 
 
 def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk) -> None:
@@ -338,3 +366,194 @@ def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there
     ran = desk.run("build", "env.txt", "--locked")
     assert ran.code == 6
     assert "native.py differs" in ran.err
+
+
+def test_a_repository_behind_a_password_is_read_with_what_git_has(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = commit_all(write_source(tmp_path / "remotes/inner", "inner"))
+    with private_git(tmp_path / "remotes") as host:
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+        (tmp_path / "gitconfig").write_text("")
+        with pytest.raises(Unreachable, match="cannot be read"):
+            checkout.check_out(SourceRef(kind="git", location=f"http://{host}/inner"), tmp_path / "closed")
+        wrong = SourceRef(kind="git", location=f"http://{USER}:{PASSWORD}-not@{host}/inner")
+        with pytest.raises(Unreachable) as told:
+            checkout.check_out(wrong, tmp_path / "wrong")
+        assert PASSWORD not in str(told.value)
+        (tmp_path / "logins").write_text(f"http://{USER}:{PASSWORD}@{host}\n")
+        helper = f"[credential]\nhelper = store --file={tmp_path / 'logins'}\n"
+        (tmp_path / "gitconfig").write_text(helper)
+        lock = shop.lock(f"inner @ git+http://{host}/inner@main")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        monkeypatch.setenv("GIT_PASSWORD_OF_TEAM", PASSWORD)
+        again = shop.lock(
+            f"inner @ git+http://{USER}:${{GIT_PASSWORD_OF_TEAM}}@{host}/inner@main", file="again.txt"
+        )
+    for each in (lock, again):
+        made = wheel_of(each, "inner").made
+        assert made is not None
+        assert made.commit == commit
+        assert PASSWORD not in dump(each)
+
+
+def test_a_repository_is_read_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = commit_all(write_source(tmp_path / "inner", "inner"))
+    program = tmp_path / "ssh"
+    program.write_text('#!/bin/sh\n[ "$1" = git@host.example ] && eval "$2"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
+    monkeypatch.setenv("GIT_SSH_VARIANT", "simple")
+    asked = SourceRef(kind="git", location=f"ssh://git@host.example{tmp_path}/inner", reference="main")
+    assert checkout.check_out(asked, tmp_path / "here") == (commit, {})
+
+
+# A version that git has
+
+
+@pytest.mark.parametrize(
+    ("tag", "commits", "changed", "version"),
+    [
+        ("v1.2", 0, False, "1.2"),
+        ("v1.2", 2, False, r"1\.3\.dev2\+g[0-9a-f]+"),
+        ("v1.2", 0, True, r"1\.3\.dev0\+g[0-9a-f]+\.dirty"),
+        ("inner-1.2.3rc1", 1, False, r"1\.2\.3rc2\.dev1\+g[0-9a-f]+"),
+        ("release", 0, False, ""),
+    ],
+)
+def test_a_version_that_git_has_is_the_one_of_setuptools_scm(
+    tmp_path: Path, tag: str, commits: int, changed: bool, version: str
+) -> None:
+    tree = write_source(tmp_path / "inner", "inner")
+    commit_all(tree)
+    git(tree, "tag", tag)
+    for _ in range(commits):
+        git(tree, "commit", "--quiet", "--allow-empty", "--message", "more")
+    if changed:
+        (tree / "inner.py").write_text("changed\n")
+    assert re.fullmatch(version, scm_version.version_at(tree))
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        (
+            '[build-system]\nrequires = ["setuptools", "setuptools_scm[toml]>=8"]\n',
+            "SETUPTOOLS_SCM_PRETEND_VERSION",
+        ),
+        ('[build-system]\nrequires = ["hatchling", "hatch-vcs"]\n', "SETUPTOOLS_SCM_PRETEND_VERSION"),
+        ('[build-system]\nrequires = ["setuptools", "PBR"]\n', "PBR_VERSION"),
+        ('[tool.pdm.version]\nsource = "scm"\n', "PDM_BUILD_SCM_VERSION"),
+        ('[build-system]\nrequires = ["hatchling"]\n', None),
+        ("build-system = 7\n", None),
+        ("[", None),
+    ],
+)
+def test_who_asks_git_for_a_version_is_told_it(tmp_path: Path, text: str, variable: str | None) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert scm_version.variable_of(tmp_path) == variable
+
+
+def test_a_build_gets_the_version_that_git_has_and_a_commit_solves_nothing(shop: Shop) -> None:
+    (shop.home / "shelf").mkdir()
+    write_wheel(shop.home / "shelf", "hatch_vcs", "1.0")
+    tree = write_source(shop.home / "inner", "inner", build_requires=("hatch-vcs",))
+    backend = tree / "backend.py"
+    told = "os.environ['SETUPTOOLS_SCM_PRETEND_VERSION']"
+    backend.write_text(backend.read_text().replace("'1.0', []", f"{told}, []"))
+    commit_all(tree)
+    git(tree, "tag", "v2.0")
+    assert shop.wheel(*OFFLINE, "inner @ ./inner", name="inner").version == "2.0"
+    (tree / "inner.py").write_text("# another line\n")
+    commit_all(tree)
+    locked = shop.locked(options=Options(locked=True))
+    assert not locked.solved
+    wheel = wheel_of(locked.lock, "inner")
+    assert wheel.version.startswith("2.1.dev1+g")
+    # A tag that comes later does not make the locked wheel another one.
+    git(tree, "tag", "v3.0")
+    shutil.rmtree(shop.cache / "built")
+    remote = shop.wheel(*OFFLINE, f"inner @ git+{tree.as_uri()}@main", name="inner", file="git.txt")
+    assert remote.version == "3.0"
+    assert remote.made is not None
+    assert remote.made.commit == git(tree, "rev-parse", "HEAD")
+
+
+# What shows packages
+
+
+KINDS = {"inner": "source distribution", "outer": "git commit COMMIT", "zebra": "project"}
+
+
+def test_all_that_shows_a_package_says_what_it_was_built_from(desk: Desk) -> None:
+    write_sdist(desk.home / "shelf", "inner")
+    commit = commit_all(write_source(desk.home / "remote", "outer", requires=("inner",)))
+    own = write_source(desk.home / "own", "zebra", requires=("outer",))
+    desk.write("env.txt", *OFFLINE, f"outer @ git+{(desk.home / 'remote').as_uri()}@main", "zebra @ ./own")
+    first = desk.build("env.txt")
+    built = {package["name"]: package.get("built_from", "") for package in first["packages"]}
+    kinds = {name: kind.replace("COMMIT", commit) for name, kind in KINDS.items()}
+    assert {name: words.partition(" sha256:")[0] for name, words in built.items() if words} == kinds
+
+    shown, why = desk.run("show", "env").out, desk.run("show", "env", "--why", "inner").out
+    assert "outer 1.0 > inner 1.0" in why
+    for name, kind in kinds.items():
+        assert re.search(rf"^{name} +1\.0 +{kind[:21]}  ", shown, re.MULTILINE), shown
+        assert name in desk.run("search", f"{name}==1.0").out
+    sbom = json.loads(desk.run("show", "env", "--output", "sbom").out)
+    parts = {part["name"]: part for part in sbom["components"]}
+    assert {parts[name]["purl"].partition("?")[0] for name in kinds} == {
+        "pkg:pypi/inner@1.0",
+        "pkg:pypi/outer@1.0",
+        "pkg:generic/zebra@1.0",
+    }
+    assert all(parts[name]["properties"][0]["value"] == built[name] for name in kinds)
+
+    (own / "zebra.py").write_text("# another line\n")
+    desk.build("env.txt")
+    before = f"env@{first['digest'][:16]}"
+    told = desk.run("diff", before, "env").out
+    assert re.search(r"~ zebra 1\.0 [0-9a-f]{8} -> 1\.0 [0-9a-f]{8}", told), told
+    table = desk.run("diff", before, "env", "--output", "markdown").out
+    assert re.search(r"1\.0 \(project\) [0-9a-f]{8} \| 1\.0 \(project\) [0-9a-f]{8} \|", table), table
+    assert desk.run("catalog", "site").code == 0
+    (page,) = (desk.home / "site").rglob(f"{first['digest'][:16]}.html")
+    assert all(f"<td>{kind[:21]}</td>" in page.read_text() for kind in kinds.values())
+
+    with (desk.home / "envpack.yaml").open("a") as file:
+        file.write("policy:\n  deny-packages: [zebra, inner<2]\n")
+    denied = desk.run("build", "env.txt")
+    assert denied.code == 11
+    assert all(name in denied.err for name in ("zebra 1.0", "inner 1.0"))
+
+
+# What wheels are built in
+
+
+def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Shop) -> None:
+    write_wheel_of_tool(shop, "1.0")
+    tree = write_source(shop.home / "inner", "inner", build_requires=("tool",), head="import tool\n")
+    shutil.rmtree(shop.cache / "tools", ignore_errors=True)
+
+    def notes(line: str) -> dict[str, int]:
+        (tree / "inner.py").write_text(f"# {line}\n")
+        shop.lock(*OFFLINE, "inner @ ./inner")
+        return {path.name: path.stat().st_ino for path in (shop.cache / "tools").glob("*.json")}
+
+    first = notes("one")
+    assert len(first) == 2
+    assert notes("two") == first
+    (module,) = (shop.cache / "tools").glob("*/lib/python*/site-packages/tool.py")
+    module.unlink()
+    module.write_text("raise SystemExit('damaged')\n")
+    third = notes("three")
+    assert third.keys() == first.keys()
+    assert third != first
+    for path in (shop.cache / "tools").glob("*.json"):
+        os.utime(path, (1, 1))
+    shutil.rmtree(shop.cache / "built")
+    write_wheel_of_tool(shop, "2.0")
+    shop.lock(*OFFLINE, "inner @ ./inner", options=Options(upgrade=True))
+    kept = {path.name for path in (shop.cache / "tools").glob("*.json")}
+    assert len(kept) == 2
+    assert len(kept & first.keys()) == 1

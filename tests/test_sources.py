@@ -205,6 +205,15 @@ def test_a_project_that_needs_something_else_makes_the_lock_stale(shop: Shop) ->
     assert [wheel.name for wheel in shop.locked().lock.wheels] == ["features", "six"]
 
 
+def test_what_a_project_says_of_itself_may_change_without_a_solve(shop: Shop) -> None:
+    write_project(shop.home, dependencies=("six",))
+    shop.lock("-e .")
+    text = (shop.home / "pyproject.toml").read_text()
+    (shop.home / "pyproject.toml").write_text(text.replace("of a test", "of a test again").replace("1.0", "1.1"))
+    locked = shop.locked(options=Options(locked=True))
+    assert (locked.solved, wheel_of(locked.lock, "features").version) == (False, "1.1")
+
+
 def test_without_project_only_what_it_needs_is_had(shop: Shop) -> None:
     write_project(shop.home, dependencies=("six",))
     lock = shop.lock("-e .", without_project=True)

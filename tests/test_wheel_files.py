@@ -51,6 +51,7 @@ BAD = {
         "lacks files that its RECORD lists: ghost.py", {"record": lambda text: f"ghost.py,sha256=AAAA,3\n{text}"}
     ),
     "a RECORD that is no list": Bad("lines are not path", {"record": lambda _: "\x00\x01\n"}),
+    "a RECORD with a line without an end": Bad("lines are not path", {"record": lambda text: "x" * 200_000 + text}),
     "a member above": Bad(
         "lead out of its folder: ../../../evil.py", {"files": {**PLAIN, "../../../evil.py": b""}}
     ),

@@ -34,8 +34,13 @@ LIBRARY = "lib/python{}.{}{}".format(*sys.version_info[:2], "t" if "t" in sys.ab
 
 LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"
 
+BEFORE_311 = ("co_code", "co_varnames", "co_freevars", "co_cellvars") if sys.version_info < (3, 11) else ()
+"""What a newer Python makes anew whenever it is asked for; 3.10 shares what is equal between functions."""
+
 CODE_FIELDS = [
-    name for name in ("co_names", "co_name", "co_qualname", LINES, "co_exceptiontable") if hasattr(CodeType, name)
+    name
+    for name in ("co_names", "co_name", "co_qualname", LINES, "co_exceptiontable", *BEFORE_311)
+    if hasattr(CodeType, name)
 ]
 """What marshal may write as a reference, besides the constants, and `CodeType.replace` takes."""
 

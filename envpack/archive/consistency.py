@@ -103,9 +103,7 @@ def check_nothing_leads_out(prefix: Path, pypi: Sequence[PackageFiles]) -> None:
     """
     problems = [*_editable(prefix), *_paths_outside(prefix, pypi)]
     if problems:
-        raise PackingFailed(
-            "\n".join(problems), hint="build a wheel of it (`pip wheel DIR`) and install that instead"
-        )
+        raise PackingFailed(problems, hint="build a wheel of it (`pip wheel DIR`) and install that instead")
 
 
 def _missing(prefix: Path, conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles]) -> Iterator[str]:

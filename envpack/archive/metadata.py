@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from envpack import digest
+from envpack.errors import BrokenPackage
+from envpack.files.wheel_record import rows_of
 from envpack.lock.source import public
 from envpack.redact import public as without_secrets
 
@@ -91,16 +93,19 @@ def record_of_wheel(
     """Return a wheel's `RECORD` for the files as they are in the archive, sorted by path.
 
     `dist_info` is the directory of the `RECORD`; `changed` has the contents that are not as installed, None for one
-    that depends on other packages. Paths
-    that are not in `kept` lose their line, and so does bytecode, as the format allows
-    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
+    that depends on other packages. Paths that are not in `kept` lose their line, and so does bytecode, as the
+    format allows. Raises BrokenPackage for a `RECORD` that cannot be read.
     """
     lines = []
-    for row in csv.reader(io.StringIO(data.decode())):
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(dist_info), row[0])) if row else ""
+    try:
+        rows = rows_of(data.decode())
+    except ValueError as error:
+        raise BrokenPackage(f"{dist_info}/RECORD cannot be read: {error}", hint="install it again") from error
+    for row in rows:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(dist_info), row[0]))
         if path not in kept or path.endswith(".pyc"):
             continue
-        if path in changed and row[1]:
+        if path in changed and len(row) > 1 and row[1]:
             content = changed[path]
             row[1:] = ["", ""] if content is None else [digest.for_record(content), str(len(content))]
         lines.append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import os
 import posixpath
 import shutil
@@ -12,7 +13,8 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
@@ -28,7 +30,6 @@ from envpack.progress import SILENT, Progress, Step
 from envpack.units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from typing_extensions import Self
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _WHOLE_AT_MOST = 256 << 20
 _BAD_DATA = (
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OverflowError,
-    IndexError, NotImplementedError, RuntimeError, struct.error,
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
+    OverflowError, IndexError, NotImplementedError, RuntimeError, struct.error,
 )  # fmt: skip
 """What the readers of the formats raise for headers and content that nobody writes by accident."""
 
@@ -61,6 +62,12 @@ _EXTENDED = (
 )
 
 _FOLDER = 0o755
+
+Opener = Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]
+"""Opens the content of a compressed file."""
+
+Reader = Callable[["Path", Step], Iterator["FoundMember"]]
+"""Reads the members of an archive; the step advances by the archive's bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +109,7 @@ def unpack(
             with progress.step("unpack", total=archive.stat().st_size, unit="bytes") as step:
                 refused = extract(archive, tree, extent=extent, read_only=read_only, step=step)
             if refused:
-                raise VerificationFailed("\n".join(f"{archive.name}: {reason}" for reason in refused))
+                raise VerificationFailed([f"{archive.name}: {reason}" for reason in refused])
             tree.chmod(_FOLDER)  # who may not write to a directory may not move it
             tree.replace(directory)
             if read_only:
@@ -155,7 +162,7 @@ def read_members(
     The archive is read to its end. Raises VerificationFailed when it is damaged or holds more than it may.
     """
     try:
-        for member in _members_of(archive, step or Step(), extent):
+        for member in _bounded(_reader_of(archive)(archive, step or Step()), extent, archive.name):
             path = posixpath.normpath(member.name)
             sha256, data = _content(member, keep=wanted(path)) if member.kind == "file" else ("", None)
             yield ReadMember(path, member.kind, member.size, member.target, sha256, data)
@@ -163,7 +170,7 @@ def read_members(
         raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
 
 
-def _content(member: _Member, *, keep: bool) -> tuple[str, bytes | None]:
+def _content(member: FoundMember, *, keep: bool) -> tuple[str, bytes | None]:
     """Return the digest of a file's content, and the content if it is to be kept and no more than is read whole."""
     hashed, kept = hashlib.sha256(), bytearray()
     if member.open:
@@ -182,21 +189,27 @@ def extract(
     extent: Extent | None = None,
     read_only: bool = False,
     step: Step | None = None,
+    read: Reader | None = None,
+    replaces: bool = False,
+    shown: str | None = None,
 ) -> list[str]:
     """Write what is safe of an archive into an empty directory, and return why each other member was refused.
 
     With `read_only`, files and directories end without write permission, as in a node's cache. The archive's own
-    checksums are compared, which nodes never do. `step` advances by the bytes of the archive. Raises
-    VerificationFailed when the archive is damaged, holds more than it may or is not what its suffix says.
+    checksums are compared, which nodes never do. `step` advances by the bytes of the archive. `read` reads another
+    kind of archive than those of environments; with `replaces` a later member takes the place of an earlier one of
+    its name, as tar does it. `shown` is what errors call the archive, else its name. Raises VerificationFailed when
+    the archive is damaged, holds more than it may or is not what its suffix says.
     """
-    tree = _Tree(root=directory, read_only=read_only)
+    tree = _Tree(root=directory, read_only=read_only, replaces=replaces)
+    shown = shown or archive.name
     try:
-        for member in _members_of(archive, step or Step(), extent):
+        for member in _bounded((read or _reader_of(archive))(archive, step or Step()), extent, shown):
             tree.add(member)
         tree.finish()
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
         raise VerificationFailed(
-            f"{archive.name} is damaged or not what its suffix says: {error}",
+            f"{shown} is damaged or not what its suffix says: {error}",
             hint="build or download it again",
         ) from error
     return tree.refused
@@ -271,29 +284,29 @@ class _Records:
             raise ValueError("a piece is not what is known of it")
 
 
-def _members_of(archive: Path, step: Step, extent: Extent | None) -> Iterator[_Member]:
+def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) -> Iterator[FoundMember]:
     """Yield an archive's members, as long as they are no more than there may be. Raises VerificationFailed."""
     size = 0
-    for count, member in enumerate(_reader_of(archive)(archive, step), start=1):
+    for count, member in enumerate(members, start=1):
         size += member.size
         if extent and (size > extent.size or count > 2 * extent.members + _SPARE):
             raise VerificationFailed(
-                f"{archive.name} holds more than it may: {extent.members:,} members of {extent.size:,} bytes",
+                f"{shown} holds more than it may: {extent.members:,} members of {extent.size:,} bytes",
                 hint="find out who wrote it; nothing of it is used",
             )
         yield member
 
 
-def _reader_of(archive: Path) -> Callable[[Path, Step], Iterator[_Member]]:
+def _reader_of(archive: Path) -> Reader:
     """Return what reads an archive's members; a name that Spark would not unpack is read as the default format."""
     format = format_of(archive.name) or FORMATS[DEFAULT]
     if not format.links:
         return _zip_members
-    return partial(_tar_members, compressed=format.compressed)
+    return partial(tar_members, opener=gzipped if format.compressed else nullcontext)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Member:
+class FoundMember:
     """One entry of an archive, whichever the format."""
 
     name: str
@@ -318,6 +331,7 @@ class _Tree:
 
     root: Path
     read_only: bool
+    replaces: bool = False
     begun: bool = False
     """Whether directories may be there already."""
     refused: list[str] = field(default_factory=list)
@@ -325,7 +339,7 @@ class _Tree:
     _links: dict[str, str] = field(default_factory=dict)
     _directories: set[str] = field(default_factory=lambda: {"."})
 
-    def add(self, member: _Member) -> None:
+    def add(self, member: FoundMember) -> None:
         """Write a member, unless it leads out of the tree."""
         name = posixpath.normpath(member.name)
         reason = self._danger(name, member)
@@ -338,6 +352,9 @@ class _Tree:
             self._directory(name)
             return
         self._directory(posixpath.dirname(name) or ".")
+        if self._links.pop(name, None) is None and name in self._files:
+            self._at(name).unlink()
+            self._files.remove(name)
         if member.kind == "link":
             self._links[name] = member.target
         elif member.kind == "hard link":
@@ -364,7 +381,7 @@ class _Tree:
             for name in self._directories:
                 self._at(name).chmod(0o555)
 
-    def _danger(self, name: str, member: _Member) -> str | None:
+    def _danger(self, name: str, member: FoundMember) -> str | None:
         """Say why a member must not be written, if so."""
         above = None
         if posixpath.dirname(name) not in self._directories:
@@ -378,17 +395,24 @@ class _Tree:
             reason = "its name leads out of the archive"
         elif member.kind == "device or pipe":
             reason = "it is a device or a pipe"
-        elif (
-            name in self._files or name in self._links or (name in self._directories and member.kind != "directory")
-        ):
+        elif self._is_twice(name, member):
             reason = "it is there twice"
         elif above is not None:
             reason = f"it lies behind {above}, which is not a directory"
         elif member.kind == "link" and _leaves(posixpath.join(posixpath.dirname(name), member.target)):
             reason = f"its link to {member.target} leads out of the archive"
-        elif member.kind == "hard link" and posixpath.normpath(member.target) not in self._files:
+        elif member.kind == "hard link" and not self._is_before(posixpath.normpath(member.target), name):
             reason = f"it is a hard link to {member.target}, which is no file before it in the archive"
         return reason
+
+    def _is_twice(self, name: str, member: FoundMember) -> bool:
+        if name in self._directories:
+            return member.kind != "directory"
+        replaced = self.replaces and member.kind != "directory"
+        return not replaced and (name in self._files or name in self._links)
+
+    def _is_before(self, target: str, name: str) -> bool:
+        return target in self._files and target != name
 
     def _directory(self, name: str) -> None:
         missing = []
@@ -399,7 +423,7 @@ class _Tree:
             _make_folder(self._at(path), begun=self.begun)
             self._directories.add(path)
 
-    def _write(self, name: str, member: _Member) -> None:
+    def _write(self, name: str, member: FoundMember) -> None:
         mode = 0o755 if member.mode & 0o111 else 0o644
         descriptor = os.open(self._at(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -432,7 +456,7 @@ def _leaves(path: str) -> bool:
     return path.startswith("/") or path.split("/", 1)[0] == ".."
 
 
-def _bad_modes(member: _Member) -> Iterator[str]:
+def _bad_modes(member: FoundMember) -> Iterator[str]:
     """Say what is wrong with a mode: whoever unpacks it, all must be able to read and none to write."""
     needed = 0o555 if member.kind == "directory" else 0o444
     if member.mode & 0o7000:
@@ -460,10 +484,16 @@ class _Header(tarfile.TarInfo):
         raise tarfile.ReadError("it has a sparse file")
 
 
-def _tar_members(archive: Path, step: Step, *, compressed: bool) -> Iterator[_Member]:
+def gzipped(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
+    """Open the content of a gzip file, which a thread decompresses."""
+    return cast("AbstractContextManager[IO[bytes]]", igzip_threaded.open(raw))  # type: ignore[no-untyped-call]  # isal gives it no types
+
+
+def tar_members(archive: Path, step: Step, *, opener: Opener) -> Iterator[FoundMember]:
+    """Yield the members of a tar, which `opener` decompresses."""
     with (
         archive.open("rb") as raw,
-        igzip_threaded.open(raw) if compressed else nullcontext(raw) as data,  # type: ignore[no-untyped-call]  # isal gives it no types
+        opener(raw) as data,
         tarfile.open(fileobj=data, mode="r|", tarinfo=_Header) as tar,
     ):
         done = 0
@@ -479,7 +509,7 @@ def _tar_members(archive: Path, step: Step, *, compressed: bool) -> Iterator[_Me
         step.advance(raw.tell() - done)
 
 
-def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> FoundMember:
     def content() -> IO[bytes]:
         file = tar.extractfile(info)
         if file is None:
@@ -497,7 +527,7 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
         kind = "link"
     else:
         kind = "hard link" if info.islnk() else "device or pipe"
-    return _Member(
+    return FoundMember(
         name=info.name,
         kind=kind,
         mode=info.mode,
@@ -508,7 +538,7 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     )
 
 
-def _zip_members(archive: Path, step: Step) -> Iterator[_Member]:
+def _zip_members(archive: Path, step: Step) -> Iterator[FoundMember]:
     with zipfile.ZipFile(archive) as file:
         entries = sorted(file.infolist(), key=lambda info: info.header_offset)
         if entries and entries[0].header_offset != 0:
@@ -518,7 +548,7 @@ def _zip_members(archive: Path, step: Step) -> Iterator[_Member]:
             step.advance(info.compress_size)
 
 
-def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> FoundMember:
     """Describe a zip entry, and refuse what Hadoop's unpacker (`FileUtil.unZip`) loses or rejects."""
     mode = info.external_attr >> 16
     reason = ""
@@ -530,7 +560,7 @@ def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
         reason = f"YARN cannot read compression method {info.compress_type}"
     elif info.compress_type == zipfile.ZIP_STORED and info.flag_bits & 0x8:
         reason = "YARN cannot read a stored entry with a data descriptor"
-    return _Member(
+    return FoundMember(
         name=info.filename,
         kind="directory" if info.is_dir() else "file",
         size=info.file_size,

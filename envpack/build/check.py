@@ -132,6 +132,19 @@ def _packages(given: Iterable[str]) -> None:
             raise ValueError(f"{name!r} is not the name of a package: give one name, without a version")
 
 
+def _package_index(given: Mapping[str, str]) -> None:
+    from envpack.requirements.addresses import checked_index
+    from envpack.requirements.text import Refused
+
+    for name, url in given.items():
+        if not _PROJECT.fullmatch(name.replace("*", "x")):
+            raise ValueError(f"{name!r} is neither the name of a project nor a pattern such as acme-*")
+        try:
+            checked_index(url)
+        except Refused as refused:
+            raise ValueError(refused.reason) from refused
+
+
 def _index_strategy(given: str) -> None:
     from envpack.requirements.values import STRATEGIES
 
@@ -222,6 +235,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "from_conda": _packages,
     "allow_clobber": _packages,
     "index_strategy": _index_strategy,
+    "package_index": _package_index,
     "names": _names,
     "cache_dir": _cache,
     "cache_limit": _size,

@@ -109,6 +109,7 @@ class Job:
             requested=self.lock.requested,
             input_digest=self.inputs,
             envpack=VERSION,
+            packer=PACKER,
         )
 
 

@@ -30,7 +30,7 @@ from envpack.redact import hide
 from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
-from envpack.requirements.indexes import with_environment
+from envpack.requirements.indexes import with_environment, with_owners
 from envpack.resolve.names import Names
 from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
@@ -251,13 +251,16 @@ def request_of(asked: Requirements, config: Config) -> Request:
         if config.origins.get(flag[2:].replace("-", "_")) == flag and names.meant(name, asked_for) not in asked_for
     ]
     own = sources.with_project(understood.requirements, config)
-    reached = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
+    named = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
+    reached = with_owners(named, config.package_index)
     return Request(
         requirements=replace(own, indexes=reached),
         target=replace(config.target(), spark=spark),
         channels=channels,
         python=config.python,
-        from_pypi=frozenset(names.meant(name, asked_for) for name in config.from_pypi),
+        from_pypi=frozenset(
+            [*(names.meant(name, asked_for) for name in config.from_pypi), *filter(reached.owner_of, asked_for)]
+        ),
         from_conda=frozenset(names.meant(name, asked_for) for name in config.from_conda),
         names=names,
         conda_first=understood.conda_first,
@@ -419,12 +422,11 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         record = made.verification
         proofs = (digest.of_bytes(facts), digest.of_bytes(record) if record else None)
         listed = shared_pieces.dump(made.manifest.archive.file, pieces, *proofs)
-        manifest = replace(made.manifest, pieces=digest.of_bytes(listed))
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             file_list.FILE: file_list.dumps(made.files),
             keys.lock_file(job.name): dump(job.lock).encode(),
-            sbom.FILE: sbom.of(manifest),
+            sbom.FILE: sbom.of(made.manifest),
             keys.PIECES: listed,
             keys.PIECE_FACTS: facts,
             **({keys.VERIFICATION: record} if record else {}),
@@ -432,7 +434,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
         put = partial(
             publish.publish,
             store,
-            manifest,
+            made.manifest,
             made.packed.path,
             beside,
             wheels=sources.compiled(job.lock, partial(_builder, job, site)),
@@ -445,8 +447,8 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             if not remove_orphan(store, orphan.folder, retention(job.config).grace, site.progress):
                 raise
             release, written = put()
-        published.remember(manifest.folder, pieces)
-        verified = manifest.verified
+        published.remember(made.manifest.folder, pieces)
+        verified = made.manifest.verified
         if verified is not Verification.NO and not written and release.manifest.verified is Verification.NO:
             publish.mark_verified(store, release, verified)
     return release, not written

@@ -63,7 +63,7 @@ def configured(config: Config) -> Policy:
             problems.append(f"deny-packages: {error.message}")
     problems += [f"deny-licenses: {problem}" for text in config.policy_deny_licenses if (problem := _problem(text))]
     if problems:
-        raise UsageError("\n".join(problems), hint="correct `policy:` in envpack.yaml")
+        raise UsageError(problems, hint="correct `policy:` in envpack.yaml")
     return Policy(licenses=config.policy_deny_licenses, packages=packages, hashes=config.policy_require_hashes)
 
 

@@ -61,7 +61,7 @@ def contents(asked: Requirements, config: Config) -> dict[str, str]:
     if not lines:
         return {}
     from envpack.requirements.sources import FILES
-    from envpack.sources import files
+    from envpack.sources import files, scm_version
 
     found = {}
     for line in lines:
@@ -69,7 +69,8 @@ def contents(asked: Requirements, config: Config) -> dict[str, str]:
         names = files.project_files(directory, without=_without(config))
         if config.without_project:
             names = [name for name in names if name in FILES]
-        found[str(line.name)] = files.digest_of(directory, names)
+        told = {} if config.without_project else scm_version.of_project(directory)
+        found[str(line.name)] = scm_version.with_version(files.digest_of(directory, names), told)
     return found
 
 
@@ -90,7 +91,7 @@ def builder(request: Request, config: Config, cache: Cache, scratch: Path, progr
 def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
     """Return a lock in which the team's own projects are as they are now.
 
-    None when one of them says other things of itself than before, such as what it needs: then all is solved again.
+    None when one of them needs other things than before: then all is solved again.
     """
     lines = {line.name: line for line in request.requirements.pypi if line.source and line.source.kind == "project"}
     building.settled = {wheel.name: wheel.made.requires for wheel in old.wheels if wheel.made}
@@ -102,7 +103,7 @@ def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
         if wheel.name not in lines:
             return None
         now = building.of_line(lines[wheel.name], old.packages).wheel
-        if _metadata(now) != _metadata(wheel):
+        if not _needs_the_same(now, wheel):
             return None
         wheels.append(now)
     if request.without_project:
@@ -144,9 +145,9 @@ def projects(lock: Lock) -> frozenset[str]:
     return frozenset(f"pypi/{wheel.name}" for wheel in lock.wheels if wheel.made and wheel.made.kind == "project")
 
 
-def _metadata(wheel: Wheel) -> set[tuple[str, str]]:
-    files = wheel.made.files if wheel.made else {}
-    return {(path, sha256) for path, sha256 in files.items() if path.endswith(".dist-info/METADATA")}
+def _needs_the_same(now: Wheel, before: Wheel) -> bool:
+    """Return whether a project asks for what it asked for; a lock of an older envpack does not tell."""
+    return bool(now.made and before.made and now.made.needs == before.made.needs)
 
 
 def _directory(line: PyRequirement) -> str:

@@ -117,7 +117,7 @@ class StoreReuse:
         folder = keys.folder(name, sha256)
         try:
             release = lookup.at(self.store, name, sha256)
-            listed = release.manifest.pieces if release else None
+            listed = release.manifest.beside.get(keys.PIECES) if release else None
             if release is None or listed is None:
                 return set()
             stored = shared_pieces.STORED.loads(self._proven(f"{folder}/{keys.PIECES}", listed), folder)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from envpack.releases.lookup import Release
     from envpack.stores.base import Store
 
+PROD = "prod"
+"""The tag of what a team's jobs use, by convention."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -73,6 +76,15 @@ class Environment:
         return next((version for version in self.versions if LATEST in version.tags), self.versions[0])
 
     @property
+    def lead(self) -> tuple[str, Version]:
+        """The reference and the version that people come for: `prod`, else the current one."""
+        tagged = dict(self.tags)
+        for tag in (PROD, LATEST):
+            if tag in tagged:
+                return f"{self.name}:{tag}", tagged[tag]
+        return f"{self.name}@{self.current.id}", self.current
+
+    @property
     def tags(self) -> tuple[tuple[str, Version], ...]:
         """Every tag with its version, `latest` first, the others sorted."""
         pairs = [(tag, version) for version in self.versions for tag in version.tags]
@@ -118,7 +130,7 @@ def load(store: Store, listed: Listed) -> Release | None:
 
 
 def _environment(found: NameIndex, sound: Sequence[tuple[str, Listed]]) -> Environment:
-    newest_first = sorted(sound, key=lambda pair: _moment(pair[1].created), reverse=True)
+    newest_first = sorted(sound, key=lambda pair: (_moment(pair[1].created), pair[1].digest), reverse=True)
     listed = [each for _, each in newest_first]
     versions = tuple(
         Version(

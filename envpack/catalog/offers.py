@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,25 @@ class LauncherOffer:
     texts: tuple[Text, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellLine:
+    """A line for a shell of any machine that reads the store."""
+
+    purpose: str
+    line: str
+
+
+def commands(reference: str, store: str) -> tuple[ShellLine, ...]:
+    """Return how a release is used outside of Spark; `store` is its URL."""
+    where = f"--store {shlex.quote(store)}"
+    directory = reference.partition(":")[0].partition("@")[0]
+    return (
+        ShellLine(purpose="Run a command in it", line=f"envpack run {reference} {where} -- python app.py"),
+        ShellLine(purpose="Unpack it", line=f"envpack pull {reference} ./{directory} {where}"),
+        ShellLine(purpose="For another Spark", line=f"envpack settings {reference} {where} --spark V"),
+    )
 
 
 def offers(release: Release) -> tuple[LauncherOffer, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from envpack import digest
 from envpack.archive.formats import FORMATS
 from envpack.catalog import data
 from envpack.catalog.contents import load
-from envpack.catalog.offers import offers
+from envpack.catalog.offers import commands, offers
 from envpack.catalog.plot import plot, sparkline
 from envpack.packages.compare import compare
+from envpack.spark.advice import unpacking_seconds
 from envpack.units import human_size
 from envpack.version import VERSION
 
@@ -109,13 +111,29 @@ class _Pages:
 
     def _of_environment(self, environment: Environment) -> Iterator[Page]:
         key = _key(self._contents.store, _state(environment))
-        for file, template in (("index.html", "environment.html"), ("compare.html", "compare.html")):
-            path = f"{environment.name}/{file}"
-            yield _page(path, template, 2, key, environment=environment, store=self._contents.store)
+        path = f"{environment.name}/{INDEX}"
+        yield Page(path=path, key=key, wave=2, render=partial(self._render_environment, environment, path))
+        path, store = f"{environment.name}/compare.html", self._contents.store
+        yield _page(path, "compare.html", 2, key, environment=environment, store=store)
 
     def _render_data(self, version: Version) -> bytes:
         release = self._load(version.listed)
         return data.release(release.manifest) if release else b""
+
+    def _render_environment(self, environment: Environment, path: str) -> bytes:
+        reference, lead = environment.lead
+        release = self._load(lead.listed)
+        return _render(
+            path,
+            "environment.html",
+            environment=environment,
+            reference=reference,
+            lead=lead,
+            release=release,
+            offers=offers(release) if release else (),
+            commands=commands(reference, self._contents.store),
+            store=self._contents.store,
+        )
 
     def _render_release(self, version: Version, path: str) -> bytes:
         release = self._load(version.listed)
@@ -183,11 +201,17 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.filters |= {"size": human_size, "signed": _signed, "short": _short}
+    templates.filters |= {
+        "size": human_size,
+        "signed": _signed,
+        "short": _short,
+        "moment": _moment,
+        "duration": _duration,
+    }
     templates.globals |= {
         "asset": cache(_asset),
         "formats": FORMATS,
-        "offers": offers,
+        "unpacking_seconds": unpacking_seconds,
         "plot": plot,
         "sparkline": sparkline,
         "made_by": VERSION,
@@ -198,6 +222,19 @@ def _templates() -> jinja2.Environment:
 def _short(sha256: str) -> str:
     """Return the part of a digest that stands in paths."""
     return sha256[: digest.SHORT]
+
+
+def _moment(text: str) -> str:
+    """Return a moment as `2026-11-26 21:40`, in UTC."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return found.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
+def _duration(seconds: float) -> str:
+    """Return how long something takes, as `2.4 s`."""
+    if seconds < 0.1:
+        return "less than 0.1 s"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _signed(amount: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timezone
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ class Plot:
     """Lines across: height and size."""
     days: tuple[tuple[float, str, str], ...]
     """Days along the foot: place, date, and how the text is anchored."""
+    floor: str
+    """The size at the foot of the plot; empty where that is zero."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
@@ -66,15 +69,14 @@ def plot(versions: Sequence[Version]) -> Plot | None:
     levels = _levels(min(sizes), max(sizes))
     across = _scale(times[0], times[-1], _LEFT + 8, WIDTH - _RIGHT - 8)
     up = _scale(levels[0], levels[-1], HEIGHT - _BOTTOM, _TOP)
+    first, last = _days(old_first[0], old_first[-1])
     places = [(across(time), up(size)) for time, size in zip(times, sizes, strict=True)]
     return Plot(
         line=_points(places),
         dots=_dots(old_first, places),
         levels=tuple((up(level), human_size(level)) for level in levels),
-        days=(
-            (places[0][0], old_first[0].listed.created[:10], "start"),
-            (places[-1][0], old_first[-1].listed.created[:10], "end"),
-        ),
+        days=((places[0][0], first, "start"), (places[-1][0], last, "end")),
+        floor=human_size(levels[0]) if levels[0] else "",
     )
 
 
@@ -86,6 +88,13 @@ def sparkline(versions: Sequence[Version], width: int = 72, height: int = 18) ->
     across = _scale(0, len(sizes) - 1, 2, width - 2)
     up = _scale(min(sizes), max(sizes), height - 3, 3)
     return _points([(across(place), up(size)) for place, size in enumerate(sizes)])
+
+
+def _days(first: Version, last: Version) -> list[str]:
+    """Return the days of two versions, with the time of day where it is one day."""
+    moments = [version.created.astimezone(timezone.utc) for version in (first, last)]
+    one_day = moments[0].date() == moments[1].date()
+    return [moment.strftime("%Y-%m-%d %H:%M" if one_day else "%Y-%m-%d") for moment in moments]
 
 
 def _dots(versions: Sequence[Version], places: Sequence[tuple[float, float]]) -> tuple[Dot, ...]:

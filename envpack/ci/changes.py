@@ -61,9 +61,11 @@ class Changes:
 
     def touch(self, path: Path) -> bool:
         """Return whether a file, or anything inside a directory, has changed."""
-        if self.paths is None:
-            return True
-        return any(changed == path or path in changed.parents for changed in self.paths)
+        return self.paths is None or self.first(path) is not None
+
+    def first(self, path: Path) -> Path | None:
+        """Return the file itself if it has changed, or the first that has inside a directory."""
+        return min((each for each in self.paths or () if each == path or path in each.parents), default=None)
 
 
 def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Changes:

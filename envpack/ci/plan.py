@@ -171,7 +171,7 @@ def _reason(asked: Requirements, changes: Changes, more: Sequence[Path], here: P
     if changes.touch(own):
         return "it changed"
     parts = (own.with_name(f"{own.name}.lock"), *_parts(asked), *more)
-    changed = next((path for path in parts if changes.touch(path)), None)
+    changed = next(filter(None, map(changes.first, parts)), None)
     return f"{_shown(changed, here)} changed" if changed else None
 
 
@@ -195,7 +195,7 @@ def _check_names(items: Sequence[Item]) -> None:
     ]
     if twice:
         raise UsageError(
-            "\n".join(twice),
+            twice,
             hint="rename one, give an environment.yml a `name:`, or set `names:` under `ci:` in envpack.yaml",
         )
 

@@ -8,7 +8,8 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from envpack.redact import guard_output, meet_environment
 
@@ -84,19 +85,23 @@ def _to_end_or_exit(work: Callable[[Task], Answer], task: Task) -> Answer:
 
     The pool would take an exception for an answer, and hand out more work.
     """
+    told: list[int] = []
 
-    def end(_number: int, _frame: object) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)
+    def end(number: int, _frame: object) -> None:
+        told.append(number)
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    try:
-        for number in _ENDING:
-            signal.signal(number, end)
+    answer = None
+    with suppress(KeyboardInterrupt):  # what its traceback holds cleans up when it goes
         try:
-            return work(task)
-        finally:
             for number in _ENDING:
+                signal.signal(number, end)
+            answer = work(task)
+        finally:
+            for number in () if told else _ENDING:
                 signal.signal(number, signal.SIG_DFL)
-    except KeyboardInterrupt:
+    if told:  # also where code that cannot be interrupted swallowed it
         os._exit(1)
+    return cast("Answer", answer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
-from envpack.errors import BadConfiguration, BadRequirements, EnvpackError, UsageError
+from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
 from envpack.visible import visible
@@ -37,6 +37,7 @@ _COMMANDS = {
     "build": ("envpack.cli.build", "Build what a requirements file asks for, publish it, print the settings."),
     "lock": ("envpack.cli.build", "Solve a requirements file and write the lock beside it."),
     "ci": ("envpack.cli.ci", "Build the environments whose requirements have changed, and report."),
+    "init": ("envpack.cli.init", "Write a requirements file and envpack.yaml for what is found here."),
     "settings": ("envpack.cli.settings", "Print the settings that run Spark in a published release."),
     "list": ("envpack.cli.browse", "List the releases of a store."),
     "show": ("envpack.cli.show", "Show everything that is known of one release."),
@@ -178,12 +179,15 @@ def run(arguments: list[str]) -> int:
     """
     try:
         result: Any = cli.main(args=arguments, prog_name="envpack", standalone_mode=False)
-    except EnvpackError as error:
+    except (EnvpackError, OSError) as error:
+        named = of_system(error) if isinstance(error, OSError) else error
+        if named is None:
+            raise
         if _wants_json(arguments):
-            _report_as_event(error)
+            _report_as_event(named)
         else:
-            report(error)
-        return error.exit_code
+            report(named)
+        return named.exit_code
     except click.exceptions.Abort as abort:
         # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
         if isinstance(abort.__cause__ or abort.__context__, EOFError):
@@ -207,8 +211,7 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, or a list of them a line each, and the next step."""
-    problems = error.problems if isinstance(error, (BadRequirements, BadConfiguration)) else (error.message,)
-    for text in map(str, problems):
+    for text in error.texts:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
         click.echo(f"{_mark('hint:', 'cyan')} {visible(error.hint, lines=True)}", err=True, color=colours())

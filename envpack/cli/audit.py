@@ -69,7 +69,7 @@ def audit_command(
     """Look for known vulnerabilities in the packages of the release that REF names, or of all that tags point at.
 
     Nothing is fetched: the advisories are those that PATH holds. Conda packages are looked up as the projects that
-    they hold. The exit code is 11 when something is found.
+    they hold, your own projects are not: no advisory is about them. The exit code is 11 when something is found.
     """
     from envpack.packages.advisories import read
     from envpack.requirements.names import CondaName, ProjectName
@@ -86,7 +86,7 @@ def audit_command(
     found: dict[str, list[Vulnerability]] = {}
     for release in _releases(reference, config, progress):
         vulnerable = known.of(
-            release.manifest.packages,
+            [package for package in release.manifest.packages if not package.own],
             lambda p: ProjectName(p.name) if p.source == "pypi" else names.project(CondaName(p.name)),
         )
         counted = [each for each in vulnerable if each.reaches(severity) and not {*ignore} & {*each.ids}]

@@ -53,8 +53,8 @@ def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool,
     """Build what FILE asks for, publish it, and print the settings that run Spark in it.
 
     FILE is a requirements file as pip reads it (*.txt), a conda environment file (*.yml, *.yaml), a project's
-    pyproject.toml, or what is locked already: pylock.toml, uv.lock, a `conda list --explicit` file, conda-lock.yml,
-    pixi.lock. `-` reads requirement lines from standard input.
+    pyproject.toml, or what is locked already: pylock.toml, uv.lock, poetry.lock, a `conda list --explicit` file,
+    conda-lock.yml, pixi.lock. `-` reads requirement lines from standard input.
     """
     from envpack.build.pipeline import Options, build
     from envpack.cli.settings import echo_settings

@@ -79,6 +79,8 @@ def _side(text: str, config: Config, chosen: Options, progress: Progress) -> Sid
 
 
 def _text(found: Difference, *, every: bool) -> Iterator[str]:
+    from envpack.packages.compare import told_apart
+
     yield f"{found.before.label} -> {found.after.label}"
     if not found:
         yield "the same packages, target, settings and files"
@@ -89,10 +91,10 @@ def _text(found: Difference, *, every: bool) -> Iterator[str]:
     if changes:
         counts = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
         yield f"packages: {', '.join(f'{len(some)} {what}' for what, some in counts.items())}"
-    yield from (f"  + {package.name} {package.version} ({package.source})" for package in changes.added)
-    yield from (f"  - {package.name} {package.version} ({package.source})" for package in changes.removed)
+    yield from (f"  + {package.name} {package.version} ({package.kind})" for package in changes.added)
+    yield from (f"  - {package.name} {package.version} ({package.kind})" for package in changes.removed)
     for old, new in changes.changed:
-        yield f"  ~ {old.name} {_version(old, new)} -> {_version(new, old)}"
+        yield f"  ~ {old.name} {told_apart(old, new)} -> {told_apart(new, old)}"
     yield from _changes("settings", found.settings or ())
     if found.files:
         yield _file_counts(found)
@@ -109,15 +111,6 @@ def _changes(title: str, changes: tuple[Change, ...]) -> Iterator[str]:
             yield f"  - {change.name} {change.before}"
         else:
             yield f"  ~ {change.name} {change.before} -> {change.after}"
-
-
-def _version(package: Any, other: Any) -> str:
-    """Return a version with what tells it from the other: its source or its build, where the version does not."""
-    if package.source != other.source:
-        return f"{package.version} ({package.source})"
-    if package.version == other.version and package.build != other.build:
-        return f"{package.version} {package.build}"
-    return f"{package.version} {package.sha256[:8]}" if package.version == other.version else str(package.version)
 
 
 def _from_to(old: int | None, new: int | None) -> str:

@@ -120,6 +120,8 @@ def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterato
 
 
 def _facts(release: Release, tags: Sequence[str], cost: NodeCost) -> Iterator[str]:
+    from envpack.spark import node
+
     manifest = release.manifest
     archive = manifest.archive
     target = ", ".join(f"{name} {value}" for name, value in manifest.target.to_json().items())
@@ -141,7 +143,7 @@ def _facts(release: Release, tags: Sequence[str], cost: NodeCost) -> Iterator[st
         "verified": manifest.verified,
         "requested": ", ".join(manifest.requested),
         "variables": ", ".join(f"{name}={value}" for name, value in manifest.variables.items()),
-        "warnings": "; ".join(manifest.warnings),
+        "warnings": "; ".join((*manifest.warnings, *node.unguarded(manifest))),
     }
     yield from (f"{name:<10} {visible(value)}" for name, value in facts.items() if value)
     yield ""
@@ -161,7 +163,7 @@ def _rows(manifest: Manifest) -> Iterator[tuple[str, ...]]:
         yield (
             package.name,
             package.version,
-            package.source,
+            package.kind,
             human_size(package.size) if package.size is not None else "",
             human_size(package.unpacked_size) if package.unpacked_size is not None else "",
             package.license or "",

@@ -16,8 +16,8 @@ from envpack.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STORES = ("s3", "s3a", "file")
-"""The schemes of a store; a directory besides."""
+STORES = {"s3": "s3", "s3a": "s3", "file": "local"}
+"""The schemes of a store, each with the module of `envpack.stores` that opens it; a directory is a `file`."""
 
 CHANNELS = ("https", "http", "file", "s3", "oci", "gcs")
 """The schemes of a channel; names and directories besides."""
@@ -46,13 +46,19 @@ def store_place(text: str, base: Path) -> str:
         parts = aws.groupdict()
         place = parts.get("place") or "/".join(part for part in (parts["bucket"], parts["path"]) if part)
         raise ValueError(_not("a store", text, f"s3://{place}" if place else None))
-    place = _place(text, STORES, "a store")
+    place = _place(text, tuple(STORES), "a store")
     scheme, _, rest = place.partition("://")
     if not rest and scheme == place:
         return _directory(place, base)
     if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(rest.partition("/")[0]):
         raise ValueError(f"{_shown(text)} names no bucket: write s3://BUCKET/PREFIX")
     return place
+
+
+def store_module(place: str) -> str:
+    """Return the name of the module of `envpack.stores` that opens what `store_place` has returned."""
+    scheme, separator, _ = place.partition("://")
+    return STORES[scheme if separator else "file"]
 
 
 def channel_place(text: str, base: Path, *, directory: bool) -> str:

@@ -95,6 +95,8 @@ class Config:
     """Packages whose files may replace others', or be replaced by them, without a word."""
     index_strategy: str = "first-index"
     """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
+    package_index: Mapping[str, str] = field(default_factory=dict)
+    """Projects, by name or by pattern such as `acme-*`, to the one package index that they are taken from."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
@@ -157,7 +159,8 @@ class Config:
         """Let the filter of secrets know those of this configuration: of channels, of stores, of endpoints."""
         for entry in fields(self):
             value = getattr(self, entry.name)
-            for text in value if isinstance(value, tuple) else (value,):
+            texts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+            for text in texts:
                 if isinstance(text, str):
                     meet(text)
 

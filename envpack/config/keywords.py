@@ -36,7 +36,7 @@ def checked(given: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any
     Raises UsageError with every keyword that is not in `known` and every value that is not of its kind.
     """
     if problems := list(_problems(given, known)):
-        raise UsageError("\n".join(problems), hint="the fields of envpack.config.config.Config are the keywords")
+        raise UsageError(problems, hint="the fields of envpack.config.config.Config are the keywords")
     return {name: _plain(value) for name, value in given.items() if value is not None}
 
 

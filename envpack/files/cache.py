@@ -62,6 +62,11 @@ class Cache:
         return self._own("built")
 
     @property
+    def tools(self) -> Path:
+        """Pythons and build requirements, installed, that wheels are built in."""
+        return self._own("tools")
+
+    @property
     def recipes(self) -> Path:
         """Which pieces make which archive."""
         return self._own("recipes")

@@ -6,7 +6,6 @@ Conda's records: CEP 32. Distributions: the specification of recorded installati
 
 from __future__ import annotations
 
-import csv
 import json
 import posixpath
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from envpack import digest
 from envpack.errors import BrokenPackage
+from envpack.files.wheel_record import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -140,10 +140,10 @@ class Distribution:
         """
         path = self.prefix / self.folder / "RECORD"
         try:
-            rows = [row for row in csv.reader(path.read_text("utf-8").splitlines()) if len(row) > 1]
+            rows = [row for row in rows_of(path.read_bytes().decode()) if len(row) > 1]
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, ValueError) as error:
             raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it again") from error
         found = {posixpath.normpath(posixpath.join(self.site_packages, row[0])): row[1] for row in rows}
         return {path: field for path, field in found.items() if not path.startswith(("../", "/"))}

@@ -8,9 +8,7 @@ out of their folder in silence.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import posixpath
 import stat
 import zipfile
@@ -25,6 +23,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from envpack import digest
+from envpack.files.wheel_record import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -230,12 +229,16 @@ def _wrong_record(reading: _Reading) -> Iterator[str]:
         yield "has no RECORD, the list of its files"
         return
     rows: dict[str, tuple[str, str]] = {}
-    for row in csv.reader(io.StringIO(text, newline="")):
-        if len(row) not in (0, 3):
+    try:
+        listed = rows_of(text)
+    except ValueError as error:
+        yield f"has a RECORD whose lines are not path, digest and size: {error}"
+        return
+    for row in listed:
+        if len(row) != 3:
             yield f"has a RECORD whose lines are not path, digest and size: {','.join(row)[:80]!r}"
             return
-        if row:
-            rows[posixpath.normpath(row[0])] = (row[1], row[2])
+        rows[posixpath.normpath(row[0])] = (row[1], row[2])
     exempt = {f"{reading.info}/{name}" for name in _NOT_LISTED}
     unlisted = [name for name in reading.members if name not in rows and name not in exempt]
     absent = [name for name in rows if name not in reading.members and not name.endswith("/")]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import secrets
 import stat
-import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,32 +23,33 @@ _HELD = ".held"
 def room(home: Path, prefix: str = "") -> Iterator[Path]:
     """Give a new directory in `home`, named `prefix` and more, and remove it when the block ends.
 
-    It holds a lock file; those of killed processes, whose locks nobody holds, are removed by the next.
+    It holds a lock file; those of killed processes, whose locks nobody holds, are removed by the next. One
+    interruption may come at any moment and leaves nothing.
     """
     _remove_dead(home, prefix)
-    directory, held = _claim(home, prefix)
-    try:
-        yield directory
-    finally:
-        try:
-            remove(directory)
-        except KeyboardInterrupt:
-            remove(directory)
-            raise
-        finally:
-            held.release()
-
-
-def _claim(home: Path, prefix: str) -> tuple[Path, FileLock]:
-    while True:
-        directory = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+    claimed = False
+    while not claimed:
+        # It has its name before it is made: else an interruption between the two would leave it.
+        directory = home / f"{prefix}{secrets.token_hex(6)}"
         held = FileLock(directory / _HELD)
-        # Between the two lines above another process may have taken the directory for a dead one's.
-        with contextlib.suppress(OSError):
-            held.acquire(blocking=False)
-            if (directory / _HELD).exists():
-                return directory, held
+        try:
+            try:
+                directory.mkdir(mode=0o700)
+                if claimed := _claimed(held):
+                    yield directory
+            finally:
+                remove(directory)
+        finally:
+            remove(directory)  # the interruption may have come in the line above
             held.release()
+
+
+def _claimed(held: FileLock) -> bool:
+    """Take a new directory's lock; another process may have taken the directory for a dead one's before."""
+    with suppress(OSError):
+        held.acquire(blocking=False)
+        return Path(held.lock_file).exists()
+    return False
 
 
 def _remove_dead(home: Path, prefix: str) -> None:

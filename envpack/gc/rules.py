@@ -95,7 +95,7 @@ def configured(config: Config) -> RetentionRules:
         "grace": read("grace", span, _A_TIME),
     }
     if problems:
-        raise UsageError("\n".join(problems), hint="correct the flag, the variable, or `gc:` in envpack.yaml")
+        raise UsageError(problems, hint="correct the flag, the variable, or `gc:` in envpack.yaml")
     return RetentionRules(**given)  # type: ignore[arg-type] # mypy loses which value goes with which name
 
 

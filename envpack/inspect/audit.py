@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,7 +40,7 @@ _FEW = 5
 class AuditCheck:
     """One thing that was looked at."""
 
-    name: Literal["manifest", "bytes", "lock", "content", "imports", "tag"]
+    name: Literal["manifest", "lock", "beside", "bytes", "content", "imports", "tag"]
     problem: str | None
     """What is wrong; None when it is sound."""
     fact: str = ""
@@ -78,7 +79,7 @@ def audit(
 ) -> Audit:
     """Check a release; what is wrong with it is part of the answer. With `run` its Python is started."""
     manifest = release.manifest
-    checks = [_manifest(release), _lock(store, release)]
+    checks = [_manifest(release), _lock(store, release), _beside(store, release)]
     with cache.scratch() as scratch:
         archive = inside(scratch, manifest.archive.file)
         checks.append(_bytes(store, release, archive, progress))
@@ -157,15 +158,38 @@ def _lock(store: Store, release: Release) -> AuditCheck:
     """Check that the lock beside a release gives the packages of its manifest."""
     manifest = release.manifest
     file = keys.lock_file(manifest.name)
-    data = lookup.read_beside(store, release, file)
-    if data is None:
-        return AuditCheck(name="lock", problem=f"{file} is not there")
     try:
+        data = lookup.read_beside(store, release, file)
+        if data is None:
+            return AuditCheck(name="lock", problem=f"{file} is not there")
         locked = {(p.name, p.version, p.source, p.sha256) for p in packages_of(parse(data.decode(), file))}
     except (EnvpackError, UnicodeDecodeError) as error:
         return AuditCheck(name="lock", problem=str(error))
     told = {(p.name, p.version, p.source, p.sha256) for p in manifest.packages}
     return AuditCheck(name="lock", problem=_difference(locked, told, "the lock", "the manifest"), fact=file)
+
+
+def _beside(store: Store, release: Release) -> AuditCheck:
+    """Check that each object that was published with a release has the SHA-256 that its manifest has."""
+    known = release.manifest.beside
+    folder = keys.folder(release.manifest.name, release.manifest.digest)
+    wrong = [file for file, sha256 in known.items() if _sha256(store, f"{folder}/{file}") != sha256]
+    return AuditCheck(
+        name="beside",
+        problem=f"{_some(wrong)}: not there, or not what was published" if wrong else None,
+        fact=", ".join(known) or "not looked at: the manifest is of before it had their digests",
+    )
+
+
+def _sha256(store: Store, key: str) -> str | None:
+    """Return the SHA-256 of an object, which may be large; None when there is none."""
+    size = store.size(key)
+    if size is None:
+        return None
+    hashed = hashlib.sha256()
+    for chunk in store.part(key, 0, size) if size else ():
+        hashed.update(chunk)
+    return hashed.hexdigest()
 
 
 def _bytes(store: Store, release: Release, archive: Path, progress: Progress) -> AuditCheck:

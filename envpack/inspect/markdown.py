@@ -22,7 +22,7 @@ def package_table(changes: Comparison, label: str, after: str = "now") -> Iterat
         return
     rows = [f"| {code(package.name)} | | {_version(package)} |" for package in changes.added]
     rows += [f"| {code(package.name)} | {_version(package)} | |" for package in changes.removed]
-    rows += [f"| {code(old.name)} | {_version(old)} | {_version(new)} |" for old, new in changes.changed]
+    rows += [f"| {code(old.name)} | {_version(old, new)} | {_version(new, old)} |" for old, new in changes.changed]
     yield f"| package | {code(label)} | {after} |"
     yield "|---|---|---|"
     yield from sorted(rows)[:_MOST_ROWS]
@@ -50,6 +50,8 @@ def prose(words: str) -> str:
     return "".join(code(part) if at % 2 and part.strip() else text(part) for at, part in enumerate(parts))
 
 
-def _version(package: PackedPackage) -> str:
-    build = f" {package.build}" if package.build else ""
-    return text(f"{package.version}{build} ({package.source})")
+def _version(package: PackedPackage, other: PackedPackage | None = None) -> str:
+    """Return a version with its build and where it came from; with its bytes where nothing else differs."""
+    told = f"{package.version}{f' {package.build}' if package.build else ''} ({package.kind})"
+    same = other and (package.version, package.build, package.kind) == (other.version, other.build, other.kind)
+    return text(f"{told} {package.sha256[:8]}" if same else told)

@@ -7,12 +7,12 @@ its others: it says what a build machine had.
 
 from __future__ import annotations
 
-import csv
 import json
 import posixpath
 from typing import TYPE_CHECKING
 
 from envpack import digest
+from envpack.files.wheel_record import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +74,12 @@ def _of_conda(data: bytes) -> dict[str, str | None]:
         return {}
 
 
-def _of_wheel(record: str, data: bytes) -> Iterator[tuple[str, str | None]]:
-    folder = posixpath.dirname(posixpath.dirname(record))
-    for row in csv.reader(data.decode("utf-8", "replace").splitlines()):
+def _of_wheel(path: str, data: bytes) -> Iterator[tuple[str, str | None]]:
+    folder = posixpath.dirname(posixpath.dirname(path))
+    try:
+        rows = rows_of(data.decode("utf-8", "replace"))
+    except ValueError:
+        return
+    for row in rows:
         if len(row) > 1:
             yield posixpath.normpath(posixpath.join(folder, row[0])), digest.of_record(row[1]) if row[1] else None

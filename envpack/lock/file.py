@@ -274,6 +274,7 @@ def _made_to_yaml(wheel: Wheel, made: BuildFacts) -> dict[str, Any]:
         "size": wheel.size,
         "requires": [{key: value for key, value in each.items() if value} for each in requires],
         "files": dict(sorted(made.files.items())),
+        "needs": made.needs,
     }
     return {key: value for key, value in entry.items() if value}
 
@@ -293,6 +294,7 @@ def _made_from_yaml(entry: dict[str, Any]) -> BuildFacts:
             for each in entry.get("requires", ())
         ),
         files={str(path): str(sha256) for path, sha256 in entry["files"].items()},
+        needs=entry.get("needs", ""),
     )
 
 

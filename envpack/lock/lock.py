@@ -67,6 +67,8 @@ class BuildFacts:
     """The wheels that it is built with, sorted by name."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path in the wheel to the first 16 hex digits of the file's SHA-256; to say which one differs."""
+    needs: str = ""
+    """The digest of what the wheel says that it needs; empty in locks that older envpacks wrote."""
 
     @property
     def compiled(self) -> bool:

@@ -42,6 +42,17 @@ def compare(before: Iterable[PackedPackage], after: Iterable[PackedPackage]) -> 
     )
 
 
+def told_apart(package: PackedPackage, other: PackedPackage) -> str:
+    """Return a version with what tells it from the other: where it came from, its build, or its bytes."""
+    if package.kind != other.kind:
+        return f"{package.version} ({package.kind})"
+    if package.version != other.version:
+        return package.version
+    if package.build != other.build:
+        return f"{package.version} {package.build}"
+    return f"{package.version} {package.sha256[:8]}"
+
+
 def download_size(packages: Iterable[PackedPackage]) -> int:
     """Return how many bytes of packages an environment is made of, as far as their sizes are known."""
     return sum(package.size or 0 for package in packages)

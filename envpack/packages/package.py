@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from envpack.lock.lock import Lock, Wheel
 
 
+_COMMIT = 10
+"""Digits of a commit that are shown."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackedPackage:
     """One package inside the archive."""
@@ -36,6 +40,19 @@ class PackedPackage:
     built_from: Line | None = None
     """What its wheel was built from, where it was: `project`, `source distribution` or `git commit HASH`, with the
     digest of the source."""
+
+    @property
+    def kind(self) -> str:
+        """Its origin: `conda`, `pypi`, `project`, `source distribution`, `git commit 3f2a9c1b4d`."""
+        if not self.built_from:
+            return self.source
+        words = self.built_from.partition(" sha256:")[0]
+        return words[: len("git commit ") + _COMMIT] if words.startswith("git commit ") else words
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the team's own project: one of PyPI may have its name, and is another one."""
+        return self.kind == "project"
 
 
 class Contained(NamedTuple):

@@ -143,7 +143,7 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
             "is not what it was"
             for wheel, paths in damaged.items()
         ]
-        raise DamagedPackage("\n".join(told), owners={wheel.owner for wheel in damaged})
+        raise DamagedPackage(told, owners={wheel.owner for wheel in damaged})
     unchecked = keys.keys() - known.keys()
     warnings = irregular.check(here, unchecked=unchecked, settled=settled, python=lock.python)
     for wheel in here.wheels:
@@ -196,6 +196,19 @@ def login_of(request: Request) -> Login:
     )
 
 
+def python_packages(packages: Sequence[CondaPackage]) -> tuple[CondaPackage, ...]:
+    """Return the Python among conda packages, and those that it needs."""
+    by_name = {str(package.name): package for package in packages}
+    needed: dict[str, CondaPackage] = {}
+    waiting = ["python"]
+    while waiting:
+        package = by_name.get(waiting.pop())
+        if package and str(package.name) not in needed:
+            needed[str(package.name)] = package
+            waiting += [spec.split()[0] for spec in package.depends]
+    return tuple(needed.values())
+
+
 def python_here(
     packages: Sequence[CondaPackage], request: Request, *, cache: Cache, scratch: Path, progress: Progress
 ) -> Path:
@@ -207,17 +220,9 @@ def python_here(
     python = next(package for package in packages if package.name == "python")
     if not request.target.is_this_machine:
         return _other_python(python.version, request.target, login, cache, scratch=scratch, progress=progress)
-    by_name = {str(package.name): package for package in packages}
-    needed: dict[str, CondaPackage] = {}
-    waiting = ["python"]
-    while waiting:
-        package = by_name.get(waiting.pop())
-        if package and str(package.name) not in needed:
-            needed[str(package.name)] = package
-            waiting += [spec.split()[0] for spec in package.depends]
     prefix = scratch / "prefix"
     link_conda(
-        tuple(needed.values()),
+        python_packages(packages),
         prefix,
         platform=request.target.platform,
         login=login,

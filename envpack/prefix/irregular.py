@@ -49,8 +49,8 @@ def check(
         hint = "tell who made the wheel, or take another version or a build of your own"
         differing = {wheel.owner for wheel in wheels if _wrong(installed.prefix, wheel, settled)}
         if differing:
-            raise DamagedPackage("\n".join(problems), owners=differing, hint=hint)
-        raise BrokenPackage("\n".join(problems), hint=hint)
+            raise DamagedPackage(problems, owners=differing, hint=hint)
+        raise BrokenPackage(problems, hint=hint)
     return (*_intruders(installed), *_alike(installed))
 
 

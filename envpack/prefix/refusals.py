@@ -97,9 +97,9 @@ def check_local(arrivals: Arrivals) -> None:
         else:
             damaged += [f"{path} {wrong}"] if wrong else []
     if absent:
-        raise Unreachable("\n".join([*absent, *damaged]), hint=_MEND_CHANNEL)
+        raise Unreachable([*absent, *damaged], hint=_MEND_CHANNEL)
     if damaged:
-        raise BrokenPackage("\n".join(damaged), hint=_MEND_CHANNEL)
+        raise BrokenPackage(damaged, hint=_MEND_CHANNEL)
 
 
 def refused(arrivals: Arrivals) -> BrokenPackage | None:
@@ -113,7 +113,7 @@ def refused(arrivals: Arrivals) -> BrokenPackage | None:
         )
     if arrivals.damaged:
         told = [arrivals.damaged[name] for name in sorted(arrivals.damaged)]
-        return DamagedPackage("\n".join(told), owners={f"conda/{name}" for name in arrivals.damaged})
+        return DamagedPackage(told, owners={f"conda/{name}" for name in arrivals.damaged})
     return None
 
 

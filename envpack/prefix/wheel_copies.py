@@ -9,16 +9,16 @@ the copy that the installer keeps.
 
 from __future__ import annotations
 
-import csv
 import posixpath
 import re
 from typing import TYPE_CHECKING
 
 from envpack import digest
+from envpack.files.wheel_record import rows_of
 from envpack.prefix.conda_package import read_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from envpack.files.installed import Distribution
@@ -88,10 +88,12 @@ def _of_script(path: Path) -> str:
     return digest.of_bytes(found["rest"] if found else data)
 
 
-def _lines(record: bytes) -> Iterator[tuple[str, str]]:
-    for row in csv.reader(record.decode("utf-8", "replace").splitlines()):
-        if len(row) > 1:
-            yield row[0], digest.of_record(row[1])
+def _lines(data: bytes) -> list[tuple[str, str]]:
+    try:
+        rows = rows_of(data.decode("utf-8", "replace"))
+    except ValueError:
+        return []
+    return [(row[0], digest.of_record(row[1])) for row in rows if len(row) > 1]
 
 
 def _content(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from envpack.redact.address import MASK, VARIABLE, is_random
 from envpack.redact.patterns import pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _SHORTEST = 4
 _ALONE = 8
@@ -64,12 +64,25 @@ def know_login(user: str, password: str) -> None:
             _remember(iter((both, both.rstrip("="), base64.urlsafe_b64encode(pair.encode()).decode())), alone=False)
 
 
-def hide(text: str) -> str:
-    """Return a text with every secret that is known masked, whatever form it is in."""
+def hide(text: str, also: Iterable[tuple[int, int]] = ()) -> str:
+    """Return a text with every secret that is known masked, whatever form it is in.
+
+    `also` are places of other secrets, each as its start and end. Places that overlap are masked as one, so that no
+    end of one is left beside the other.
+    """
+    places = [*also]
     for form, alone in _forms.items():
         if form in text:
-            text = alone.sub(MASK, text) if alone else text.replace(form, MASK)
-    return text
+            places += (match.span() for match in (alone or pattern(re.escape(form))).finditer(text))
+    if not places:
+        return text
+    parts: list[str] = []
+    end = 0
+    for first, last in sorted(places):
+        if first >= end:
+            parts += (text[end:first], MASK)
+        end = max(end, last)
+    return "".join((*parts, text[end:]))
 
 
 def stored(data: bytes) -> bytes:

@@ -30,14 +30,17 @@ _LOGIN = pattern(
     rf"(?<!\w)(?!mailto:)(?P<scheme>(?:https?:/?)?)"
     rf"[^\s:/@\"'<>`,;()]{{1,100}}:[^\s\"'<>`]{{1,200}}@(?={_HOST})"
 )
+_WHOLE = r"(?!\*\*\*[^\w=]{0,9}(?:[\s\"'&,;]|$))"
+"""What is masked already, and not in part: a known secret may be a piece of a longer one."""
+
 _HEADER = pattern(
     r"(?i)(?P<name>\b(?:proxy-)?authorization\b\W{1,4}(?:(?:bearer|basic|token|digest)\s+)?"
     r"|\b(?:x-jfrog-art-api|x-api-key|private-token|job-token|x-amz-security-token|(?:set-)?cookie)\b\W{1,4}"
-    r"|\bbearer\s+)(?!\*\*\*)[^\s\"',;]{6,}"
+    rf"|\bbearer\s+){_WHOLE}(?:[^\s\"',;]{{6,}}|[^\s\"',;]{{0,5}}\*\*\*[^\s\"',;]*)"
 )
 SETTING = pattern(
     r"(?i)(?P<name>\b[\w.-]{0,60}(?:password|passwd|secret|token|api_?key|access_?key|credential)s?=)"
-    r"(?!\*\*\*|[$%{<\[(])(?=[^\s\"'&,;]*\d)(?P<value>[^\s\"'&,;]{8,})"
+    rf"{_WHOLE}(?![$%{{<\[(])(?P<value>(?=[^\s\"'&,;]*\d)[^\s\"'&,;]{{8,}}|[^\s\"'&,;]{{0,200}}\*\*\*[^\s\"'&,;]*)"
 )
 """A setting whose name says that its value is a secret."""
 
@@ -84,7 +87,8 @@ def redact(text: str) -> str:
     of a URL still names the same file for someone who has the credentials. Header lines with credentials, and the
     tokens of well-known services, are masked wherever they stand.
     """
-    text = hide(text)
+    tokens = any(prefix in text for prefix in _TOKEN_PREFIXES)
+    text = hide(text, (match.span() for match in _TOKENS.finditer(text)) if tokens else ())
     if "@" in text:
         text = BLANK_IN_PASSWORD.sub(lambda match: match["scheme"], text)
     text = "".join(_pieces(text))
@@ -93,8 +97,6 @@ def redact(text: str) -> str:
         text = _HEADER.sub(lambda match: f"{match['name']}{MASK}", text)
     if any(word in lower for word in _SETTING_WORDS):
         text = SETTING.sub(lambda match: f"{match['name']}{MASK}", text)
-    if any(prefix in text for prefix in _TOKEN_PREFIXES):
-        text = _TOKENS.sub(MASK, text)
     return text
 
 

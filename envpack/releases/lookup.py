@@ -60,9 +60,21 @@ LATER_VERIFICATION = Kind(
 
 
 def read_beside(store: Store, release: Release, file: str) -> bytes | None:
-    """Return a file that was published with a release, or None when there is none of that name."""
-    found = store.read(f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}")
-    return found.data if found else None
+    """Return a file that was published with a release, or None when there is none of that name.
+
+    Raises Unreadable when it is not the one that the manifest vouches for.
+    """
+    key = f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}"
+    found = store.read(key)
+    if found is None:
+        return None
+    wanted = release.manifest.beside.get(file)
+    if wanted and digest.of_bytes(found.data) != wanted:
+        raise Unreadable(
+            f"{store.uri(key)} is not what was published: its manifest has another SHA-256",
+            hint="find out who wrote it there; nothing of it is used",
+        )
+    return found.data
 
 
 def is_verified(store: Store, release: Release) -> bool:

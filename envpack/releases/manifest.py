@@ -123,8 +123,11 @@ class Manifest:
     """Whose it is, as its requirements file says."""
     provenance: Provenance | None = None
     """Who built it, and from what; None in manifests of before this was kept."""
-    pieces: Digest | None = None
-    """SHA-256 of the release's `pieces.json`; None in manifests of before this was kept."""
+    beside: Annotated[dict[FileName, Digest], _MOST] = field(default_factory=dict)
+    """SHA-256 of each object that was published with it; empty in manifests of before this was kept."""
+    packer: Word | None = None
+    """What wrote the archive's bytes, as `envpack.archive.packer` names it; None in manifests of before this was
+    kept, whose archives let a node's configuration win over them."""
 
     @property
     def digest(self) -> str:
@@ -156,8 +159,8 @@ class Manifest:
         value = asdict(self)
         value["target"] = self.target.to_json()
         value["packages"] = [_known_values(package) for package in value["packages"]]
-        for name in ("slim", "description", "owner", "pieces"):
-            if value[name] is None:
+        for name in ("slim", "description", "owner", "beside", "packer"):
+            if value[name] in (None, {}):
                 del value[name]
         if self.provenance:
             value["provenance"] = _known_values(value["provenance"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -61,9 +62,13 @@ def publish(
     """
     folder = keys.folder(manifest.name, manifest.digest)
     key = keys.manifest(manifest.name, manifest.digest)
+    compiled = {file: sha256 for file, (_, sha256) in (wheels or {}).items()}
+    digests = {file: digest.of_bytes(content) for file, content in beside.items()}
+    manifest = replace(manifest, beside={**digests, **compiled})
     data = manifest.dumps()
     Manifest.loads(data, store.uri(key))  # what no reader would take is not written
     written: list[bool] = []
+    replaced: dict[str, bytes] = {}
 
     def put(_: bool) -> None:
         is_published = store.size(key) is not None
@@ -79,27 +84,41 @@ def publish(
             with progress.step("upload", total=path.stat().st_size, unit="bytes") as step:
                 store.upload(f"{folder}/{file}", path, sha256, step)
         for file, content in beside.items():
-            _write_beside(store, f"{folder}/{file}", content, is_published=is_published)
+            before = _write_beside(store, f"{folder}/{file}", content, is_published=is_published)
+            if before is not None:
+                replaced[file] = before
         written.append(store.create(key, data))
 
     removal_notice.beside_removals(store, folder, put)
     release = lookup.at(store, manifest.name, manifest.digest)
     if release is None:
         raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
+    if not any(written):
+        _put_back(store, release, replaced)
     _record(store, manifest, release)
     return release, any(written)
 
 
-def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool) -> None:
-    """Write a small file of a release. Of one that is published nothing is changed.
+def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool) -> bytes | None:
+    """Write a small file of a release, and return what it replaced. Of one that is published nothing is changed.
 
-    Without a manifest a file of the same name was left by a writer that was killed, or by somebody else.
+    Without a manifest a file of the same name was left by a writer that was killed, or by one that is still at it.
     """
     if store.create(key, content) or is_published:
-        return
+        return None
     there = store.read(key)
-    if there and there.data != content:
-        store.replace(key, content, there.version)
+    if there and there.data != content and store.replace(key, content, there.version):
+        return there.data
+    return None
+
+
+def _put_back(store: Store, release: Release, replaced: Mapping[str, bytes]) -> None:
+    """Put back what was replaced of another builder that came to the same archive and published it first."""
+    for file, before in replaced.items():
+        key = f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}"
+        wanted, there = release.manifest.beside.get(file), store.read(key)
+        if there and wanted == digest.of_bytes(before) != digest.of_bytes(there.data):
+            store.replace(key, before, there.version)
 
 
 def _record(store: Store, manifest: Manifest, release: Release) -> None:

@@ -24,6 +24,10 @@ FILE = keys.SBOM
 """Its name beside the manifest."""
 
 
+_PUBLIC = ("http:", "https:", "git+http:", "git+https:", "git+ssh:")
+"""How addresses begin that others can reach."""
+
+
 def of(manifest: Manifest) -> bytes:
     """Return the bill of materials of a release: its packages with hashes, licences and what each needs.
 
@@ -38,14 +42,18 @@ def of(manifest: Manifest) -> bytes:
 
 
 def purl(package: PackedPackage) -> PackageURL:
-    """Return a package's URL: `pkg:conda/...` or `pkg:pypi/...`.
+    """Return a package's URL: `pkg:conda/...`, `pkg:pypi/...`, or `pkg:generic/...` for the team's own project.
 
-    Source: types `conda` and `pypi` of the purl specification.
+    That is no project of PyPI, though one there may have its name. Source: types `conda`, `pypi` and `generic`, and
+    the qualifier `vcs_url`, of the purl specification.
     """
     from packageurl import PackageURL
 
     if package.source == "pypi":
-        return PackageURL(type="pypi", name=package.name, version=package.version)
+        commit = (package.built_from or "").partition("git commit ")[2].partition(" ")[0]
+        where = {"vcs_url": f"{package.url}@{commit}"} if package.url.startswith("git+") else {}
+        carrier = "generic" if package.own else "pypi"
+        return PackageURL(type=carrier, name=package.name, version=package.version, qualifiers=where)
     channel, subdir, file = _conda_address(package.url)
     kind = next((suffix for suffix in ("conda", "tar.bz2") if file.endswith(f".{suffix}")), None)
     known = {"build": package.build, "channel": channel, "subdir": subdir, "type": kind}
@@ -112,7 +120,8 @@ def _component(package: PackedPackage) -> Component:
     built = [Property(name="envpack:built-from", value=package.built_from)] if package.built_from else []
     spdx = expression(package.license)
     licenses = [LicenseExpression(spdx)] if spdx else [DisjunctiveLicense(name=package.license or "unknown")]
-    where = [ExternalReference(type=ExternalReferenceType.DISTRIBUTION, url=XsUri(package.url))]
+    kind = ExternalReferenceType.VCS if package.url.startswith("git+") else ExternalReferenceType.DISTRIBUTION
+    where = [ExternalReference(type=kind, url=XsUri(package.url))]
     found = purl(package)
     return Component(
         type=ComponentType.LIBRARY,
@@ -123,5 +132,5 @@ def _component(package: PackedPackage) -> Component:
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)],
         licenses=licenses if package.license else (),
         properties=built,
-        external_references=where if package.url.startswith(("http:", "https:")) else (),
+        external_references=where if package.url.startswith(_PUBLIC) else (),
     )

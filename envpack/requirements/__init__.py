@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from envpack.errors import BadRequirements
 from envpack.requirements import clashes, comments, formats
-from envpack.requirements.formats import conda_list, explicit, header, lines, pixi_lock, pylock, pyproject, uv_lock
+from envpack.requirements.formats import (
+    conda_list,
+    explicit,
+    header,
+    lines,
+    pixi_lock,
+    poetry_lock,
+    pylock,
+    pyproject,
+    uv_lock,
+)
 from envpack.requirements.formats.content import FileContent
 from envpack.requirements.pep508 import pinned_version
 from envpack.requirements.txt import Reading, Source
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REMEDIES = {
-    "poetry.lock": "poetry export -o requirements.txt",
     "Pipfile.lock": "pipenv requirements > requirements.txt",
 }
 
@@ -76,7 +85,7 @@ def _content(source: Source, reading: Reading) -> FileContent:
     if found is None:
         reading.refuse(source.at(0), _of_no_format(source.path, text))
         return FileContent()
-    if (reading.extras or reading.groups) and found not in (pylock, pyproject, uv_lock):
+    if (reading.extras or reading.groups) and found not in (poetry_lock, pylock, pyproject, uv_lock):
         reading.warn(
             source.at(0), "--extra and --group have no effect: they choose of a pyproject.toml or its lock"
         )

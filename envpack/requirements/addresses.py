@@ -69,6 +69,17 @@ def checked_login(url: str) -> str:
     return url
 
 
+def checked_index(url: str) -> str:
+    """Return the URL of an index or of a page of links as it is. Raises Refused for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise Refused(f"{quoted(url)} is not a URL") from error
+    if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
+        return checked_login(url)
+    raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
+
+
 def name_of_file(url: str) -> str:
     """Return the name of the file that a URL leads to, decoded."""
     return unquote(urlsplit(url).path).rpartition("/")[2]

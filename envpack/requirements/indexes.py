@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from packaging.utils import canonicalize_name
+
+from envpack.errors import UsageError
+from envpack.redact import take_apart
+from envpack.requirements.values import STRATEGIES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -35,6 +41,29 @@ def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
         find_links=_distinct(
             [*indexes.find_links, *(link if "://" in link else _absolute(link) for link in links)]
         ),
+    )
+
+
+def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
+    """Return indexes of which some alone have the projects of certain names; these are asked first.
+
+    `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from. Raises
+    UsageError where the best version of all indexes is wanted besides.
+    """
+    if not owners or indexes.no_index:
+        return indexes
+    if indexes.strategy != STRATEGIES[0]:
+        raise UsageError(
+            f"package-index says which index has {', '.join(owners)}, and index-strategy {indexes.strategy} would "
+            "take a higher version from another one",
+            hint=f"leave index-strategy out, or set it to {STRATEGIES[0]}",
+        )
+    with_logins = {take_apart(url).public(): url for url in (indexes.index_url, *indexes.extra_index_urls) if url}
+    asked = [(str(canonicalize_name(name)), with_logins.get(url, url)) for name, url in owners.items()]
+    return replace(
+        indexes,
+        extra_index_urls=_distinct([*(url for _, url in asked), *indexes.extra_index_urls]),
+        owners=tuple(asked),
     )
 
 

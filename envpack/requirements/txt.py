@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from envpack.errors import BadRequirements, Problem
 from envpack.redact import redact
@@ -222,7 +222,7 @@ class Reading:
                 case "--index-url":
                     self._set_index(option.value, origin)
                 case "--extra-index-url":
-                    more = (*self.indexes.extra_index_urls, _checked_url(option.value))
+                    more = (*self.indexes.extra_index_urls, addresses.checked_index(option.value))
                     self.indexes = replace(self.indexes, extra_index_urls=_distinct(more))
                 case "--editable":
                     written = partial(addresses.as_written, line=line, values=values)
@@ -255,7 +255,7 @@ class Reading:
             self.read_file(source)
 
     def _set_index(self, url: str, origin: Origin) -> None:
-        if self.indexes.index_url not in (None, _checked_url(url)):
+        if self.indexes.index_url not in (None, addresses.checked_index(url)):
             raise Refused(
                 f"--index-url is already set at {self._index_origin}; write --extra-index-url for a second"
             )
@@ -265,7 +265,7 @@ class Reading:
     def directory_or_url(self, where: str, source: Source) -> str:
         """Return a URL as it is and a directory as an absolute path; a relative one starts at the source's."""
         if "://" in where and not where.startswith("file://"):
-            return _checked_url(where)
+            return addresses.checked_index(where)
         try:
             is_url = where.startswith("file://")
             written = Path(unquote(where.removeprefix("file://")) if is_url else where).expanduser()
@@ -290,16 +290,6 @@ def _check_constraint(requirement: PyRequirement) -> None:
         raise Refused("a constraint has no extras; ask for them in the requirements")
     if requirement.url:
         raise Refused("a constraint is about versions, not about a URL; put the URL into the requirements")
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise Refused(f"{quoted(url)} is not a URL") from error
-    if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
-        return addresses.checked_login(url)
-    raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
 
 
 def _refuse_or_pass_over(option: Option) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -101,6 +102,12 @@ class Indexes:
     """Ask no index at all; then `index_url` and `extra_index_urls` are empty."""
     strategy: str = "first-index"
     """What several indexes mean, one of `STRATEGIES`."""
+    owners: tuple[tuple[str, str], ...] = ()
+    """Patterns of normalised names, each with the one index that such projects are taken from."""
+
+    def owner_of(self, name: str) -> str | None:
+        """Return the one index that a project is taken from; None where any index may have it."""
+        return next((url for pattern, url in self.owners if fnmatchcase(name, pattern)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +155,7 @@ class Requirements:
         Comments, the order of lines, the file's own place and credentials are no part of it. The order of channels
         and of indexes is, because solvers ask the first one first.
         """
+        owners = sorted(self.indexes.owners)
         return {
             "pypi": _sorted(requirement.canonical() for requirement in self.pypi),
             "conda_first": self.conda_first,
@@ -160,6 +168,7 @@ class Requirements:
                 "find_links": sorted(self.place(link) for link in self.indexes.find_links),
                 "no_index": self.indexes.no_index,
                 **({} if self.indexes.strategy == STRATEGIES[0] else {"strategy": self.indexes.strategy}),
+                **({"owners": [[name, self.place(url)] for name, url in owners]} if owners else {}),
             },
             "variables": dict(sorted(self.variables.items())),
             **({"requires_python": self.requires_python} if self.requires_python else {}),

@@ -88,7 +88,7 @@ def _conda(pins: Sequence[PinnedConda], channels: Channels) -> list[CondaPackage
         raise failures[0]
     if problems:
         raise Unsatisfiable(
-            "\n".join(problems),
+            problems,
             hint="`conda list --explicit --sha256` writes the digests",
         )
     return packages
@@ -161,9 +161,7 @@ def _check_target(packages: Iterable[CondaPackage], target: Target) -> None:
                 problems.setdefault(text, package.name)
     if problems:
         told = [f"{name} needs {text}, which the nodes do not have" for text, name in problems.items()]
-        raise Unsatisfiable(
-            "\n".join(told), hint="if they do, say so with --glibc and --cuda; otherwise lock for these nodes"
-        )
+        raise Unsatisfiable(told, hint="if they do, say so with --glibc and --cuda; otherwise lock for these nodes")
 
 
 def _holds(text: str, has: Mapping[str, tuple[str, str]]) -> bool:

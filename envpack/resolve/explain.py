@@ -56,7 +56,7 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
     What is no solver's answer has its words already, and keeps them.
     """
     if not isinstance(error, NoSolution):
-        return Unsatisfiable(error.message, hint=error.hint or _ANYTHING)
+        return Unsatisfiable(error.texts, hint=error.hint or _ANYTHING)
     # Limits that took part are told already, as the hint; without a hint the request fails without limits as well.
     firm = replace(request, limits=tuple(limit for limit in request.limits if error.hint and not limit.soft))
     found, of_lines = conflict.SolverConflict(lines=()), _Findings()

@@ -44,7 +44,7 @@ def within_limits(request: Request, solve: Callable[[Request], T]) -> T:
     except Unsatisfiable as error:
         reasons = [limit.reason for limit in _guilty(hard, error.message, answer)]
         hints = reasons if error.hint is None else [*reasons, error.hint]
-        raise type(error)(error.message, hint="; ".join(hints)) from error
+        raise type(error)(error.texts, hint="; ".join(hints)) from error
     kept = hard
     for limit in (limit for limit in request.limits if limit.soft):
         try:

@@ -79,17 +79,21 @@ def checked_names(extra: Mapping[str, str], said_by: str) -> Names:
         if (problem := problem_of(CondaName(conda)))
     ]
     if problems:
-        raise UsageError("\n".join(problems), hint="write `names: {PROJECT: PACKAGE}`")
+        raise UsageError(problems, hint="write `names: {PROJECT: PACKAGE}`")
     return Names(extra)
 
 
 def did_you_mean(name: str, others: Iterable[str] = ()) -> str | None:
-    """Return a question that offers up to three known names near a misspelt one, or None when none is near.
+    """Return a question that offers names near a misspelt one that a channel or PyPI may have, as `near` does.
 
     `others` are names known from elsewhere, such as a channel's.
     """
-    known = sorted({*others, *_well_known(), *mapping.known()} - {name})
-    found = difflib.get_close_matches(ProjectName(name), known, n=3, cutoff=0.75)
+    return near(name, {*others, *_well_known(), *mapping.known()})
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """Return a question that offers up to three of the known names near a misspelt one, or None."""
+    found = difflib.get_close_matches(ProjectName(name), sorted({*known} - {name}), n=3, cutoff=0.75)
     return f"did you mean {' or '.join(found)}?" if found else None
 
 

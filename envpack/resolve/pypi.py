@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from envpack.errors import Unsatisfiable
+from envpack.errors import NoSolution, Unsatisfiable
 from envpack.lock.lock import Wheel
 from envpack.redact import hide, public, redact, take_apart
+from envpack.requirements import Indexes, Origin, pep508
 from envpack.requirements.names import ProjectName
 from envpack.tools import uv
 from envpack.tools.uv_access import access, write_requirements
@@ -27,10 +29,10 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from envpack.config.target import Target
-    from envpack.requirements import Indexes, PyRequirement
+    from envpack.requirements import PyRequirement
     from envpack.resolve.request import Provided
     from envpack.tools.uv_access import Access
 
@@ -80,11 +82,9 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
         if line.startswith("warning: "):
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
-    answer = scratch / "pylock.toml"
-    reach = access_of(question.indexes)
-    uv.run(_arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen)
-    packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
-    found = {ProjectName(package["name"]): package for package in packages}
+    found = _packages(question, cache, scratch, listen)
+    if question.indexes.owners:
+        found |= _of_owners(found, question, cache, scratch)
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)
     with_hashes = {line.name: line for line in lines if line.hashes}
@@ -99,6 +99,79 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
         wheels=tuple(sorted(wheels, key=lambda wheel: wheel.name)),
         warnings=tuple(warnings),
         left_out=tuple(sorted(given & found.keys())),
+    )
+
+
+def _packages(
+    question: Question, cache: Path, scratch: Path, listen: Callable[[str], None] | None = None
+) -> dict[ProjectName, dict[str, Any]]:
+    """Return what uv answers, by name, as pylock.toml has it."""
+    answer = scratch / "pylock.toml"
+    reach = access_of(question.indexes)
+    uv.run(_arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen)
+    packages = tomllib.loads(answer.read_text("utf-8")).get("packages", [])
+    return {ProjectName(package["name"]): package for package in packages}
+
+
+def _of_owners(
+    found: Mapping[ProjectName, dict[str, Any]], question: Question, cache: Path, scratch: Path
+) -> dict[ProjectName, dict[str, Any]]:
+    """Return the packages that one index alone may have, as that index has them.
+
+    It was asked before the others; where it lacks a project, uv has taken another index's of the same name, from
+    whoever. Raises Unsatisfiable for these. Folders of `--find-links` are the person's own, and may have all.
+    """
+    asked: dict[str, list[PyRequirement]] = {}
+    folders = {Path(link).as_uri() for link in question.indexes.find_links if "://" not in link}
+    for name, package in found.items():
+        owner = question.indexes.owner_of(name)
+        here = any(_address(file).rpartition("/")[0] in folders for file in package.get("wheels", ()))
+        if owner and "archive" not in package and not here and name not in question.linked:
+            text = f"{name}=={package['version']}"
+            origin = Origin(file="package-index", line=0)
+            asked.setdefault(owner, []).append(pep508.read(text, hashes=(), origin=origin, folder=scratch))
+    owned: dict[ProjectName, dict[str, Any]] = {}
+    for owner, lines in asked.items():
+        try:
+            owned |= _of_index(owner, lines, question, cache, scratch)
+        except NoSolution as error:
+            raise _strangers(owner, lines, question, cache, scratch) or error from error
+    return owned
+
+
+def _of_index(
+    index: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
+) -> dict[ProjectName, dict[str, Any]]:
+    """Return what one index alone has of lines, without what these need."""
+    alone = Question(
+        requirements=tuple(lines),
+        constraints=(),
+        bounds={},
+        linked={},
+        provided=(),
+        indexes=Indexes(index_url=index),
+        python=question.python,
+        target=question.target,
+        with_dependencies=False,
+    )
+    return _packages(alone, cache, Path(tempfile.mkdtemp(prefix="owner-", dir=scratch)))
+
+
+def _strangers(
+    owner: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
+) -> Unsatisfiable | None:
+    """Return the error for the projects that the index which they belong to does not have."""
+    told = []
+    for line in lines:
+        try:
+            _of_index(owner, [line], question, cache, scratch)
+        except NoSolution:
+            told.append(f"{line.text} is taken from {public(owner)} alone (package-index), which does not have it")
+    if not told:
+        return None
+    return Unsatisfiable(
+        "\n".join(told),
+        hint="another index has such a name, maybe a stranger's: correct it, or upload your own to that index",
     )
 
 

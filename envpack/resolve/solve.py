@@ -21,7 +21,7 @@ from envpack.resolve.conda import Channels, Platform, is_python_distribution
 from envpack.resolve.conda_part import python_of, solve_conda
 from envpack.resolve.explain import Asking, explained
 from envpack.resolve.limits import within_limits
-from envpack.resolve.names import did_you_mean
+from envpack.resolve.names import near
 from envpack.resolve.with_sources import with_sources
 from envpack.units import count
 
@@ -195,11 +195,11 @@ def _check_known(request: Request, channels: Channels) -> None:
     if unknown:
         known = channels.names()
         raise Unsatisfiable(
-            "\n".join(
+            [
                 f"{spec.origin.file}:{spec.origin.line}: no channel carries {spec.name}"
                 f"{_suggestion(spec.name, known)}"
                 for spec in unknown
-            ),
+            ],
             hint=_without_pip({str(spec.name) for spec in unknown})
             or "a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
         )
@@ -235,5 +235,5 @@ def _index_urls(requirements: Requirements) -> tuple[str, ...]:
 
 
 def _suggestion(name: str, known: frozenset[str]) -> str:
-    question = did_you_mean(name, known)
+    question = near(name, known)
     return f"; {question}" if question else ""

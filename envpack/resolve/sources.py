@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from envpack.errors import Unsatisfiable
 from envpack.requirements.names import ProjectName
 from envpack.resolve import pep440
-from envpack.resolve.names import did_you_mean
+from envpack.resolve.names import near
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -64,7 +64,7 @@ def share_out(situation: Situation, request: Request, channels: Channels) -> Sha
             if forced:
                 raise Unsatisfiable(
                     f"{own[0].origin}: {name} must come from conda (--from-conda), and no channel carries it",
-                    hint=did_you_mean(name, channels.names()),
+                    hint=near(name, channels.names()) or "without --from-conda it may come from PyPI",
                 )
             from_pypi.append(name)
         elif not forced and not pep440.admitted(wanted, carried[found].versions):

@@ -58,7 +58,7 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
     if unlisted:
         raise BadRequirements(unlisted, hint="list the channel under `channels:`, or name it with --channel")
     if unfulfilled:
-        raise Unsatisfiable("\n".join(unfulfilled))
+        raise Unsatisfiable(unfulfilled)
     return found
 
 

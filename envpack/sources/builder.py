@@ -18,7 +18,7 @@ from envpack.config.target import PLATFORMS, Target
 from envpack.errors import BadRequirements, BrokenPackage, NotReady, Problem, Unsatisfiable
 from envpack.files.wheel import WheelTarget
 from envpack.lock.lock import BuildFacts, Wheel
-from envpack.prefix.install import at_hand, login_of, python_here
+from envpack.prefix.install import at_hand, login_of, python_here, python_packages
 from envpack.prefix.link import link_wheels
 from envpack.redact import hide, public
 from envpack.requirements.pep508 import read as read_line
@@ -28,7 +28,7 @@ from envpack.requirements.values import Origin
 from envpack.resolve import pypi
 from envpack.resolve.building import BuiltWheel
 from envpack.resolve.with_sources import with_sources
-from envpack.sources import archives, checkout, files, frontend, offered, wheels
+from envpack.sources import archives, checkout, environments, files, frontend, offered, scm_version, wheels
 from envpack.sources.frontend import BuildEnvironment, Hooks
 from envpack.sources.kept import KeptWheels, Key
 from envpack.tools import uv
@@ -58,6 +58,8 @@ class _Source:
     commit: str
     tree: Callable[[Path], Path]
     """Puts the source tree into a new directory and returns the project's own."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What its build has to be told besides: its version, where git has it."""
 
 
 @dataclass(kw_only=True)
@@ -151,7 +153,7 @@ class WheelBuilder:
             return kept[0]
         if made.compiled and (there := published(wheel)):
             return there
-        source = self._open(_reference(wheel, made, self.request), packages, made=made)
+        source = self._open(_reference(wheel, made, self.request), packages, locked=wheel)
         if source.key != key:
             raise BrokenPackage(
                 f"the source of {wheel.name} is not the one that was locked ({made.sha256[:16]})",
@@ -242,6 +244,7 @@ class WheelBuilder:
             hooks = Hooks(
                 lock=lambda requires: self._lock(requires, packages),
                 install=lambda needed: self._environment(needed, packages),
+                variables=source.variables,
                 confine=self.confine,
                 progress=self.progress,
             )
@@ -257,7 +260,12 @@ class WheelBuilder:
                 size=again.stat().st_size,
             )
             made = BuildFacts(
-                kind="archive", sha256="", file=again.name, requires=built.requires, files=wheels.files_of(again)
+                kind="archive",
+                sha256="",
+                file=again.name,
+                requires=built.requires,
+                files=wheels.files_of(again),
+                needs=wheels.needs_of(again),
             )
             wheel = replace(wheel, made=made)
             step.note(again.name)
@@ -269,19 +277,24 @@ class WheelBuilder:
         packages: Sequence[CondaPackage],
         *,
         hashes: Sequence[str] = (),
-        made: BuildFacts | None = None,
+        locked: Wheel | None = None,
     ) -> _Source:
-        """Return a source with its digest; what is somewhere else is fetched."""
+        """Return a source with its digest; what is somewhere else is fetched.
+
+        `locked` is the wheel that it is to become again: then its commit, its digest and its version are known.
+        """
+        made = locked.made if locked else None
         if source.kind == "project":
             directory = Path(source.location)
             names = files.project_files(directory, without=self.without)
-            found = files.digest_of(directory, names)
+            told = scm_version.of_project(directory, locked.version if locked else None)
+            found = scm_version.with_version(files.digest_of(directory, names), told)
 
             def copied(into: Path) -> Path:
                 files.copy(directory, names, into)
                 return into
 
-            return _Source(key=self._key(found, "", packages), commit="", tree=copied)
+            return _Source(key=self._key(found, "", packages), commit="", tree=copied, variables=told)
         if source.kind == "archive":
             sha256 = made.sha256 if made else None
             archive = archives.fetched(
@@ -294,16 +307,18 @@ class WheelBuilder:
 
             return _Source(key=self._key(found, source.subdirectory, packages), commit="", tree=unpacked)
         place = self._room("repository") / "files"
-        commit = checkout.check_out(source, place, commit=made.commit if made else "")
+        commit, told = checkout.check_out(
+            source, place, commit=made.commit if made else "", version=locked.version if locked else None
+        )
         names = files.all_files(place)
+        found = scm_version.with_version(files.digest_of(place, names), told)
 
         def cloned(into: Path) -> Path:
             files.copy(place, names, into)
             return into / source.subdirectory
 
-        return _Source(
-            key=self._key(files.digest_of(place, names), source.subdirectory, packages), commit=commit, tree=cloned
-        )
+        key = self._key(found, source.subdirectory, packages)
+        return _Source(key=key, commit=commit, tree=cloned, variables=told)
 
     def _key(self, source: str, subdirectory: str, packages: Sequence[CondaPackage]) -> Key:
         here = self._here()
@@ -334,37 +349,49 @@ class WheelBuilder:
     def _environment(self, needed: Sequence[Wheel], packages: Sequence[CondaPackage]) -> BuildEnvironment:
         """Return a virtual environment of the environment's Python with build requirements in it."""
         python = self._python(packages)
+        built = {wheel.name: self._provided(wheel, wheel.made, packages) for wheel in needed if wheel.made}
+        key = digest.of_json([str(python), sorted([wheel.name, wheel.sha256] for wheel in needed)])
+
+        def make(home: Path) -> Path:
+            return self._installed([at_hand(wheel, built) for wheel in needed], home, python, packages)
+
+        program = environments.kept(self.cache.tools, key, make)
+        prefix, version = python.parents[1], _python_of(packages).version
+        headers = _headers(prefix, ".".join(version.split(".")[:2]), version)
+        return BuildEnvironment(python=program, readable=(program.parents[1], prefix), headers=headers)
+
+    def _installed(
+        self, needed: Sequence[Wheel], home: Path, python: Path, packages: Sequence[CondaPackage]
+    ) -> Path:
+        """Install wheels into a new virtual environment of a Python, and return its interpreter."""
         version = _python_of(packages).version
-        room = self._room("environment")
-        home = room / "env"
         minor = ".".join(version.split(".")[:2])
         (home / "bin").mkdir(parents=True)
         (home / "lib" / f"python{minor}" / "site-packages").mkdir(parents=True)
         (home / "bin" / "python").symlink_to(python)
         (home / "pyvenv.cfg").write_text(f"home = {python.parent}\nversion = {version}\n", "utf-8")
-        (room / "files").mkdir()
-        built = {wheel.name: self._provided(wheel, wheel.made, packages) for wheel in needed if wheel.made}
         link_wheels(
-            [at_hand(wheel, built) for wheel in needed],
+            needed,
             home,
             python=home / "bin" / "python",
             version=version,
             target=self._here(),
             login=replace(login_of(self.request), wheels={}),
             cache=self.cache,
-            scratch=room / "files",
+            scratch=self._room("environment"),
         )
-        prefix = python.parents[1]
-        return BuildEnvironment(
-            python=home / "bin" / "python", readable=(home, prefix), headers=_headers(prefix, minor, version)
-        )
+        return home / "bin" / "python"
 
     def _python(self, packages: Sequence[CondaPackage]) -> Path:
         package = _python_of(packages)
         if package.sha256 not in self._pythons:
-            self._pythons[package.sha256] = python_here(
-                packages, self.request, cache=self.cache, scratch=self._room("python"), progress=self.progress
-            )
+            linked = [each.sha256 for each in python_packages(packages)]
+            key = digest.of_json([sorted(linked), str(self.request.target.platform), self._here().platform])
+
+            def make(place: Path) -> Path:
+                return python_here(packages, self.request, cache=self.cache, scratch=place, progress=self.progress)
+
+            self._pythons[package.sha256] = environments.kept(self.cache.tools, key, make)
         return self._pythons[package.sha256]
 
     def _check(self, path: Path, name: str, packages: Sequence[CondaPackage]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from envpack.errors import NotReady, PackingFailed, Unreachable
 from envpack.files.remove import remove
 from envpack.redact import know_login, redact, take_apart, without_secrets
+from envpack.sources import scm_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,8 +91,12 @@ class RemoteRepository:
         )
 
 
-def check_out(source: SourceRef, into: Path, *, commit: str = "") -> str:
-    """Check a repository out into a new directory, at `commit` or at what its reference names; return the commit.
+def check_out(
+    source: SourceRef, into: Path, *, commit: str = "", version: str | None = None
+) -> tuple[str, dict[str, str]]:
+    """Check a repository out into a new directory, at `commit` or at what its reference names.
+
+    Return the commit, and the variables that tell a build its version, which is `version` if that is known.
 
     Nothing of git's own stays in the directory. Raises Unreachable when the repository cannot be read, and
     PackingFailed when it lacks the reference.
@@ -106,12 +111,21 @@ def check_out(source: SourceRef, into: Path, *, commit: str = "") -> str:
         repository.git("remote", "add", "origin", repository.location)
         local = ("-c", "protocol.file.allow=always") if repository.location.startswith("file:") else ()
         repository.git(*local, "submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
+    told = _version(repository, into / source.subdirectory, version)
     for path in [into / ".git", *into.rglob(".git")]:
         if path.is_dir() and not path.is_symlink():
             remove(path)
         else:
             path.unlink(missing_ok=True)
-    return found
+    return found, told
+
+
+def _version(repository: RemoteRepository, project: Path, version: str | None) -> dict[str, str]:
+    """Return what tells a build its version; for one that is not known the tags behind the commit are fetched."""
+    if version is None and scm_version.variable_of(project):
+        # Of a repository that is here whole there is nothing to fetch.
+        repository.ask("fetch", "--quiet", "--tags", "--unshallow", "--end-of-options", repository.location)
+    return scm_version.of_project(project, version)
 
 
 def _fetched(repository: RemoteRepository, wanted: str) -> str:

@@ -19,12 +19,12 @@ from envpack.tools.process import lines_of
 from envpack.tools.report import BrokenReport, ReportPipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from envpack.lock.lock import Wheel
     from envpack.progress import Progress
 
-VERSION = 1
+VERSION = 2
 """Part of the name under which built wheels are kept; a change of what a build finds makes it another."""
 
 EPOCH = 1577836800
@@ -73,6 +73,8 @@ class Hooks:
     """Wheels to an environment that has them."""
     confine: Confine
     progress: Progress
+    variables: Mapping[str, str]
+    """What the build is told besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ def _ask(
     tree.rename(work / "source")
     room = Cage(
         directory=work,
-        environ=_environ(environment),
+        environ={**_environ(environment), **hooks.variables},
         readable=[_SCRIPT, *environment.readable, *((environment.headers,) if environment.headers else ())],
         writable=[work],
         shown_at=SHOWN_AT,
@@ -211,9 +213,10 @@ def _environ(environment: BuildEnvironment) -> dict[str, str]:
     }
 
 
+_NO_TAG = "its version comes from git, and no tag leads to its commit: fetch the tags, or make one"
 _REMEDIES = {
-    "setuptools_scm": "its version comes from git, which a build does not see: write a version into pyproject.toml",
-    "vcs": "its version comes from git, which a build does not see: write a version into pyproject.toml",
+    "setuptools_scm": _NO_TAG,
+    "vcs": _NO_TAG,
     "Operation not permitted": "builds have no network: what it downloads has to be among its build requirements",
     "resolve host": "builds have no network: what it downloads has to be among its build requirements",
     "gcc": "compiled code needs a compiler on this machine, such as gcc",

@@ -26,6 +26,7 @@ class _Made(Struct, frozen=True, kw_only=True):
     subdirectory: Line
     requires: tuple[_Wheel, ...]
     files: dict[Text, Word]
+    needs: Word = ""
 
 
 class _Wheel(Struct, frozen=True, kw_only=True):
@@ -130,4 +131,5 @@ def _made(kept: _Made) -> BuildFacts:
         subdirectory=kept.subdirectory,
         requires=tuple(map(_wheel, kept.requires)),
         files=kept.files,
+        needs=kept.needs,
     )

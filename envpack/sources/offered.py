@@ -60,13 +60,15 @@ def newest(
     `default` gives the index that is asked where none is named. `hashes` are those it may have; none for any. A
     file whose page does not tell its hash may have any.
 
-    The first index that has the project answers, as uv's default has it; pages of links are asked besides. Raises
-    Unreachable when an index does not answer.
+    The first index that has the project answers, as uv's default has it, or the one that it is taken from alone;
+    pages of links are asked besides. Raises Unreachable when an index does not answer.
     """
-    found = [each for link in indexes.find_links for each in _linked(link, name, ()) or ()]
+    owner = indexes.owner_of(name)
+    links = [link for link in indexes.find_links if owner is None or not link.startswith("http")]
+    found = [each for link in links for each in _linked(link, name, ()) or ()]
     if not indexes.no_index:
         urls = (*indexes.extra_index_urls, indexes.index_url or default())
-        for url in urls:
+        for url in (owner,) if owner else urls:
             page = _linked(f"{url.rstrip('/')}/{name}/", name, urls)
             if page is not None:
                 found += page

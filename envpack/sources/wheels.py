@@ -6,6 +6,7 @@ import hashlib
 import stat
 import time
 import zipfile
+from email.parser import BytesParser
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -23,6 +24,8 @@ MOST_BYTES = 4 << 30
 """Bytes that the files of a built wheel have at most."""
 
 _SHOWN = 4
+
+_NEEDS = ("Requires-Dist", "Provides-Extra", "Requires-Python")
 
 
 def write_again(built: Path, into: Path) -> None:
@@ -54,7 +57,7 @@ def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None =
     """See that a built wheel is what it should be. Raises BrokenPackage with all that is wrong."""
     if problems := problems_of(wheel, machine, name=name, version=version):
         raise BrokenPackage(
-            "\n".join(f"{wheel.name}, built from its source, {problem}" for problem in problems),
+            [f"{wheel.name}, built from its source, {problem}" for problem in problems],
             hint="tell who keeps the project; its build makes a wheel that installers must not take",
         )
 
@@ -70,6 +73,15 @@ def files_of(wheel: Path) -> dict[str, str]:
                     hashed.update(chunk)
             found[name] = hashed.hexdigest()[: digest.SHORT]
     return found
+
+
+def needs_of(wheel: Path) -> str:
+    """Return the digest of what a wheel says that it needs: other projects, its extras, a Python."""
+    with zipfile.ZipFile(wheel) as opened:
+        name = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        told = BytesParser().parsebytes(opened.read(name), headersonly=True)
+    needs = {key: sorted(map(str, told.get_all(key, []))) for key in _NEEDS}
+    return digest.of_json(needs)[: digest.SHORT]
 
 
 def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:

@@ -47,7 +47,7 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
         except UsageError as error:
             problems.append(error.message)
     if problems:
-        raise UsageError("\n".join(problems), hint="--also-archives s3://bucket/models.zip#models")
+        raise UsageError(problems, hint="--also-archives s3://bucket/models.zip#models")
     return tuple(found)
 
 

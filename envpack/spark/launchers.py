@@ -19,7 +19,7 @@ _LIVY_FILES = (
     "the archive must lie on the Livy server's own disk, in a directory that livy.file.local-dir-whitelist names"
 )
 _LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode = cluster in its livy.conf"
-_IMAGE = "the image must have bash, gzip and tar"
+_IMAGE = "the image must have /bin/sh, bash, gzip and tar, which distroless images lack"
 
 _ALL = (
     # YARN unpacks archives itself and then makes every file readable and executable, whatever the format.

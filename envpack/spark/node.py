@@ -38,6 +38,17 @@ def kept(own: Mapping[str, str], root: str) -> dict[str, str]:
     return {**own, KEEP: ",".join(out)} if out and KEEP not in own else dict(own)
 
 
+def unguarded(manifest: Manifest) -> tuple[str, ...]:
+    """Return what to know of an archive from before archives kept a node's configuration away, if it is one."""
+    if manifest.packer is not None:
+        return ()
+    text = (
+        "it was built before archives kept away what a node has configured for its own Python (PYTHONPATH, "
+        "PYTHONHOME, packages of its user): jobs may import other packages; build it again"
+    )
+    return (text,)
+
+
 def zones_needed(names: Collection[str]) -> tuple[str, ...]:
     """Return those of the packages that need time zones of the node, as none are beside them, sorted."""
     return tuple(sorted(NEED_ZONES & {*names})) if OWN_ZONES.isdisjoint(names) else ()

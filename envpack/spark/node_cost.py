@@ -6,18 +6,12 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from envpack.archive.formats import FORMATS
+from envpack.spark.advice import unpacking_seconds
 from envpack.units import human_size
 
 if TYPE_CHECKING:
     from envpack.config.config import Config
     from envpack.releases.manifest import ArchiveFacts
-
-INFLATING = (3.08 - 0.79) / 366e6
-"""Seconds of gzip for each unpacked byte: 366 MB took 3.08 s as tar.gz and 0.79 s as tar (bench.cluster)."""
-
-WRITING = 0.79 / 366e6
-"""Seconds of a tar for each unpacked byte, in files of a Python environment and in memory (bench.cluster)."""
 
 _BANDWIDTH = re.compile(r"(?P<number>\d{1,6}(?:\.\d{1,6})?)\s*(?P<unit>[MG])bit/s")
 _BITS = {"M": 1e6, "G": 1e9}
@@ -61,12 +55,11 @@ def node_cost(archive: ArchiveFacts, config: Config) -> NodeCost:
 
     Raises ValueError for a bandwidth that is none.
     """
-    compressed = FORMATS[archive.format].compressed
     nodes = int(config.nodes)
     return NodeCost(
         bandwidth=config.node_bandwidth,
         fetch_seconds=round(8 * archive.size / bits_of(config.node_bandwidth), 2),
-        unpack_seconds=round(archive.unpacked_size * (WRITING + (INFLATING if compressed else 0)), 2),
+        unpack_seconds=round(unpacking_seconds(archive), 2),
         nodes=nodes,
         fetched_bytes=nodes * archive.size,
     )

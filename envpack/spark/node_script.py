@@ -34,6 +34,8 @@ def node(_=None):
             lines.append(f"{library} comes before the machine's own; remedy: {KNOWN['LD_LIBRARY_PATH']}")
     if not os.path.isfile("/usr/share/zoneinfo/UTC"):
         lines.append("/usr/share/zoneinfo is missing: pyarrow knows no time zones; remedy: the node's tzdata")
+    if not os.access("/bin/sh", os.X_OK):
+        lines.append("/bin/sh is missing: bin/python, which is a script, cannot start; remedy: a shell")
     return [f"{socket.gethostname()}: {line}" for line in lines or ["nothing that could win over an archive"]]
 
 

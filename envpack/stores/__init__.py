@@ -1,11 +1,15 @@
-"""Where archives and manifests live: a local directory or S3, behind one protocol."""
+"""Where archives and manifests live: a local directory or S3, behind one protocol.
+
+Another kind of store is a module here with an `open_at`, and its scheme in `envpack.config.addresses.STORES`.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from envpack.config.addresses import store_place
+from envpack.config.addresses import store_module, store_place
 from envpack.errors import UsageError
 from envpack.stores.s3.options import S3Options
 from envpack.units import span
@@ -15,7 +19,6 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
     from envpack.stores.s3.options import Addressing, Encryption
 
-S3_SCHEMES = ("s3://", "s3a://")
 _DEFAULTS = S3Options()
 
 
@@ -29,14 +32,9 @@ def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
         place = store_place(url, Path.cwd())
     except ValueError as error:
         raise UsageError(str(error), hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory") from error
-    if place.startswith(S3_SCHEMES):
-        # boto3 takes 0.4 s to import and a local store does without.
-        from envpack.stores.s3.store import S3Store
-
-        return S3Store(place, options)
-    from envpack.stores.local import LocalStore
-
-    return LocalStore(place)
+    # Only the one that is asked for is imported: boto3 takes 0.4 s, and a local store does without.
+    opened: Store = import_module(f"envpack.stores.{store_module(place)}").open_at(place, options)
+    return opened
 
 
 def store_of(config: Config, url: str | None = None) -> Store:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from envpack.progress import Step
     from envpack.stores.base import Held
+    from envpack.stores.s3.options import S3Options
 
 DRAFT = ".envpack-draft-"
 """How the names of unfinished files begin; no reader sees them."""
@@ -72,6 +73,11 @@ _HINTS = {
     errno.EEXIST: _A_FILE,
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+
+def open_at(url: str, _: S3Options) -> LocalStore:
+    """Return the store at a `file:///DIRECTORY` or a directory."""
+    return LocalStore(url)
 
 
 class LocalStore:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import netrc
+import os
+import ssl
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from envpack.redact import take_apart
+from envpack.tools.uv_access import of_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +25,9 @@ def opened(
 ) -> IO[bytes]:
     """Open what is at an `http:` or `https:` URL, which may hold user and password.
 
-    `logins` are addresses whose credentials are good for their hosts; else netrc is asked. Credentials are not sent
-    on to where a server redirects. Raises OSError (its HTTPError among it) and HTTPException.
+    `logins` are addresses whose credentials are good for their hosts; for a user without a password the keyring is
+    asked, where there is no user, netrc. Credentials are not sent on to where a server redirects. Raises OSError
+    (its HTTPError among it) and HTTPException.
     """
     parts = take_apart(url)
     plain = url.replace(f"{parts.userinfo}@", "", 1) if parts.userinfo else url
@@ -32,16 +36,30 @@ def opened(
     request = Request(plain.partition("#")[0], headers=dict(headers or {}))  # noqa: S310 - checked above
     if login := _login(url, logins):
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
-    answer: IO[bytes] = urlopen(request, timeout=timeout)  # noqa: S310 - as above
+    answer: IO[bytes] = urlopen(request, timeout=timeout, context=_certified(plain))  # noqa: S310 - as above
     return answer
+
+
+def _certified(url: str) -> ssl.SSLContext | None:
+    """Return how a server is met that wants a certificate; None where the person has none.
+
+    Source: uv's documentation, "TLS certificates": SSL_CLIENT_CERT is one file with the certificate and its key.
+    """
+    own = os.environ.get("SSL_CLIENT_CERT")
+    if not own or not url.startswith("https:"):
+        return None
+    context = ssl.create_default_context()
+    context.load_cert_chain(own)
+    return context
 
 
 def _login(url: str, logins: Iterable[str]) -> str | None:
     host = urlsplit(url).hostname or ""
     for address in (url, *logins):
         if urlsplit(address).hostname == host and (userinfo := take_apart(address).userinfo):
-            return unquote(userinfo)
+            user, _, password = unquote(userinfo).partition(":")
+            return f"{user}:{password or of_keyring(address, user)}"
     with contextlib.suppress(OSError, netrc.NetrcParseError):
-        if found := netrc.netrc().authenticators(host):
+        if found := netrc.netrc(os.environ.get("NETRC")).authenticators(host):
             return f"{found[0]}:{found[2]}"
     return None

@@ -87,7 +87,7 @@ def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
 
     uv asks for each index whose user has no password (uv's documentation, "HTTP credentials").
     """
-    if environ.get("UV_KEYRING_PROVIDER") != "subprocess" or not shutil.which("keyring"):
+    if not _asks_keyring(environ):
         return
     told = {**environ, **given.environment}
     urls = [url for name in _INDEX_VARIABLES for url in told.get(name, "").split()]
@@ -96,6 +96,19 @@ def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
         user = take_apart(url).user or told.get(f"UV_INDEX_{name.upper()}_USERNAME", "")
         if user and not take_apart(url).password:
             know_login(user, _from_keyring(take_apart(url).public(), user))
+
+
+def of_keyring(url: str, user: str) -> str:
+    """Return the password that `keyring` has for a user of an address; empty where uv is not to ask it either."""
+    if not _asks_keyring(os.environ):
+        return ""
+    found = _from_keyring(take_apart(url).public(), user)
+    know_login(user, found)
+    return found
+
+
+def _asks_keyring(environ: Mapping[str, str]) -> bool:
+    return environ.get("UV_KEYRING_PROVIDER") == "subprocess" and shutil.which("keyring") is not None
 
 
 @cache

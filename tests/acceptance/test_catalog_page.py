@@ -15,6 +15,7 @@ from packaging.version import Version
 from playwright.sync_api import Browser
 
 from envpack.catalog import places
+from envpack.catalog.contents import read
 from envpack.catalog.offers import offers
 from envpack.packages.compare import compare
 from envpack.spark.launchers import LAUNCHERS
@@ -133,6 +134,56 @@ def test_an_environment_is_found_its_release_opened_and_its_settings_copied(ther
     body = json.loads(there.copied())
     assert body["archives"][0].endswith(f"/{wanted['archive']['file']}#environment")
     assert body["conf"]["spark.pyspark.python"] == "./environment/bin/python"
+
+
+def test_an_environments_settings_are_copied_from_its_own_page(here: Visit, store: Path) -> None:
+    wanted = runnable(store)
+    found = read(open_store(str(store)), store.with_name("indexes")).environments
+    environment = next(each for each in found if each.name == wanted["name"])
+    reference, lead = environment.lead
+    here.open(f"{environment.name}/index.html")
+    here.page.get_by_role("tab", name="standalone").click()
+    here.page.get_by_role("button", name="Copy the settings for standalone", exact=True).click()
+    here.page.get_by_text("Copied", exact=True).first.wait_for()
+    assert f"/{environment.name}-{lead.id}.tar.gz#environment" in here.copied()
+    here.page.get_by_role("button", name=f"Copy envpack run {reference}").click()
+    here.page.get_by_text("Copied", exact=True).first.wait_for()
+    assert here.copied().startswith(f"envpack run {reference} --store ")
+
+
+REASON = "getComputedStyle(document.querySelector('.rail a.refused'), '::after').content"
+
+
+def test_a_launcher_that_cannot_run_it_says_why_to_the_pointer_and_to_the_keyboard(
+    here: Visit, store: Path
+) -> None:
+    here.open(f"{address(runnable(store))}.html")
+    refused = here.page.locator(".rail a.refused").first
+    assert here.page.evaluate(REASON) == "none"
+    refused.hover()
+    assert refused.get_attribute("data-why") in here.page.evaluate(REASON)
+    here.page.locator(".rail a").first.focus()
+    here.page.keyboard.press("End")
+    shown = here.page.locator(".refusal:visible")
+    assert shown.count() == 1
+    assert here.page.evaluate("document.activeElement.getAttribute('aria-describedby')") == shown.get_attribute(
+        "id"
+    )
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_what_an_empty_search_field_says_is_seen_whole(width: int, chromium: Browser, folder: Path) -> None:
+    with visit(chromium, f"{folder.as_uri()}/", width=width) as there:
+        there.open("index.html")
+        assert there.page.evaluate(
+            """() => {
+              const field = document.querySelector("#q"), style = getComputedStyle(field);
+              const pen = document.createElement("canvas").getContext("2d");
+              pen.font = style.font;
+              const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+              return pen.measureText(field.placeholder).width <= field.clientWidth - padding;
+            }"""
+        )
 
 
 def test_the_clipboard_interface_is_used_where_there_is_one(chromium: Browser, folder: Path, store: Path) -> None:

@@ -1,4 +1,4 @@
-"""What gc promises, on a second S3 server: killed, raced, and with uploads that were never ended."""
+"""What gc promises, on other S3 servers: killed, raced, and with uploads that were never ended."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from tests.test_gc import AnyStore, collect
 
 if TYPE_CHECKING:
     from tests.support.s3 import S3Server
+
+
+@pytest.mark.acceptance
+class TestOnMinio(AnyStore):
+    """S3 as MinIO plays it."""
+
+    seconds = 20.0
+    stride = 2
+
+    @pytest.fixture
+    def url(self, minio_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+        minio_s3.prepare(monkeypatch)
+        return f"s3://{minio_s3.new_bucket()}/releases"
 
 
 @pytest.mark.acceptance

@@ -15,16 +15,18 @@ from envpack.archive import guard
 from tests.support.cache import cache_directory
 from tests.support.command import desk_at
 from tests.support.job import SPARK_3, SPARK_4, check_python
+from tests.support.s3a import jars_of_nodes, reading
 from tests.support.spark import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from envpack.archive.formats import FormatName
     from tests.support.channel import Channel
     from tests.support.job import JobDesk
+    from tests.support.s3 import S3Server
     from tests.support.spark import Spark
 
-both_sparks = pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
 
 NUMPY = "raise SystemExit('this is the numpy of the node')\n"
 
@@ -86,12 +88,20 @@ def archive_of(built: Any) -> Path:
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(900)
-@both_sparks
+@pytest.mark.parametrize(
+    ("version", "archive_format"), [(SPARK_3, "tar.gz"), (SPARK_4, "tar.gz"), (SPARK_4, "zip")]
+)
 def test_executors_import_the_archives_packages(
-    version: str, spark_job: JobDesk, spark_of: Callable[[str], Spark], node: dict[str, str], tmp_path: Path
+    *,
+    version: str,
+    archive_format: FormatName,
+    spark_job: JobDesk,
+    spark_of: Callable[[str], Spark],
+    node: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     spark = spark_of(version)
-    built = spark_job.build(version, "standalone")
+    built = spark_job.build(version, "standalone", archive_format)
     text = spark_job.printed("settings", built["reference"], "--launcher", "standalone", "--spark", version)
     check = spark_job.desk.run("settings", built["reference"], "--check").out
     spark_job.write_job(*check.splitlines(), name="hostile.py")
@@ -103,8 +113,9 @@ def test_executors_import_the_archives_packages(
         check_python(process, built)
         assert process.variables["PYTHONTZPATH"].endswith("/tzdata/zoneinfo")
 
-    name = archive_of(built).name
-    bare = unguarded(archive_of(built), tmp_path / f"bare-{name}")
+    if archive_format == "zip":
+        return
+    bare = unguarded(archive_of(built), tmp_path / f"bare-{archive_of(built).name}")
     for alone in ("PYTHONPATH", "PYTHONHOME") if version == SPARK_3 else ("HOME",):
         one = as_of("spark.executorEnv.", {alone: node[alone]})
         command = f"spark-submit --master {LOCAL_CLUSTER} {one} --conf spark.task.maxFailures=1 \\\n"
@@ -112,21 +123,76 @@ def test_executors_import_the_archives_packages(
         assert spark.shell(f"{command}{changed} \\\njob.py", spark_job.home).returncode != 0, alone
 
 
+@pytest.mark.acceptance
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("version", [SPARK_3, SPARK_4])
+def test_workers_of_a_standalone_cluster_that_fetch_from_s3_import_the_archives_packages(
+    *,
+    version: str,
+    spark_job: JobDesk,
+    spark_of: Callable[[str], Spark],
+    real_s3: S3Server,
+    node: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """The node is the worker's own environment, which its executors inherit."""
+    spark = spark_of(version)
+    built = spark_job.build(version, "standalone")
+    desk = spark_job.on_s3(real_s3)
+    jars = jars_of_nodes(tmp_path / "s3a", version)
+    text = desk.printed("settings", built["reference"], "--launcher", "standalone", "--s3a-jars", f"{jars}/*")
+    bare = unguarded(archive_of(built), tmp_path / f"bare-{archive_of(built).name}")
+    real_s3.client().upload_file(str(bare), desk.bucket, bare.name)
+    changed = text.replace(text.split()[1], f"s3a://{desk.bucket}/{bare.name}#environment")
+    with spark.standalone(tmp_path, node) as master:
+        submit = f"spark-submit --master {master} --conf spark.task.maxFailures=1 {reading(real_s3)}"
+        for process in desk.run(spark, f"{submit} \\\n{text}").executors:
+            check_python(process, built)
+        assert spark.shell(f"{submit} \\\n{changed} \\\njob.py", desk.home).returncode != 0
+
+
 @pytest.mark.yarn
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("version", "mode"), [(SPARK_3, "cluster"), (SPARK_3, "client"), (SPARK_4, "cluster")])
+@pytest.mark.parametrize(
+    ("version", "mode", "archive_format", "alone"),
+    [
+        (SPARK_3, "cluster", "tar.gz", "PYTHONPATH"),
+        (SPARK_3, "client", "tar.gz", "PYTHONHOME"),
+        (SPARK_3, "cluster", "zip", None),
+        (SPARK_4, "cluster", "tar.gz", "HOME"),
+        (SPARK_4, "client", "tar.gz", "PYTHONPLATLIBDIR"),
+    ],
+)
 def test_containers_of_yarn_import_the_archives_packages(
-    version: str, mode: str, yarn_job: JobDesk, spark_on_yarn: Callable[[str], Spark], node: dict[str, str]
+    *,
+    version: str,
+    mode: str,
+    archive_format: FormatName,
+    alone: str | None,
+    yarn_job: JobDesk,
+    spark_on_yarn: Callable[[str], Spark],
+    node: dict[str, str],
+    tmp_path: Path,
 ) -> None:
+    """All variables at once change nothing; without what keeps it away, one of them `alone` ends the job."""
     launcher = f"yarn-{mode}"
-    built = yarn_job.build(None, launcher)
-    text = yarn_job.built_text(None, launcher)
-    theirs = f"{as_of('spark.executorEnv.', node)} {as_of('spark.yarn.appMasterEnv.', node)}"
-    answer = yarn_job.run(
-        spark_on_yarn(version), f"spark-submit --master yarn --deploy-mode {mode} {theirs} \\\n{text}"
-    )
+    built = yarn_job.build(None, launcher, archive_format)
+    text = yarn_job.built_text(None, launcher, archive_format)
+
+    def submit(theirs: dict[str, str]) -> str:
+        configured = f"{as_of('spark.executorEnv.', theirs)} {as_of('spark.yarn.appMasterEnv.', theirs)}"
+        return f"spark-submit --master yarn --deploy-mode {mode} {configured}"
+
+    answer = yarn_job.run(spark_on_yarn(version), f"{submit(node)} \\\n{text}")
     for process in (*answer.executors, *([answer.driver] if mode == "cluster" else ())):
         check_python(process, built)
+    if alone:
+        bare = unguarded(archive_of(built), tmp_path / f"bare-{archive_of(built).name}")
+        once = "--conf spark.task.maxFailures=1 --conf spark.yarn.maxAppAttempts=1"
+        changed = text.replace(text.split()[1], f"{bare}#environment")
+        command = f"{submit({alone: node[alone]})} {once} \\\n{changed} \\\njob.py"
+        done = spark_on_yarn(version).shell(command, yarn_job.home)
+        assert done.returncode != 0, alone
 
 
 GEO = """

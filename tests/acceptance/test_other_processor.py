@@ -20,7 +20,7 @@ from envpack.archive.unpack import unpack
 from envpack.config.target import Target
 from envpack.files import elf
 from envpack.tools.cage import Confine
-from tests.support import debian
+from tests.support import debian, emulated
 from tests.support.channel import Channel
 from tests.support.command import as_pypi_was, desk_at
 
@@ -171,6 +171,33 @@ def test_its_own_python_under_qemu_compiles_to_the_same_bytes(
         for path in (environment / folder).rglob("*.pyc")
     }
     assert made == packed
+
+
+def test_a_whole_build_on_that_processor_gives_the_same_archive(
+    processor: Processor, desk: Desk, tmp_path: Path
+) -> None:
+    """All of it runs there: envpack, rattler, uv, what compiles and what imports, the zlib that compresses.
+
+    But for the cage: qemu's user mode knows no namespaces.
+    """
+    (tmp_path / "scratch").mkdir()
+    other = emulated.system(tmp_path / "scratch")
+    desk.write("small.txt", "numpy", "tzdata")
+    here = desk.build("small.txt", "--platform", OTHER)
+    home = tmp_path / "a desk there"
+    shutil.copytree(desk.home, home, ignore=shutil.ignore_patterns("channel", "a store", "*.lock"))
+    variables = {name: value for name, value in desk.environment.items() if name != "QEMU_LD_PREFIX"}
+    there = json.loads(
+        other.envpack(
+            *("build", home / "small.txt", "--platform", OTHER, "--store", home / "a store", "--output", "json"),
+            *("--channel", desk.channel.url, "--glibc", desk.channel.glibc),
+            shared=(home, desk.channel.path),
+            variables={**variables, "ENVPACK_CACHE_DIR": "/var/cache/envpack", "ENVPACK_CONFINE": "off"},
+        )
+    )
+    made = json.loads(next((home / "a store").glob("small/*/manifest.json")).read_text("utf-8"))
+    assert made["verified"] == "run"
+    assert there["digest"] == here["digest"]
 
 
 def test_without_qemu_it_is_read_and_the_reason_is_said(desk: Desk, built: Any) -> None:

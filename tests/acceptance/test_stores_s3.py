@@ -1,4 +1,4 @@
-"""The S3 store's promises on a second server, which checks what moto lets pass."""
+"""The S3 store's promises on servers that check what moto lets pass."""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ class TestRealS3Store(AnyS3Store):
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda key: store.create(key, b""), keys))
         assert [entry.key for entry in store.list()] == keys
+
+
+@pytest.mark.acceptance
+class TestMinio(AnyS3Store):
+    """S3 as MinIO plays it."""
+
+    @pytest.fixture
+    def server(self, minio_s3: S3Server) -> S3Server:
+        return minio_s3
+
+
+@pytest.mark.acceptance
+class TestMinioCopies(AnyServer):
+    """Copies on MinIO, which tells no SHA-256 of them."""
+
+    @pytest.fixture
+    def server(self, minio_s3: S3Server) -> S3Server:
+        return minio_s3
 
 
 @pytest.mark.acceptance

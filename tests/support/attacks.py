@@ -1,8 +1,9 @@
 """Count what was tried against envpack and what held, and write the tables into the documentation, with the commit.
 
 `python -m tests.support.attacks` runs the tests that attack, for docs/security.md; `python -m tests.support.attacks
-operations` those of a machine's and a server's faults, the long ones too, for docs/operations.md. Each takes five
-minutes and more. `python -m tests.support.attacks s3` writes there how commands end under faults of S3, in no time.
+operations` those of a machine's and a server's faults, the long ones too, for docs/operations.md. Either takes half
+an hour and more; words of rows' names behind it count these rows alone: `attacks operations kill`. `python -m
+tests.support.attacks s3` writes how commands end under faults of S3, in no time.
 """
 
 from __future__ import annotations
@@ -63,38 +64,56 @@ FAULTS = {
 
 
 def counted(files: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, int, int]:
-    """Run tests; return how many were tried, held and skipped."""
+    """Run tests, tell what failed, and return how many were tried, held and skipped."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "junit.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
-        paths = [f"tests/{file}" for file in files]
-        subprocess.run([*command, *paths], cwd=ROOT, env=environment, check=False, capture_output=True)
+        command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "-n", "2", f"--junitxml={report}"]
+        command += [f"--basetemp={Path(folder, 'tests')}"]
+        subprocess.run([*command, *(f"tests/{file}" for file in files)], cwd=ROOT, env=environment, check=False)
         suites = junitparser.JUnitXml.fromfile(str(report))
         failed, tried, skipped = suites.failures + suites.errors, suites.tests, suites.skipped
     return tried - skipped, tried - skipped - failed, skipped
 
 
-def table(kinds: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) -> str:
-    """Return the counts as Markdown."""
+HEAD = ("| what is tried | tried | held | skipped here | at commit | by |", "|---|---|---|---|---|---|")
+
+
+def count(
+    page: Path,
+    begin: str,
+    kinds: Mapping[str, tuple[str, ...]],
+    words: Sequence[str],
+    environment: Mapping[str, str],
+) -> None:
+    """Count the rows whose names have one of the words, or all, and write each into its page's table at once."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    rows = []
     for kind, files in kinds.items():
+        if words and not any(word in kind for word in words):
+            continue
         tried, held, skipped = counted(files, environment)
         names = ", ".join(f"`tests/{file}`" for file in files)
-        rows.append(f"| {kind} | {tried} | {held} | {skipped} | {names} |")
-    head = ["| what is tried | tried | held | skipped here | by |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *rows, "", f"Counted at commit {commit.stdout.strip()}."]) + "\n"
+        row = f"| {kind} | {tried} | {held} | {skipped} | {commit.stdout.strip()} | {names} |"
+        known = {line.split(" | ")[0]: line for line in written(page, begin).splitlines()[len(HEAD) :]}
+        known[f"| {kind}"] = row
+        rows = [known[f"| {each}"] for each in kinds if f"| {each}" in known]
+        put(page, begin, "\n".join([*HEAD, *rows]) + "\n")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Write the table of attacks into its page; with `operations` that of faults, with `s3` that of S3's."""
-    if list(arguments) == ["operations"]:
-        made = table(FAULTS, {**os.environ, "ENVPACK_ACCEPTANCE": "1"})
-        put(ROOT / "docs/operations.md", BEGIN.format(" operations"), made)
-    elif list(arguments) == ["s3"]:
-        put(ROOT / "docs/operations.md", BEGIN.format(" s3"), s3_faults.table())
+    operations, security = ROOT / "docs/operations.md", ROOT / "docs/security.md"
+    if list(arguments) == ["s3"]:
+        put(operations, BEGIN.format(" s3"), s3_faults.table())
+    elif arguments and arguments[0] == "operations":
+        long = {**os.environ, "ENVPACK_ACCEPTANCE": "1"}
+        count(operations, BEGIN.format(" operations"), FAULTS, arguments[1:], long)
     else:
-        put(ROOT / "docs/security.md", BEGIN.format(""), table(KINDS, os.environ))
+        count(security, BEGIN.format(""), KINDS, arguments, os.environ)
+
+
+def written(page: Path, begin: str) -> str:
+    """Return what stands between two marks of a page."""
+    return page.read_text("utf-8").partition(begin)[2].partition(END)[0]
 
 
 def put(page: Path, begin: str, made: str) -> None:

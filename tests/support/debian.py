@@ -35,6 +35,13 @@ def qemu() -> Path:
     return kept("debian-qemu", _unpack_qemu) / "usr/bin"
 
 
+def static_qemu() -> Path:
+    """Return qemu's program for aarch64 that needs no library, so that it runs in any root."""
+    name = "qemu-aarch64-static"
+    found = shutil.which(name)
+    return Path(found) if found else kept("debian-qemu", _unpack_qemu) / "usr/bin" / name
+
+
 def _unpack_qemu(directory: Path) -> None:
     _run(["apt-get", "download", QEMU], directory)
     _unpack_all(directory, directory)

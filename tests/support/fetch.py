@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import airflow, connect, jenkins, livy, sparkmagic
 from tests.support.job import SPARK_3, SPARK_4
-from tests.support.s3 import versitygw
+from tests.support.s3 import minio, versitygw
 from tests.support.spark import installed
 from tests.support.yarn import HADOOPS
 
@@ -22,6 +22,7 @@ FETCHED: tuple[Callable[[], object], ...] = (
     lambda: installed(SPARK_4),
     connect.connect_jars,
     versitygw,
+    minio,
     jenkins.linter,
     *(jars for hadoop in HADOOPS.values() for jars in (hadoop.cluster, hadoop.s3a)),
     livy.server_jars,

@@ -28,7 +28,21 @@ _LIBC = ctypes.CDLL(None)
 SECRET = "wJalrXUtnFEMI-the-secret"
 
 TRIES = r"""
-import ctypes, json, os, resource, signal, socket, stat, struct, sys, threading, time
+import os
+
+
+def is_open(number):
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+# Before ctypes is there: a newer libffi keeps itself open.
+extra_descriptors = [number for number in range(4, 256) if is_open(number)]
+
+import ctypes, json, resource, signal, socket, stat, struct, sys, threading, time
 
 facts = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
@@ -118,18 +132,6 @@ def created_set_id():
     path = os.path.join(facts["scratch"], "setuid-too")
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o4755))
     return bool(os.stat(path).st_mode & stat.S_ISUID)
-
-
-def extra_descriptors():
-    return [number for number in range(4, 256) if is_open(number)]
-
-
-def is_open(number):
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
 
 
 def of_scheduler():
@@ -265,7 +267,7 @@ def in_scratch(name):
 
 
 tries = {
-    "find an open descriptor": lambda: bool(extra_descriptors()),
+    "find an open descriptor": lambda: bool(extra_descriptors),
     "read the credentials": lambda: has(text_of(credentials)),
     "read them by a link": lambda: os.symlink(credentials, in_scratch("soft")) or has(text_of(in_scratch("soft"))),
     "read them by a hard link": lambda: os.link(credentials, in_scratch("x")) or has(text_of(in_scratch("x"))),

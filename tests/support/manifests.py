@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from envpack.archive.formats import FormatName
+from envpack.archive.packer import PACKER
 from envpack.config.target import Target
 from envpack.packages.package import PackedPackage
 from envpack.releases.manifest import ArchiveFacts, Manifest
@@ -26,6 +27,7 @@ def manifest(
     packages: Sequence[str] = (),
     unpacked_size: int = 400_000_000,
     members: int = 9_000,
+    packer: str | None = PACKER,
 ) -> Manifest:
     return Manifest(
         name="pandas-udf",
@@ -43,6 +45,7 @@ def manifest(
             PackedPackage(name=name, version="1", source="pypi", sha256="0" * 64, url="") for name in packages
         ),
         variables=variables or {},
+        packer=packer,
     )
 
 

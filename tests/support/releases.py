@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest, units
+from envpack.archive.packer import PACKER
 from envpack.config.target import Target
 from envpack.releases import keys, lookup, tags
 from envpack.releases.lookup import Release
@@ -42,6 +43,7 @@ def manifest_of(content: str, name: str = "udf", inputs: str | None = None) -> M
         input_digest=inputs or hashlib.sha256(f"inputs of {content}".encode()).hexdigest(),
         created=units.now(),
         envpack="0",
+        packer=PACKER,
         verified=Verification.RUN,
     )
 

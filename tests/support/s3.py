@@ -1,7 +1,8 @@
-"""Two S3 servers for the tests: moto in this process, and versitygw, which checks signatures and checksums.
+"""Three S3 servers for the tests: moto in this process; versitygw and MinIO, which check signatures and checksums.
 
 versitygw 1.8.0 verifies signatures, expected bucket owners and every `x-amz-checksum-*`, keeps conditional writes
 apart under races, and knows multipart uploads and UploadPartCopy. It takes and forgets server-side encryption.
+MinIO passes over expected bucket owners; it has versions.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-VERSITYGW = "github.com/versity/versitygw/cmd/versitygw"
-VERSITYGW_VERSION = "v1.8.0"
+VERSITYGW = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
+MINIO = ("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c")
+"""Package and version; MinIO has no versions that Go knows. To build them takes two and five minutes."""
 
 ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"
@@ -179,13 +181,30 @@ def serving(folder: Path) -> Iterator[S3Server]:
         (folder / name).mkdir()
     port = free_port()
     command = [str(versitygw()), "--port", f"127.0.0.1:{port}", "--access", ACCESS_KEY, "--secret", SECRET_KEY]
+    with _running([*command, "posix", "--sidecar", str(folder / "metadata"), str(folder / "data")], port, folder):
+        yield S3Server(endpoint=f"http://127.0.0.1:{port}", owner=ACCESS_KEY)
+
+
+@pytest.fixture(scope="session")
+def minio_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run MinIO; built with Go the first time, which takes five minutes."""
+    folder, port = tmp_path_factory.mktemp("minio"), free_port()
+    command = [str(minio()), "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
+    known = {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY}
+    alone = {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "MINIO_CI_CD": "on", "HOME": str(folder)}
+    with _running(command, port, folder, {**known, **alone}):
+        yield S3Server(endpoint=f"http://127.0.0.1:{port}", owner=ACCESS_KEY)
+
+
+@contextmanager
+def _running(
+    command: list[str], port: int, folder: Path, variables: dict[str, str] | None = None
+) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, "posix", "--sidecar", str(folder / "metadata"), str(folder / "data")], stdout=log, stderr=log
-        )
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(variables or {})})
     try:
         wait_for(port, server, folder / "log")
-        yield S3Server(endpoint=f"http://127.0.0.1:{port}", owner=ACCESS_KEY)
+        yield
     finally:
         server.terminate()
         server.wait(10)
@@ -193,27 +212,37 @@ def serving(folder: Path) -> Iterator[S3Server]:
 
 def versitygw() -> Path:
     """Return the program, built once per version and kept in the tests' cache."""
+    return _built(*VERSITYGW)
+
+
+def minio() -> Path:
+    """Return the program, built once per version and kept in the tests' cache."""
+    return _built(*MINIO)
+
+
+def _built(package: str, version: str) -> Path:
     cache = Path(os.environ.get("ENVPACK_TEST_CACHE") or platformdirs.user_cache_dir("envpack-tests"))
-    program = cache / f"versitygw-{VERSITYGW_VERSION}"
+    name = package.rpartition("/")[2]
+    program = cache / f"{name}-{version}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{program}.lock"), tempfile.TemporaryDirectory(dir=cache) as built:
         if not program.exists():
             environment = {**os.environ, "GOBIN": built, "CGO_ENABLED": "0"}
             try:
                 subprocess.run(
-                    ["go", "install", f"{VERSITYGW}@{VERSITYGW_VERSION}"],
+                    ["go", "install", f"{package}@{version}"],
                     env=environment,
                     check=True,
                     capture_output=True,
                     text=True,
-                    timeout=540,
+                    timeout=1200,
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 missing(
-                    f"no second S3 server: {error} {getattr(error, 'stderr', '') or ''}; "
+                    f"no {name} to play S3: {error} {getattr(error, 'stderr', '') or ''}; "
                     "it needs Go 1.25 or newer and the Go module proxy"
                 )
-            shutil.move(Path(built, "versitygw"), program)
+            shutil.move(Path(built, name), program)
     return program
 
 
@@ -229,7 +258,7 @@ def wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
         with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
             return
         time.sleep(0.05)
-    pytest.fail(f"versitygw did not start: {log.read_text(errors='replace')}", pytrace=False)
+    pytest.fail(f"{server.args!r} did not start: {log.read_text(errors='replace')}", pytrace=False)
 
 
 def begin_upload(url: str, server: S3Server) -> tuple[str, bytes]:

@@ -40,7 +40,9 @@ WANTED = (
 
 _IMPORTED = """
 import importlib, json, sys, sysconfig
-for name in sys.argv[1:]:
+# uv asks Python 3.10 for its paths by these.
+old = ["distutils.command.build", "distutils.command.install", "distutils.dist"]
+for name in sys.argv[1:] + (old if sys.version_info < (3, 11) else []):
     importlib.import_module(name)
 print(json.dumps([
     *(module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)),

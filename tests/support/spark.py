@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,12 +55,13 @@ class Spark:
         )
 
     @contextmanager
-    def standalone(self, directory: Path) -> Iterator[str]:
-        """Run a master and one worker; give the master's URL."""
+    def standalone(self, directory: Path, configured: Mapping[str, str] | None = None) -> Iterator[str]:
+        """Run a master and one worker, whose node has variables `configured`; give the master's URL."""
         with self._server(directory / "master.log", "master.Master", "--port", "0") as master_log:
             url = wait_for(master_log, r"Starting Spark master at (spark://\S+)")
             work = ("--cores", "1", "--memory", "1g", "--work-dir", str(self.home / "work"), url)
-            with self._server(directory / "worker.log", "worker.Worker", *work) as worker_log:
+            node = replace(self, environment={**self.environment, **(configured or {})})
+            with node._server(directory / "worker.log", "worker.Worker", *work) as worker_log:
                 wait_for(worker_log, r"(Successfully registered with master)")
                 yield url
 

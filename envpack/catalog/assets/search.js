@@ -121,7 +121,7 @@
 
   function row([number, version]) {
     const [environment, id, created, tags] = data.releases[number];
-    const time = make("time", "", created.slice(0, 10));
+    const time = make("time", "", new Date(created).toISOString().slice(0, 16).replace("T", " "));
     const title = make("td", "first", link(`${environment}/${id}.html`, environment), make("span", "soft mono", ` @${id.slice(0, 8)}`));
     const marks = tags.map((tag) => make("span", tag === "latest" ? "tag latest" : "tag", tag));
     time.dateTime = created;

@@ -11,6 +11,7 @@ from envpack.requirements.formats import (
     explicit,
     lines,
     pixi_lock,
+    poetry_lock,
     pylock,
     pyproject,
     uv_lock,
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 FORMATS = cast(
     "tuple[InputFormat, ...]",
-    (explicit, conda_list, pixi_lock, conda_lock, uv_lock, pylock, pyproject, lines, environment),
+    (explicit, conda_list, pixi_lock, conda_lock, uv_lock, poetry_lock, pylock, pyproject, lines, environment),
 )
 """Asked in this order which of them a file is."""
 
 KINDS = (
-    "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), pyproject.toml, pylock.toml, uv.lock, a "
-    "`conda list --explicit` file, conda-lock.yml or pixi.lock"
+    "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), pyproject.toml, pylock.toml, uv.lock, "
+    "poetry.lock, a `conda list --explicit` file, conda-lock.yml or pixi.lock"
 )
 
 

@@ -73,6 +73,8 @@ class Assembly:
     concurrency: int
     advance: Callable[[int], object]
     """Told of bytes that are sent or copied; the amount is negative where they must be again."""
+    copied: Callable[[int], object]
+    """Told at the end how many of them were copied."""
 
 
 def can_copy(client: Any, bucket: str) -> bool:  # noqa: ANN401 - boto3 has no types
@@ -103,6 +105,7 @@ def assemble(assembly: Assembly) -> None:
                 _proofs[place] = ()
             raise
         else:
+            assembly.copied(sum(part.size for part in assembly.parts if not isinstance(part, Sent)))
             return
     raise Uncopyable("its answers do not tell what was copied", lasting=True)
 

@@ -333,6 +333,7 @@ class S3Store:
                 sources=sources,
                 concurrency=self._options.concurrency,
                 advance=step.advance,
+                copied=step.copied,
             )
             try:
                 return assemble(assembly)

@@ -1,0 +1,59 @@
+"""`envpack init`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from envpack.cli.answer import say
+from envpack.cli.screen import screen
+from envpack.errors import UsageError
+
+
+@click.command(
+    "init",
+    epilog="""\b
+Examples:
+  envpack init
+  envpack init jobs/features     with your project there, if it is one""",
+)
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
+def init_command(directory: Path) -> None:
+    """Write a commented requirements file and envpack.yaml into DIRECTORY.
+
+    A project in DIRECTORY becomes a line of the requirements. An active conda environment becomes an
+    environment.yml of what was asked for in it. The Spark on PATH or in SPARK_HOME is the one that is built for. No
+    file is ever overwritten. The files that were written are printed.
+    """
+    from envpack.doctor import beginning
+    from envpack.files.inside import inside
+
+    progress = screen(quiet=False, verbose=False)
+    found = beginning.look(directory, os.environ)
+    written = []
+    for name, text in beginning.files(found).items():
+        path = inside(directory, name)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            progress.info(f"{path} is there already, and is left as it is")
+            continue
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        written.append(path)
+    for what, value in (
+        ("project", found.project),
+        ("conda environment", found.environment and found.environment.prefix),
+        ("Spark", found.spark and f"{found.spark} in {found.spark_home}"),
+    ):
+        progress.info(f"{what}: {value or 'none found'}")
+    for path in written:
+        say(path)
+    if written:
+        progress.info(
+            f"next: read them, then `envpack doctor`, then `envpack build {beginning.requirements(found)}`"
+        )

@@ -1,0 +1,151 @@
+"""poetry.lock: what the project that it is the lock of needs, for the chosen extras and groups.
+
+The format is Poetry's own; it was read as Poetry 2 writes it (`lock-version` 2.1), which says of each package the
+groups that need it and under which markers. Older ones leave both to `pyproject.toml`, and are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from envpack.requirements import sources
+from envpack.requirements.formats import exact, toml
+from envpack.requirements.formats.content import FileContent
+from envpack.requirements.text import Refused, did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from envpack.requirements.txt import Reading, Source
+
+_MAIN = "main"
+_EXTRA = re.compile(r"""extra\s*(?P<sense>==|!=)\s*(['"])(?P<name>[\w.-]+)\2""")
+_ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
+_CARET = re.compile(r"\^(?P<major>\d+)(?P<rest>(?:\.\d+)*)")
+
+
+def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong in it is to be told
+    """Return whether a file is named as Poetry's locks are."""
+    return path.name == "poetry.lock"
+
+
+def read(text: str, source: Source, reading: Reading) -> FileContent:
+    """Return the packages that the project at the lock's own directory needs, as they are locked."""
+    document = toml.load(text, source, reading)
+    metadata = toml.table(document.get("metadata"))
+    version = str(metadata.get("lock-version", ""))
+    if document and not re.fullmatch(r"2\.[1-9]\d*", version):
+        reading.refuse(
+            source.at(0),
+            f"is Poetry's lock format {version or 'without a number'}; envpack reads 2.1, which `poetry lock` of "
+            "Poetry 2 writes",
+        )
+        return FileContent()
+    packages = toml.entries(document.get("package"))
+    chosen = _Chosen(extras={*reading.extras}, groups={_MAIN, *reading.groups})
+    for reason in chosen.unknown(packages, toml.table(document.get("extras"))):
+        reading.refuse(source.at(0), reason)
+    needed = [package for package in packages if chosen.groups & {*toml.texts(package.get("groups"))}]
+    origins = [toml.table(package.get("source")) for package in needed]
+    exact.note_indexes(
+        (str(each.get("url", "")) for each in origins if each.get("type") == "legacy"), source, reading
+    )
+    project = _project(source.path.parent)
+    if project:
+        reading.read_line(exact.place(project, "./"), source=source, number=0)
+    for package in needed:
+        name = str(package.get("name", ""))
+        try:
+            line = _line(package, chosen.marker(package))
+        except Refused as refused:
+            reading.refuse(toml.place_of(name, text, source), refused.reason)
+            continue
+        reading.read_line(line, source=source, number=toml.place_of(name, text, source).line)
+    return FileContent(
+        name=project, requires_python=_python(str(metadata.get("python-versions", "")), source, reading), exact=True
+    )
+
+
+class _Chosen:
+    """The extras and the groups that are wanted."""
+
+    def __init__(self, *, extras: set[str], groups: set[str]) -> None:
+        self.extras = extras
+        self.groups = groups
+
+    def unknown(self, packages: list[dict[str, Any]], extras: dict[str, Any]) -> Iterator[str]:
+        """Yield what is wrong with the choice."""
+        groups = {group for package in packages for group in toml.texts(package.get("groups"))}
+        for kind, wanted, offered in (
+            ("extra", self.extras, {*extras}),
+            ("dependency group", self.groups - {_MAIN}, groups),
+        ):
+            for name in sorted(wanted - offered):
+                yield f"has no {kind} {name}{did_you_mean(name, offered)}"
+
+    def marker(self, package: dict[str, Any]) -> str:
+        """Return when a package is needed: where the marker of one of the chosen groups holds; empty for always."""
+        markers = package.get("markers", "")
+        told = []
+        for group in sorted(self.groups & {*toml.texts(package.get("groups"))}):
+            marker = str(markers.get(group, "") if isinstance(markers, dict) else markers)
+            told.append(_EXTRA.sub(self._decided, marker))
+        return "" if "" in told else " or ".join(f"({each})" for each in dict.fromkeys(told))
+
+    def _decided(self, found: re.Match[str]) -> str:
+        return _ALWAYS if (found["name"] in self.extras) == (found["sense"] == "==") else _NEVER
+
+
+def _line(package: dict[str, Any], marker: str) -> str:
+    name = exact.checked(package.get("name"), "a name")
+    source = toml.table(package.get("source"))
+    kind = source.get("type", "legacy")
+    hashes = [
+        str(file["hash"]).removeprefix("sha256:")
+        for file in toml.entries(package.get("files"))
+        if str(file.get("hash")).startswith("sha256:")
+    ]
+    where = "" if kind == "legacy" else exact.checked(source.get("url"), f"{name}: its address")
+    match kind:
+        case "git":
+            commit = exact.checked(source.get("resolved_reference"), f"{name}: its commit")
+            below = str(source.get("subdirectory") or "")
+            return exact.place(name, exact.repository(where, commit, below), marker)
+        case "directory":
+            return exact.place(name, f"./{where.removeprefix('./')}", marker)
+        case "file" | "url":
+            return exact.place(name, where, marker, "".join(hashes[:1]))
+        case "legacy":
+            if not hashes:
+                raise Refused(f"{name} has no file with a SHA-256")
+            version = exact.checked(package.get("version"), f"{name}: its version")
+            return exact.version(name, version, hashes, marker)
+    raise Refused(f"{name} is of a kind that envpack does not read: {quoted(str(kind))}")
+
+
+def _project(directory: Path) -> str | None:
+    """Return the project itself, which is installed with what it needs, unless it is no package."""
+    with suppress(Refused):
+        declared = sources.pyproject(directory)
+        poetry = toml.table(toml.table(declared.get("tool")).get("poetry"))
+        if declared.get("build-system") and poetry.get("package-mode") is not False:
+            return sources.declared_name(directory)
+    return None
+
+
+def _python(wanted: str, source: Source, reading: Reading) -> str:
+    """Return the Pythons that a lock is for as a PEP 440 specifier; Poetry has `^3.11` besides."""
+    if caret := _CARET.fullmatch(wanted.strip()):
+        wanted = f">={caret['major']}{caret['rest']},<{int(caret['major']) + 1}"
+    try:
+        return str(SpecifierSet(wanted))
+    except InvalidSpecifier:
+        reading.warn(
+            source.at(0), f"python-versions {quoted(wanted)} is not a specifier of PEP 440, and not regarded"
+        )
+        return ""

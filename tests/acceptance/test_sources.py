@@ -1,0 +1,180 @@
+"""Real sources: projects of PyPI that have no wheel, a real index server with a password, a git server with one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import os
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from envpack.lock.file import read
+from tests.support.channel import Channel
+from tests.support.command import Desk, as_pypi_was, desk_at
+from tests.support.missing import missing
+from tests.support.private import PASSWORD, USER, private_git, private_index
+from tests.support.projects import commit_all, wheel_of, write_sdist, write_source
+from tests.support.venv import venv_with
+from tests.support.wheels import write_wheel
+
+pytestmark = pytest.mark.acceptance
+
+SOURCES = ("docopt==0.6.2", "pycosat==0.6.6")
+"""A pure one and one with C code; neither has a wheel."""
+
+NEEDING = """
+[build-system]
+requires = ["setuptools", "docopt"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "needing"
+version = "1.0"
+[tool.setuptools]
+py-modules = ["needing"]
+"""
+"""A project that is built with one that has to be built itself."""
+
+
+def locked(desk: Desk, *before: str, umask: int = 0o022) -> Path:
+    """Lock the same sources at a desk, and return the lock."""
+    home = desk.home / "needing"
+    home.mkdir()
+    (home / "pyproject.toml").write_text(NEEDING)
+    (home / "setup.py").write_text("import docopt, setuptools\nsetuptools.setup()\n")
+    (home / "needing.py").write_text("VERSION = 1\n")
+    desk.write("env.txt", *SOURCES, "./needing")
+    command = [*before, *desk.command("lock", "env.txt")]
+    done = subprocess.run(
+        command,
+        cwd=desk.home,
+        env=desk.environment,
+        umask=umask,
+        capture_output=True,
+        text=True,
+        timeout=desk.seconds,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return desk.home / "env.txt.lock"
+
+
+def test_real_sources_are_the_same_wheels_from_another_directory_for_another_user_on_another_day(
+    full_channel: Channel, tmp_path: Path
+) -> None:
+    first = as_pypi_was(desk_at(tmp_path / "one", full_channel, tmp_path / "cache"))
+    lock = locked(first)
+    for name, compiled in (("docopt", False), ("pycosat", True), ("needing", False)):
+        made = wheel_of(read(lock), name).made
+        assert made is not None
+        assert made.compiled is compiled, name
+    made = wheel_of(read(lock), "needing").made
+    assert made is not None
+    assert {tool.name: tool.made is not None for tool in made.requires} == {"docopt": True, "setuptools": False}
+
+    later = {"TZ": "Asia/Kathmandu", "USER": "someone", "LOGNAME": "someone"}
+    package = importlib.util.find_spec("libfaketime")
+    if platform.machine() == "x86_64" and package and package.origin:
+        # Not later: the certificates of PyPI have to be good on that day, too.
+        later |= {"FAKETIME": "+1d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        later["LD_PRELOAD"] = str(Path(package.origin).parent / "vendor/libfaketime/src/libfaketime.so.1")
+    second = as_pypi_was(desk_at(tmp_path / "two words", full_channel, tmp_path / "another cache"))
+    second = replace(second, environment={**second.environment, **later})
+    user: tuple[str, ...] = ("unshare", "--user", "--map-user=1234", "--map-group=1234")
+    if subprocess.run([*user, "true"], check=False).returncode:
+        user = ()
+    again = locked(second, *user, umask=0o077)
+    assert read(again).wheels == read(lock).wheels
+    # The release is made of them, and its Python imports the compiled one.
+    assert {each["name"] for each in first.build("env.txt", "--locked")["packages"]} > {"pycosat", "needing"}
+
+
+@contextmanager
+def index_server(shelf: Path, folder: Path) -> Iterator[str]:
+    """Run pypiserver with a password over a folder of packages, and yield `host:port`."""
+    venv = venv_with("pypiserver", ["pypiserver==2.3.2", "passlib==1.7.4"])
+    digest = base64.b64encode(hashlib.sha1(PASSWORD.encode(), usedforsecurity=False).digest()).decode()
+    (folder / "htpasswd").write_text(f"{USER}:{{SHA}}{digest}\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command: list[str | Path] = [venv / "bin/pypi-server", "run", "--interface", "127.0.0.1", "--port", str(port)]
+    command += ["--authenticate", "update,download,list", "--passwords", folder / "htpasswd", "--disable-fallback"]
+    with subprocess.Popen([*command, shelf], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/simple/")
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            urlopen(url).close()  # noqa: S310 - ours
+        except HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    missing(f"{url} does not answer")
+
+
+def test_a_private_index_and_a_private_repository_give_what_they_have_and_no_secret_gets_out(
+    desk: Desk, tmp_path: Path
+) -> None:
+    shelf, strangers = tmp_path / "shelf", tmp_path / "strangers"
+    shelf.mkdir()
+    strangers.mkdir()
+    write_wheel(shelf, "acme-core", "1.0", requires=["acme-source"])
+    write_sdist(shelf, "acme-source", "1.0")
+    for name in ("acme-core", "acme-source", "acme-other"):
+        write_wheel(strangers, name, "9.0")
+    commit_all(write_source(tmp_path / "remotes/tool", "tool"))
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+    with (
+        index_server(shelf, tmp_path) as private,
+        private_index(strangers) as public,
+        private_git(tmp_path / "remotes") as repositories,
+    ):
+        desk.write(
+            "envpack.yaml",
+            *(desk.home / "envpack.yaml").read_text().splitlines(),
+            f"package-index: {{'acme-*': 'http://{private}/simple/'}}",
+        )
+        desk.write(
+            "env.txt",
+            f"--index-url http://{USER}:${{TEAM_PASSWORD}}@{public}/simple",
+            "acme-core",
+            f"tool @ git+http://{USER}:${{TEAM_PASSWORD}}@{repositories}/tool@main",
+        )
+        given = {"NETRC": str(netrc), "TEAM_PASSWORD": PASSWORD}
+        ran = desk.run("build", "env.txt", "--verbose", "--output", "json", **given)
+        assert ran.code == 0, ran.err
+        desk.write("other.txt", *(desk.home / "env.txt").read_text().splitlines(), "acme-other")
+        refused = desk.run("build", "other.txt", "--verbose", **given)
+        wrong = desk.run("build", "env.txt", "--upgrade", NETRC=os.devnull, TEAM_PASSWORD=f"{PASSWORD}-not")
+    found = {package["name"]: package["version"] for package in ran.json()["packages"]}
+    assert {name: found[name] for name in ("acme-core", "acme-source", "tool")} == dict.fromkeys(
+        ("acme-core", "acme-source", "tool"), "1.0"
+    )
+    assert refused.code == 4, refused.err
+    assert wrong.code == 5, wrong.err
+    said = "".join(each.out + each.err for each in (ran, refused, wrong))
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    kept = [path.read_bytes() for root in (desk.home, desk.cache) for path in root.rglob("*") if path.is_file()]
+    for secret in (PASSWORD, basic):
+        assert secret not in said
+        assert not any(secret.encode() in content for content in kept)
