@@ -8,6 +8,7 @@ noted with them. They need not be imported again in an environment where all of 
 from __future__ import annotations
 
 import gzip
+import re
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,8 +39,10 @@ _MOST = 300
 _STARTS = frozenset({"sitecustomize.py", "usercustomize.py", f"{guard.MODULE}.py"})
 """Besides `.pth` files: what Python imports from `site-packages` before anything else."""
 
-_PROGRAMS = frozenset({"console_scripts", "gui_scripts"})
+_PROGRAMS = frozenset({b"console_scripts", b"gui_scripts"})
 """Groups of entry points that no other package looks for."""
+
+_GROUP = re.compile(rb"^\s*\[([^\]\n]*)\]", re.MULTILINE)
 
 
 class SeenBinary(Struct, frozen=True, kw_only=True):
@@ -199,6 +202,15 @@ class Content:
         return frozenset(path.replace("/", ".") for path in found)
 
 
+def _plugins(installed: InstalledModules) -> Iterator[tuple[str, str]]:
+    """Yield the files of entry points that other packages may look for, with their digests."""
+    for each in (each for found in installed.distributions.values() for each in found):
+        with suppress(OSError):
+            data = (installed.environment / each.folder / "entry_points.txt").read_bytes()
+            if {*_GROUP.findall(data)} - _PROGRAMS:
+                yield each.folder, digest.of_bytes(data)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """What decides how imports end in an environment, besides the files they load."""
@@ -212,13 +224,7 @@ class Scene:
     def of(cls, content: Content, installed: InstalledModules, variables: Mapping[str, str], probe: bytes) -> Scene:
         """Look at an environment; `variables` and `probe` are what its processes are given."""
         library = f"lib/python{installed.python_minor}"
-        plugins = sorted(
-            (point.group, point.name, point.value)
-            for found in installed.distributions.values()
-            for each in found
-            for point in each.metadata.entry_points
-            if point.group not in _PROGRAMS
-        )
+        plugins = sorted(_plugins(installed))
         begins = sorted(
             (path, entry.sha256, entry.link)
             for path, entry in content.entries.items()
@@ -258,9 +264,10 @@ class Scene:
         owner = None
         for each in self.installed.distributions.get(project, ()):
             owner = self.content.owners.get(f"{each.folder}/METADATA", owner)
-            for text in each.metadata.requires or ():
-                with suppress(InvalidRequirement):
-                    needs.append(Requirement(text).name)
+            with suppress(OSError, ValueError):  # of METADATA that is no text
+                for text in each.metadata.requires or ():
+                    with suppress(InvalidRequirement):
+                        needs.append(Requirement(text).name)
         if record := self.installed.conda.get(name):
             owner = record.owner
             needs += [str(spec).split()[0] for spec in record.data.get("depends", ()) if str(spec).split()]
