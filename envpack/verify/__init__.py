@@ -28,7 +28,7 @@ from envpack.units import count
 from envpack.verify.binaries import check_binaries
 from envpack.verify.earlier import Content, Scene, VerificationRecord, seen
 from envpack.verify.finding import Defect, listed
-from envpack.verify.imports import Attempt, attempt, findings
+from envpack.verify.imports import ImportTrial, attempt, findings
 from envpack.verify.modules import (
     InstalledModules,
     Wanted,
@@ -206,7 +206,7 @@ class _Case:
             progress=self.progress,
         )
 
-    def judge(self, found: Attempt, wanted: Wanted, room: _Room) -> list[Defect]:
+    def judge(self, found: ImportTrial, wanted: Wanted, room: _Room) -> list[Defect]:
         """Return what is wrong with what was imported."""
         return list(findings(found, wanted, python=self.python, environment=room.environment, target=self.target))
 
@@ -234,7 +234,7 @@ class _Found:
 
     findings: Sequence[Defect]
     survey: Survey
-    attempts: Sequence[tuple[Attempt, Sequence[Defect]]]
+    attempts: Sequence[tuple[ImportTrial, Sequence[Defect]]]
     """What was imported now, and what is wrong with it."""
     taken_over: Mapping[str, Imported]
     """By module: the imports of an earlier verification, in place of new ones."""

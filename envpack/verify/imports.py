@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class ImportTrial:
     """Modules that one process was told to import, and what came of it."""
 
     owners: Mapping[str, str]
@@ -34,7 +34,7 @@ class Attempt:
         return self.owners.keys() & {*self.trial.imported}
 
 
-def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[Attempt]:
+def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[ImportTrial]:
     """Import modules, those of one requested name in one process; there are at most `shares` at a time.
 
     `owners` has each module's requested name. The first process imports `ssl` as well.
@@ -46,16 +46,18 @@ def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[Attem
         for share in (names[n :: max(1, min(shares, len(names)))],)
     ]
 
-    def one(number: int) -> Attempt:
+    def one(number: int) -> ImportTrial:
         first = ["ssl"] if number == 0 else []
         trial, notes = try_modules(node, [*first, *groups[number]])
-        return Attempt(owners=groups[number], trial=trial, notes=tuple(notes))
+        return ImportTrial(owners=groups[number], trial=trial, notes=tuple(notes))
 
     with ThreadPoolExecutor(len(groups), thread_name_prefix="imports") as pool:
         return list(pool.map(one, range(len(groups))))
 
 
-def findings(found: Attempt, wanted: Wanted, *, python: str, environment: Path, target: Target) -> Iterator[Defect]:
+def findings(
+    found: ImportTrial, wanted: Wanted, *, python: str, environment: Path, target: Target
+) -> Iterator[Defect]:
     """Yield what is wrong, for an environment whose Python has to be `python`."""
     trial = found.trial
     if trial.version is None:
