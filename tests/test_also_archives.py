@@ -42,8 +42,9 @@ def list_of(settings: Settings) -> list[str]:  # noqa: PLR0911 - a form each
     """Return the archives that the text of a launcher names, as its reader takes them apart."""
     text = render(settings, "text")
     match LAUNCHERS[settings.launcher].text:
-        case "livy" | "livy-session" | "sparkmagic" | "synapse":
-            return list(json.loads(text[text.index("{") :])["archives"])
+        case "livy" | "livy-session" | "sparkmagic" | "sparkmagic-config" | "synapse":
+            body = json.loads(text[text.index("{") :])
+            return list(body.get("session_configs_defaults", body)["archives"])
         case "kyuubi":
             return str(json.loads(text)["conf"]["spark.yarn.dist.archives"]).split(",")
         case "operator":
