@@ -186,5 +186,5 @@ def test_every_option_of_the_recipes_is_one_that_submit_takes() -> None:
     assert len(recipes) == 2
     for recipe in recipes:
         ast.parse(recipe)
-        (words,) = re.findall(r"^SUBMIT = (\[.*\])$", recipe, re.MULTILINE)
+        (words,) = re.findall(r"^SUBMIT = (\[.*?^\])$", recipe, re.MULTILINE | re.DOTALL)
         submit_command.make_context("submit", [*ast.literal_eval(words)[2:], "--set", "date=1"])

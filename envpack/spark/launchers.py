@@ -71,7 +71,7 @@ _ALL = (
         driver_variables="spark.kubernetes.driverEnv.",
         kubernetes=True,
         since=(3, 1),
-        local="the operator's own pod submits: it would have to find the archive at that path",
+        local="the operator's own pod reads archives from a bucket",
         local_refused=True,
         notes=(_IMAGE, "the operator must be 2.1 or newer: older ones drop deps.archives"),
     ),
