@@ -92,6 +92,10 @@ class Config:
     """What starts the Spark application."""
     also_archives: tuple[str, ...] = ()
     """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    node_bandwidth: str = "10 Gbit/s"
+    """What each node has to the store; `show` and `doctor` reckon with it."""
+    nodes: str = "100"
+    """How many nodes fetch an archive; `show` and `doctor` reckon with it."""
     s3a_jars: str | None = None
     """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
