@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from envpack.jobs import spark_operator
-from envpack.jobs.watch import Watch
+from envpack.jobs.watch import JobWatch
 from tests.support.batches import serving
 from tests.support.submitting import Site, planned_on_s3, site_at
 
@@ -214,7 +214,7 @@ def test_the_operator_is_given_a_spark_application_and_the_exit_code_is_the_driv
     path = os.environ["PATH"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{kubectl.parent}:{path}")
-        ended = spark_operator.run(planned, Watch(out=said.append, log=said.append, kill=lambda _: False))
+        ended = spark_operator.run(planned, JobWatch(out=said.append, log=said.append, kill=lambda _: False))
     assert ended.exit_code == expected
     assert said == ["a line of the driver"]
     applied = json.loads((site.home / "applied.json").read_text())

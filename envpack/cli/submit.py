@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from envpack.jobs.watch import Ended
+    from envpack.jobs.watch import JobEnd
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -74,7 +74,7 @@ def submit_command(
     """
     from envpack.files.cache import Cache
     from envpack.jobs import job_file, launch, plan, submit
-    from envpack.jobs.watch import Watch
+    from envpack.jobs.watch import JobWatch
     from envpack.spark.launchers import launcher_named
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -105,7 +105,7 @@ def submit_command(
             progress.info(f"note: {lack}")
         return 0
     with _heard() as terminated:
-        watch = Watch(
+        watch = JobWatch(
             out=hand_over,
             log=plain(quiet=quiet),
             kill=lambda dies: _wants_kill(dies, terminated, kill_on_interrupt=kill_on_interrupt),
@@ -124,7 +124,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _exit_code(ended: Ended, application: str, say: Callable[[str], None]) -> int:
+def _exit_code(ended: JobEnd, application: str, say: Callable[[str], None]) -> int:
     """Return the exit code of a job that ended so; raises JobFailed where it has none."""
     which = f"the job {application}".rstrip()
     if ended.state == "submitted":

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from envpack.errors import LauncherFailed, UsageError
-from envpack.jobs.watch import INTERRUPTED, Ended
+from envpack.jobs.watch import INTERRUPTED, JobEnd
 
 if TYPE_CHECKING:
     from envpack.jobs.job_file import JobFile
-    from envpack.jobs.watch import Watch
+    from envpack.jobs.watch import JobWatch
 
 _PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _FAILURES = 10
@@ -27,7 +27,7 @@ class Batch(Protocol):
         """Submit it, once; return what the server calls it. Raises LauncherFailed when it is refused."""
         ...
 
-    def look(self, watch: Watch) -> Ended | None:
+    def look(self, watch: JobWatch) -> JobEnd | None:
         """Tell what is new; return how it ended, or None while it goes on. Raises LauncherFailed."""
         ...
 
@@ -36,16 +36,16 @@ class Batch(Protocol):
         ...
 
 
-def follow(batch: Batch, watch: Watch) -> Ended:
+def follow(batch: Batch, watch: JobWatch) -> JobEnd:
     """Submit a job and follow it to its end."""
     watch.is_called(f"{batch.name} {batch.post()}")
     try:
         return _to_the_end(batch, watch)
     except KeyboardInterrupt:
         if not watch.kill(False):
-            return Ended(state="submitted", exit_code=INTERRUPTED)
+            return JobEnd(state="submitted", exit_code=INTERRUPTED)
         batch.kill()
-        return Ended(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
+        return JobEnd(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
 
 
 def server_of(job: JobFile, name: str) -> str:
@@ -58,7 +58,7 @@ def server_of(job: JobFile, name: str) -> str:
     return job.server
 
 
-def _to_the_end(batch: Batch, watch: Watch) -> Ended:
+def _to_the_end(batch: Batch, watch: JobWatch) -> JobEnd:
     failures, pause = 0, _PAUSE
     while True:
         try:
@@ -71,6 +71,6 @@ def _to_the_end(batch: Batch, watch: Watch) -> Ended:
                 raise LauncherFailed(f"{error.message}; the job may go on", hint=error.hint) from error
         if watch.late():
             batch.kill()
-            return Ended(state="killed", said="it took longer than its timeout")
+            return JobEnd(state="killed", said="it took longer than its timeout")
         time.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_PAUSE)

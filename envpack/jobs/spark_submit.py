@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 from envpack.errors import LauncherFailed, UsageError
 from envpack.jobs import yarn
-from envpack.jobs.watch import INTERRUPTED, Ended
+from envpack.jobs.watch import INTERRUPTED, JobEnd
 from envpack.spark.paste import shell_word
 from envpack.tools.process import how_it_ended, kill_group
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
-    from envpack.jobs.watch import Watch
+    from envpack.jobs.watch import JobWatch
     from envpack.spark.launcher import Launcher
 
 PROGRAM = "spark-submit"
@@ -60,7 +60,7 @@ _UI_PORT = re.compile(r"Successfully started service 'SparkUI' on port (\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class SubmitCommand:
     """What is run: these words, with these variables besides the shell's own."""
 
     words: tuple[str, ...]
@@ -83,14 +83,14 @@ def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: 
         )
 
 
-def command(planned: Planned) -> Command:
+def command(planned: Planned) -> SubmitCommand:
     """Return the command that submits a job."""
     launcher, job = planned.launcher, planned.job
     mode = ("--deploy-mode", launcher.mode) if launcher.mode else ()
     words = [PROGRAM, "--master", str(planned.master), *mode, "--name", job.name, *planned.settings.arguments]
     words += [word for name, value in planned.conf.items() for word in ("--conf", f"{name}={value}")]
     words += ["--py-files", planned.zip, planned.program, *planned.arguments]
-    return Command(words=tuple(words), env=planned.env)
+    return SubmitCommand(words=tuple(words), env=planned.env)
 
 
 def text(planned: Planned) -> str:
@@ -98,7 +98,7 @@ def text(planned: Planned) -> str:
     return command(planned).text()
 
 
-def run(planned: Planned, watch: Watch) -> Ended:
+def run(planned: Planned, watch: JobWatch) -> JobEnd:
     """Submit a job and follow it to its end. Raises LauncherFailed where there is no spark-submit."""
     made = command(planned)
     program = shutil.which(PROGRAM)
@@ -126,7 +126,7 @@ def run(planned: Planned, watch: Watch) -> Ended:
 class _Following:
     """Reads what one spark-submit says."""
 
-    def __init__(self, planned: Planned, process: subprocess.Popen[bytes], watch: Watch) -> None:
+    def __init__(self, planned: Planned, process: subprocess.Popen[bytes], watch: JobWatch) -> None:
         self._launcher = planned.launcher
         self._master = str(planned.master)
         self._process = process
@@ -138,12 +138,12 @@ class _Following:
         for stream, is_output in ((process.stdout, True), (process.stderr, False)):
             threading.Thread(target=self._read, args=(stream, is_output), daemon=True).start()
 
-    def to_the_end(self) -> Ended:
+    def to_the_end(self) -> JobEnd:
         try:
             for is_output, line in self._all():
                 if self._watch.late():
                     self._kill()
-                    return Ended(state="killed", said="it took longer than its timeout")
+                    return JobEnd(state="killed", said="it took longer than its timeout")
                 if is_output:
                     self._watch.out(line)
                 else:
@@ -213,43 +213,43 @@ class _Following:
         if found := _POD_CODE.search(line):
             self._code = int(found[1])
 
-    def _verdict(self, code: int) -> Ended:
+    def _verdict(self, code: int) -> JobEnd:
         """Return how the job ended; `code` is spark-submit's exit code."""
         if code < 0:
-            return Ended(state="killed", exit_code=128 - code, said=f"{PROGRAM} {how_it_ended(code)}")
+            return JobEnd(state="killed", exit_code=128 - code, said=f"{PROGRAM} {how_it_ended(code)}")
         cluster = self._launcher.driver == "cluster"
         if cluster and self._launcher.kubernetes and code == 0:
             return self._verdict_of_pod()
         if code == 0:
             undefined = cluster and self._launcher.yarn and self._final not in ("SUCCEEDED", "")
-            return Ended(state="submitted" if undefined else "succeeded", exit_code=0)
+            return JobEnd(state="submitted" if undefined else "succeeded", exit_code=0)
         if self._final == "KILLED":
-            return Ended(state="killed", exit_code=code)
+            return JobEnd(state="killed", exit_code=code)
         own = self._code or code
-        return Ended(state="failed", exit_code=own, said=self._why(own))
+        return JobEnd(state="failed", exit_code=own, said=self._why(own))
 
-    def _verdict_of_pod(self) -> Ended:
+    def _verdict_of_pod(self) -> JobEnd:
         if self._phase == "Succeeded":
-            return Ended(state="succeeded", exit_code=0)
+            return JobEnd(state="succeeded", exit_code=0)
         if self._phase == "Failed":
             said = "the driver's pod failed"
-            return Ended(state="failed", exit_code=self._code, said=said)
-        return Ended(state="unknown", said=f"{PROGRAM} did not say how the driver's pod ended")
+            return JobEnd(state="failed", exit_code=self._code, said=said)
+        return JobEnd(state="unknown", said=f"{PROGRAM} did not say how the driver's pod ended")
 
     def _why(self, code: int) -> str:
         if self._code is None and not self._watch.state and self._launcher.driver == "cluster":
             return f"it was not accepted: {self._last.strip()}"
         return f"exit code {code}"
 
-    def _interrupted(self) -> Ended:
+    def _interrupted(self) -> JobEnd:
         here = self._launcher.driver != "cluster"
         if self._watch.kill(here):
             self._kill()
-            return Ended(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
+            return JobEnd(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
         if self._launcher.driver == "cluster":
             # The application goes on by itself; spark-submit only watches it.
             kill_group(self._process)
-        return Ended(state="submitted", exit_code=INTERRUPTED)
+        return JobEnd(state="submitted", exit_code=INTERRUPTED)
 
     def _kill(self) -> None:
         if self._launcher.driver == "cluster" and self._watch.application:

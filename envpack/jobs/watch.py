@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class JobEnd:
     """How a job ended, as far as it was followed."""
 
     state: Literal["succeeded", "failed", "killed", "submitted", "unknown"]
@@ -34,7 +34,7 @@ class Ended:
 
 
 @dataclass(kw_only=True)
-class Watch:
+class JobWatch:
     """What is told of a job while it is followed."""
 
     out: Callable[[str], object]
@@ -76,7 +76,7 @@ class Watch:
             self.state = state
             self.progress.info(f"state {state}")
 
-    def has_ended(self, ended: Ended) -> None:
+    def has_ended(self, ended: JobEnd) -> None:
         """Note how it ended."""
         if self.record:
             over = None if ended.state == "submitted" else now()
