@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from envpack.jobs.watch import JobEnd
+    from envpack.jobs.watch import JobResult
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -124,7 +124,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _exit_code(ended: JobEnd, application: str, say: Callable[[str], None]) -> int:
+def _exit_code(ended: JobResult, application: str, say: Callable[[str], None]) -> int:
     """Return the exit code of a job that ended so; raises JobFailed where it has none."""
     which = f"the job {application}".rstrip()
     if ended.state == "submitted":

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from envpack.errors import LauncherFailed, UsageError
-from envpack.jobs.watch import INTERRUPTED, JobEnd
+from envpack.jobs.watch import INTERRUPTED, JobResult
 
 if TYPE_CHECKING:
     from envpack.jobs.job_file import JobFile
@@ -27,7 +27,7 @@ class Batch(Protocol):
         """Submit it, once; return what the server calls it. Raises LauncherFailed when it is refused."""
         ...
 
-    def look(self, watch: JobWatch) -> JobEnd | None:
+    def look(self, watch: JobWatch) -> JobResult | None:
         """Tell what is new; return how it ended, or None while it goes on. Raises LauncherFailed."""
         ...
 
@@ -36,16 +36,16 @@ class Batch(Protocol):
         ...
 
 
-def follow(batch: Batch, watch: JobWatch) -> JobEnd:
+def follow(batch: Batch, watch: JobWatch) -> JobResult:
     """Submit a job and follow it to its end."""
     watch.is_called(f"{batch.name} {batch.post()}")
     try:
         return _to_the_end(batch, watch)
     except KeyboardInterrupt:
         if not watch.kill(False):
-            return JobEnd(state="submitted", exit_code=INTERRUPTED)
+            return JobResult(state="submitted", exit_code=INTERRUPTED)
         batch.kill()
-        return JobEnd(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
+        return JobResult(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
 
 
 def server_of(job: JobFile, name: str) -> str:
@@ -58,7 +58,7 @@ def server_of(job: JobFile, name: str) -> str:
     return job.server
 
 
-def _to_the_end(batch: Batch, watch: JobWatch) -> JobEnd:
+def _to_the_end(batch: Batch, watch: JobWatch) -> JobResult:
     failures, pause = 0, _PAUSE
     while True:
         try:
@@ -71,6 +71,6 @@ def _to_the_end(batch: Batch, watch: JobWatch) -> JobEnd:
                 raise LauncherFailed(f"{error.message}; the job may go on", hint=error.hint) from error
         if watch.late():
             batch.kill()
-            return JobEnd(state="killed", said="it took longer than its timeout")
+            return JobResult(state="killed", said="it took longer than its timeout")
         time.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_PAUSE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envpack.errors import LauncherFailed
 from envpack.jobs import batch
 from envpack.jobs.rest import Server
-from envpack.jobs.watch import JobEnd
+from envpack.jobs.watch import JobResult
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def text(planned: Planned) -> str:
     return json.dumps(body(planned), indent=2, ensure_ascii=False)
 
 
-def run(planned: Planned, watch: JobWatch) -> JobEnd:
+def run(planned: Planned, watch: JobWatch) -> JobResult:
     """Post the batch and follow it to its end."""
     return batch.follow(_Batch(planned), watch)
 
@@ -77,10 +77,10 @@ class _Batch:
         self._id = str(answer["id"])
         return self._id
 
-    def look(self, watch: JobWatch) -> JobEnd | None:
+    def look(self, watch: JobWatch) -> JobResult | None:
         told = self._server.ask("GET", f"/api/v1/batches/{self._id}")
         if told is None:
-            return JobEnd(state="unknown", said=f"Kyuubi has forgotten the batch {self._id}")
+            return JobResult(state="unknown", said=f"Kyuubi has forgotten the batch {self._id}")
         watch.is_called(told.get("appId") or watch.application, told.get("appUrl") or "")
         log = self._server.ask("GET", f"/api/v1/batches/{self._id}/localLog?from={self._lines}&size={_LINES}") or {}
         lines = log.get("logRowSet") or ()
@@ -97,11 +97,11 @@ class _Batch:
         self._server.ask("DELETE", f"/api/v1/batches/{self._id}")
 
 
-def _ended(state: str, application: str, diagnostic: str) -> JobEnd:
+def _ended(state: str, application: str, diagnostic: str) -> JobResult:
     """Return how a batch ended. ERROR can mean that Kyuubi lost sight of it: the application's state counts."""
     if state == _SUCCEEDED or (state == "ERROR" and application == _SUCCEEDED):
-        return JobEnd(state="succeeded", exit_code=0)
+        return JobResult(state="succeeded", exit_code=0)
     said = diagnostic or f"Kyuubi says {state}"
     if state == "ERROR" and application in ("UNKNOWN", "PENDING", "RUNNING"):
-        return JobEnd(state="unknown", said=said)
-    return JobEnd(state="killed" if _OVER[state] == "killed" or application == "KILLED" else "failed", said=said)
+        return JobResult(state="unknown", said=said)
+    return JobResult(state="killed" if _OVER[state] == "killed" or application == "KILLED" else "failed", said=said)

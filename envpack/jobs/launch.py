@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from envpack.jobs.job_file import JobFile
     from envpack.jobs.plan import Planned
-    from envpack.jobs.watch import JobEnd, JobWatch
+    from envpack.jobs.watch import JobResult, JobWatch
     from envpack.spark.launcher import Launcher, Natural
 
 
@@ -28,7 +28,7 @@ class Submitter(Protocol):
         """Return what is submitted, ready to paste. Raises UsageError when something is missing."""
         ...
 
-    def run(self, planned: Planned, watch: JobWatch) -> JobEnd:
+    def run(self, planned: Planned, watch: JobWatch) -> JobResult:
         """Submit the job and follow it. Raises LauncherFailed when it cannot be submitted."""
         ...
 

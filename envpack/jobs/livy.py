@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from envpack.errors import LauncherFailed
 from envpack.jobs import batch
 from envpack.jobs.rest import Server
-from envpack.jobs.watch import JobEnd
+from envpack.jobs.watch import JobResult
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def text(planned: Planned) -> str:
     return json.dumps(body(planned), indent=2, ensure_ascii=False)
 
 
-def run(planned: Planned, watch: JobWatch) -> JobEnd:
+def run(planned: Planned, watch: JobWatch) -> JobResult:
     """Post the batch and follow it to its end."""
     return batch.follow(_Batch(planned), watch)
 
@@ -71,11 +71,11 @@ class _Batch:
         self._path = f"/batches/{answer['id']}"
         return str(answer["id"])
 
-    def look(self, watch: JobWatch) -> JobEnd | None:
+    def look(self, watch: JobWatch) -> JobResult | None:
         told = self._server.ask("GET", self._path)
         if told is None:
             application = f": ask YARN for {watch.application}" if watch.application else ""
-            return JobEnd(state="unknown", said=f"Livy has forgotten {self._path}{application}")
+            return JobResult(state="unknown", said=f"Livy has forgotten {self._path}{application}")
         information = told.get("appInfo") or {}
         watch.is_called(told.get("appId") or watch.application, information.get("sparkUiUrl") or "")
         state = str(told.get("state"))
@@ -88,7 +88,7 @@ class _Batch:
             return None
         ended = _OVER[state]
         said = "" if ended == "succeeded" else f"Livy says {state}"
-        return JobEnd(state=ended, exit_code=0 if ended == "succeeded" else self._code, said=said)  # type: ignore[arg-type] # the values of _OVER
+        return JobResult(state=ended, exit_code=0 if ended == "succeeded" else self._code, said=said)  # type: ignore[arg-type] # the values of _OVER
 
     def kill(self) -> None:
         self._server.ask("DELETE", self._path)

@@ -17,7 +17,7 @@ import yaml
 
 from envpack.errors import LauncherFailed, UsageError
 from envpack.jobs import batch
-from envpack.jobs.watch import JobEnd
+from envpack.jobs.watch import JobResult
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def text(planned: Planned) -> str:
     return yaml.safe_dump(resource(planned), sort_keys=False, allow_unicode=True).rstrip("\n")
 
 
-def run(planned: Planned, watch: JobWatch) -> JobEnd:
+def run(planned: Planned, watch: JobWatch) -> JobResult:
     """Create the resource and follow it to its end. Raises LauncherFailed where there is no kubectl."""
     made = resource(planned)
     if shutil.which(PROGRAM) is None:
@@ -126,7 +126,7 @@ class _Application:
         _kubectl("apply", "-f", "-", given=json.dumps(self._made))
         return self._name
 
-    def look(self, watch: JobWatch) -> JobEnd | None:
+    def look(self, watch: JobWatch) -> JobResult | None:
         told = json.loads(_kubectl("get", _KIND, self._name, *self._in, "-o", "json"))
         status = told.get("status") or {}
         driver = status.get("driverInfo") or {}
@@ -138,13 +138,15 @@ class _Application:
         if pod and state not in ("", "SUBMITTED"):
             self._log(pod, watch)
         if not state and time.monotonic() - self._begun > _STUCK:
-            return JobEnd(state="unknown", said="no operator takes it up: is one running, and for this namespace?")
+            return JobResult(
+                state="unknown", said="no operator takes it up: is one running, and for this namespace?"
+            )
         if state not in _OVER:
             return None
         if _OVER[state] == "succeeded":
-            return JobEnd(state="succeeded", exit_code=0)
+            return JobResult(state="succeeded", exit_code=0)
         said = str(application.get("errorMessage") or state)
-        return JobEnd(state="failed", exit_code=self._code_of(pod), said=said)
+        return JobResult(state="failed", exit_code=self._code_of(pod), said=said)
 
     def kill(self) -> None:
         _kubectl("delete", _KIND, self._name, *self._in)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 from envpack.errors import LauncherFailed, UsageError
 from envpack.jobs import yarn
-from envpack.jobs.watch import INTERRUPTED, JobEnd
+from envpack.jobs.watch import INTERRUPTED, JobResult
 from envpack.spark.paste import shell_word
 from envpack.tools.process import how_it_ended, kill_group
 
@@ -98,7 +98,7 @@ def text(planned: Planned) -> str:
     return command(planned).text()
 
 
-def run(planned: Planned, watch: JobWatch) -> JobEnd:
+def run(planned: Planned, watch: JobWatch) -> JobResult:
     """Submit a job and follow it to its end. Raises LauncherFailed where there is no spark-submit."""
     made = command(planned)
     program = shutil.which(PROGRAM)
@@ -138,12 +138,12 @@ class _Following:
         for stream, is_output in ((process.stdout, True), (process.stderr, False)):
             threading.Thread(target=self._read, args=(stream, is_output), daemon=True).start()
 
-    def to_the_end(self) -> JobEnd:
+    def to_the_end(self) -> JobResult:
         try:
             for is_output, line in self._all():
                 if self._watch.late():
                     self._kill()
-                    return JobEnd(state="killed", said="it took longer than its timeout")
+                    return JobResult(state="killed", said="it took longer than its timeout")
                 if is_output:
                     self._watch.out(line)
                 else:
@@ -213,43 +213,43 @@ class _Following:
         if found := _POD_CODE.search(line):
             self._code = int(found[1])
 
-    def _verdict(self, code: int) -> JobEnd:
+    def _verdict(self, code: int) -> JobResult:
         """Return how the job ended; `code` is spark-submit's exit code."""
         if code < 0:
-            return JobEnd(state="killed", exit_code=128 - code, said=f"{PROGRAM} {how_it_ended(code)}")
+            return JobResult(state="killed", exit_code=128 - code, said=f"{PROGRAM} {how_it_ended(code)}")
         cluster = self._launcher.driver == "cluster"
         if cluster and self._launcher.kubernetes and code == 0:
             return self._verdict_of_pod()
         if code == 0:
             undefined = cluster and self._launcher.yarn and self._final not in ("SUCCEEDED", "")
-            return JobEnd(state="submitted" if undefined else "succeeded", exit_code=0)
+            return JobResult(state="submitted" if undefined else "succeeded", exit_code=0)
         if self._final == "KILLED":
-            return JobEnd(state="killed", exit_code=code)
+            return JobResult(state="killed", exit_code=code)
         own = self._code or code
-        return JobEnd(state="failed", exit_code=own, said=self._why(own))
+        return JobResult(state="failed", exit_code=own, said=self._why(own))
 
-    def _verdict_of_pod(self) -> JobEnd:
+    def _verdict_of_pod(self) -> JobResult:
         if self._phase == "Succeeded":
-            return JobEnd(state="succeeded", exit_code=0)
+            return JobResult(state="succeeded", exit_code=0)
         if self._phase == "Failed":
             said = "the driver's pod failed"
-            return JobEnd(state="failed", exit_code=self._code, said=said)
-        return JobEnd(state="unknown", said=f"{PROGRAM} did not say how the driver's pod ended")
+            return JobResult(state="failed", exit_code=self._code, said=said)
+        return JobResult(state="unknown", said=f"{PROGRAM} did not say how the driver's pod ended")
 
     def _why(self, code: int) -> str:
         if self._code is None and not self._watch.state and self._launcher.driver == "cluster":
             return f"it was not accepted: {self._last.strip()}"
         return f"exit code {code}"
 
-    def _interrupted(self) -> JobEnd:
+    def _interrupted(self) -> JobResult:
         here = self._launcher.driver != "cluster"
         if self._watch.kill(here):
             self._kill()
-            return JobEnd(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
+            return JobResult(state="killed", exit_code=INTERRUPTED, said="it was interrupted")
         if self._launcher.driver == "cluster":
             # The application goes on by itself; spark-submit only watches it.
             kill_group(self._process)
-        return JobEnd(state="submitted", exit_code=INTERRUPTED)
+        return JobResult(state="submitted", exit_code=INTERRUPTED)
 
     def _kill(self) -> None:
         if self._launcher.driver == "cluster" and self._watch.application:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from envpack.files.cache import Cache
     from envpack.jobs.plan import Planned
-    from envpack.jobs.watch import JobEnd, JobWatch
+    from envpack.jobs.watch import JobResult, JobWatch
     from envpack.progress import Progress
     from envpack.releases.submissions import Record
 
@@ -31,7 +31,7 @@ def text(planned: Planned) -> str:
     return launch.submitter_of(planned.launcher).text(planned)
 
 
-def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobEnd:
+def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
     """Send the code, write the record, submit the job, follow it to its end.
 
     Raises LauncherFailed when it cannot be submitted, and the errors of the store.

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobEnd:
+class JobResult:
     """How a job ended, as far as it was followed."""
 
     state: Literal["succeeded", "failed", "killed", "submitted", "unknown"]
@@ -76,7 +76,7 @@ class JobWatch:
             self.state = state
             self.progress.info(f"state {state}")
 
-    def has_ended(self, ended: JobEnd) -> None:
+    def has_ended(self, ended: JobResult) -> None:
         """Note how it ended."""
         if self.record:
             over = None if ended.state == "submitted" else now()
