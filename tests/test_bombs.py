@@ -6,6 +6,7 @@ import hashlib
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from envpack.files.cache import Cache
 from envpack.lock.lock import Wheel
 from envpack.prefix.link import Login, link_wheels
 from envpack.requirements.names import ProjectName
-from envpack.tools import uv_bounds
+from envpack.tools import uv, uv_bounds
 from envpack.tools.uv_access import access
 from tests.support.private import PASSWORD, USER, private_index
 from tests.support.wheels import member, write_odd_wheel
@@ -107,6 +108,28 @@ def test_a_bomb_of_an_index_is_stopped_while_it_is_unpacked(bench: Bench, kind: 
     assert caught.value.hint
     bench.shelf.rename(bench.shelf.with_name("served"))
     assert [path for path in bench.left() if "served" not in path.parts] == []
+
+
+def described(shelf: Path, size: int) -> None:
+    """Write a wheel whose METADATA has so many bytes, and nearly none when packed."""
+    with zipfile.ZipFile(shelf / "wordy-1-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        text = "Metadata-Version: 2.1\nName: wordy\nVersion: 1\n\n"
+        packed.writestr(member("wordy-1.dist-info/METADATA"), text + "x" * size, zipfile.ZIP_DEFLATED)
+        packed.writestr(member("wordy-1.dist-info/WHEEL"), "Wheel-Version: 1.0\nTag: py3-none-any\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of another process")
+@pytest.mark.parametrize(("size", "held"), [(60 * MEGABYTE, False), (MEGABYTE, True)])
+def test_a_description_that_is_a_bomb_is_stopped_while_it_is_read(
+    tmp_path: Path, size: int, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uv_bounds, "MEMORY", 64 * MEGABYTE)
+    described(tmp_path, size)
+    (tmp_path / "r.txt").write_text("wordy\n")
+    arguments = ["pip", "compile", "r.txt", "--no-index", "--find-links", ".", "--python", sys.executable]
+    with nullcontext() if held else pytest.raises(BrokenPackage, match="of memory") as caught:
+        uv.run([*arguments, "--output-file", "out.txt"], cache=tmp_path / "cache", workdir=tmp_path)
+    assert held or (caught and caught.value.hint)
 
 
 def test_an_honest_wheel_of_an_index_is_installed(bench: Bench) -> None:

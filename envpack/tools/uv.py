@@ -69,7 +69,7 @@ def run(
         except BaseException:
             process.kill()
             raise
-    bound.check()
+    bound.check("".join(lines))
     if process.returncode:
         raise uv_failures.of(redact("".join(lines)), process.returncode)
 

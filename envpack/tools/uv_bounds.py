@@ -1,4 +1,7 @@
-"""A bound on what uv unpacks: it unpacks a wheel of an index while that arrives, before anybody can look at it."""
+"""Bounds on what uv unpacks: a wheel of an index while that arrives, before anybody can look at it.
+
+While it solves, it reads the METADATA of wheels whole, so its memory is bounded too.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,18 @@ if TYPE_CHECKING:
 ANY = 16 << 30
 """Bytes that a wheel may unpack to whose size nobody has named."""
 
+MEMORY = 4 << 30
+"""Bytes of memory that uv may take; a solution of a thousand packages takes a tenth of it."""
+
 _LOOK = 0.25
 """Seconds between two looks at what is being unpacked."""
 
 _ENTRY = 512
 """Bytes that each file or directory counts for at least: one without content takes room too."""
+
+
+_NO_MEMORY = "memory allocation of"
+"""What Rust says before it ends a process that gets no more."""
 
 
 class Bound:
@@ -37,12 +47,18 @@ class Bound:
         self._before = set(_unpacking(cache))
         self._ended = threading.Event()
         self._passed: str | None = None
-        self._bounds_files = False
+        self._bounds_files = self._limit("RLIMIT_FSIZE", most)
+        self._bounds_memory = self._limit("RLIMIT_DATA", MEMORY)
+
+    def _limit(self, name: str, most: int) -> bool:
+        """Lower a limit of the process, and say whether it is this one that holds now."""
         with suppress(AttributeError, OSError, ValueError):  # macOS has no prlimit
-            soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+            what = getattr(resource, name)
+            soft, hard = resource.prlimit(self._process.pid, what)
             if soft == resource.RLIM_INFINITY or soft > most:
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, hard))
-                self._bounds_files = True
+                resource.prlimit(self._process.pid, what, (most, hard))
+                return True
+        return False
 
     def watch(self) -> None:
         """Look again and again until the run has ended, and end it when a wheel becomes too large."""
@@ -59,8 +75,16 @@ class Bound:
         """Stop watching."""
         self._ended.set()
 
-    def check(self) -> None:
-        """Raise BrokenPackage if the run was ended, or a file was not written, because of the bound."""
+    def check(self, said: str) -> None:
+        """Raise BrokenPackage if the run was ended, or a file was not written, because of a bound.
+
+        `said` is what uv wrote.
+        """
+        if self._bounds_memory and self._process.returncode == -signal.SIGABRT and _NO_MEMORY in said:
+            raise BrokenPackage(
+                f"uv would take over {MEMORY:,} bytes of memory, which the METADATA of no honest package needs",
+                hint="--verbose shows what it read last; take another version, and tell who runs the index",
+            )
         if self._passed is None and self._bounds_files and self._process.returncode == -signal.SIGXFSZ:
             self._passed = ""
             for place in set(_unpacking(self._cache)) - self._before:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import envpack
 from envpack.stores import open_store
 from tests.support.command import Desk, Ran, desk_at
+from tests.support.missing import missing
 from tests.support.releases import faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tests.support.channel import Channel
 
@@ -163,24 +167,93 @@ def test_a_read_only_place_ends_a_build_or_does_not_matter(
     still_right(cold, prepared)
 
 
-def test_without_a_home_and_a_name_the_cache_is_in_no_directory_called_tilde(prepared: Desk, cold: Desk) -> None:
+NOBODY = 12345
+"""A user without a name."""
+
+
+def as_nobody(*places: Path) -> list[str]:
+    """Return what runs a command as a user without a name, who can reach these places and this installation.
+
+    What lies above them may be root's alone: it is hidden by an empty directory, into which they are mounted.
+    """
     if os.geteuid():
-        pytest.skip("only root can become a user without a name")
-    for path in (cold.home, *cold.home.rglob("*")):
-        shutil.chown(path, 12345, 12345)
-    nobody = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
-    ran = run(cold, "list", before=nobody, without="HOME", ENVPACK_CACHE_DIR="")
-    if "Permission denied" in ran.err or "setpriv" in ran.err:
-        pytest.skip("another user may not run this installation")
+        missing("only root can become a user without a name")
+    needed = {Path(sys.base_prefix), Path(sys.prefix), Path(envpack.__file__).parents[1], *places}
+    script = ["set -e", "here=$(mktemp -d)", 'mount -t tmpfs none "$here"']
+    closed = {path: above for path in needed if (above := _closed_above(path))}
+    for number, path in enumerate(closed):
+        script += [f'mkdir "$here/{number}"', f'mount --bind {shlex.quote(str(path))} "$here/{number}"']
+    script += [f"mount -t tmpfs -o mode=755 none {shlex.quote(str(above))}" for above in set(closed.values())]
+    for number, path in enumerate(closed):
+        place = shlex.quote(str(path))
+        script += [f"mkdir -p {place}", f'mount --bind "$here/{number}" {place}']
+    script += [f'exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "$@"']
+    return ["unshare", "--mount", "sh", "-c", "\n".join(script), "sh"]
+
+
+def _closed_above(path: Path) -> Path | None:
+    """Return the topmost directory above a path that only its owner may pass."""
+    return next((above for above in reversed(path.parents) if not above.stat().st_mode & 0o001), None)
+
+
+def give(*places: Path, to: int = NOBODY) -> None:
+    for path in (each for place in places for each in (place, *place.rglob("*"))):
+        os.chown(path, to, to, follow_symlinks=False)
+
+
+@pytest.fixture
+def theirs(cold: Desk, tmp_path: Path) -> tuple[Desk, list[str]]:
+    """A desk of a user without a name, and what runs a command as that user."""
+    cold.cache.mkdir()
+    give(cold.home, cold.cache)
+    tmp_path.chmod(0o755)
+    before = as_nobody(tmp_path, cold.channel.path)
+    ran = run(cold, "version", before=before)
+    if ran.code:
+        missing(f"no user but root can run this installation: {ran.err}")
+    return cold, before
+
+
+def test_without_a_home_and_a_name_the_cache_is_in_no_directory_called_tilde(
+    theirs: tuple[Desk, list[str]], prepared: Desk
+) -> None:
+    desk, before = theirs
+    ended_well(run(desk, "list", before=before, without="HOME", ENVPACK_CACHE_DIR=""), 0, 2)
+    assert not (desk.home / "~").exists()
+    still_right(desk, prepared)
+
+
+def test_a_user_without_a_name_builds_the_same_archive(theirs: tuple[Desk, list[str]], prepared: Desk) -> None:
+    desk, before = theirs
+    ran = run(desk, "build", "r.txt", "--output", "json", before=before, without="HOME")
+    ended_well(ran, 0)
+    assert ran.json()["digest"] == prepared.build("r.txt")["digest"]
+
+
+@pytest.mark.parametrize("owned", ["closed", "to be read", "within"])
+@pytest.mark.parametrize("command", ["build r.txt --upgrade", "verify kept", "pull kept there", "run kept -- true"])
+def test_a_cache_of_another_user_is_named_with_what_to_do(
+    owned: str, command: str, theirs: tuple[Desk, list[str]], prepared: Desk
+) -> None:
+    desk, before = theirs
+    shutil.copytree(prepared.cache, desk.cache, symlinks=True, dirs_exist_ok=True)
+    desk.build("r.txt", "--name", "kept")
+    give(desk.home)
+    desk.cache.chmod(0o700 if owned == "closed" else 0o755)
+    if owned == "within":
+        os.chown(desk.cache, NOBODY, NOBODY)
+        for path in desk.cache.iterdir():
+            path.chmod(0o700)
+    ran = run(desk, *command.split(), before=before)
     ended_well(ran, 0, 2)
-    assert not (cold.home / "~").exists()
-    still_right(cold, prepared)
+    assert ran.code == 0 or "--cache-dir" in ran.err
+    assert faults(open_store(str(desk.store))) == []
 
 
 @pytest.mark.parametrize("when", ["1970-01-02 00:00:00", "2100-01-01 00:00:00"])
 def test_a_clock_of_another_century_makes_the_same_archive(when: str, cold: Desk, prepared: Desk) -> None:
     if not shutil.which("faketime"):
-        pytest.skip("no other clock: faketime is not installed")
+        missing("no other clock: faketime is not installed")
     ran = run(cold, "build", "r.txt", "--output", "json", before=["faketime", when])
     ended_well(ran, 0)
     assert ran.json()["digest"] == prepared.build("r.txt")["digest"]

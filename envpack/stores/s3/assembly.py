@@ -229,6 +229,8 @@ class _Upload:
                 CopySourceIfMatch=source.etag,
             )["CopyPartResult"]
         except (ClientError, BotoCoreError) as error:
+            if self._proof is SHA256 and isinstance(error, ClientError) and _status(error) == 400:
+                raise _Unproven from error  # MinIO copies nothing into an upload that is to have checksums
             raise Uncopyable(str(error), lasting=_is_refusal(error)) from error
         agrees = self._proof.agrees(answer, digest)
         if agrees is None:

@@ -69,7 +69,8 @@ SHA256 = Proof(
 )
 """What AWS takes of a copied part too: "CopyPartResult" of the S3 API reference.
 
-MinIO gives none; versitygw 1.8.0 gives that of the source, which the number of parts behind it tells apart.
+MinIO refuses a copy where it is asked for; versitygw 1.8.0 gives that of the source, which the number of parts
+behind it tells apart.
 """
 
 MD5 = Proof(
