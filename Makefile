@@ -55,6 +55,7 @@ schemas: $(VENV)/dev
 reference: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_reference
 	$(BIN)/python -m tests.support.write_troubleshooting
+	$(BIN)/python -m tests.support.write_limits
 
 # What the slow ones download, which is kept for later runs.
 fetch: $(VENV)/dev

@@ -40,8 +40,9 @@ def list_of(settings: Settings) -> list[str]:
     """Return the archives that the text of a launcher names, as its reader takes them apart."""
     text = render(settings, "text")
     match LAUNCHERS[settings.launcher].text:
-        case "livy" | "livy-session" | "sparkmagic":
-            return list(json.loads(text[text.index("{") :])["archives"])
+        case "livy" | "livy-session" | "sparkmagic" | "sparkmagic-config":
+            body = json.loads(text[text.index("{") :])
+            return list(body.get("session_configs_defaults", body)["archives"])
         case "airflow":
             return str(eval(f"dict({text})")["archives"]).split(",")  # noqa: S307
         case "airflow-livy":

@@ -216,7 +216,7 @@ OUR_OWN = {
     ("doctor/sources.py", "path / place"),  # a table of its own
     ("cli/catalog.py", "place / places.INDEX"),
     ("catalog/places.py", "folder / GUARD"),
-    ("catalog/pages.py", "_HERE / 'assets' / name"),  # the package's own files
+    ("catalog/templates.py", "_HERE / 'assets' / name"),  # the package's own files
     ("catalog/offers.py", "UNPACKED / f'{manifest.name}-{manifest.short_digest}'"),  # shown, not opened
 }
 """Joins whose right side no store, archive or cache has a say in."""

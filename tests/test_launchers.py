@@ -66,6 +66,9 @@ LIVY_SESSION = LIVY_BATCH.replace("{\n", '{\n  "kind": "pyspark",\n', 1)
 
 SPARKMAGIC = f"%%configure -f\n{LIVY_BATCH}"
 
+_DEFAULTS = {"session_configs_defaults": json.loads(LIVY_BATCH), "livy_session_startup_timeout_seconds": 300}
+SPARKMAGIC_CONFIG = json.dumps(_DEFAULTS, indent=2)
+
 AIRFLOW = """\
 archives="s3a://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment",
 conf={
@@ -101,6 +104,7 @@ TEXTS = {
     "livy-session": LIVY_SESSION,
     "livy-batch": LIVY_BATCH,
     "sparkmagic": SPARKMAGIC,
+    "sparkmagic-config": SPARKMAGIC_CONFIG,
     "airflow": AIRFLOW,
     "airflow-livy": AIRFLOW_LIVY,
     "emr": EMR,
@@ -120,6 +124,7 @@ OLDEST_WITH_ZIP = {
     "livy-session": "2.4",
     "livy-batch": "2.4",
     "sparkmagic": "2.4",
+    "sparkmagic-config": "2.4",
     "airflow": "2.4",
     "airflow-livy": "2.4",
     "emr": "2.4",

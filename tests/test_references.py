@@ -110,8 +110,8 @@ def test_an_address_on_s3_is_found_as_hadoop_spells_it(s3_store_url: str, moto_s
         ("froud-features", "did you mean fraud-features"),
         ("zzz", "`envpack list` shows what the store holds"),
         ("fraud-features:latst", "did you mean fraud-features:latest?"),
-        ("fraud-features:unheard", "fraud-features has the tags "),
-        ("fraud-features@ffff", "20 releases; `envpack list fraud-features` shows them"),
+        ("fraud-features:unheard", "fraud-features has 20 releases and the tags "),
+        ("fraud-features@ffff", "; `envpack list fraud-features` shows them"),
     ],
 )
 def test_an_unknown_reference_offers_the_nearest(store: Store, text: str, hint: str) -> None:

@@ -250,6 +250,7 @@ def test_a_service_that_reads_buckets_only_is_not_given_a_local_archive(launcher
         ("livy-session", "livy.file.local-dir-whitelist"),
         ("livy-batch", "livy.file.local-dir-whitelist"),
         ("sparkmagic", "livy.file.local-dir-whitelist"),
+        ("sparkmagic-config", "livy.file.local-dir-whitelist"),
         ("airflow-livy", "livy.file.local-dir-whitelist"),
         ("airflow", "every worker of Airflow"),
         ("k8s-cluster", "spark.kubernetes.file.upload.path"),

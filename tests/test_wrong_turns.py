@@ -288,6 +288,24 @@ def test_a_command_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, given
     assert said.err == f"error: there is no command {given!r}\nhint: did you mean {meant}?\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["settings", "x", "--launcher", "k8s-clustr"], "'k8s-clustr'; did you mean k8s-cluster or "),
+        (["build", "r.txt", "--compression", "fst"], "'fst'; did you mean fast?"),
+        (["completion", "bsh"], "'bsh'; did you mean bash or zsh?"),
+        (["build", "r.txt", "--format", "rar"], "'rar'; did you mean tar?"),
+        (["show", "x", "--output", "yaml"], "'yaml' is not one of text, json, sbom"),
+        (["build", "r.txt", "--stor", "s"], "there is no option '--stor'; did you mean --store or "),
+        (["build", "r.txt", "--zzz"], "there is no option '--zzz'\n"),
+    ],
+)
+def test_a_word_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, words: list[str], meant: str) -> None:
+    said = ask(*words)
+    assert (said.code, said.out) == (2, "")
+    assert meant in said.err
+
+
 def test_what_people_try_first_for_help_and_version_works(ask: Ask) -> None:
     assert ask("help").out == ask("--help").out
     assert ask("help", "build").out == ask("build", "--help").out

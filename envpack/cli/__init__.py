@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
+from envpack.cli.choice import did_you_mean
 from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
@@ -47,9 +48,11 @@ _COMMANDS = {
     "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
     "pull": ("envpack.cli.pull", "Download a release and unpack it, ready to run."),
     "run": ("envpack.cli.pull", "Run a command in a release."),
+    "kernel": ("envpack.cli.kernel", "Install a Jupyter kernel that runs a release."),
     "verify": ("envpack.cli.verify", "Check releases as they are in the store."),
     "audit": ("envpack.cli.audit", "Look for known vulnerabilities in published releases."),
     "gc": ("envpack.cli.gc", "Show what may be removed from a store, and remove it."),
+    "explain": ("envpack.cli.explain", "Say from Spark's event log what an application's environment cost."),
     "doctor": ("envpack.cli.doctor", "Find out whether a build would work here."),
     "pack": ("envpack.cli.pack", "Pack an existing environment into a file; no store is involved."),
     "channel": ("envpack.cli.channel", "Make a starter channel from the Python that runs envpack."),
@@ -230,10 +233,13 @@ def _report_as_event(error: EnvpackError) -> None:
 
 def _in_our_style(error: click.ClickException) -> UsageError:
     """Return what click says of a wrong word as an error of envpack's, with where to look for the right one."""
-    message = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
-    message = message.replace(" (Possible options: ", "; did you mean one of ").rstrip(")")
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "envpack"
+    if isinstance(error, click.NoSuchOption):
+        options = [name for option in context.command.params for name in option.opts] if context else []
+        message = f"there is no option {error.option_name!r}{did_you_mean(error.option_name, options)}"
+    else:
+        message = error.format_message().rstrip(".")
     return UsageError(f"{message[:1].lower()}{message[1:]}", hint=f"`{path} --help` shows what it takes")
 
 

@@ -9,6 +9,7 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
 from envpack.errors import PolicyViolated, UsageError
 from envpack.units import count
@@ -45,14 +46,14 @@ Examples:
 )
 @click.option(
     "--severity",
-    type=click.Choice(["low", "moderate", "high", "critical"]),
+    type=OneOf(["low", "moderate", "high", "critical"]),
     default="low",
     help="The least severity that counts; an advisory without one counts as high.",
 )
 @click.option("--ignore", multiple=True, metavar="ID", help="Pass over this advisory, by any of its names.")
 @options.STORE
 @options.CACHE
-@click.option("--output", type=click.Choice(["text", "json", "sarif"]), default="text", help="How to print it.")
+@click.option("--output", type=OneOf(["text", "json", "sarif"]), default="text", help="How to print it.")
 @options.TALK
 def audit_command(
     reference: str | None,

@@ -10,6 +10,7 @@ import click
 
 from envpack.cli import options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
 from envpack.units import human_size
 
@@ -92,7 +93,7 @@ def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool,
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["pixi", "pylock"]),
+    type=OneOf(["pixi", "pylock"]),
     default="pixi",
     help="pylock writes pylock.NAME.toml (PEP 751) as well, with what comes from PyPI.",
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
+from envpack.cli.choice import OneOf
+
 
 @click.command("completion", epilog='Example: eval "$(envpack completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=OneOf(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
     """Print the script that completes envpack's commands and options in SHELL."""
     from envpack.cli import cli

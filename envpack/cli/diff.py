@@ -9,6 +9,7 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
 from envpack.units import human_size
 
@@ -40,9 +41,7 @@ Examples:
 @options.LAUNCHER
 @options.CACHE
 @click.option("--files", is_flag=True, help="List every file that differs.")
-@click.option(
-    "--output", type=click.Choice(["text", "markdown", "json"]), default="text", help="How to print the answer."
-)
+@click.option("--output", type=OneOf(["text", "markdown", "json"]), default="text", help="How to print the answer.")
 @options.TALK
 def diff_command(
     before: str, after: str, output: str, *, files: bool, quiet: bool, verbose: bool, **given: Any

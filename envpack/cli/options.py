@@ -16,6 +16,7 @@ import click
 from envpack.archive.formats import FORMATS, LEVELS
 from envpack.cli import complete
 from envpack.cli.answer import PROGRESS, warn
+from envpack.cli.choice import OneOf
 from envpack.config.config import Config, load, unknown_variables
 from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration, UsageError
@@ -42,9 +43,7 @@ STORE = _together(
     click.option("--s3-sse", metavar="KIND", help="Encryption on the server: AES256 or aws:kms."),
     click.option("--s3-kms-key", metavar="KEY", help="The key for aws:kms."),
     click.option("--s3-bucket-owner", metavar="ACCOUNT", help="The account that must own the bucket."),
-    click.option(
-        "--s3-addressing", type=click.Choice(["auto", "path", "virtual"]), help="How buckets are addressed."
-    ),
+    click.option("--s3-addressing", type=OneOf(["auto", "path", "virtual"]), help="How buckets are addressed."),
     click.option("--s3-patience", metavar="TIME", help="How long to go on when S3 asks to slow down, such as 60s."),
 )
 
@@ -69,12 +68,12 @@ SOLVE = _together(
     click.option("--environment", metavar="NAME", help="Which environment of a pixi.lock to build."),
     click.option("--extra", multiple=True, metavar="NAME", help="Take this extra of a pyproject.toml as well."),
     click.option("--group", multiple=True, metavar="NAME", help="Take this dependency group of it as well."),
-    click.option("--platform", type=click.Choice(PLATFORMS), help="The cluster's platform."),
+    click.option("--platform", type=OneOf(PLATFORMS), help="The cluster's platform."),
     click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes."),
     click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
     click.option(
         "--index-strategy",
-        type=click.Choice(["first-index", "unsafe-best-match"]),
+        type=OneOf(["first-index", "unsafe-best-match"]),
         help="Several package indexes: the first that has a project answers, or the best version of all.",
     ),
     click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
@@ -114,7 +113,7 @@ SOLVE = _together(
 SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")
 LAUNCHER = click.option(
     "--launcher",
-    type=click.Choice(LAUNCHERS),
+    type=OneOf(LAUNCHERS),
     metavar="L",
     help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ...; see envpack settings --help.",
 )
@@ -128,11 +127,11 @@ CACHE = _together(
 )
 CONFINE = click.option(
     "--confine",
-    type=click.Choice(["require", "best", "off"]),
+    type=OneOf(["require", "best", "off"]),
     help="Where packaged code cannot be wholly confined: refuse to run it, do what is possible, or do nothing.",
 )
 COMPRESSION = click.option(
-    "--compression", type=click.Choice(list(LEVELS)), help="How much is done to make the archive small."
+    "--compression", type=OneOf(list(LEVELS)), help="How much is done to make the archive small."
 )
 SLIM = click.option(
     "--slim/--no-slim",
@@ -140,12 +139,12 @@ SLIM = click.option(
     help="Leave out what a node never needs: test suites, headers, static libraries, manuals, stubs.",
 )
 FORMAT = _together(
-    click.option("--format", type=click.Choice(list(FORMATS)), help="The archive's format."),
+    click.option("--format", type=OneOf(list(FORMATS)), help="The archive's format."),
     COMPRESSION,
     SLIM,
 )
-OUTPUT = click.option("--output", type=click.Choice(OUTPUTS), default="text", help="How to print the answer.")
-OUTPUT_JSON = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+OUTPUT = click.option("--output", type=OneOf(OUTPUTS), default="text", help="How to print the answer.")
+OUTPUT_JSON = click.option("--output", type=OneOf(["text", "json"]), default="text", help="How to print it.")
 DRIVER_PYTHON = click.option(
     "--driver-python",
     metavar="PATH|auto",
@@ -180,7 +179,7 @@ TALK = _together(
     click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail."),
     click.option(
         "--progress",
-        type=click.Choice(["auto", "plain", "json"]),
+        type=OneOf(["auto", "plain", "json"]),
         default="auto",
         expose_value=False,
         callback=lambda context, _parameter, kind: context.meta.__setitem__(PROGRESS, kind),

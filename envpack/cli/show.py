@@ -8,6 +8,7 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.table import table
 from envpack.errors import UsageError
 from envpack.units import age, count, human_size
@@ -41,7 +42,7 @@ Examples:
 @options.STORE
 @click.option(
     "--output",
-    type=click.Choice(["text", "json", "sbom"]),
+    type=OneOf(["text", "json", "sbom"]),
     default="text",
     help="How to print it; sbom is its bill of materials as CycloneDX.",
 )

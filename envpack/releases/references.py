@@ -146,8 +146,8 @@ def _nearest(store: Store, reference: Reference) -> str:
             f"{name}@{short}" for short in held if len(tag) >= _FEWEST_DIGITS and short.startswith(tag.lower())
         ]
         question = _did_you_mean(near)
-    tagged = f"the tags {', '.join(sorted(known))}" if known else "no tags"
-    there = f"{name} has {tagged} and {len(held)} release{'s' * (len(held) != 1)}; `envpack list {name}` shows them"
+    tagged = f"the tag{'s' * (len(known) != 1)} {', '.join(sorted(known))}" if known else "no tags"
+    there = f"{name} has {len(held)} release{'s' * (len(held) != 1)} and {tagged}; `envpack list {name}` shows them"
     return f"{question} {there}" if question else there
 
 

@@ -104,7 +104,7 @@ def told(
         nowhere = f"no channel and no index has {line.name}"
         return (
             f"{line.origin}: {nowhere}",
-            near or f"{line.name} is misspelt, or lies in a channel or index not named",
+            near or f"{line.name} is misspelt, or is in a channel or an index that is not named",
         )
     nothing = f"{line.origin}: no version of {line.name} fits {wanted}"
     if not offer.known:

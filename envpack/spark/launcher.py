@@ -24,7 +24,8 @@ cluster; in one that is the whole application; nowhere, since a Connect server's
 client of such a server."""
 
 Natural = Literal[
-    "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "airflow", "airflow-livy",
+    "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "sparkmagic-config", "airflow",
+    "airflow-livy",
     "parameters", "gcloud",
 ]  # fmt: skip
 """The text that people paste; envpack/spark/paste.py writes each."""

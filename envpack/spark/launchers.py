@@ -151,6 +151,22 @@ _ALL = (
         unpacker="yarn",
         local=_LIVY_FILES,
     ),
+    # Into the defaults: a person's %%configure takes the place of `session_configs` as a whole.
+    Launcher(
+        name="sparkmagic-config",
+        purpose="sparkmagic's config.json, as on a JupyterHub: every new session starts in the release",
+        archives_field="`archives` of session_configs_defaults",
+        submit=f"merge it into sparkmagic's config.json (~/.sparkmagic). {_LIVY_MODE}",
+        text="sparkmagic-config",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        unpacker="yarn",
+        local=_LIVY_FILES,
+        notes=("a person's own `archives` in %%configure take the place of these: name both there",),
+    ),
     # `env_vars=` would also reach spark-submit itself, which then looks for the packed Python on Airflow's worker.
     Launcher(
         name="airflow",

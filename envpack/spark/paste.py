@@ -87,6 +87,15 @@ def _sparkmagic(settings: Settings) -> str:
     return f"%%configure -f\n{_livy(settings)}"
 
 
+def _sparkmagic_config(settings: Settings) -> str:
+    """Return keys of sparkmagic's config.json; its own timeout of 60 s is too short for a first large archive.
+
+    Source: sparkmagic's utils/configuration.py.
+    """
+    defaults = {"session_configs_defaults": json.loads(_livy(settings))}
+    return json.dumps({**defaults, "livy_session_startup_timeout_seconds": 300}, indent=2, ensure_ascii=False)
+
+
 def _airflow(settings: Settings) -> str:
     return _keywords({"archives": ",".join(settings.archives), "conf": dict(settings.conf)})
 
@@ -120,6 +129,7 @@ NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
     "livy": _livy,
     "livy-session": _livy_session,
     "sparkmagic": _sparkmagic,
+    "sparkmagic-config": _sparkmagic_config,
     "airflow": _airflow,
     "airflow-livy": _airflow_livy,
     "parameters": _parameters,

@@ -157,7 +157,8 @@ def check_known(version: str) -> None:
     if spark not in known and not (newest < spark <= (newest[0] + 1, 9)):
         near = [each for each in known if each[0] == spark[0]] or [newest]
         raise UsageError(
-            f"there is no Spark {dotted(spark)}", hint=f"the newest that envpack knows of it is {dotted(near[-1])}"
+            f"there is no Spark {dotted(spark)}",
+            hint=f"the newest Spark {near[-1][0]} that envpack knows is {dotted(near[-1])}",
         )
 
 
