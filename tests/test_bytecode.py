@@ -246,7 +246,8 @@ def test_bytecode_that_a_package_brought_gives_the_bytes_that_compiling_gives(
     compile_prefix(prefix, python=PYTHON, into=tmp_path / "compiled")
     vouched = with_bytecode(prefix, mode=mode)
     compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched)
-    assert digests(tmp_path / "brought") == digests(tmp_path / "compiled") != {}
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "own", own=True)
+    assert digests(tmp_path / "brought") == digests(tmp_path / "own") == digests(tmp_path / "compiled") != {}
 
 
 @pytest.mark.acceptance
@@ -267,11 +268,14 @@ def test_brought_bytecode_of_a_whole_library_gives_the_bytes_that_compiling_give
     assert len(compiled) > 500
 
 
-def test_brought_bytecode_is_read_and_not_compiled(prefix: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["a package's", "the environment's own"])
+def test_brought_bytecode_is_read_and_not_compiled(prefix: Path, tmp_path: Path, *, own: bool) -> None:
     vouched = with_bytecode(prefix)
     module = (library(prefix) / "sets.py").relative_to(prefix).as_posix()
     pyc = Path(importlib.util.cache_from_source(str(prefix / module)))
-    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched={**vouched, module: spoil(pyc)})
+    vouched = {} if own else {**vouched, module: spoil(pyc)}
+    spoil(pyc)
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched, own=own)
     assert b"other code" in (tmp_path / "brought" / pyc.relative_to(prefix)).read_bytes()
 
 
@@ -302,7 +306,7 @@ def make_it_data(pyc: Path) -> None:
 @pytest.mark.parametrize(
     "spoiled", [change_the_code, change_the_source, touch_the_source, cut, take_from_another_python, make_it_data]
 )
-@pytest.mark.parametrize("listed", ["before", "after"])
+@pytest.mark.parametrize("listed", ["before", "after", "nowhere"])
 def test_bytecode_that_is_not_the_package_s_or_not_of_its_source_is_compiled(
     prefix: Path, tmp_path: Path, spoiled: Callable[[Path], None], listed: str
 ) -> None:
@@ -312,6 +316,7 @@ def test_bytecode_that_is_not_the_package_s_or_not_of_its_source_is_compiled(
     spoiled(pyc)
     if listed == "after" and spoiled is not change_the_code:
         vouched[module] = Brought(digest.of_file(prefix / module), digest.of_file(pyc))
-    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched)
+    own = listed == "nowhere" and spoiled is not change_the_code
+    compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched={} if own else vouched, own=own)
     compile_prefix(prefix, python=PYTHON, into=tmp_path / "compiled")
     assert digests(tmp_path / "brought") == digests(tmp_path / "compiled") != {}

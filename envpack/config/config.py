@@ -42,6 +42,17 @@ _OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
 """Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
+def _cache_directory() -> str:
+    """Return where the platform keeps caches. Raises UsageError for a user who has no home."""
+    try:
+        return platformdirs.user_cache_dir("envpack", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError(
+            "this user has no home directory, so there is no place for a cache",
+            hint="name one with --cache-dir or ENVPACK_CACHE_DIR, or set HOME",
+        ) from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Every choice that outlives one command.
@@ -81,6 +92,10 @@ class Config:
     """What starts the Spark application."""
     also_archives: tuple[str, ...] = ()
     """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    node_bandwidth: str = "10 Gbit/s"
+    """What each node has to the store; `show` and `doctor` reckon with it."""
+    nodes: str = "100"
+    """How many nodes fetch an archive; `show` and `doctor` reckon with it."""
     s3a_jars: str | None = None
     """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
@@ -95,7 +110,7 @@ class Config:
     """Projects, by name or by pattern such as `acme-*`, to the one package index that they are taken from."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
-    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
+    cache_dir: str = field(default_factory=_cache_directory)
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""

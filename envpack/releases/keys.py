@@ -6,6 +6,7 @@
 <store>/<name>/<digest 16>/<wheel>.whl                 a wheel with compiled parts that was built for it
 <store>/<name>/<digest 16>/pieces.json                 where each package is in the archive
 <store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
+<store>/<name>/<digest 16>/verification.json.gz        what its verification found out that holds for others
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
 <store>/<name>/<digest 16>/verified.json               that it was verified after it was published
@@ -36,6 +37,7 @@ BUILDS, TAGS, USED = "builds", "tags", "used"
 MANIFEST = "manifest.json"
 PIECES = "pieces.json"
 PIECE_FACTS = "piece-facts.json.gz"
+VERIFICATION = "verification.json.gz"
 FILES = "files.json.gz"
 SBOM = "sbom.cdx.json"
 VERIFIED = "verified.json"
