@@ -7,9 +7,11 @@ import platform
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from envpack import digest
 from tests.support.archives import first_difference
 from tests.support.cache import shared
 from tests.support.channel import Channel
@@ -138,11 +140,9 @@ def test_the_archive_is_the_same_byte_for_byte_from_another(
     assert said(archive.parent) == said(expected.parent)
 
 
-def said(release: Path) -> dict[str, object]:
+def said(release: Path) -> dict[str, Any]:
     """Return what lies beside an archive and says how it was built, without who did it, where and when."""
-    there: dict[str, object] = {
-        path.name: path.read_bytes() for path in release.iterdir() if "tar" not in path.name
-    }
+    there: dict[str, Any] = {path.name: path.read_bytes() for path in release.iterdir() if "tar" not in path.name}
     there |= {path.name: path.read_bytes() for path in (release.parent / "builds").iterdir()}
     for name, data in there.items():
         if name.endswith(".json") and isinstance(data, bytes):
@@ -150,5 +150,6 @@ def said(release: Path) -> dict[str, object]:
             there[name] = {key: value[key] for key in value if key not in {"created", "provenance"}}
     home = release.parent.parent.parent.as_uri().encode()  # a wheel in a local folder is locked where it lies
     there["r.lock"] = (release / "r.lock").read_bytes().replace(home, b"file:///home")
+    assert there["manifest.json"]["beside"].pop("r.lock") == digest.of_file(release / "r.lock")
     assert {"files.json.gz", "manifest.json", "pieces.json", "sbom.cdx.json", "r.lock"} <= there.keys()
     return there

@@ -60,17 +60,20 @@ def test_what_workers_import_is_recorded_and_the_rest_is_told(
     hook = spark_job.desk.run("explain", "--import-hook")
     spark_job.desk.write("envpack_imports.py", hook.out)
     given = hook.err.partition("submit the job with ")[2].splitlines()[0]
-    logging = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={tmp_path.as_uri()}"
+    logged = tmp_path / "logs"
+    logged.mkdir()
+    logging = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={logged.as_uri()}"
     text = built["settings"]["text"]
     spark_job.run(spark, f"spark-submit --master {LOCAL_CLUSTER} {given} {logging} \\\n{text}")
-    (log,) = tmp_path.iterdir()
+    (log,) = logged.iterdir()
     answered = spark_job.desk.run(
         "explain", str(log), "--imports", str(spark.home / "work"), "--output", "json"
     ).json()
     assert answered["application"]["release"] == built["reference"]
     record = "".join(path.read_text() for path in (spark.home / "work").rglob("stderr"))
-    modules = json.loads(record.rpartition("envpack-imports: ")[2].splitlines()[0])
-    assert {"pandas", "pyarrow", "numpy"} <= {*modules}
+    told = json.loads(record.rpartition("envpack-imports: ")[2].splitlines()[0])
+    packed = {package["name"]: package["version"] for package in built["packages"]}
+    assert {name: told["modules"][name] for name in ("pandas", "pyarrow", "numpy")}.items() <= packed.items()
     assert "unused-packages" not in {each["name"] for each in answered["unevaluated"]}
 
 

@@ -33,6 +33,7 @@ from envpack.releases import (
     manifest,
     publish,
     removal_notice,
+    submissions,
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
@@ -105,6 +106,7 @@ def some_manifest(archive: bytes = b"", name: str = "udf") -> Manifest:
         warnings=("a warning",),
         slim=(Saving(rule="tests", files=1, size=1),),
         packer="7/conda-pack-0.9.2/zlib-ng-2.2.5",
+        beside={keys.FILES: ONE},
         description="Features for the churn model",
         owner="data-platform",
         provenance=Provenance(
@@ -199,6 +201,28 @@ def _samples() -> dict[str, Sample]:
         "files": Sample(kind=file_list.STORED, value=json.loads(gzip.decompress(file_list.dumps(files)))),
         "catalog-note": Sample(
             kind=publishing.STORED, value={"schema": 1, "pages": {"udf/index.html": "key", "assets/x.js": None}}
+        ),
+        "job-record": Sample(
+            kind=submissions.STORED,
+            value={
+                "schema": 1,
+                "id": "0123456789ab",
+                "job": "daily-churn",
+                "release": "udf",
+                "digest": ONE,
+                "code": TWO,
+                "entrypoint": "main",
+                "parameters": {"date": "2026-01-31"},
+                "launcher": "yarn-cluster",
+                "by": "jane",
+                "submitted": NOW,
+                "state": "failed",
+                "application": "application_1769854500000_0007",
+                "address": "http://rm:8088/proxy/application_1769854500000_0007/",
+                "exit_code": 3,
+                "ended": NOW,
+                "said": "exit code 3",
+            },
         ),
         "published": Sample(kind=shared_pieces.PUBLISHED, value={f"udf/{'0' * 16}": {ONE: 1}}),
         "recipe": Sample(
