@@ -56,6 +56,14 @@ print("the driver has", ours["code"], ours["environment"])
 sys.exit(int(asked.end))
 """
 
+SLEEPING = """\
+import time
+from pyspark.sql import SparkSession
+
+SparkSession.builder.getOrCreate()
+time.sleep(600)
+"""
+
 WORDS = """\
 import sys
 import pandas
@@ -189,7 +197,7 @@ class TestYarn:
     ) -> None:
         built, spark = yarn_job.build(None, "yarn-cluster"), spark_on_yarn(SPARK_3)
         written(yarn_job, built)
-        (yarn_job.home / "code" / "main.py").write_text("import time\ntime.sleep(600)\n")
+        (yarn_job.home / "code" / "main.py").write_text(SLEEPING)
         answer = ("--set", "answer=none", "--launcher", "yarn")
         process = yarn_job.desk.start("submit", *answer, "--kill-on-interrupt", **spark.environment)
         try:
