@@ -82,7 +82,7 @@ def test_a_real_run_has_the_finding_that_it_provokes_and_no_other(name: str) -> 
 
 def test_every_finding_has_a_run_that_provokes_it_or_a_test_of_its_own() -> None:
     of_its_own = {"archive-staged", "slow-submission", "unknown-release", "other-spark", "tag-moved"}
-    assert {*SCENARIOS} - {CONTROL} | of_its_own | {"unused-packages"} == {*LIMITS}
+    assert {*SCENARIOS} - {CONTROL} | of_its_own | {"versions-differ", "unused-packages"} == {*LIMITS}
 
 
 def test_what_a_spark_does_not_log_is_said_as_not_evaluated() -> None:
@@ -436,9 +436,8 @@ def test_packages_that_nothing_imported_needs_are_told(tmp_path: Path) -> None:
     ]
     owners = imports.modules_of(files)
     assert owners["sklearn"] == "scikit-learn"
-    (tmp_path / "stderr").write_text(
-        'noise\n26/01/01 INFO envpack-imports: ["pandas", "numpy"]\nenvpack-imports: {"\n'
-    )
+    said = record_of("worker", pandas="2.2.3", numpy="1.26")
+    (tmp_path / "stderr").write_text(f"noise\n26/01/01 {said}envpack-imports: {{\n")
     (record,) = imports.read([tmp_path])
     unused = imports.not_needed(packages, owners, record.modules)
     assert [each.name for each in unused] == ["scikit-learn", "joblib"]
@@ -461,9 +460,30 @@ def manager():
     path = f"{tmp_path}:{tmp_path}/site-packages"
     command = [sys.executable, "-S", "-m", imports.MODULE, "pyspark.worker"]
     done = subprocess.run(command, env={"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.stderr == 'envpack-imports: ["scaling"]\n'
+    python = sys.version.split()[0]
+    assert done.stderr == record_of("worker", python, scaling="")
     (tmp_path / "stderr").write_text(done.stderr)
-    assert imports.read([tmp_path / "stderr"])[0].modules == {"scaling"}
+    assert imports.read([tmp_path / "stderr"])[0].modules == {"scaling": ""}
+    driver = [sys.executable, "-S", "-c", f"import {imports.MODULE}, scaling"]
+    done = subprocess.run(driver, env={"PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.stderr == record_of("driver", python, scaling="")
+
+
+def record_of(process: str, python: str = "3.11.7", **modules: str) -> str:
+    return f"envpack-imports: {json.dumps({'process': process, 'python': python, 'modules': modules})}\n"
+
+
+def test_versions_of_driver_and_workers_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "driver").write_text(record_of("driver", pandas="1.5.3", numpy="1.26.1", dateutil="2.9"))
+    (tmp_path / "stderr").write_text(record_of("worker", pandas="2.2.3") + record_of("worker", numpy="1.26.4"))
+    log = DATA / f"{CONTROL}-4.0.2.jsonl.zst"
+    (finding,) = explained(log, records=imports.read([tmp_path])).findings
+    assert (finding.name, finding.severity, finding.value) == ("versions-differ", "high", 1)
+    assert "pandas 1.5.3 and 2.2.3" in finding.text
+    assert finding.settings == ("pip install pandas==2.2.3",)
+    workers = imports.read([tmp_path / "stderr"])
+    reasons = {each.name: each.reason for each in explained(log, records=workers).unevaluated}
+    assert "`import envpack_imports` there" in reasons["versions-differ"]
 
 
 def test_output_without_a_record_is_refused(tmp_path: Path) -> None:

@@ -42,6 +42,17 @@ _OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
 """Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
+def _cache_directory() -> str:
+    """Return where the platform keeps caches. Raises UsageError for a user who has no home."""
+    try:
+        return platformdirs.user_cache_dir("envpack", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError(
+            "this user has no home directory, so there is no place for a cache",
+            hint="name one with --cache-dir or ENVPACK_CACHE_DIR, or set HOME",
+        ) from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Every choice that outlives one command.
@@ -99,7 +110,7 @@ class Config:
     """Projects, by name or by pattern such as `acme-*`, to the one package index that they are taken from."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
-    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
+    cache_dir: str = field(default_factory=_cache_directory)
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""

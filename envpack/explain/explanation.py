@@ -60,6 +60,7 @@ LOOKS: tuple[Look, ...] = (
     stages.idle_executors,
     stages.failed_tasks,
     releases.from_the_store,
+    imports.versions_differ,
     imports.unused_packages,
 )
 """Every look at a run; each gives findings and what could not be evaluated."""

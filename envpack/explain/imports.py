@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import msgspec
+from msgspec import Meta, Struct
+
+from envpack.codec import PythonVersion
 from envpack.errors import EnvpackError, UsageError
 from envpack.explain.findings import Unevaluated, found
 from envpack.files.regular import open_regular
@@ -29,16 +32,21 @@ _LONGEST_LINE = 1 << 20
 _MOST_FILES = 20_000
 _MOST_MODULES = 20_000
 _SHOWN = 12
+_NO_RECORD = "no record of imports was given: `envpack explain --import-hook` says how to make one"
 _SPARKS = frozenset({"python", "pyspark", "py4j", "pip", "setuptools", "wheel"})
 """What Spark needs, or what no function imports itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRecord:
-    """What the workers of one file of an executor's output imported."""
+    """What a process imported."""
 
-    modules: frozenset[str]
-    """Top-level modules of `site-packages`."""
+    process: str
+    """`worker` or `driver`."""
+    python: str
+    """Its version."""
+    modules: Mapping[str, str]
+    """Top-level modules of `site-packages` with their versions, empty where a module does not say its own."""
 
 
 def hook() -> str:
@@ -59,10 +67,7 @@ def read(paths: Sequence[Path]) -> tuple[ImportRecord, ...]:
 
     Raises UsageError when a path cannot be read or none holds a record.
     """
-    records: list[ImportRecord] = []
-    for path in paths:
-        found_in = (_modules(file) for file in _files(path))
-        records += [ImportRecord(modules=frozenset(modules)) for modules in found_in if modules]
+    records = [record for path in paths for file in _files(path) for record in _records(file)]
     if paths and not records:
         raise UsageError(
             f"{', '.join(map(str, paths))}: no record of imports is there",
@@ -71,11 +76,36 @@ def read(paths: Sequence[Path]) -> tuple[ImportRecord, ...]:
     return tuple(records)
 
 
+def versions_differ(case: Case) -> Iterator[Found]:
+    """Yield packages that driver and workers have in versions that differ by more than a patch."""
+    drivers, workers = _of(case, "driver"), _of(case, "worker")
+    if not drivers or not workers:
+        reason = _NO_RECORD if not workers else f"the driver's imports were not recorded: `import {MODULE}` there"
+        yield Unevaluated(name="versions-differ", reason=reason)
+        return
+    there = {module: version for record in workers for module, version in record.modules.items() if version}
+    here = {module: version for record in drivers for module, version in record.modules.items() if version}
+    differ = [name for name in sorted(here.keys() & there.keys()) if _minor(here[name]) != _minor(there[name])]
+    if differ:
+        pairs = ", ".join(f"{name} {here[name]} and {there[name]}" for name in differ[:_SHOWN])
+        yield from found(
+            "versions-differ",
+            f"driver and workers have other versions of {count(len(differ), 'package')}: {pairs}",
+            len(differ),
+            quote=f"imported by the driver: Python {drivers[0].python}; by workers: Python {workers[0].python}",
+            advice="run the driver in the release as well, or give its Python the release's versions",
+            settings=["pip install " + " ".join(f"{name}=={there[name]}" for name in differ[:_SHOWN])],
+        )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
 def unused_packages(case: Case) -> Iterator[Found]:
     """Yield the packages that no worker imported and nothing imported needs, and what they weigh."""
-    if not case.imports:
-        reason = "no record of imports was given: `envpack explain --import-hook` says how to make one"
-        yield Unevaluated(name="unused-packages", reason=reason)
+    if not _of(case, "worker"):
+        yield Unevaluated(name="unused-packages", reason=_NO_RECORD)
         return
     if case.release is None or case.store is None:
         yield Unevaluated(name="unused-packages", reason="the application's release is not known: name its --store")
@@ -88,7 +118,7 @@ def unused_packages(case: Case) -> Iterator[Found]:
         )
         yield Unevaluated(name="unused-packages", reason=reason)
         return
-    imported = frozenset[str]().union(*(record.modules for record in case.imports))
+    imported = {module for record in _of(case, "worker") for module in record.modules}
     unused = not_needed(packages, owners, imported)
     saved = sum(package.unpacked_size or 0 for package in unused)
     names = [package.name for package in sorted(unused, key=lambda p: -(p.unpacked_size or 0))]
@@ -100,8 +130,8 @@ def unused_packages(case: Case) -> Iterator[Found]:
         f"{', '.join(names[:_SHOWN])}{more}; they are {human_size(saved)} of what each node unpacks",
         saved,
         quote=f"imported were {', '.join(sorted(imported)[:_SHOWN])}",
-        advice="leave them out of the requirements if no other job needs them; the driver's own imports are not "
-        "recorded" + (f". Asked for were {', '.join(asked)}" if asked else ""),
+        advice="leave them out of the requirements if no other job needs them, nor the driver in cluster mode"
+        + (f". Asked for were {', '.join(asked)}" if asked else ""),
         settings=["envpack build FILE --dry-run"],
     )
 
@@ -161,26 +191,42 @@ def _files(path: Path) -> Iterator[Path]:
             yield each
 
 
-def _modules(path: Path) -> set[str]:
-    found: set[str] = set()
+def _records(path: Path) -> list[ImportRecord]:
+    """Return a record for each process of a file: what a worker says later holds what it said before."""
+    records: dict[str, ImportRecord] = {}
     try:
         with open_regular(path) as file:
             while line := file.readline(_LONGEST_LINE):
                 _, mark, text = line.partition(_MARK)
-                if mark and len(found) < _MOST_MODULES:
-                    found |= _listed(text)
+                if mark and (found := _read(text)):
+                    before = records.get(found.process)
+                    modules = {**(before.modules if before else {}), **found.modules}
+                    records[found.process] = replace(found, modules=dict(list(modules.items())[:_MOST_MODULES]))
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", hint="name files of executors' output"
         ) from error
-    return found
+    return list(records.values())
 
 
-def _listed(text: bytes) -> set[str]:
+def _read(text: bytes) -> ImportRecord | None:
     try:
-        value = json.loads(text)
+        told = _decoder.decode(text)
     except (ValueError, RecursionError):
-        return set()
-    return (
-        {name for name in value if isinstance(name, str) and len(name) < 200} if isinstance(value, list) else set()
-    )
+        return None
+    return ImportRecord(process=told.process, python=told.python, modules=told.modules)
+
+
+class _Told(Struct):
+    """A line of the hook."""
+
+    process: Literal["worker", "driver"]
+    python: PythonVersion
+    modules: dict[Annotated[str, Meta(max_length=200)], Annotated[str, Meta(max_length=200)]]
+
+
+_decoder = msgspec.json.Decoder(_Told)
+
+
+def _of(case: Case, process: str) -> list[ImportRecord]:
+    return [record for record in case.imports if record.process == process]

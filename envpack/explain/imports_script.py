@@ -1,25 +1,30 @@
-"""Run Spark's Python workers, and say on stderr what each imported.
+"""Run Spark's Python workers, and say on stderr what each imported; in a driver say it at its end.
 
 `envpack explain --import-hook` prints this file. Sent with a job (`--files envpack_imports.py`) and named in
 spark.python.daemon.module it takes the place of pyspark.daemon; it changes nothing else. After the first task of a
-worker, and whenever a later task brought more, a line `envpack-imports: {...}` stands in the executor's stderr.
+worker, and whenever a later task brought more, a line `envpack-imports: {...}` stands in the executor's stderr. A
+driver that imports this module writes such a line when it ends.
 """
 
+import atexit
 import json
 import sys
 
 _said = set()
 
 
-def _say():
+def _say(process):
     seen = {
-        name
+        name: str(getattr(module, "__version__", "") or "")
         for name, module in list(sys.modules.items())
         if "." not in name and not name.startswith("_") and "site-packages" in _place(module)
     }
-    if seen - _said:
+    if set(seen) - _said:
         _said.update(seen)
-        sys.stderr.write("envpack-imports: " + json.dumps(sorted(_said)) + "\n")
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        sys.stderr.write(
+            "envpack-imports: " + json.dumps({"process": process, "python": python, "modules": seen}) + "\n"
+        )
         sys.stderr.flush()
 
 
@@ -33,7 +38,7 @@ def _recorded(main):
         try:
             return main(*arguments)
         finally:
-            _say()
+            _say("worker")
 
     return worker_main
 
@@ -43,3 +48,5 @@ if __name__ == "__main__":
 
     daemon.worker_main = _recorded(daemon.worker_main)
     daemon.manager()
+else:
+    atexit.register(_say, "driver")

@@ -15,7 +15,9 @@ Severity = Literal["critical", "high", "moderate", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "moderate", "info")
 """The worst first."""
 
-Unit = Literal["tasks", "seconds", "share", "bytes", "rows", "times", "tasks a core", "executors", "settings"]
+Unit = Literal[
+    "tasks", "seconds", "share", "bytes", "rows", "times", "tasks a core", "executors", "settings", "packages"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +153,9 @@ LIMITS: dict[str, Threshold] = {
         measure="releases that were built for another Spark", unit="settings", steps=((1, "high"),)
     ),
     "tag-moved": Threshold(measure="releases that `latest` no longer names", unit="settings", steps=((1, "info"),)),
+    "versions-differ": Threshold(
+        measure="packages of another version on driver and workers", unit="packages", steps=((1, "high"),)
+    ),
     "unused-packages": Threshold(
         measure="unpacked size of packages that no worker imported",
         unit="bytes",

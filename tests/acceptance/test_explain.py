@@ -69,8 +69,9 @@ def test_what_workers_import_is_recorded_and_the_rest_is_told(
     ).json()
     assert answered["application"]["release"] == built["reference"]
     record = "".join(path.read_text() for path in (spark.home / "work").rglob("stderr"))
-    modules = json.loads(record.rpartition("envpack-imports: ")[2].splitlines()[0])
-    assert {"pandas", "pyarrow", "numpy"} <= {*modules}
+    told = json.loads(record.rpartition("envpack-imports: ")[2].splitlines()[0])
+    packed = {package["name"]: package["version"] for package in built["packages"]}
+    assert {name: told["modules"][name] for name in ("pandas", "pyarrow", "numpy")}.items() <= packed.items()
     assert "unused-packages" not in {each["name"] for each in answered["unevaluated"]}
 
 

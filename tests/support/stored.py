@@ -105,6 +105,7 @@ def some_manifest(archive: bytes = b"", name: str = "udf") -> Manifest:
         warnings=("a warning",),
         slim=(Saving(rule="tests", files=1, size=1),),
         packer="7/conda-pack-0.9.2/zlib-ng-2.2.5",
+        beside={keys.FILES: ONE},
         description="Features for the churn model",
         owner="data-platform",
         provenance=Provenance(
