@@ -2,7 +2,7 @@
 
 Both start with all downloads cached, both talk to the same S3 server on this machine over a wire that counts.
 
-Usage: python -m bench.build [small|middle|large]... [--rounds N]
+Usage: python -m bench.build [small|middle|large]... [--rounds N] [--only WORDS]...
 """
 
 from __future__ import annotations
@@ -54,14 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", metavar="SIZE", default=["middle"], help=", ".join(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--only", action="append", help="measure those whose names hold these words, and keep nothing"
+    )
     given = parser.parse_args(arguments)
-    rows = results.rows("--help", compare(list(_helped()), rounds=given.rounds))
+    rows = [] if given.only else results.rows("--help", compare(list(_helped()), rounds=given.rounds))
     for size in given.sizes:
         with places.work() as work, counted(places.emptied(work / "s3")) as s3:
             print(size, file=sys.stderr)
             site = _Site(before=environment(size), after=environment(size, change=CHANGED[size]), work=work, s3=s3)
-            rows += results.rows(size, compare(site.rivals(), rounds=given.rounds))
-    results.save("build", rows)
+            chosen = [rival for rival in site.rivals() if _is_chosen(rival, given.only)]
+            rows += results.rows(size, compare(chosen, rounds=given.rounds))
+    if given.only:
+        print(results.table(results.unsaved("build", rows)))
+    else:
+        results.save("build", rows)
+
+
+def _is_chosen(rival: Rival, only: Sequence[str] | None) -> bool:
+    return not only or any(words in rival.name for words in only)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration, UsageError
 from envpack.releases import keys
 from envpack.spark.driver import AUTO
-from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.launchers import ALIASES, LAUNCHERS
 from envpack.spark.versions import check_known
 from envpack.units import size_of, span
 
@@ -230,7 +230,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "spark": check_known,
     "format": _one_of(FORMATS, "format"),
     "compression": _one_of(LEVELS, "compression"),
-    "launcher": _one_of(LAUNCHERS, "launcher"),
+    "launcher": _one_of([*LAUNCHERS, *ALIASES], "launcher"),
     "from_pypi": _projects,
     "from_conda": _packages,
     "allow_clobber": _packages,
@@ -251,6 +251,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "gc_keep_last": _number,
     "gc_keep_newer": _time,
     "gc_keep_used": _time,
+    "gc_keep_jobs": _time,
     "gc_keep_history": _number,
     "gc_grace": _time,
 }

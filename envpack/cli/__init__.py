@@ -48,6 +48,8 @@ _COMMANDS = {
     "catalog": ("envpack.cli.catalog", "Write a static site that shows the releases of a store."),
     "pull": ("envpack.cli.pull", "Download a release and unpack it, ready to run."),
     "run": ("envpack.cli.pull", "Run a command in a release."),
+    "submit": ("envpack.cli.submit", "Submit a job: its code, its parameters, its environment."),
+    "job": ("envpack.cli.job", "Write job files, send their code, and look at what was submitted."),
     "kernel": ("envpack.cli.kernel", "Install a Jupyter kernel that runs a release."),
     "verify": ("envpack.cli.verify", "Check releases as they are in the store."),
     "audit": ("envpack.cli.audit", "Look for known vulnerabilities in published releases."),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from envpack.config.file import Setting
 
-_BOOLEANS = {
+BOOLEANS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -31,6 +31,7 @@ _BOOLEANS = {
     "off": False,
     "0": False,
 }
+"""The words for true and false."""
 
 SECTIONS = ("ci", "gc", "policy")
 """Keys of the file that hold others: `requirements:` under `ci:` is the field `ci_requirements`."""
@@ -153,6 +154,8 @@ class Config:
     """How young a release must be to be kept, such as `30d`."""
     gc_keep_used: str | None = None
     """How lately a release must have been used to be kept."""
+    gc_keep_jobs: str = "30d"
+    """For how long what a submitted job used is kept: its release and its code."""
     gc_keep_history: str = "1"
     """How many of a tag's earlier releases are kept."""
     gc_grace: str = "1d"
@@ -276,9 +279,9 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
     if kind == "text":
         return text
     if kind == "boolean":
-        if text.lower() not in _BOOLEANS:
+        if text.lower() not in BOOLEANS:
             raise ValueError(f"must be true or false, not {text!r}")
-        return _BOOLEANS[text.lower()]
+        return BOOLEANS[text.lower()]
     items = tuple(item for item in text.replace(",", " ").split() if item)
     if kind == "list":
         return items
@@ -292,7 +295,7 @@ def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
     from envpack.config.file import read
 
-    return read(path, kinds(), SECTIONS, _BOOLEANS)
+    return read(path, kinds(), SECTIONS, BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type

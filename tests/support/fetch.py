@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import airflow, connect, jenkins, jupyter, livy, sparkmagic
+from tests.support import airflow, connect, jenkins, jupyter, livy, operator_crd, sparkmagic
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.s3 import minio, versitygw
 from tests.support.spark import installed
@@ -29,6 +29,7 @@ FETCHED: tuple[Callable[[], object], ...] = (
     sparkmagic.installed,
     jupyter.installed,
     airflow.installed,
+    operator_crd.schema,
 )
 
 if __name__ == "__main__":

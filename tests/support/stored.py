@@ -33,10 +33,11 @@ from envpack.releases import (
     manifest,
     publish,
     removal_notice,
+    submissions,
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
-from envpack.sources import kept
+from envpack.sources import environments, kept
 from envpack.stores import open_store
 from envpack.verify import earlier
 
@@ -201,6 +202,28 @@ def _samples() -> dict[str, Sample]:
         "catalog-note": Sample(
             kind=publishing.STORED, value={"schema": 1, "pages": {"udf/index.html": "key", "assets/x.js": None}}
         ),
+        "job-record": Sample(
+            kind=submissions.STORED,
+            value={
+                "schema": 1,
+                "id": "0123456789ab",
+                "job": "daily-churn",
+                "release": "udf",
+                "digest": ONE,
+                "code": TWO,
+                "entrypoint": "main",
+                "parameters": {"date": "2026-01-31"},
+                "launcher": "yarn-cluster",
+                "by": "jane",
+                "submitted": NOW,
+                "state": "failed",
+                "application": "application_1769854500000_0007",
+                "address": "http://rm:8088/proxy/application_1769854500000_0007/",
+                "exit_code": 3,
+                "ended": NOW,
+                "said": "exit code 3",
+            },
+        ),
         "published": Sample(kind=shared_pieces.PUBLISHED, value={f"udf/{'0' * 16}": {ONE: 1}}),
         "recipe": Sample(
             kind=recipes.STORED,
@@ -233,6 +256,7 @@ def _samples() -> dict[str, Sample]:
                 },
             },
         ),
+        "build environment": Sample(kind=environments.STORED, value={"program": "bin/python", "files": ONE}),
         "name of a built wheel": Sample(kind=kept.POINTER, value={"full": "0" * 64}),
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
         "kept verification": Sample(kind=earlier.KEPT_RECORD, value=verification),
@@ -244,7 +268,7 @@ def _samples() -> dict[str, Sample]:
 
 SAMPLES = _samples()
 
-IN_A_STORE = tuple(SAMPLES)[:11]
+IN_A_STORE = tuple(SAMPLES)[:12]
 """The kinds that others may have written; the rest lies in this machine's cache."""
 
 HOSTILE: tuple[Any, ...] = (
