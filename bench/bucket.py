@@ -27,19 +27,25 @@ class Counted:
     """The server's: a line for each request."""
     sent: int = 0
     """Bytes that clients have sent."""
+    received: int = 0
+    """Bytes that clients were sent."""
 
     def requests(self) -> int:
         """Return how many requests the server has answered."""
         return self.log.read_text("utf-8").count(" | vgw | ")
 
-    def mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int, int]:
         """Return what to compare later counts with."""
-        return self.sent, self.requests()
+        return self.sent, self.received, self.requests()
 
-    def since(self, mark: tuple[int, int]) -> dict[str, float]:
-        """Return the bytes sent and the requests made since a mark."""
-        sent, requests = mark
-        return {"sent": self.sent - sent, "requests": self.requests() - requests}
+    def since(self, mark: tuple[int, int, int]) -> dict[str, float]:
+        """Return the bytes sent and received, and the requests made, since a mark."""
+        sent, received, requests = mark
+        return {
+            "sent": self.sent - sent,
+            "received": self.received - received,
+            "requests": self.requests() - requests,
+        }
 
 
 @contextmanager
@@ -60,17 +66,16 @@ def _accept(listener: socket.socket, target: tuple[str, int], result: Counted) -
         while True:
             client, _ = listener.accept()
             server = socket.create_connection(target)
-            threading.Thread(target=_pass, args=[client, server, result], daemon=True).start()
-            threading.Thread(target=_pass, args=[server, client, None], daemon=True).start()
+            for source, sink, what in ((client, server, "sent"), (server, client, "received")):
+                threading.Thread(target=_pass, args=[source, sink, result, what], daemon=True).start()
 
 
-def _pass(source: socket.socket, sink: socket.socket, result: Counted | None) -> None:
-    """Pass on what one side says until it has ended; count it if there is a result to count it in."""
+def _pass(source: socket.socket, sink: socket.socket, result: Counted, what: str) -> None:
+    """Pass on what one side says until it has ended, and count it as bytes `sent` or `received`."""
     buffer = bytearray(_AT_ONCE)
     with suppress(OSError):
         while size := source.recv_into(buffer):
-            if result:
-                result.sent += size
+            setattr(result, what, getattr(result, what) + size)
             sink.sendall(memoryview(buffer)[:size])
     for end in (source, sink):
         with suppress(OSError):

@@ -2,7 +2,7 @@
 
 Both start with all downloads cached, both talk to the same S3 server on this machine over a wire that counts.
 
-Usage: python -m bench.build [small|middle|large]... [--rounds N]
+Usage: python -m bench.build [small|middle|large]... [--rounds N] [--only WORDS]...
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_SCRIPT = """\
+SCRIPT = """\
 set -e
 rm -rf "$WORK/prefix" "$WORK/out.tar.gz"
 "$PYTHON" -m bench.link_python "$CHANNEL" "$WORK/prefix" "$PACKAGES"
@@ -43,7 +43,9 @@ aws s3 cp --only-show-errors "$WORK/out.tar.gz" "s3://$BUCKET/envs/middle.tar.gz
 _SOURCE = "docopt==0.6.2"
 """A project that has a source distribution and no wheel."""
 
-_MADE = ("pieces", "recipes")
+_ADDED = "tqdm==4.67.1"
+
+_MADE = ("pieces", "recipes", "verified")
 """The directories of the cache that hold what was packed; the others hold downloads."""
 
 
@@ -52,14 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", metavar="SIZE", default=["middle"], help=", ".join(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--only", action="append", help="measure those whose names hold these words, and keep nothing"
+    )
     given = parser.parse_args(arguments)
-    rows = results.rows("--help", compare(list(_helped()), rounds=given.rounds))
+    rows = [] if given.only else results.rows("--help", compare(list(_helped()), rounds=given.rounds))
     for size in given.sizes:
         with places.work() as work, counted(places.emptied(work / "s3")) as s3:
             print(size, file=sys.stderr)
             site = _Site(before=environment(size), after=environment(size, change=CHANGED[size]), work=work, s3=s3)
-            rows += results.rows(size, compare(site.rivals(), rounds=given.rounds))
-    results.save("build", rows)
+            chosen = [rival for rival in site.rivals() if _is_chosen(rival, given.only)]
+            rows += results.rows(size, compare(chosen, rounds=given.rounds))
+    if given.only:
+        print(results.table(results.unsaved("build", rows)))
+    else:
+        results.save("build", rows)
+
+
+def _is_chosen(rival: Rival, only: Sequence[str] | None) -> bool:
+    return not only or any(words in rival.name for words in only)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +91,7 @@ class _Site:
             self._envpack("envpack, first build", self._first),
             self._envpack("envpack, packed before", self._packed_before),
             self._envpack("envpack, one package changed", self._changed),
+            self._envpack("envpack, one package added", self._added),
             self._envpack("envpack, project line changed", self._project_changed),
             self._envpack("envpack, source built before", self._source_built_before),
             self._envpack("envpack, unchanged", self._unchanged),
@@ -91,28 +105,15 @@ class _Site:
         return self._rival(name, [places.ENVPACK, "build", file], given, lambda: scene(file, given))
 
     def _script(self, name: str, bytecode: str) -> Rival:
-        given = {
-            **variables(),
-            **self.s3.server.variables(),
-            "PATH": f"{programs()}:{os.environ['PATH']}",
-            "PYTHON": sys.executable,
-            "PYTHONPATH": str(places.HERE.parent),
-            "CHANNEL": channel().as_uri(),
-            "PACKAGES": str(packages().packages),
-            "UV": find_uv_bin(),
-            "UV_CACHE_DIR": str(packages().uv),
-            "BYTECODE": bytecode,
-            "FILE": str(self.before.requirements),
-            "WORK": str(self.work),
-        }
+        given = script(self.before, self.work, self.s3, bytecode=bytecode)
         return self._rival(
-            name, ["sh", "-c", _SCRIPT], given, lambda: given.update(BUCKET=self.s3.server.new_bucket())
+            name, ["sh", "-c", SCRIPT], given, lambda: given.update(BUCKET=self.s3.server.new_bucket())
         )
 
     def _rival(
         self, name: str, command: Sequence[str | Path], given: dict[str, str], scene: Callable[[], object]
     ) -> Rival:
-        marks: list[tuple[int, int]] = []
+        marks: list[tuple[int, int, int]] = []
 
         def before() -> None:
             scene()
@@ -153,6 +154,13 @@ class _Site:
         _build(file, given)
         shutil.copy(self.after.requirements, file)
 
+    def _added(self, file: Path, given: dict[str, str]) -> None:
+        """Set the scene: the same, but for a small package that nobody needs."""
+        self._packed_before(file, given)
+        _build(file, given)
+        with file.open("a") as lines:
+            lines.write(f"{_ADDED}\n")
+
     def _project_changed(self, file: Path, given: dict[str, str]) -> None:
         """Set the scene: the release before was built with a project, of which one line is another now."""
         self._packed_before(file, given)
@@ -178,6 +186,24 @@ class _Site:
         given["ENVPACK_STORE"] = f"s3://{self.s3.server.new_bucket()}/envs"
         places.emptied(file.parent)
         file.write_text(f"{self.before.requirements.read_text('utf-8')}{more}\n", "utf-8")
+
+
+def script(one: Environment, work: Path, s3: Counted, *, bytecode: str = "--compile-bytecode") -> dict[str, str]:
+    """Return the variables of `SCRIPT`, but `BUCKET`, for an environment whose downloads are cached."""
+    return {
+        **variables(),
+        **s3.server.variables(),
+        "PATH": f"{programs()}:{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(places.HERE.parent),
+        "CHANNEL": channel().as_uri(),
+        "PACKAGES": str(packages().packages),
+        "UV": find_uv_bin(),
+        "UV_CACHE_DIR": str(packages().uv),
+        "BYTECODE": bytecode,
+        "FILE": str(one.requirements),
+        "WORK": str(work),
+    }
 
 
 def _build(file: Path, given: dict[str, str]) -> None:

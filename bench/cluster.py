@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from bench import places, results
 from bench.environments import Environment, environment, variables
 from bench.measure import Rival, compare
+from envpack.archive.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,12 +50,15 @@ def archives(one: Environment, work: Path) -> dict[str, Path]:
     for name, manner in {
         "envpack": [],
         "envpack tar": [],
+        "envpack zip": [],
         "envpack --slim": ["--slim"],
         "envpack tar --slim": ["--slim"],
+        "envpack zip --slim": ["--slim"],
         "envpack --compression fast": ["--compression", "fast"],
         "envpack --compression best": ["--compression", "best"],
     }.items():
-        out = work / f"{len(made)}.{'tar' if ' tar' in name else 'tar.gz'}"
+        words = name.split()
+        out = work / f"{len(made)}.{words[1] if words[1:] and words[1] in FORMATS else 'tar.gz'}"
         command: list[str | Path] = [places.ENVPACK, "pack", "--quiet", *manner, one.prefix, out]
         subprocess.run(command, env=variables(work / "cache"), check=True)
         made[name] = out
@@ -95,9 +100,13 @@ def _link_bytecode(source: Path, target: Path) -> None:
 
 def _rival(name: str, archive: Path, work: Path) -> Rival:
     node = work / "node"
+    zipped = archive.suffix == ".zip"
+    unpack: list[str | Path] = (
+        ["unzip", "-q", archive, "-d", node] if zipped else ["tar", "-xf", archive, "-C", node]
+    )
     return Rival(
         name=name,
-        commands=[["tar", "-xf", archive, "-C", node], [node / "bin" / "python", "-I", "-c", _IMPORT]],
+        commands=[unpack, [node / "bin" / "python", "-I", "-c", _IMPORT]],
         variables=variables(),
         before=partial(places.emptied, node),
         after=partial(_facts, archive),
@@ -105,8 +114,12 @@ def _rival(name: str, archive: Path, work: Path) -> Rival:
 
 
 def _facts(archive: Path) -> Mapping[str, float]:
-    with tarfile.open(archive) as tar:
-        sizes = [member.size for member in tar if not member.isdir()]
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as file:
+            sizes = [entry.file_size for entry in file.infolist() if not entry.is_dir()]
+    else:
+        with tarfile.open(archive) as tar:
+            sizes = [member.size for member in tar if not member.isdir()]
     return {"size": archive.stat().st_size, "files": len(sizes), "unpacked": sum(sizes)}
 
 

@@ -1,4 +1,4 @@
-"""Draw how cost grows, from the results: docs/speed-size.svg, docs/speed-packages.svg, docs/speed-levels.svg.
+"""Draw how cost grows, from the results: docs/speed-size.svg, speed-packages.svg, speed-levels.svg, speed-node.svg.
 
 Usage: python -m bench.plots
 """
@@ -26,6 +26,8 @@ _LINES = {
     "envpack tar.gz, packed before": "envpack, packed before",
 }
 
+_ON_A_NODE = ("conda-pack", "envpack", "envpack tar", "envpack zip", "envpack --slim", "envpack tar --slim")
+
 
 def main() -> None:
     """Draw all."""
@@ -45,6 +47,23 @@ def main() -> None:
         "packages of 20 modules",
         {rival: _points(grown, rival, "packages", 1) for rival in dict.fromkeys(row["rival"] for row in grown)},
     )
+    _draw_node(results.load("cluster").rows)
+
+
+def _draw_node(rows: Iterable[Row]) -> None:
+    """Draw what a node waits for, by its bandwidth: the transfer is reckoned, the rest was measured."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    bandwidths = [0.1 * 250 ** (step / 40) for step in range(41)]  # to 25 Gbit/s
+    for row in rows:
+        if row["rival"] in _ON_A_NODE:
+            seconds = [8e-9 * row["size"] / each + row["unpack"] + row["first_import"] for each in bandwidths]
+            axes.plot(bandwidths, seconds, label=row["rival"])
+    axes.set(title="Fetch, unpack, import pandas", xlabel="bandwidth of a node, Gbit/s", ylabel="seconds")
+    axes.set(xscale="log", yscale="log")
+    axes.grid(visible=True, which="both", alpha=0.2)
+    axes.legend(fontsize=8)
+    _save(figure, "speed-node")
 
 
 def _points(rows: Iterable[Row], rival: str, by: str, unit: float) -> list[tuple[float, float]]:

@@ -59,12 +59,17 @@ def save(bench: str, rows: Sequence[Row]) -> Result:
     everything = [*(row for row in before if row["case"] not in cases), *rows]
     order = list(dict.fromkeys(row["case"] for row in [*before, *rows]))
     everything.sort(key=lambda row: order.index(row["case"]))
-    result = Result(bench=bench, made=_made(), rows=everything)
+    result = unsaved(bench, everything)
     value = {"schema": 1, "bench": bench, "made": result.made, "rows": result.rows}
     FOLDER.mkdir(exist_ok=True)
     path.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
     print(table(result))
     return result
+
+
+def unsaved(bench: str, rows: Sequence[Row]) -> Result:
+    """Return figures that were measured just now."""
+    return Result(bench=bench, made=_made(), rows=rows)
 
 
 def load(bench: str) -> Result:

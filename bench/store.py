@@ -4,7 +4,8 @@ Usage: python -m bench.store [directory|versitygw|moto]... [--counts 100 1000 10
 
 The releases are those of tests/support/many_releases.py: 20 of each name, 60 packages each. For every listing moto
 goes through all keys of its bucket, so its times grow with the square; the figures to go by are those of versitygw.
-`cpu` is the processor time of envpack, which other work on the machine disturbs less than the wall time.
+`cpu` is the processor time of envpack, which other work on the machine disturbs less than the wall time; `requests`
+are those that versitygw has answered. The catalog's pages are published where there are few enough releases.
 """
 
 from __future__ import annotations
@@ -74,19 +75,24 @@ def _questions(folder: Path, variables: dict[str, str], count: int) -> Iterator[
     known = {**variables, "ENVPACK_CACHE_DIR": str(cache)}
     name = names(count)[0]
 
-    used = 0.0
+    log = folder / "log"
+    used, asked = 0.0, 0
 
-    def ask(title: str, *words: str, new_machine: bool = False, once: bool = False) -> Rival:
+    def ask(title: str, *words: str, new_machine: bool = False, once: bool = False, changed: bool = False) -> Rival:
         command: list[str | Path] = [places.ENVPACK, *words]
 
         def before() -> None:
-            nonlocal used
+            nonlocal used, asked
             if new_machine:
                 shutil.rmtree(cache, ignore_errors=True)
-            used = _processor_time()
+            if changed:
+                tag: list[str | Path] = [places.ENVPACK, "tag", f"{name}:latest", f"at-{time.time_ns()}"]
+                subprocess.run(tag, env=known, check=True, stdout=subprocess.DEVNULL)
+            used, asked = _processor_time(), _requests(log)
 
         def after() -> dict[str, float]:
-            return {"cpu": round(_processor_time() - used, 2)}
+            requests = {"requests": _requests(log) - asked} if log.exists() else {}
+            return {"cpu": round(_processor_time() - used, 2), **requests}
 
         once_only = 1 if once else None
         return Rival(name=title, commands=[command], variables=known, before=before, after=after, only=once_only)
@@ -100,6 +106,8 @@ def _questions(folder: Path, variables: dict[str, str], count: int) -> Iterator[
     yield ask("gc plan", "gc", "--keep-last", "5", once=True)
     if count <= _MOST_PAGES:
         yield ask("catalog", "catalog", str(folder / "catalog"), once=True)
+        yield ask("catalog --publish, first", "catalog", "--publish", once=True)
+        yield ask("catalog --publish, one change", "catalog", "--publish", changed=True)
     yield ask("list, no index", "list", "--rebuild-index", once=True)
 
 
@@ -148,6 +156,11 @@ def _server(kind: str, folder: Path) -> Iterator[s3.S3Server]:
     finally:
         process.terminate()
         process.wait(_SECONDS)
+
+
+def _requests(log: Path) -> int:
+    """Return how many requests versitygw has answered; 0 for another store."""
+    return log.read_text("utf-8", "replace").count(" | vgw | ") if log.exists() else 0
 
 
 def _processor_time() -> float:

@@ -65,7 +65,10 @@ Folder = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*/[0-9a-f]{16}\Z", ma
 Word = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=1000)]
 """Printable ASCII without blanks: what packages are called, their versions and builds, what tells objects apart."""
 
-Line = Annotated[str, Meta(pattern=rf"^{_NO_CONTROLS}*\Z", max_length=4000)]
+LONGEST_LINE = 4000
+"""The most characters of a `Line`."""
+
+Line = Annotated[str, Meta(pattern=rf"^{_NO_CONTROLS}*\Z", max_length=LONGEST_LINE)]
 """Text of one line, without control characters."""
 
 Text = Annotated[str, Meta(max_length=200_000)]

@@ -155,6 +155,18 @@ class NotReady(EnvpackError):
     exit_code = 12
 
 
+class JobFailed(EnvpackError):
+    """A job that failed or was killed, and of which the launcher tells no exit code."""
+
+    exit_code = 13
+
+
+class LauncherFailed(EnvpackError):
+    """What starts jobs is not there, did not answer, or refused the job."""
+
+    exit_code = 14
+
+
 class Gone(Conflict):
     """A release that was removed while something was done with it."""
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from envpack.errors import UsageError
 from envpack.redact import redact
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 OWN = "pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment"
 MODELS = "s3://other/models.zip#models"
 
+BUCKETS_ONLY = [name for name, launcher in LAUNCHERS.items() if launcher.local_refused]
 WITH_ARCHIVES = [name for name, launcher in LAUNCHERS.items() if launcher.archives]
-FETCHING = ["k8s-cluster", "k8s-client", "standalone", "connect"]
+FETCHING = ["k8s-cluster", "spark-operator", "k8s-client", "standalone", "connect"]
 
 
 def made(launcher: str, *also: str, uri: str = S3, glibc: str = "2.28", **given: Any) -> Settings:
@@ -36,12 +38,19 @@ def made(launcher: str, *also: str, uri: str = S3, glibc: str = "2.28", **given:
     return settings_for(release, uri, launcher=launcher, also_archives=also, **given)
 
 
-def list_of(settings: Settings) -> list[str]:
+def list_of(settings: Settings) -> list[str]:  # noqa: PLR0911 - a form each
     """Return the archives that the text of a launcher names, as its reader takes them apart."""
     text = render(settings, "text")
     match LAUNCHERS[settings.launcher].text:
-        case "livy" | "livy-session" | "sparkmagic":
-            return list(json.loads(text[text.index("{") :])["archives"])
+        case "livy" | "livy-session" | "sparkmagic" | "sparkmagic-config" | "synapse":
+            body = json.loads(text[text.index("{") :])
+            return list(body.get("session_configs_defaults", body)["archives"])
+        case "kyuubi":
+            return str(json.loads(text)["conf"]["spark.yarn.dist.archives"]).split(",")
+        case "operator":
+            return list(yaml.safe_load(text)["spec"]["deps"]["archives"])
+        case "zeppelin":
+            return text.splitlines()[1].partition(" ")[2].split(",")
         case "airflow":
             return str(eval(f"dict({text})")["archives"]).split(",")  # noqa: S307
         case "airflow-livy":
@@ -130,7 +139,7 @@ def test_off_yarn_files_of_one_name_are_no_clash() -> None:
     assert len(made("standalone", "s3://one/a.zip#a", "s3://two/a.zip#b").archives) == 3
 
 
-@pytest.mark.parametrize("launcher", ["emr-serverless", "dataproc"])
+@pytest.mark.parametrize("launcher", BUCKETS_ONLY)
 def test_a_service_that_reads_buckets_only_gets_no_file_of_this_machine(launcher: str) -> None:
     with pytest.raises(UsageError, match="reads archives from"):
         made(launcher, "models.zip#models")
@@ -150,7 +159,7 @@ def test_where_executors_fetch_from_s3_by_themselves_it_is_said_what_they_need(l
 
     assert len(said()) == (launcher in FETCHING)
     assert all("spark.executor.extraClassPath" in note for note in said())
-    if launcher not in ("emr-serverless", "dataproc"):
+    if launcher not in BUCKETS_ONLY:
         assert said(uri="file:///srv/envs/pandas-udf-3f2a9c1b4d5e6f70.tar.gz") == []
 
 
@@ -173,6 +182,7 @@ def test_the_line_for_what_reads_s3_is_printed_where_it_has_an_effect(launcher: 
         ("emr", "3.5", "2.34", []),
         ("emr", "3.5.1", "2.35", ["2.34"]),
         ("emr-serverless", "3.3", "2.28", ["2.26"]),
+        ("emr-eks", "3.3", "2.28", ["2.26"]),
         ("emr-serverless", "4.0", "2.28", []),
         ("emr-serverless", None, "2.28", ["2.26"]),
         ("emr-serverless", None, "2.39", ["2.26", "2.34"]),

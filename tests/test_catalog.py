@@ -198,8 +198,9 @@ def test_each_launchers_settings_are_those_that_envpack_settings_prints(
             else:
                 assert told.out.rstrip("\n") in page.text
         kinds.add(tuple(refused))
-    # Without S3 two launchers are refused; and all where this Spark cannot load this Python.
-    assert {("emr-serverless", "dataproc"), tuple(LAUNCHERS)} <= kinds
+    # Without S3 those that read buckets alone are refused; and all where this Spark cannot load this Python.
+    buckets_only = tuple(name for name, launcher in LAUNCHERS.items() if launcher.local_refused)
+    assert {buckets_only, tuple(LAUNCHERS)} <= kinds
 
 
 def test_an_environments_page_leads_with_what_people_come_for(store: Path, tmp_path: Path) -> None:

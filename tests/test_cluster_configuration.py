@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.command import Desk
 
 ON_YARN = ["yarn-cluster", "yarn-client", "emr", "airflow"]
-BY_LIVY = ["livy-session", "livy-batch", "sparkmagic", "airflow-livy"]
+BY_LIVY = ["livy-session", "livy-batch", "sparkmagic", "sparkmagic-config", "airflow-livy"]
 ELSEWHERE = ["standalone", "k8s-client", "k8s-cluster", "connect"]
 
 

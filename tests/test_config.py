@@ -96,3 +96,14 @@ def test_what_is_no_mapping_is_refused_with_its_line(tmp_path: Path, text: str, 
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     write(tmp_path, "# nothing\n")
     assert load({}, {}, tmp_path).store is None
+
+
+def test_who_has_no_home_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def none(*_: object, **__: object) -> str:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", none)
+    with pytest.raises(UsageError, match="no home directory") as refused:
+        load({}, {}, tmp_path)
+    assert "--cache-dir" in (refused.value.hint or "")
+    assert load({}, {"ENVPACK_CACHE_DIR": str(tmp_path)}, tmp_path).cache_dir == str(tmp_path)

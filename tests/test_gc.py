@@ -19,7 +19,7 @@ import pytest
 import envpack.gc.collect as collecting
 from envpack.errors import Conflict, Gone, UsageError
 from envpack.gc.rules import RetentionRules
-from envpack.releases import last_use, lookup, references, removal_notice, tags
+from envpack.releases import keys, last_use, lookup, references, removal_notice, tags
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.command import Desk, run_script
@@ -292,7 +292,7 @@ def post(store: Store, value: removal_notice.Notice) -> None:
 class AnyStore:
     """What must be true in every kind of store; a subclass says where."""
 
-    seconds = 2.0
+    seconds = 0.5
     """How long to shake it."""
     stride = 1
     """How many writes lie between two deaths."""
@@ -413,23 +413,31 @@ def wire(moto_s3: S3Server) -> Iterator[Wire]:
     wire.close()
 
 
+BEFORE = ("nothing", "an orphan", "a release")
+REQUESTS = (
+    "HEAD .*gz ",
+    "HEAD .*lock ",
+    "HEAD .*/manifest.json ",
+    "HEAD .*/builds/",
+    "PUT .*/tags/",
+    "GET .*/.gc.json ",
+)
+"""Before which a publisher is held. Each is tried with each beginning by `make acceptance`, here with one."""
+
+
 class TestBesideABuild:
     """A process that publishes is held before one of its requests, gc runs from end to end, and it goes on."""
 
-    @pytest.mark.parametrize("before", ["nothing", "an orphan", "a release"])
     @pytest.mark.parametrize(
-        "request_",
+        ("before", "request_"),
         [
-            "HEAD .*gz ",
-            "HEAD .*lock ",
-            "HEAD .*/manifest.json ",
-            "HEAD .*/builds/",
-            "PUT .*/tags/",
-            "GET .*/.gc.json ",
+            pytest.param(before, request, marks=[] if (turn + place) % 3 == 0 else [pytest.mark.acceptance])
+            for turn, before in enumerate(BEFORE)
+            for place, request in enumerate(REQUESTS)
         ],
     )
     def test_what_is_published_is_whole_or_the_publisher_knows(
-        self, s3_store_url: str, wire: Wire, request_: str, before: str
+        self, s3_store_url: str, wire: Wire, before: str, request_: str
     ) -> None:
         store = open_store(s3_store_url)
         if before != "nothing":
@@ -551,3 +559,47 @@ class TestTheCommand:
         (desk.store / "udf" / "used").write_text("a file, so that nothing can be written below it")
         ran = desk.run("settings", "udf", ENVPACK_RECORD_USE="true")
         assert (ran.code, "error" in ran.err) == (0, False)
+
+
+def submission(store: Store, release: str, code: str, days: float = 0.0) -> str:
+    """Record that a job used a release and a code base, some days ago; return the record's key."""
+    key = keys.job_record("udf", "20260131T101500Z", os.urandom(6).hex(), release, code)
+    store.create(key, b"{}")
+    age(store, key, days)
+    return key
+
+
+def test_what_a_job_used_lately_stays_and_goes_with_the_last_job(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    used, idle = publish(store, "used", days=100), publish(store, "idle", days=100)
+    publish(store, "now", tag="latest", days=100)
+    for code in ("a", "b"):
+        store.create(keys.code(code * 64), code.encode())
+    age(store, keys.CODE, 100)
+    key = submission(store, used.digest, "a" * 64, days=10)
+    freed = collect(store)
+    assert sorted(freed.removed) == [keys.code("b" * 64), f"udf/{idle.short_digest}"]
+    age(store, key, 40)
+    freed = collect(store)
+    assert sorted(freed.removed) == [keys.code("a" * 64), f"udf/{used.short_digest}"]
+    assert collect(store).removed == [key]
+
+
+def test_code_that_was_sent_just_now_stays_though_no_job_is_recorded(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.create(keys.code("a" * 64), b"a")
+    store.create(keys.runner("b" * 64), b"b")
+    age(store, keys.runner("b" * 64), 1000)
+    assert collect(store).removed == []
+
+
+def test_code_that_a_job_uses_while_gc_is_at_it_stays(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    manifest = publish(store, "one", tag="latest")
+    store.create(keys.code("a" * 64), b"a")
+    age(store, keys.CODE, 100)
+    planned = collecting.plan(store, NOW_OR_NEVER)
+    assert [left.kind for left in planned.leftovers] == ["code"]
+    submission(store, manifest.digest, "a" * 64)
+    assert collecting.apply(store, planned).removed == []
+    assert store.size(keys.code("a" * 64)) == 1

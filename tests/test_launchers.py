@@ -66,6 +66,9 @@ LIVY_SESSION = LIVY_BATCH.replace("{\n", '{\n  "kind": "pyspark",\n', 1)
 
 SPARKMAGIC = f"%%configure -f\n{LIVY_BATCH}"
 
+_DEFAULTS = {"session_configs_defaults": json.loads(LIVY_BATCH), "livy_session_startup_timeout_seconds": 300}
+SPARKMAGIC_CONFIG = json.dumps(_DEFAULTS, indent=2)
+
 AIRFLOW = """\
 archives="s3a://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment",
 conf={
@@ -89,10 +92,43 @@ DATAPROC = """\
 --properties=spark.submit.deployMode=cluster,spark.pyspark.python=./environment/bin/python,\
 spark.yarn.appMasterEnv.PYSPARK_PYTHON=./environment/bin/python"""
 
+OPERATOR = """\
+spec:
+  deps:
+    archives:
+    - "s3a://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment"
+  sparkConf:
+    "spark.pyspark.python": "./environment/bin/python\""""
+
+KYUUBI = """\
+{
+  "batchType": "PYSPARK",
+  "conf": {
+    "spark.yarn.dist.archives": "ADDRESS",
+    "spark.pyspark.python": "./environment/bin/python",
+    "spark.yarn.appMasterEnv.PYSPARK_PYTHON": "./environment/bin/python"
+  }
+}""".replace("ADDRESS", f"{S3A}#environment")
+
+ZEPPELIN = f"""\
+%spark.conf
+spark.yarn.dist.archives {S3A}#environment
+spark.submit.deployMode cluster
+spark.pyspark.python ./environment/bin/python
+spark.yarn.appMasterEnv.PYSPARK_PYTHON ./environment/bin/python"""
+
+EMR_EKS = f"--conf spark.archives={S3}#environment --conf spark.pyspark.python=./environment/bin/python"
+
+DATAPROC_SERVERLESS = """\
+--archives=gs://bucket/envs/pandas-udf/3f2a9c1b4d5e6f70/pandas-udf-3f2a9c1b4d5e6f70.tar.gz#environment \\
+--properties=spark.dataproc.driverEnv.PYSPARK_PYTHON=./environment/bin/python,\
+spark.executorEnv.PYSPARK_PYTHON=./environment/bin/python"""
+
 TEXTS = {
     "yarn-cluster": YARN_CLUSTER,
     "yarn-client": CLIENT,
     "k8s-cluster": K8S_CLUSTER,
+    "spark-operator": OPERATOR,
     "k8s-client": CLIENT,
     "standalone": CLIENT,
     "local": LOCAL,
@@ -100,11 +136,17 @@ TEXTS = {
     "connect-client": CONNECT_CLIENT,
     "livy-session": LIVY_SESSION,
     "livy-batch": LIVY_BATCH,
+    "kyuubi": KYUUBI,
+    "synapse": LIVY_BATCH,
+    "zeppelin": ZEPPELIN,
     "sparkmagic": SPARKMAGIC,
+    "sparkmagic-config": SPARKMAGIC_CONFIG,
     "airflow": AIRFLOW,
     "airflow-livy": AIRFLOW_LIVY,
     "emr": EMR,
     "emr-serverless": EMR_SERVERLESS,
+    "emr-eks": EMR_EKS,
+    "dataproc-serverless": DATAPROC_SERVERLESS,
     "dataproc": DATAPROC,
 }
 
@@ -112,6 +154,7 @@ OLDEST_WITH_ZIP = {
     "yarn-cluster": "2.4",
     "yarn-client": "2.4",
     "k8s-cluster": "4.0",
+    "spark-operator": "4.0",
     "k8s-client": "4.0",
     "standalone": "4.0",
     "local": "2.4",
@@ -119,16 +162,23 @@ OLDEST_WITH_ZIP = {
     "connect-client": "4.0",
     "livy-session": "2.4",
     "livy-batch": "2.4",
+    "kyuubi": "2.4",
+    "synapse": "2.4",
+    "zeppelin": "2.4",
     "sparkmagic": "2.4",
+    "sparkmagic-config": "2.4",
     "airflow": "2.4",
     "airflow-livy": "2.4",
     "emr": "2.4",
     "emr-serverless": "4.0",
+    "emr-eks": "4.0",
+    "dataproc-serverless": "4.0",
     "dataproc": "2.4",
 }
 UNPACKED_BY_SPARK = [name for name, oldest in OLDEST_WITH_ZIP.items() if oldest == "4.0"]
 OLDEST = {**OLDEST_WITH_ZIP, "k8s-cluster": "3.1", "k8s-client": "3.1", "standalone": "3.1"}
 OLDEST |= {"connect": "3.5", "connect-client": "3.5", "emr-serverless": "3.2"}
+OLDEST |= {"spark-operator": "3.1", "emr-eks": "3.1", "dataproc-serverless": "3.3"}
 
 PYTHON_OF = {"2.4": "3.7.17", "3.0": "3.8.18", "3.1": "3.9.19", "3.2": "3.9.19", "3.3": "3.10.13"}
 
@@ -208,14 +258,14 @@ def test_one_line_says_the_same_as_the_text(launcher: str) -> None:
     assert render(settings, "oneline") == render(settings, "text").replace("\\\n", "")
 
 
-@pytest.mark.parametrize("launcher", ["livy-session", "livy-batch"])
+@pytest.mark.parametrize("launcher", ["livy-session", "livy-batch", "kyuubi"])
 def test_one_line_of_livy_is_its_body(launcher: str) -> None:
     line = render(made(launcher), "oneline")
     assert "\n" not in line
     assert json.loads(line) == json.loads(TEXTS[launcher])
 
 
-@pytest.mark.parametrize("launcher", ["sparkmagic", "airflow", "airflow-livy", "dataproc", "connect-client"])
+@pytest.mark.parametrize("launcher", ["sparkmagic", "airflow", "dataproc", "connect-client", "zeppelin"])
 def test_what_cannot_be_said_in_one_line_is_refused(launcher: str) -> None:
     with pytest.raises(UsageError, match="cannot be printed in one line"):
         render(made(launcher), "oneline")

@@ -86,6 +86,67 @@ def test_a_pyproject_that_cannot_be_read_says_why(
     assert reason in str(caught.value)
 
 
+UV = """
+[project]
+name = "app"
+version = "1"
+dependencies = ["a[x]>=1 ; python_version > '3'", "b", "c", "d", "e", "f"]
+[project.optional-dependencies]
+gpu = ["g"]
+[tool.uv.sources]
+A = { git = "https://example.com/a.git", tag = "v1", subdirectory = "libs/a" }
+b = { path = "libs/b", editable = true }
+c = { url = "https://example.com/c-1-py3-none-any.whl" }
+d = { index = "acme" }
+e = [
+  { git = "ssh://git@example.com/e", marker = "sys_platform == 'linux'" },
+  { index = "acme", marker = "sys_platform != 'linux'" },
+]
+g = { index = "acme", extra = "gpu" }
+[[tool.uv.index]]
+name = "acme"
+url = "https://pypi.acme.example/simple"
+explicit = true
+[[tool.uv.index]]
+url = "https://mirror.example/simple"
+default = true
+[[tool.uv.index]]
+name = "more"
+url = "https://more.example/simple"
+"""
+
+
+def test_where_uv_would_take_a_requirement_from_is_where_it_comes_from(tmp_path: Path) -> None:
+    write_source(tmp_path / "libs/b", "b")
+    path = tmp_path / "pyproject.toml"
+    path.write_text(UV)
+    asked = requirements.read(path, extras=("gpu",))
+    assert [(line.name, line.url or line.specifier, line.marker) for line in asked.pypi] == [
+        ("a", "git+https://example.com/a.git@v1#subdirectory=libs/a", 'python_version > "3"'),
+        ("b", (tmp_path / "libs/b").as_uri(), None),
+        ("c", "https://example.com/c-1-py3-none-any.whl", None),
+        ("d", "", None),
+        ("e", "git+ssh://git@example.com/e", 'sys_platform == "linux"'),
+        ("e", "", 'sys_platform != "linux"'),
+        ("f", "", None),
+        ("g", "", None),
+    ]
+    acme = "https://pypi.acme.example/simple"
+    assert asked.indexes.index_url == "https://mirror.example/simple"
+    assert asked.indexes.extra_index_urls == ("https://more.example/simple",)
+    assert asked.indexes.owners == (("d", acme), ("e", acme), ("g", acme))
+    for broken, reason in (
+        (UV.replace('d = { index = "acme" }', "d = { workspace = true }"), "d is a member of uv's workspace"),
+        (UV.replace('d = { index = "acme" }', 'd = { index = "other" }'), "which [[tool.uv.index]] does not name"),
+        (UV.replace("https://pypi.acme.example", "pypi.acme.example"), "it starts with https://"),
+        (UV.replace('"libs/b"', '"--hash x"'), "b: its path is not a text without blanks"),
+    ):
+        path.write_text(broken)
+        with pytest.raises(BadRequirements) as caught:
+            requirements.read(path)
+        assert reason in str(caught.value)
+
+
 def uv(directory: Path, *arguments: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
     subprocess.run([find_uv_bin(), *arguments, "--quiet"], cwd=directory, env=kept, check=True)

@@ -9,7 +9,7 @@ import pytest
 
 from envpack.config.config import Config
 from envpack.errors import UsageError
-from envpack.releases import lookup, references
+from envpack.releases import lookup, references, tags
 from envpack.releases.references import Reference
 from envpack.stores import open_store
 from envpack.stores.base import Store
@@ -134,6 +134,14 @@ def test_an_empty_store_says_how_to_begin(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         references.resolve(open_store(str(tmp_path)), "udf")
     assert "publish with `envpack build`" in str(caught.value.hint)
+
+
+def test_a_tag_whose_release_is_gone_is_said_to_lead_nowhere(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    tags.advance(store, "udf", tags.LATEST, "0" * 64, by="jane")
+    with pytest.raises(UsageError, match=f"no udf@{'0' * 16}, to which udf:latest leads") as caught:
+        references.resolve(store, "udf:latest")
+    assert "build it again" in str(caught.value.hint)
 
 
 def test_a_digest_prefix_of_two_releases_is_refused(tmp_path: Path, store: Store) -> None:

@@ -544,6 +544,7 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     assert len(first) == 2
     assert notes("two") == first
     (module,) = (shop.cache / "tools").glob("*/lib/python*/site-packages/tool.py")
+    assert list(module.parent.glob("__pycache__/tool.*.pyc"))
     module.unlink()
     module.write_text("raise SystemExit('damaged')\n")
     third = notes("three")

@@ -27,6 +27,7 @@ from tests.support.manifests import S3, made, manifest
 if TYPE_CHECKING:
     from envpack.spark.launcher import Launcher
 
+BUCKETS_ONLY = [name for name, launcher in LAUNCHERS.items() if launcher.local_refused]
 MINOR = "{}.{}".format(*sys.version_info)
 """The version of the Python that runs the tests."""
 
@@ -49,10 +50,10 @@ def test_json_holds_arguments_conf_and_env() -> None:
 def test_no_launcher_names_what_selects_nothing_or_breaks_the_driver() -> None:
     """executorEnv.PYSPARK_PYTHON selects nothing, a driver Python breaks cluster mode.
 
-    EMR Serverless documents its own set, which has both.
+    EMR Serverless and Dataproc Serverless document sets of their own, which have both.
     """
     for launcher in LAUNCHERS.values():
-        if launcher.name == "emr-serverless":
+        if launcher.name.endswith("-serverless"):
             continue
         conf = made(launcher.name).conf
         assert "spark.executorEnv.PYSPARK_PYTHON" not in conf
@@ -237,7 +238,7 @@ def test_a_local_archive_keeps_its_address(launcher: Launcher) -> None:
         assert settings.arguments == ("--archives", f"{LOCAL}#environment")
 
 
-@pytest.mark.parametrize("launcher", ["emr-serverless", "dataproc"])
+@pytest.mark.parametrize("launcher", BUCKETS_ONLY)
 def test_a_service_that_reads_buckets_only_is_not_given_a_local_archive(launcher: str) -> None:
     with pytest.raises(UsageError, match="and this one lies at file:///my%20store/") as refusal:
         made(launcher, LOCAL)
@@ -250,9 +251,12 @@ def test_a_service_that_reads_buckets_only_is_not_given_a_local_archive(launcher
         ("livy-session", "livy.file.local-dir-whitelist"),
         ("livy-batch", "livy.file.local-dir-whitelist"),
         ("sparkmagic", "livy.file.local-dir-whitelist"),
+        ("sparkmagic-config", "livy.file.local-dir-whitelist"),
         ("airflow-livy", "livy.file.local-dir-whitelist"),
         ("airflow", "every worker of Airflow"),
         ("k8s-cluster", "spark.kubernetes.file.upload.path"),
+        ("kyuubi", "Kyuubi server's own disk"),
+        ("zeppelin", "Zeppelin server's own disk"),
     ],
 )
 def test_a_local_archive_is_warned_of_where_another_machine_reads_it(launcher: str, said: str) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envpack import digest
 from envpack.cli import run
 from envpack.config.config import load
 from envpack.doctor import target
@@ -113,8 +114,14 @@ def read(path: Path) -> Any:
 
 
 def write(path: Path, value: Any) -> None:
+    """Write an object, and let the manifest beside it vouch for it."""
     data = json.dumps(value).encode()
-    path.write_bytes(gzip.compress(data, 1) if path.suffix == ".gz" else data)
+    data = gzip.compress(data, 1) if path.suffix == ".gz" else data
+    path.write_bytes(data)
+    beside = path.with_name(keys.MANIFEST)
+    if beside.exists() and path.name in (manifest := read(beside)).get("beside", ()):
+        manifest["beside"][path.name] = digest.of_bytes(data)
+        beside.write_text(json.dumps(manifest))
 
 
 def command(name: str) -> int:

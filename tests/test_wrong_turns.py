@@ -185,6 +185,8 @@ WRONG = {
     "compression": (None, "ENVPACK_COMPRESSION"),
     "index-strategy": (None, "ENVPACK_INDEX_STRATEGY"),
     "reuse": (None, "ENVPACK_REUSE"),
+    "node-bandwidth": ("much", "ENVPACK_NODE_BANDWIDTH"),
+    "nodes": ("0", "ENVPACK_NODES"),
     "confine": (None, "ENVPACK_CONFINE"),
     "s3-addressing": (None, "ENVPACK_S3_ADDRESSING"),
     "with-pyspark": (None, "ENVPACK_WITH_PYSPARK"),

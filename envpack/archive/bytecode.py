@@ -62,6 +62,8 @@ class Compiler:
     """An interpreter of the very version that will run the bytecode."""
     into: Path
     """Where the pyc files go, in the prefix's layout: the prefix itself, or an empty directory."""
+    own: bool = False
+    """Whether bytecode is taken that the prefix's Python would take there, whoever compiled it."""
     confine: Confine = Confine.BEST
 
 
@@ -72,6 +74,7 @@ def compile_prefix(
     into: Path | None = None,
     without: Collection[str] = (),
     vouched: Mapping[str, Brought] = MappingProxyType({}),
+    own: bool = False,
     workers: int | None = None,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
@@ -84,7 +87,8 @@ def compile_prefix(
     their source (PEP 552), and hold no path and no time of this machine. Modules that are no valid Python, such as
     templates, are passed over, and so are those in `without`, by path from the prefix. Where a package brought the
     bytecode of a module, `vouched` says by the module's path what its list of files says of both. If they are these
-    files, and this Python would take the one for the other, the code is read from there and not compiled.
+    files, and this Python would take the one for the other, the code is read from there and not compiled. With
+    `own` it is enough that this Python would take it.
     `workers` is the number of processes (default: one for each core), each in a cage of its own: the prefix's
     Python is packaged code.
 
@@ -100,6 +104,7 @@ def compile_prefix(
             python=python,
             without=without,
             vouched=vouched,
+            own=own,
             confine=confine,
             progress=progress,
         )
@@ -121,6 +126,7 @@ class _Work:
     python: Path
     without: Collection[str]
     vouched: Mapping[str, Brought]
+    own: bool
     confine: Confine
     progress: Progress
 
@@ -206,7 +212,9 @@ def _compiler(work: _Work, into: Path, number: int, shares: int) -> Iterator[_Sh
     made = Path(tempfile.mkdtemp(prefix=".compiled-", dir=into.absolute().parent))
     try:
         work.write_lists(made)
-        arguments = map(str, (work.prefix.absolute(), made, number, shares, cage.REPORT))
+        arguments = map(
+            str, (work.prefix.absolute(), made, number, shares, cage.REPORT, *(["own"] if work.own else []))
+        )
         with cage.start([work.python.absolute(), *_OPTIONS, _SCRIPT, *arguments], work.cage(made)) as caged:
             yield _Share(caged, made)
     except OSError as error:

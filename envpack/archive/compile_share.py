@@ -3,7 +3,8 @@
 Arguments: the prefix, a new directory that receives the bytecode, the number of this share, the number of shares
 and a descriptor. `without` in the new directory has the modules to pass over, by path from the prefix, with NULs
 between them. `vouched` has three entries for each module whose package brought its bytecode: the path, the SHA-256
-of the source, that of the bytecode. Tells the descriptor how many modules the share has, then one line for each: 1
+of the source, that of the bytecode. With `own` as the last argument, all bytecode is taken that this Python would
+take for its source in the prefix. Tells the descriptor how many modules the share has, then one line for each: 1
 if there is bytecode of it now, 0 if it is not Python.
 
 Runs on Python 3.8 and newer.
@@ -117,25 +118,30 @@ def belongs(pyc: bytes, source: bytes, time: int) -> bool:
     return flags in (1, 3) and pyc[8:HEADER] == source_hash(source)
 
 
-def brought(prefix: Path, path: str, source: bytes, digests: tuple[str, str]) -> CodeType | None:
-    """Return the code of the bytecode that the package brought.
+def brought(prefix: Path, path: str, source: bytes, digests: tuple[str, str] | None) -> CodeType | None:
+    """Return the code of the bytecode that is there.
 
-    None if its source or its bytecode is not the package's, or if they do not belong together.
+    None if it does not belong to the source, or if one of them is not what the package brought, by its `digests`.
     """
-    from hashlib import sha256  # noqa: PLC0415 - not every Python has it
-
     try:
         pyc = (prefix / cache_from_source(path, optimization="")).read_bytes()
         time = int((prefix / path).stat().st_mtime)
     except OSError:
         return None
-    if (sha256(source).hexdigest(), sha256(pyc).hexdigest()) != digests or not belongs(pyc, source, time):
+    if not belongs(pyc, source, time) or (digests and digests_of(source, pyc) != digests):
         return None
     try:
         code = marshal.loads(pyc[HEADER:])  # noqa: S302 - a package's own code, in a cage
     except (EOFError, ValueError, TypeError):
         return None
     return code if isinstance(code, CodeType) else None
+
+
+def digests_of(source: bytes, pyc: bytes) -> tuple[str, str]:
+    """Return the SHA-256 of both."""
+    from hashlib import sha256  # noqa: PLC0415 - not every Python has it
+
+    return sha256(source).hexdigest(), sha256(pyc).hexdigest()
 
 
 def bytecode(source: bytes, path: str, code: CodeType | None) -> bytes:
@@ -154,11 +160,12 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, str]]) -> bool:
+def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, str]], *, own: bool) -> bool:
     """Write the bytecode of one module; return whether it is Python that can be compiled."""
     try:
         source = (prefix / path).read_bytes()
-        code = brought(prefix, path, source, vouched[path]) if path in vouched else None
+        digests = None if own else vouched.get(path)
+        code = brought(prefix, path, source, digests) if own or digests else None
         data = bytecode(source, path, code)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         return False
@@ -174,7 +181,7 @@ def package_of(path: str) -> str:
     return "".join(c for c in name if c.isalnum() or c in "._-")[:64] if name.isascii() else "python"
 
 
-def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> None:
+def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int, *, own: bool) -> None:
     """Make the bytecode of every `shares`-th module, counted from `share`."""
     vouched = vouched_for((into / "vouched").read_bytes()) if find_spec("hashlib") else {}
     without = set(os.fsdecode((into / "without").read_bytes()).split("\0"))
@@ -183,8 +190,8 @@ def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int) -> 
         report.write(f"{len(paths)}\n")
         for path in paths:
             report.flush()
-            report.write(f"{int(make(prefix, into, path, vouched))} {package_of(path)}\n")
+            report.write(f"{int(make(prefix, into, path, vouched, own=own))} {package_of(path)}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6]), own="own" in sys.argv[6:])

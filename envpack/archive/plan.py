@@ -156,6 +156,7 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             into=sources.compiler.into,
             without=unneeded,
             vouched=_vouched(sources.content),
+            own=sources.compiler.own,
             confine=sources.compiler.confine,
             progress=progress,
         )

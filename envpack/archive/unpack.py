@@ -13,13 +13,13 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
-from isal import igzip_threaded
+from isal import igzip_threaded, isal_zlib
 from isal.isal_zlib import error as IsalError  # noqa: N812 - isal names its exception as zlib does
 
 from envpack.archive.formats import DEFAULT, FORMATS, format_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from typing_extensions import Self
+
+    from envpack.archive.pieces import Facts
 
 _CHUNK = 1 << 18
 _WHOLE_AT_MOST = 256 << 20
@@ -213,6 +215,75 @@ def extract(
     return tree.refused
 
 
+def extract_pieces(
+    archive: Path,
+    pieces: Iterable[tuple[int, Facts]],
+    directory: Path,
+    *,
+    wanted: Callable[[str], bool] = lambda _: True,
+    step: Step | None = None,
+) -> list[str]:
+    """Write the members of some pieces of a tar, compressed or not, into a directory that may have others.
+
+    Each piece comes with its first byte in the archive. Written are their directories, and what is `wanted` by its
+    path and is not there yet. All ends without write permission. Returns as `extract` does, and raises
+    VerificationFailed when a piece is damaged.
+    """
+    format = format_of(archive.name) or FORMATS[DEFAULT]
+    tree = _Tree(root=directory, read_only=True, begun=True)
+    try:
+        for start, facts in pieces:
+            with archive.open("rb") as raw:
+                raw.seek(start)
+                data = _Records(raw, facts, compressed=format.compressed)
+                with tarfile.open(
+                    fileobj=cast("IO[bytes]", data), mode="r|", bufsize=_CHUNK, tarinfo=_Header
+                ) as tar:
+                    for info in tar:
+                        if info.isdir() or wanted(posixpath.normpath(info.name)):
+                            tree.add(_tar_member(tar, info))
+                        tar.members = []  # type: ignore[attr-defined]  # see below
+                data.check()
+            (step or Step()).advance(facts.length)
+        tree.finish()
+    except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
+        raise VerificationFailed(f"{archive.name} is damaged: {error}", hint="build it again") from error
+    return tree.refused
+
+
+class _Records:
+    """The tar records of one piece, inflated as they are read."""
+
+    def __init__(self, raw: IO[bytes], facts: Facts, *, compressed: bool) -> None:
+        self._raw, self._facts, self._left = raw, facts, facts.length
+        self._inflate = isal_zlib.decompressobj(wbits=-15) if compressed else None
+        self._ready = memoryview(b"")
+        self._size = self._crc = 0
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes, none at the end of the piece."""
+        while not self._ready and self._left:
+            data = self._raw.read(min(self._left, _CHUNK))
+            if not data:
+                raise EOFError("it ends too soon")
+            self._left -= len(data)
+            if self._inflate:
+                data = self._inflate.decompress(data)
+                self._crc = isal_zlib.crc32(data, self._crc)
+            self._size += len(data)
+            self._ready = memoryview(data)
+        given, self._ready = self._ready[:size], self._ready[size:]
+        return bytes(given)
+
+    def check(self) -> None:
+        """Raise ValueError unless all was read and is what the piece's facts say."""
+        while self.read(_CHUNK).strip(b"\0"):
+            raise ValueError("there is data behind the end of a piece")
+        crc = self._facts.crc if self._inflate else self._crc
+        if (self._size, self._crc) != (self._facts.size, crc):
+            raise ValueError("a piece is not what is known of it")
+
+
 def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) -> Iterator[FoundMember]:
     """Yield an archive's members, as long as they are no more than there may be. Raises VerificationFailed."""
     size = 0
@@ -260,7 +331,9 @@ class _Tree:
 
     root: Path
     read_only: bool
-    replaces: bool
+    replaces: bool = False
+    begun: bool = False
+    """Whether directories may be there already."""
     refused: list[str] = field(default_factory=list)
     _files: set[str] = field(default_factory=set)
     _links: dict[str, str] = field(default_factory=dict)
@@ -347,7 +420,7 @@ class _Tree:
             missing.append(name)
             name = posixpath.dirname(name) or "."
         for path in reversed(missing):
-            _make_folder(self._at(path))
+            _make_folder(self._at(path), begun=self.begun)
             self._directories.add(path)
 
     def _write(self, name: str, member: FoundMember) -> None:
@@ -362,9 +435,9 @@ class _Tree:
                 os.utime(descriptor, (member.mtime, member.mtime))
 
 
-def _make_folder(path: Path) -> None:
-    """Make a directory with the mode that archives have, whatever the umask."""
-    path.mkdir()
+def _make_folder(path: Path, *, begun: bool = False) -> None:
+    """Make a directory with the mode that archives have, whatever the umask; it may be there if it was `begun`."""
+    path.mkdir(exist_ok=begun)
     path.chmod(_FOLDER)
 
 

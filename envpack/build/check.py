@@ -18,7 +18,7 @@ from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration, UsageError
 from envpack.releases import keys
 from envpack.spark.driver import AUTO
-from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.launchers import ALIASES, LAUNCHERS
 from envpack.spark.versions import check_known
 from envpack.units import size_of, span
 
@@ -30,6 +30,7 @@ _PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _OLDEST_GLIBC = (2, 17)
 _MOST_SHOWN = 8
+_MOST_NODES = 1_000_000
 
 
 def value(name: str, given: Any) -> None:  # noqa: ANN401 - the field's type
@@ -181,6 +182,17 @@ def _number(given: str) -> None:
         raise ValueError(f"must be a number, not {given!r}")
 
 
+def _nodes(given: str) -> None:
+    if not (given.isascii() and given.isdigit() and 0 < int(given) <= _MOST_NODES):
+        raise ValueError(f"must be a number of nodes such as 100, not {given!r}")
+
+
+def _bandwidth(given: str) -> None:
+    from envpack.spark.node_cost import bits_of
+
+    bits_of(given)
+
+
 def _account(given: str) -> None:
     if not _ACCOUNT.fullmatch(given):
         raise ValueError(f"{given!r} is not an AWS account: it has twelve digits")
@@ -218,7 +230,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "spark": check_known,
     "format": _one_of(FORMATS, "format"),
     "compression": _one_of(LEVELS, "compression"),
-    "launcher": _one_of(LAUNCHERS, "launcher"),
+    "launcher": _one_of([*LAUNCHERS, *ALIASES], "launcher"),
     "from_pypi": _projects,
     "from_conda": _packages,
     "allow_clobber": _packages,
@@ -228,6 +240,8 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "cache_dir": _cache,
     "cache_limit": _size,
     "reuse": _reuse,
+    "node_bandwidth": _bandwidth,
+    "nodes": _nodes,
     "confine": _confine,
     "s3_sse": _one_of(("AES256", "aws:kms"), "encryption"),
     "s3_bucket_owner": _account,
@@ -237,6 +251,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "gc_keep_last": _number,
     "gc_keep_newer": _time,
     "gc_keep_used": _time,
+    "gc_keep_jobs": _time,
     "gc_keep_history": _number,
     "gc_grace": _time,
 }

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from envpack.resolve.request import Request
     from envpack.stores.base import Store
     from envpack.verify import Verified
+    from envpack.verify.earlier import VerificationRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,8 @@ class Made:
     manifest: Manifest
     files: tuple[File, ...]
     """What is in it."""
+    verification: bytes | None
+    """What its verification found out that may hold for others, as it is stored; None where it was not run."""
 
 
 def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
@@ -165,6 +168,8 @@ def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> 
 
     Pieces that this machine does not have are taken from the releases of `store`, as the configuration allows.
     """
+    from envpack.verify.earlier import Records
+
     recipes = Recipes(site.cache.recipes)
     pieces = pieces_of(job.config, site.cache)
     recipe = recipes.load(job.inputs)
@@ -174,11 +179,23 @@ def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> 
             packed = _assemble(recipe, pieces, job, site)
         if packed:
             allow(manifest.packages, job.lock, job.request, job.config)
-            return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=_files(packed))
+            return Made(
+                packed=packed,
+                manifest=_of_now(manifest, packed, job),
+                files=_files(packed),
+                verification=_stored(Records(site.cache.verified).of_archive(packed.sha256)),
+            )
     fetch = None
     if store:
         whose = Reuse(job.config.reuse)
-        fetch = StoreReuse(store=store, name=job.name, whose=whose, pieces=pieces, progress=site.progress).fetch
+        fetch = StoreReuse(
+            store=store,
+            name=job.name,
+            whose=whose,
+            pieces=pieces,
+            records=Records(site.cache.verified),
+            progress=site.progress,
+        ).fetch
     kept = Kept(pieces=pieces, identify=lambda _: job.lock.package_identities(), fetch=fetch)
     made = _make_of_sound_packages(job, site, watch, kept)
     if recipe := recipe_of(made.packed, made.manifest):
@@ -259,7 +276,18 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
         slim=packed.saved if job.config.slim else None,
         packages=with_sizes(packages, files),
     )
-    return Made(packed=packed, manifest=_of_now(manifest, packed, job), files=files)
+    return Made(
+        packed=packed,
+        manifest=_of_now(manifest, packed, job),
+        files=files,
+        verification=_stored(verified.record) if verified else None,
+    )
+
+
+def _stored(record: VerificationRecord | None) -> bytes | None:
+    from envpack.verify.earlier import dump
+
+    return dump(record) if record else None
 
 
 def _files(packed: Packed) -> tuple[File, ...]:
@@ -348,7 +376,8 @@ def _how(verified: Verified | None) -> Verification:
 
 
 def _verify(packed: Packed, job: Job, prefix: Path, variables: Mapping[str, str], site: Workshop) -> Verified:
-    from envpack.verify import verify
+    from envpack.verify import Earlier, verify
+    from envpack.verify.earlier import Records
 
     return verify(
         packed.path,
@@ -358,6 +387,13 @@ def _verify(packed: Packed, job: Job, prefix: Path, variables: Mapping[str, str]
         build_prefix=prefix,
         variables=variables,
         workdir=site.room("node"),
+        earlier=Earlier(
+            pieces=packed.pieces,
+            prefix=prefix,
+            records=Records(site.cache.verified),
+            name=job.name,
+            sha256=packed.sha256,
+        ),
         confine=job.confine,
         progress=site.progress,
     )

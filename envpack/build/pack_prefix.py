@@ -31,8 +31,9 @@ def pack_prefix(
 ) -> Packed:
     """Pack an existing prefix, which is not changed, into a file.
 
-    Bytecode that a node could use is compiled aside when the prefix's Python runs here; what lies in the prefix
-    holds times and paths, and is left out. What has not changed since it was packed before is not compressed again.
+    Bytecode that a node could use is written aside when the prefix's Python runs here: what lies in the prefix
+    holds times and paths. Where that Python would take it for its source, its code is read from there and not
+    compiled. What has not changed since it was packed before is not compressed again.
     Raises PackingFailed.
     """
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - not resolve(): the files name the prefix as it was called
@@ -59,7 +60,7 @@ def pack_prefix(
             format=format,
             level=level,
             bytecode=bytecode,
-            compiler=Compiler(python=python, into=bytecode, confine=confine) if python.exists() else None,
+            compiler=Compiler(python=python, into=bytecode, own=True, confine=confine) if python.exists() else None,
             kept=Kept(pieces=pieces, identify=look.identities) if look else None,
             slim=config.slim,
             progress=progress,

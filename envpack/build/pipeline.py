@@ -419,7 +419,9 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
     with watch.time("publish"):
         pieces = made.packed.pieces
         facts = store_reuse.dump(pieces)
-        listed = shared_pieces.dump(made.manifest.archive.file, pieces, digest.of_bytes(facts))
+        record = made.verification
+        proofs = (digest.of_bytes(facts), digest.of_bytes(record) if record else None)
+        listed = shared_pieces.dump(made.manifest.archive.file, pieces, *proofs)
         published = shared_pieces.PublishedPieces.load(site.cache.published, store)
         beside = {
             file_list.FILE: file_list.dumps(made.files),
@@ -427,6 +429,7 @@ def _make(job: Job, store: Store, site: Workshop, watch: Watch) -> tuple[Release
             sbom.FILE: sbom.of(made.manifest),
             keys.PIECES: listed,
             keys.PIECE_FACTS: facts,
+            **({keys.VERIFICATION: record} if record else {}),
         }
         put = partial(
             publish.publish,

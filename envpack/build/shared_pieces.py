@@ -64,6 +64,8 @@ class StoredPieces(Struct, frozen=True, kw_only=True):
     """In the order of the archive."""
     facts: Digest | None = None
     """SHA-256 of `piece-facts.json.gz` beside it; None in releases of before this was kept."""
+    verification: Digest | None = None
+    """SHA-256 of `verification.json.gz` beside it; None where the archive was not run."""
 
 
 STORED = Kind(
@@ -111,8 +113,11 @@ class PublishedPieces:
         yield from (folder for folder in sorted(common, key=lambda f: -common[f]) if common[folder] >= _WORTH)
 
 
-def dump(file: str, pieces: Iterable[Laid], facts: str) -> bytes:
-    """Return the `pieces.json` of an archive whose file name is `file`; `facts` is the SHA-256 of their facts."""
+def dump(file: str, pieces: Iterable[Laid], facts: str, verification: str | None = None) -> bytes:
+    """Return the `pieces.json` of an archive whose file name is `file`.
+
+    `facts` is the SHA-256 of what is known of its pieces, `verification` that of what its verification found out.
+    """
     rows = [
         {
             "sha256": piece.facts.sha256,
@@ -123,7 +128,8 @@ def dump(file: str, pieces: Iterable[Laid], facts: str) -> bytes:
         }
         for piece in pieces
     ]
-    return json.dumps({"schema": SCHEMA, "archive": file, "facts": facts, "pieces": rows}, indent=1).encode()
+    beside = {"facts": facts, **({"verification": verification} if verification else {})}
+    return json.dumps({"schema": SCHEMA, "archive": file, **beside, "pieces": rows}, indent=1).encode()
 
 
 def held_by(store: Store, name: str, pieces: Sequence[Laid], published: PublishedPieces) -> tuple[Held, ...]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from envpack.build.shared_pieces import StoredPiece
     from envpack.progress import Progress
     from envpack.stores.base import Store
+    from envpack.verify.earlier import Records
 
 logger = filtered_logger(__name__)
 
@@ -84,6 +85,8 @@ class StoreReuse:
     whose: Reuse
     pieces: Pieces
     """Where the pieces are put."""
+    records: Records | None = None
+    """Where is put what the releases' verifications found out."""
     progress: Progress = SILENT
 
     def fetch(self, wanted: Collection[str]) -> None:
@@ -122,6 +125,8 @@ class StoreReuse:
             if not listed_here or stored.facts is None:
                 return set()
             facts = FACTS.loads(self._proven(f"{folder}/{keys.PIECE_FACTS}", stored.facts), folder)
+            if self.records and stored.verification:
+                self._take_over(self.records, folder, stored.verification)
         except (Unreadable, StoreRefused) as error:
             logger.info("no pieces of %s are used: %s", folder, error.message)
             return set()
@@ -140,6 +145,12 @@ class StoreReuse:
             taken = {key for one in fetching for key in one.result()}
             step.note(f"{len(taken)} packages that were packed for {release.manifest.reference}")
         return taken
+
+    def _take_over(self, records: Records, folder: str, sha256: str) -> None:
+        """Note what the verification of a release found out. Raises as `_proven` does, and Unreadable."""
+        from envpack.verify.earlier import RECORD  # noqa: PLC0415 - an unchanged build verifies nothing
+
+        records.keep(RECORD.loads(self._proven(f"{folder}/{keys.VERIFICATION}", sha256), folder))
 
     def _proven(self, key: str, sha256: str) -> bytes:
         """Return a small object that has this digest. Raises StoreRefused for another, or none."""

@@ -5,22 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
-from envpack import digest
-from envpack.archive.formats import FORMATS
 from envpack.catalog import data
 from envpack.catalog.contents import load
 from envpack.catalog.offers import commands, offers
-from envpack.catalog.plot import plot, sparkline
+from envpack.catalog.templates import asset, asset_path, templates
 from envpack.packages.compare import compare
-from envpack.spark.advice import unpacking_seconds
-from envpack.units import human_size
 from envpack.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,8 +26,6 @@ INDEX = "index.html"
 """The page to open."""
 
 ASSETS = ("catalog.css", "catalog.js", "search.js", "compare.js")
-
-MINUS = "\N{MINUS SIGN}"
 
 _HERE = Path(__file__).parent
 
@@ -88,7 +79,7 @@ class _Pages:
 
     def __iter__(self) -> Iterator[Page]:
         for name in ASSETS:
-            yield Page(path=_asset(name), key=_key("asset"), wave=0, render=(_HERE / "assets" / name).read_bytes)
+            yield Page(path=asset_path(name), key=_key("asset"), wave=0, render=partial(asset, name))
         for environment in self._contents.environments:
             for version in environment.versions:
                 yield from self._of_version(version)
@@ -157,7 +148,7 @@ def _page(path: str, template: str, wave: int, key: str, **context: Any) -> Page
 
 
 def _render(path: str, template: str, **context: Any) -> bytes:  # noqa: ANN401 - the template's
-    return _templates().get_template(template).render(root="../" * path.count("/"), **context).encode()
+    return templates().get_template(template).render(root="../" * path.count("/"), **context).encode()
 
 
 def _gone(path: str) -> bytes:
@@ -166,13 +157,6 @@ def _gone(path: str) -> bytes:
 
 def _state(environment: Environment) -> list[object]:
     return [environment.name, [[version.stamp, *version.tags] for version in environment.versions]]
-
-
-def _asset(name: str) -> str:
-    """Return the path of an asset; it changes with the content, so that a page never meets another one's script."""
-    content = (_HERE / "assets" / name).read_bytes()
-    stem, _, suffix = name.partition(".")
-    return f"assets/{stem}-{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
 
 
 def _key(*parts: object) -> str:
@@ -189,54 +173,3 @@ def _maker() -> str:
             if file.suffix != ".pyc":
                 seen.update(file.read_bytes())
     return seen.hexdigest()
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("envpack.catalog"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters |= {
-        "size": human_size,
-        "signed": _signed,
-        "short": _short,
-        "moment": _moment,
-        "duration": _duration,
-    }
-    templates.globals |= {
-        "asset": cache(_asset),
-        "formats": FORMATS,
-        "unpacking_seconds": unpacking_seconds,
-        "plot": plot,
-        "sparkline": sparkline,
-        "made_by": VERSION,
-    }
-    return templates
-
-
-def _short(sha256: str) -> str:
-    """Return the part of a digest that stands in paths."""
-    return sha256[: digest.SHORT]
-
-
-def _moment(text: str) -> str:
-    """Return a moment as `2026-11-26 21:40`, in UTC."""
-    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return found.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M")
-
-
-def _duration(seconds: float) -> str:
-    """Return how long something takes, as `2.4 s`."""
-    if seconds < 0.1:
-        return "less than 0.1 s"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def _signed(amount: int) -> str:
-    """Return a difference of bytes with its sign, as `+1.2 MB`."""
-    return f"{'+' if amount > 0 else MINUS}{human_size(abs(amount))}" if amount else "±0"

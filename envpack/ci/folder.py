@@ -12,7 +12,7 @@ from envpack.ci.markdown import markdown
 from envpack.errors import UsageError
 from envpack.files import atomic
 from envpack.redact import hide, stored
-from envpack.spark.launchers import DEFAULT, LAUNCHERS
+from envpack.spark.launchers import DEFAULT, launcher_named
 from envpack.spark.render import render
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _write_settings(
 
 def _texts(config: Config) -> Iterator[tuple[str, str, Output]]:
     yield "settings.json", config.launcher, "json"
-    submitting = config.launcher if LAUNCHERS[config.launcher].text == "submit" else DEFAULT
+    submitting = config.launcher if launcher_named(config.launcher).text == "submit" else DEFAULT
     for end, output in _OF_THE_CHOSEN.items():
         yield end, submitting, output
     for end, launcher in _OF_LAUNCHERS.items():

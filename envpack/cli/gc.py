@@ -41,6 +41,9 @@ Examples:
     help="Keep what was used within TIME; see record-use in the docs.",
 )
 @click.option(
+    "--keep-jobs", "gc_keep_jobs", metavar="TIME", help="Keep what jobs used within TIME; by default 30d."
+)
+@click.option(
     "--keep-history", "gc_keep_history", metavar="N", help="Keep N earlier releases of each tag; by default 1."
 )
 @click.option("--grace", "gc_grace", metavar="TIME", help="Leave alone what is younger than TIME; by default 1d.")
@@ -123,6 +126,7 @@ def _to_json(store: Store, planned: RemovalPlan, freed: Freed | None) -> dict[st
             "keep_last": rules.last,
             "keep_newer": rules.newer,
             "keep_used": rules.used,
+            "keep_jobs": rules.jobs,
             "keep_history": rules.history,
             "grace": rules.grace,
         },

@@ -20,7 +20,7 @@ from envpack.cli.choice import OneOf
 from envpack.config.config import Config, load, unknown_variables
 from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration, UsageError
-from envpack.spark.launchers import LAUNCHERS
+from envpack.spark.launchers import ALIASES, LAUNCHERS
 from envpack.spark.render import OUTPUTS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ SOLVE = _together(
 SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")
 LAUNCHER = click.option(
     "--launcher",
-    type=OneOf(LAUNCHERS),
+    type=OneOf([*LAUNCHERS, *ALIASES]),
     metavar="L",
     help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ...; see envpack settings --help.",
 )

@@ -114,11 +114,9 @@ def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbos
 
 
 def _launcher(config: Config) -> str:
-    """Return the launcher that was asked for; one that is merely configured only if it has the driver here."""
-    from envpack.spark.local_process import LOCAL, has_driver_here
+    from envpack.spark.local_process import launcher_here
 
-    asked = config.origins.get("launcher", "").startswith("--")
-    return config.launcher if asked or has_driver_here(config.launcher) else LOCAL
+    return launcher_here(config.launcher, asked=config.origins.get("launcher", "").startswith("--"))
 
 
 def _become(command: tuple[str, ...], environ: dict[str, str]) -> None:

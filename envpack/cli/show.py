@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from envpack.releases.lookup import Release
     from envpack.releases.manifest import Manifest, Provenance
+    from envpack.spark.node_cost import NodeCost
 
 SCHEMA = 1
 """Version of the JSON that `show` prints."""
@@ -49,8 +50,10 @@ Examples:
 def show_command(reference: str, output: str, why: str | None, **given: Any) -> None:
     """Show everything that is known of the release that REF names, each package with source, sizes and licence."""
     from envpack.releases import references, sbom, tags
+    from envpack.spark.node_cost import node_cost
 
-    found = references.find(reference, options.configuration(given))
+    config = options.configuration(given)
+    found = references.find(reference, config)
     if output == "sbom":
         click.echo(visible_json(sbom.of(found.release.manifest).decode()), nl=False)
         return
@@ -59,18 +62,21 @@ def show_command(reference: str, output: str, why: str | None, **given: Any) -> 
     pointing = sorted(
         tag for tag, each in tags.of_name(found.store, manifest.name).items() if each.digest == manifest.digest
     )
+    cost = node_cost(manifest.archive, config)
     if output == "json":
-        say_json(_to_json(release, pointing, chains))
+        say_json(_to_json(release, pointing, cost, chains))
     elif chains is not None:
         for line in _chain_lines(manifest, chains):
             say(line)
     else:
-        for line in _facts(release, pointing):
+        for line in _facts(release, pointing, cost):
             say(line)
         say(table(("PACKAGE", "VERSION", "SOURCE", "DOWNLOAD", "UNPACKED", "LICENSE"), _rows(manifest)))
 
 
-def _to_json(release: Release, tags: Sequence[str], chains: Sequence[Sequence[str]] | None) -> dict[str, Any]:
+def _to_json(
+    release: Release, tags: Sequence[str], cost: NodeCost, chains: Sequence[Sequence[str]] | None
+) -> dict[str, Any]:
     """Return a release as JSON values (schema: docs/show.schema.json)."""
     value = {
         "schema": SCHEMA,
@@ -78,6 +84,7 @@ def _to_json(release: Release, tags: Sequence[str], chains: Sequence[Sequence[st
         "tags": list(tags),
         "archive_uri": release.archive_uri,
         "manifest_uri": release.manifest_uri,
+        "node_cost": cost.to_json(),
         "manifest": release.manifest.to_json(),
     }
     return value if chains is None else {**value, "why": [list(chain) for chain in chains]}
@@ -113,7 +120,7 @@ def _chain_lines(manifest: Manifest, chains: Sequence[Sequence[str]]) -> Iterato
         yield "nothing that was requested needs it: envpack or an activation brought it in"
 
 
-def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
+def _facts(release: Release, tags: Sequence[str], cost: NodeCost) -> Iterator[str]:
     from envpack.spark import node
 
     manifest = release.manifest
@@ -129,6 +136,7 @@ def _facts(release: Release, tags: Sequence[str]) -> Iterator[str]:
         "archive": release.archive_uri,
         "digest": manifest.digest,
         "size": sizes,
+        "nodes": cost.text,
         "python": manifest.python,
         "target": target,
         "created": f"{manifest.created} ({age(manifest.created)}) by envpack {manifest.envpack}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from envpack.config.file import Setting
 
-_BOOLEANS = {
+BOOLEANS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -31,6 +31,7 @@ _BOOLEANS = {
     "off": False,
     "0": False,
 }
+"""The words for true and false."""
 
 SECTIONS = ("ci", "gc", "policy")
 """Keys of the file that hold others: `requirements:` under `ci:` is the field `ci_requirements`."""
@@ -40,6 +41,17 @@ FILE = "envpack.yaml"
 
 _OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
 """Read elsewhere: by the completion of shells, and by the Python of an archive."""
+
+
+def _cache_directory() -> str:
+    """Return where the platform keeps caches. Raises UsageError for a user who has no home."""
+    try:
+        return platformdirs.user_cache_dir("envpack", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError(
+            "this user has no home directory, so there is no place for a cache",
+            hint="name one with --cache-dir or ENVPACK_CACHE_DIR, or set HOME",
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +93,10 @@ class Config:
     """What starts the Spark application."""
     also_archives: tuple[str, ...] = ()
     """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    node_bandwidth: str = "10 Gbit/s"
+    """What each node has to the store; `show` and `doctor` reckon with it."""
+    nodes: str = "100"
+    """How many nodes fetch an archive; `show` and `doctor` reckon with it."""
     s3a_jars: str | None = None
     """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
@@ -95,7 +111,7 @@ class Config:
     """Projects, by name or by pattern such as `acme-*`, to the one package index that they are taken from."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
-    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("envpack", appauthor=False))
+    cache_dir: str = field(default_factory=_cache_directory)
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
     """How much packed content the cache keeps; what was not used for longest goes first."""
@@ -138,6 +154,8 @@ class Config:
     """How young a release must be to be kept, such as `30d`."""
     gc_keep_used: str | None = None
     """How lately a release must have been used to be kept."""
+    gc_keep_jobs: str = "30d"
+    """For how long what a submitted job used is kept: its release and its code."""
     gc_keep_history: str = "1"
     """How many of a tag's earlier releases are kept."""
     gc_grace: str = "1d"
@@ -261,9 +279,9 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
     if kind == "text":
         return text
     if kind == "boolean":
-        if text.lower() not in _BOOLEANS:
+        if text.lower() not in BOOLEANS:
             raise ValueError(f"must be true or false, not {text!r}")
-        return _BOOLEANS[text.lower()]
+        return BOOLEANS[text.lower()]
     items = tuple(item for item in text.replace(",", " ").split() if item)
     if kind == "list":
         return items
@@ -277,7 +295,7 @@ def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
     # PyYAML takes longer to import than many commands take, and often there is no file.
     from envpack.config.file import read
 
-    return read(path, kinds(), SECTIONS, _BOOLEANS)
+    return read(path, kinds(), SECTIONS, BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type

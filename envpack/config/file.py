@@ -1,4 +1,4 @@
-"""Read `envpack.yaml`."""
+"""Read `envpack.yaml`, and other files of settings."""
 
 from __future__ import annotations
 
@@ -42,13 +42,18 @@ class _Entry:
 
 
 def read(
-    path: Path, kinds: Mapping[str, str], sections: Collection[str], booleans: Mapping[str, bool]
+    path: Path,
+    kinds: Mapping[str, str],
+    sections: Collection[str],
+    booleans: Mapping[str, bool],
+    *,
+    example: str = "`store: s3://bucket/envs`",
 ) -> tuple[dict[str, Setting], list[str]]:
     """Return what the file sets, by field, and every mistake that is in it, as `file:line: reason`.
 
     `kinds` says by field what its value must be: `text`, `boolean`, `list` or `mapping`; `sections` are the keys
-    that hold other keys; `booleans` are the words for true and false. Raises BadConfiguration when the file is no
-    YAML mapping, and UsageError when it cannot be read.
+    that hold other keys; `booleans` are the words for true and false; `example` is a line of such a
+    file. Raises BadConfiguration when the file is no YAML mapping, and UsageError when it cannot be read.
     """
     try:
         node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)
@@ -62,7 +67,7 @@ def read(
     if node is None:
         return {}, []
     if not isinstance(node, yaml.MappingNode):
-        raise BadConfiguration([f"{path}:1: must be a mapping such as `store: s3://bucket/envs`"])
+        raise BadConfiguration([f"{path}:1: must be a mapping such as {example}"])
     settings: dict[str, Setting] = {}
     problems: list[str] = []
     seen: dict[str, int] = {}

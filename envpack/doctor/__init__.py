@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from envpack.config.config import Config
-from envpack.doctor import cage, cluster, machine, sources, target
+from envpack.doctor import cage, cluster, driver, machine, sources, target
 from envpack.doctor.finding import LEVELS, Finding, Level, Look
 from envpack.errors import EnvpackError
 from envpack.redact import redact
@@ -92,6 +92,7 @@ def _checks(config: Config, reference: str | None) -> list[Look]:
     ]
     if reference:
         checks.append(Look(name="release", look=partial(target.release, reference, config)))
+        checks.append(Look(name="driver", look=partial(driver.look, reference, config)))
     return checks
 
 

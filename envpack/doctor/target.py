@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from envpack.build import check, policy
@@ -12,6 +13,7 @@ from envpack.releases.lookup import check_there
 from envpack.spark import services, versions
 from envpack.spark.launcher import refuse_archive
 from envpack.spark.launchers import launcher_named
+from envpack.spark.node_cost import node_cost
 from envpack.spark.settings import settings_for
 from envpack.tools import emulator
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
     from envpack.archive.formats import FormatName
     from envpack.config.config import Config
+    from envpack.releases.manifest import ArchiveFacts
+
+_WORTH = 0.5
+"""Seconds of each node that are worth a word."""
 
 
 def configured(config: Config) -> Iterator[Finding]:
@@ -66,6 +72,21 @@ def _together(config: Config) -> Iterator[Finding]:
             yield Finding(check="target", level="note", text=text, hint="build on such a machine, or install qemu")
 
 
+def of_nodes(archive: ArchiveFacts, config: Config) -> Iterator[Finding]:
+    """Tell what nodes pay for an archive, and whether they would pay less for a tar that is not compressed."""
+    try:
+        cost = node_cost(archive, config)
+    except ValueError:  # said of the configuration
+        return
+    yield Finding(check="release", level="ok", text=f"its nodes: {cost.text}")
+    if archive.format != "tar.gz" or launcher_named(config.launcher).unpacker != "yarn":
+        return
+    plain = node_cost(replace(archive, format="tar", size=archive.unpacked_size), config)
+    if cost.seconds - plain.seconds > _WORTH:
+        text = f"as tar a node would have it in {plain.seconds:.1f} s, not in {cost.seconds:.1f} s"
+        yield Finding(check="release", level="note", text=text, hint="build it with --format tar")
+
+
 def release(reference: str, config: Config) -> Iterator[Finding]:
     """Look at whether the configured launcher and Spark can run a release."""
     try:
@@ -86,5 +107,6 @@ def release(reference: str, config: Config) -> Iterator[Finding]:
     spark = config.spark or manifest.target.spark
     text = f"{manifest.reference} (Python {manifest.python}) runs under {config.launcher}"
     yield Finding(check="release", level="ok", text=f"{text} of Spark {spark}" if spark else text)
+    yield from of_nodes(manifest.archive, config)
     for warning in settings.warnings:
         yield Finding(check="release", level="warning", text=warning, hint="docs/spark.md says why")

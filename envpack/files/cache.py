@@ -37,6 +37,11 @@ class Cache:
         return self.root / "pieces"
 
     @property
+    def verified(self) -> Path:
+        """What verifications found out about pieces of archives, and what they imported."""
+        return self._own("verified")
+
+    @property
     def repodata(self) -> Path:
         """Channels' indexes."""
         return self._own("repodata")

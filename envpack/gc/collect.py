@@ -12,7 +12,7 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from envpack.digest import SHORT
 from envpack.errors import EnvpackError, StoreRefused, UsageError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from envpack.releases.removal_notice import Collector
     from envpack.stores.base import ListedObject, Store, Unfinished
 
+T = TypeVar("T")
+
 BATCH = 100
 """How many releases one notice names."""
 
@@ -40,9 +42,9 @@ SLOWEST_UPLOAD = 3600.0
 _REMOVERS = 8
 """Releases that are removed at a time; S3 connections are as many."""
 
-Kind = Literal["orphan", "record", "upload"]
+Kind = Literal["orphan", "record", "upload", "code"]
 """What is left over of builds and removals that were killed: objects without a manifest, a record that points at
-nothing, an upload that has not ended."""
+nothing, an upload that has not ended. And the code of jobs that no job used lately."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,8 @@ def plan(store: Store, rules: RetentionRules, name: str | None = None, progress:
         for upload in uploads
         if upload.begun < now - max(rules.grace, SLOWEST_UPLOAD)
     ]
+    if name is None:
+        leftovers += _idle_code(store, ordered, rules, now)
     return RemovalPlan(
         name=name,
         rules=rules,
@@ -157,7 +161,11 @@ def apply(store: Store, planned: RemovalPlan, progress: Progress = SILENT) -> Fr
                     collector.post(folder.key for folder in batch)
                     removal.of_folders(_still_going(store, batch, planned, freed))
                 for left in planned.leftovers:
-                    removal.of_leftover(left)
+                    if left.kind != "code":
+                        removal.of_leftover(left)
+                for codes in _batches([left for left in planned.leftovers if left.kind == "code"]):
+                    collector.post(keys.code_folder(str(keys.digest_of_code(left.key))) for left in codes)
+                    removal.of_code(_still_idle(store, codes, planned.rules))
                 step.note(count(freed.objects, "object"))
         except EnvpackError:
             if freed.objects:
@@ -210,6 +218,17 @@ def _leftovers(shelf: Shelf) -> Iterator[Leftover]:
         yield Leftover(kind="record", key=entry.key, size=entry.size, modified=entry.modified, points_at=points_at)
 
 
+def _idle_code(store: Store, shelves: Iterable[Shelf], rules: RetentionRules, now: float) -> Iterator[Leftover]:
+    """Yield the code of jobs that was sent some time ago, and that no job used lately."""
+    kept = max(rules.jobs, rules.grace)
+    jobs = [job for shelf in shelves for job in shelf.jobs]
+    used = {job.code for job in jobs if now - job.entry.modified < kept}
+    for entry in store.list(keys.CODE):
+        sha256 = keys.digest_of_code(entry.key)
+        if sha256 and sha256[:SHORT] not in used and entry.modified < now - kept:
+            yield Leftover(kind="code", key=entry.key, size=entry.size, modified=entry.modified)
+
+
 def _unfinished(store: Store, name: str | None) -> tuple[list[Unfinished], list[str]]:
     """Return the uploads that have not ended; who may not list them is told so, and the rest is planned."""
     try:
@@ -240,8 +259,15 @@ def _check_clock(store: Store) -> None:
         )
 
 
-def _batches(folders: Sequence[Folder]) -> Iterator[list[Folder]]:
-    waiting = iter(folders)
+def _still_idle(store: Store, codes: Collection[Leftover], rules: RetentionRules) -> list[Leftover]:
+    """Return the code that still no job uses, now that those who submit one are told."""
+    shelves = inventory.take(store).values()
+    idle = {left.key for left in _idle_code(store, shelves, rules, time.time())}
+    return [left for left in codes if left.key in idle]
+
+
+def _batches(things: Sequence[T]) -> Iterator[list[T]]:
+    waiting = iter(things)
     while batch := list(itertools.islice(waiting, BATCH)):
         yield batch
 
@@ -298,6 +324,14 @@ class _Removal:
             return
         self.freed.removed.append(left.key)
         self._count(left.size, freed=freed)
+
+    def of_code(self, codes: Iterable[Leftover]) -> None:
+        """Remove the code of jobs."""
+        for left in codes:
+            self.collector.may_delete()
+            freed = self.store.delete(left.key)
+            self.freed.removed.append(left.key)
+            self._count(left.size, freed=freed)
 
     def _of_folder(self, folder: Folder) -> tuple[Folder, list[tuple[ListedObject, bool]]]:
         gone = []

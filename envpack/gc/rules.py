@@ -31,6 +31,8 @@ class RetentionRules:
     """Releases published within this time."""
     used: float | None = None
     """Releases whose use was noted within this time."""
+    jobs: float = 30 * 86400.0
+    """What a job used that was submitted within this time stays, whatever the rules say: releases and code."""
     history: int = 1
     """How many of a tag's earlier releases stay beside the one it points at, so that it can be rolled back."""
     grace: float = 86400.0
@@ -68,6 +70,8 @@ class RetentionRules:
             yield "new enough"
         if self.used is not None and key in shelf.used and now - shelf.used[key].modified < self.used:
             yield "used lately"
+        if any(job.release == key and now - job.entry.modified < self.jobs for job in shelf.jobs):
+            yield "used by a job lately"
         if age < self.grace:
             yield "in its grace period"
         if not self.any:
@@ -91,6 +95,7 @@ def configured(config: Config) -> RetentionRules:
         "last": read("keep_last", _number, _A_NUMBER),
         "newer": read("keep_newer", span, _A_TIME),
         "used": read("keep_used", span, _A_TIME),
+        "jobs": read("keep_jobs", span, _A_TIME),
         "history": read("keep_history", _number, _A_NUMBER),
         "grace": read("grace", span, _A_TIME),
     }

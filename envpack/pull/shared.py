@@ -27,6 +27,11 @@ _DIGITS = 32
 _REMOVED = ".removed-"
 
 
+def place(release: Release, cache: Cache) -> Path:
+    """Return the directory where `prepare` unpacks a release; whether it is there is not known."""
+    return inside(cache.environments, release.manifest.digest[:_DIGITS])
+
+
 def prepare(store: Store, release: Release, *, cache: Cache, progress: Progress = SILENT) -> Path:
     """Return the directory where a release is unpacked, read-only; it is pulled if it is not there.
 
@@ -34,7 +39,7 @@ def prepare(store: Store, release: Release, *, cache: Cache, progress: Progress 
     holds it until it ends, so that it is not removed meanwhile. Raises UsageError when the cache cannot be used.
     """
     home = cache.environments
-    directory = inside(home, release.manifest.digest[:_DIGITS])
+    directory = place(release, cache)
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = os.open(_lock_of(directory), os.O_RDWR | os.O_CREAT, 0o666)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ def meet_files(environ: Mapping[str, str]) -> None:
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
     from pathlib import Path
 
-    home = Path(environ.get("HOME") or Path.home())
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - a Path has no answer for who has no home
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
     data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     yield Path(environ.get("NETRC") or home / ".netrc")

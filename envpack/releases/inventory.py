@@ -67,6 +67,15 @@ class Folder:
         return entry.key == keys.manifest(self.name, self.digest)
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobUse:
+    """The record of a job, with the first digits of what the job used."""
+
+    entry: ListedObject
+    release: str
+    code: str
+
+
 @dataclass(kw_only=True)
 class Shelf:
     """All that a store holds under one name."""
@@ -77,8 +86,10 @@ class Shelf:
     tags: dict[str, Tag] = field(default_factory=dict)
     used: dict[str, ListedObject] = field(default_factory=dict)
     """The records of last use, by the digest's first digits."""
+    jobs: list[JobUse] = field(default_factory=list)
+    """The records of submitted jobs."""
     dangling: list[tuple[ListedObject, str]] = field(default_factory=list)
-    """Build records and records of use that point at no folder, each with that folder's key."""
+    """Build records, records of use and of jobs that point at no folder, each with that folder's key."""
     pointers: dict[str, str] = field(default_factory=dict)
     """The keys of build records, each with the first digits that it points at."""
 
@@ -94,7 +105,7 @@ class _Found:
     def add(self, entry: ListedObject) -> None:
         name, _, rest = entry.key.partition("/")
         part, _, file = rest.partition("/")
-        known = keys.is_short(part) or part in (keys.BUILDS, keys.TAGS, keys.USED)
+        known = keys.is_short(part) or part in (keys.BUILDS, keys.TAGS, keys.USED, keys.JOBS)
         if not (file and known and keys.is_name(name)):
             return  # not a release's: indexes, pages, other people's objects
         shelf = self.shelves.setdefault(name, Shelf(name=name))
@@ -106,6 +117,9 @@ class _Found:
                 self.tags += [parts] if (parts := keys.tag_of_key(entry.key)) else []
             case keys.USED:
                 shelf.used |= {stem: entry} if keys.is_short(stem) else {}
+            case keys.JOBS:
+                if digests := keys.used_by_job(entry.key):
+                    shelf.jobs.append(JobUse(entry=entry, release=digests[0], code=digests[1]))
             case _:
                 shelf.folders.setdefault(part, Folder(name=name, digest=part)).objects.append(entry)
 
@@ -136,6 +150,9 @@ def take(
         for owner, entry in shelf.used.items():
             if owner not in shelf.folders:
                 shelf.dangling.append((entry, f"{shelf.name}/{owner}"))
+        for job in shelf.jobs:
+            if job.release not in shelf.folders:
+                shelf.dangling.append((job.entry, f"{shelf.name}/{job.release}"))
     return found.shelves
 
 

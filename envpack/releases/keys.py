@@ -6,6 +6,7 @@
 <store>/<name>/<digest 16>/<wheel>.whl                 a wheel with compiled parts that was built for it
 <store>/<name>/<digest 16>/pieces.json                 where each package is in the archive
 <store>/<name>/<digest 16>/piece-facts.json.gz         what a build must know to use those pieces
+<store>/<name>/<digest 16>/verification.json.gz        what its verification found out that holds for others
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
 <store>/<name>/<digest 16>/verified.json               that it was verified after it was published
@@ -14,6 +15,9 @@
 <store>/<name>/tags/<tag>.json                         the only thing of a release that changes
 <store>/<name>/used/<digest 16>.json                   when it was last used
 <store>/<name>/index.json.gz                           a summary of the name's manifests and tags
+<store>/<name>/jobs/<time>-<id>-<digest 16>-<code 16>.json   a job that was submitted in a release
+<store>/_code/<digest>.zip                             the code of jobs
+<store>/_code/run-<digest 16>.py                       what runs a module of such a zip
 <store>/.gc.json                                       what is being removed
 <store>/_catalog/...                                   the catalog's pages; catalog.json says which are current
 """
@@ -30,12 +34,13 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
     from envpack.stores.base import Store
 
-BUILDS, TAGS, USED = "builds", "tags", "used"
+BUILDS, TAGS, USED, JOBS = "builds", "tags", "used", "jobs"
 """What lies under a name beside the folders of its releases."""
 
 MANIFEST = "manifest.json"
 PIECES = "pieces.json"
 PIECE_FACTS = "piece-facts.json.gz"
+VERIFICATION = "verification.json.gz"
 FILES = "files.json.gz"
 SBOM = "sbom.cdx.json"
 VERIFIED = "verified.json"
@@ -48,6 +53,9 @@ REMOVAL_NOTICE = ".gc.json"
 CATALOG = "_catalog/"
 """Where the catalog lies; no release can have this name."""
 
+CODE = "_code/"
+"""Where the code of jobs lies; no release can have this name."""
+
 CATALOG_NOTE = "catalog.json"
 """Beside the catalog's pages."""
 
@@ -56,6 +64,11 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _FOLDER = re.compile(rf"[0-9a-f]{{{digest.SHORT}}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MANIFEST_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/(?P<digest>{_FOLDER.pattern})/manifest\.json")
+_CODE_KEY = re.compile(rf"{CODE}(?P<digest>{_DIGEST.pattern})\.zip")
+_JOB_KEY = re.compile(
+    rf"(?P<name>{_NAME.pattern})/{JOBS}/(?P<time>[0-9]{{8}}T[0-9]{{6}}Z)-(?P<id>[0-9a-f]{{12}})"
+    rf"-(?P<digest>{_FOLDER.pattern})-(?P<code>{_FOLDER.pattern})\.json"
+)
 _TAG_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/{TAGS}/(?P<tag>{_TAG.pattern})\.json")
 
 
@@ -177,6 +190,48 @@ def tag_of_key(key: str) -> tuple[str, str] | None:
 def last_use(manifest: Manifest) -> str:
     """Return the key of the record of when a release was last used."""
     return f"{check_name(manifest.name)}/{USED}/{manifest.short_digest}.json"
+
+
+def code(sha256: str) -> str:
+    """Return the key of a code base. Raises UsageError for what is no digest."""
+    if not _DIGEST.fullmatch(sha256):
+        raise UsageError(f"{sha256!r} is not a digest", hint="a digest has 64 hex digits")
+    return f"{CODE}{sha256}.zip"
+
+
+def code_folder(sha256: str) -> str:
+    """Return what a removal notice calls a code base, in the form of a release's folder."""
+    return f"code/{sha256[: digest.SHORT]}"
+
+
+def digest_of_code(key: str) -> str | None:
+    """Return the digest of the code base that has this key, or None for the key of something else."""
+    match = _CODE_KEY.fullmatch(key)
+    return match["digest"] if match else None
+
+
+def runner(sha256: str) -> str:
+    """Return the key of the program that runs a module of a code base."""
+    return f"{CODE}run-{sha256[: digest.SHORT]}.py"
+
+
+def job_record(name: str, time: str, own: str, release: str, code: str) -> str:
+    """Return the key of the record of a job that was submitted; it says which release and which code it used.
+
+    `time` is as `20260131T101500Z`, `own` are 12 hex digits.
+    """
+    return f"{jobs_of(name)}{time}-{own}-{release[: digest.SHORT]}-{code[: digest.SHORT]}.json"
+
+
+def jobs_of(name: str) -> str:
+    """Return how the keys of all records of jobs in releases of a name begin."""
+    return f"{check_name(name)}/{JOBS}/"
+
+
+def used_by_job(key: str) -> tuple[str, str] | None:
+    """Return the first digits of the digests of release and code that a job used, by its record's key; or None."""
+    match = _JOB_KEY.fullmatch(key)
+    return (match["digest"], match["code"]) if match else None
 
 
 def index(name: str) -> str:

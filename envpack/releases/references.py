@@ -105,7 +105,14 @@ def no_such_name(store: Store, name: str) -> UsageError:
 
 
 def _by_tag(store: Store, reference: Reference) -> Release | None:
-    return lookup.tagged(store, reference.name, reference.tag or tags.LATEST)
+    found = tags.read(store, reference.name, reference.tag or tags.LATEST)
+    release = lookup.at(store, reference.name, found.digest) if found else None
+    if found and release is None:
+        raise UsageError(
+            f"{store.url} has no {reference.name}@{found.digest[: digest.SHORT]}, to which {reference} leads",
+            hint="build it again, which puts the same archive back, or move the tag: `envpack tag REF TAG --move`",
+        )
+    return release
 
 
 def _by_digest(store: Store, reference: Reference) -> Release | None:

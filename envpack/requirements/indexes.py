@@ -47,14 +47,15 @@ def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
 def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
     """Return indexes of which some alone have the projects of certain names; these are asked first.
 
-    `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from. Raises
-    UsageError where the best version of all indexes is wanted besides.
+    `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from; those
+    of a file come after them. Raises UsageError where the best version of all indexes is wanted besides.
     """
+    owners = {**owners, **{name: url for name, url in indexes.owners if name not in owners}}
     if not owners or indexes.no_index:
         return indexes
     if indexes.strategy != STRATEGIES[0]:
         raise UsageError(
-            f"package-index says which index has {', '.join(owners)}, and index-strategy {indexes.strategy} would "
+            f"it is said which index has {', '.join(owners)}, and index-strategy {indexes.strategy} would "
             "take a higher version from another one",
             hint=f"leave index-strategy out, or set it to {STRATEGIES[0]}",
         )

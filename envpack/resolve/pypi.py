@@ -83,7 +83,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
             warnings.append(redact(line.removeprefix("warning: ").strip()))
 
     found = _packages(question, cache, scratch, listen)
-    if question.indexes.owners:
+    if question.indexes.owners and not question.indexes.no_index:
         found |= _of_owners(found, question, cache, scratch)
     given = {project.name for project in question.provided}
     lines = (*question.requirements, *question.constraints)

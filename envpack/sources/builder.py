@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 from envpack import digest
+from envpack.archive.bytecode import compile_prefix
 from envpack.config.target import PLATFORMS, Target
 from envpack.errors import BadRequirements, BrokenPackage, NotReady, Problem, Unsatisfiable
 from envpack.files.wheel import WheelTarget
@@ -363,7 +364,7 @@ class WheelBuilder:
     def _installed(
         self, needed: Sequence[Wheel], home: Path, python: Path, packages: Sequence[CondaPackage]
     ) -> Path:
-        """Install wheels into a new virtual environment of a Python, and return its interpreter."""
+        """Install wheels with their bytecode into a new virtual environment of a Python; return its interpreter."""
         version = _python_of(packages).version
         minor = ".".join(version.split(".")[:2])
         (home / "bin").mkdir(parents=True)
@@ -380,6 +381,8 @@ class WheelBuilder:
             cache=self.cache,
             scratch=self._room("environment"),
         )
+        # Each build reads it, and none can write it: in the cage there is nothing to write to.
+        compile_prefix(home, python=home / "bin" / "python", confine=self.confine)
         return home / "bin" / "python"
 
     def _python(self, packages: Sequence[CondaPackage]) -> Path:

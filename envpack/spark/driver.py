@@ -5,12 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
 from envpack.redact import without_secrets
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 AUTO = "auto"
 """The choice that means: find one."""
+
+_PACKAGES = """\
+import json, sys
+from importlib import metadata
+found = {"python": "%d.%d" % sys.version_info[:2]}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
 
 _VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -52,19 +68,39 @@ def find_driver_python(minor: str) -> Path:
     )
 
 
+def packages_of(python: str, names: Sequence[str]) -> dict[str, str] | None:
+    """Return the version of `python` (its minor one) and of the packages that it has of `names`, as a driver's.
+
+    None when it is no Python that runs. Packages of the user count, as they do for a driver.
+    """
+    import json
+
+    answer = _said(python, "-c", _PACKAGES, *names)
+    try:
+        value = json.loads(answer or "")
+    except ValueError:
+        return None
+    return {str(name): str(version) for name, version in value.items()} if isinstance(value, dict) else None
+
+
 def _version(python: str) -> str | None:
     """Return what a Python says its minor version is, or None when it does not run."""
+    answer = _said(python, "-I", "-c", _VERSION)
+    return None if answer is None else answer.strip()
+
+
+def _said(python: str, *arguments: str) -> str | None:
     import subprocess
 
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", _VERSION],
+            [python, *arguments],
             capture_output=True,
             text=True,
             check=True,
             timeout=30,
             env=without_secrets(os.environ),
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError, UnicodeError):
         return None
-    return answer.stdout.strip()
+    return answer.stdout

@@ -24,8 +24,8 @@ cluster; in one that is the whole application; nowhere, since a Connect server's
 client of such a server."""
 
 Natural = Literal[
-    "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "airflow", "airflow-livy",
-    "parameters", "gcloud",
+    "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "sparkmagic-config", "airflow",
+    "airflow-livy", "parameters", "gcloud", "operator", "kyuubi", "synapse", "zeppelin",
 ]  # fmt: skip
 """The text that people paste; envpack/spark/paste.py writes each."""
 
@@ -40,6 +40,10 @@ class Launcher:
     """What it stands for, in a few words."""
     submit: str
     """How its text is used."""
+    master: str | None = None
+    """Spark's master, where there is only one; `local[*]` for one machine."""
+    mode: str | None = None
+    """The deploy mode that spark-submit is given."""
     text: Natural = "submit"
     """The text that people paste."""
     driver: Driver = "cluster"

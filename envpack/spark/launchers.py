@@ -10,6 +10,7 @@ _YARN_ARCHIVES = "spark.yarn.dist.archives"
 _ANY = (2, 4)
 _SESSION = "spark.sql.execution.pyspark.python"
 _SERVERLESS = "spark.emr-serverless.driverEnv."
+_DATAPROC = "spark.dataproc.driverEnv."
 
 # Spark 4 looks for Python data sources from the driver's Java process, which reads the variable.
 _ON_YARN = ("spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON")
@@ -26,6 +27,8 @@ _ALL = (
     Launcher(
         name="yarn-cluster",
         purpose="YARN, the driver inside the cluster; the default",
+        master="yarn",
+        mode="cluster",
         submit="submit with --master yarn --deploy-mode cluster",
         archives=_YARN_ARCHIVES,
         python=_ON_YARN,
@@ -36,6 +39,8 @@ _ALL = (
     Launcher(
         name="yarn-client",
         purpose="YARN, the driver where you are",
+        master="yarn",
+        mode="client",
         submit="submit with --master yarn --deploy-mode client",
         driver="client",
         archives=_YARN_ARCHIVES,
@@ -45,6 +50,7 @@ _ALL = (
     Launcher(
         name="k8s-cluster",
         purpose="Kubernetes, the driver in a pod",
+        mode="cluster",
         submit="submit with --master k8s://https://HOST:PORT --deploy-mode cluster",
         driver_variables="spark.kubernetes.driverEnv.",
         kubernetes=True,
@@ -56,8 +62,23 @@ _ALL = (
         ),
     ),
     Launcher(
+        name="spark-operator",
+        purpose="Kubernetes with Kubeflow's Spark Operator: part of a SparkApplication",
+        archives_field="deps.archives",
+        submit="put this into the SparkApplication beside type: Python, mode: cluster and mainApplicationFile",
+        text="operator",
+        option=False,
+        driver_variables="spark.kubernetes.driverEnv.",
+        kubernetes=True,
+        since=(3, 1),
+        local="the operator's own pod reads archives from a bucket",
+        local_refused=True,
+        notes=(_IMAGE, "the operator must be 2.1 or newer: older ones drop deps.archives"),
+    ),
+    Launcher(
         name="k8s-client",
         purpose="Kubernetes, the driver where you are, such as a notebook's pod",
+        mode="client",
         submit="submit with --master k8s://https://HOST:PORT --deploy-mode client",
         driver="client",
         since=(3, 1),
@@ -74,6 +95,7 @@ _ALL = (
     Launcher(
         name="local",
         purpose="one machine, `local[*]`: the archive is unpacked first",
+        master="local[*]",
         submit="submit with --master 'local[*]'",
         driver="local",
         archives=None,
@@ -138,6 +160,56 @@ _ALL = (
         notes=('add your program to the body: "file": "s3a://bucket/app.py"',),
     ),
     Launcher(
+        name="kyuubi",
+        purpose="Kyuubi, a batch on YARN: the body of POST /api/v1/batches, less `resource`",
+        archives_field="`conf` of the request",
+        submit="Kyuubi must submit to YARN in cluster mode: spark.master=yarn, spark.submit.deployMode=cluster",
+        text="kyuubi",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        unpacker="yarn",
+        local="the archive must lie on the Kyuubi server's own disk",
+        notes=('add your program to the body: "resource": "s3a://bucket/app.py"',),
+    ),
+    Launcher(
+        name="synapse",
+        purpose="Azure Synapse, a batch over its Livy: the body of POST .../sparkPools/POOL/batches, less `file`",
+        archives_field="`archives` of the request",
+        submit="post it to https://WORKSPACE.dev.azuresynapse.net/livyApi/versions/2019-11-01-preview/sparkPools/POOL",
+        text="synapse",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        unpacker="yarn",
+        local="Synapse reads archives from Azure's storage",
+        local_refused=True,
+        notes=(
+            "it demands name, file, driverMemory, driverCores, executorMemory, executorCores, numExecutors too",
+            "copy the archive, under its own name, to a container that the pool reads; give its abfss:// address",
+        ),
+    ),
+    Launcher(
+        name="zeppelin",
+        purpose="Zeppelin's Spark interpreter on YARN: a paragraph to run before the first query",
+        archives_field="spark.yarn.dist.archives of the paragraph",
+        submit="the interpreter must be isolated, per note, so that notes can have environments of their own",
+        text="zeppelin",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        conf={"spark.submit.deployMode": "cluster"},
+        driver_variables=_AM,
+        yarn=True,
+        unpacker="yarn",
+        local="the archive must lie on the Zeppelin server's own disk",
+        notes=("for Zeppelin's Livy interpreter write the same names with livy. before them in its settings",),
+    ),
+    Launcher(
         name="sparkmagic",
         purpose="a notebook over Livy: a cell to run before the first query",
         archives_field="`archives` of the cell",
@@ -150,6 +222,22 @@ _ALL = (
         yarn=True,
         unpacker="yarn",
         local=_LIVY_FILES,
+    ),
+    # Into the defaults: a person's %%configure takes the place of `session_configs` as a whole.
+    Launcher(
+        name="sparkmagic-config",
+        purpose="sparkmagic's config.json, as on a JupyterHub: every new session starts in the release",
+        archives_field="`archives` of session_configs_defaults",
+        submit=f"merge it into sparkmagic's config.json (~/.sparkmagic). {_LIVY_MODE}",
+        text="sparkmagic-config",
+        archives=_YARN_ARCHIVES,
+        option=False,
+        python=_ON_YARN,
+        driver_variables=_AM,
+        yarn=True,
+        unpacker="yarn",
+        local=_LIVY_FILES,
+        notes=("a person's own `archives` in %%configure take the place of these: name both there",),
     ),
     # `env_vars=` would also reach spark-submit itself, which then looks for the packed Python on Airflow's worker.
     Launcher(
@@ -185,6 +273,8 @@ _ALL = (
     Launcher(
         name="emr",
         purpose="Amazon EMR on EC2, the driver inside the cluster",
+        master="yarn",
+        mode="cluster",
         submit="submit with --master yarn --deploy-mode cluster, on the cluster or as a step",
         archives=_YARN_ARCHIVES,
         python=_ON_YARN,
@@ -212,6 +302,35 @@ _ALL = (
         local="EMR Serverless reads archives from S3 only",
         local_refused=True,
     ),
+    # Amazon's pods have Spark's own submission in them; EMRFS reads s3://.
+    Launcher(
+        name="emr-eks",
+        purpose="Amazon EMR on EKS: sparkSubmitParameters of a job run",
+        archives_field="spark.archives",
+        submit="give this as sparkSubmitParameters of the job run",
+        text="parameters",
+        option=False,
+        driver_variables="spark.kubernetes.driverEnv.",
+        kubernetes=True,
+        scheme="s3",
+        since=(3, 1),
+        local="EMR on EKS reads archives from S3",
+        local_refused=True,
+    ),
+    Launcher(
+        name="dataproc-serverless",
+        purpose="Google Dataproc Serverless: options of `gcloud dataproc batches submit pyspark`",
+        submit="add this to gcloud dataproc batches submit pyspark app.py",
+        text="gcloud",
+        python=(f"{_DATAPROC}PYSPARK_PYTHON", "spark.executorEnv.PYSPARK_PYTHON"),
+        driver_variables=_DATAPROC,
+        scheme="gs",
+        since=(3, 3),
+        before="does not exist",
+        local="Dataproc reads archives from Cloud Storage",
+        local_refused=True,
+        notes=("the bucket must be one of Cloud Storage; copy the archive there under its own name if it is not",),
+    ),
     Launcher(
         name="dataproc",
         purpose="Google Dataproc on Compute Engine: options of `gcloud dataproc jobs submit pyspark`",
@@ -235,10 +354,13 @@ LAUNCHERS = {launcher.name: launcher for launcher in _ALL}
 
 DEFAULT = _ALL[0].name
 
+ALIASES = {"yarn": DEFAULT}
+"""Other names that are understood."""
+
 
 def launcher_named(name: str) -> Launcher:
     """Return a launcher; raises UsageError when there is none of that name."""
     try:
-        return LAUNCHERS[name]
+        return LAUNCHERS[ALIASES.get(name, name)]
     except KeyError:
         raise UsageError(f"there is no launcher {name!r}", hint=f"there are {', '.join(LAUNCHERS)}") from None

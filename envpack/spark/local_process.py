@@ -30,6 +30,11 @@ def has_driver_here(launcher: str) -> bool:
     return launcher_named(launcher).driver in _HERE
 
 
+def launcher_here(launcher: str, *, asked: bool) -> str:
+    """Return the launcher for a driver on this machine: one that is merely configured only if it has it here."""
+    return launcher if asked or has_driver_here(launcher) else LOCAL
+
+
 def variables_in(
     manifest: Manifest, archive_uri: str, directory: Path, *, launcher: str = LOCAL, spark: str | None = None
 ) -> dict[str, str]:

@@ -87,6 +87,15 @@ def _sparkmagic(settings: Settings) -> str:
     return f"%%configure -f\n{_livy(settings)}"
 
 
+def _sparkmagic_config(settings: Settings) -> str:
+    """Return keys of sparkmagic's config.json; its own timeout of 60 s is too short for a first large archive.
+
+    Source: sparkmagic's utils/configuration.py.
+    """
+    defaults = {"session_configs_defaults": json.loads(_livy(settings))}
+    return json.dumps({**defaults, "livy_session_startup_timeout_seconds": 300}, indent=2, ensure_ascii=False)
+
+
 def _airflow(settings: Settings) -> str:
     return _keywords({"archives": ",".join(settings.archives), "conf": dict(settings.conf)})
 
@@ -113,6 +122,29 @@ def _gcloud(settings: Settings) -> str:
     )
 
 
+def _kyuubi(settings: Settings) -> str:
+    """Return the JSON of a batch. Source: Kyuubi's REST API, POST /api/v1/batches."""
+    archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
+    body = {"batchType": "PYSPARK", "conf": {**archives, **settings.conf}}
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _operator(settings: Settings) -> str:
+    """Return YAML, whose quoted texts are JSON's. Source: the operator's SparkApplication, v1beta2."""
+    archives = [f"    - {_literal(archive)}" for archive in settings.archives]
+    conf = [f"    {_literal(name)}: {_literal(value)}" for name, value in settings.conf.items()]
+    return "\n".join(["spec:", "  deps:", "    archives:", *archives, "  sparkConf:", *conf])
+
+
+def _zeppelin(settings: Settings) -> str:
+    """Return a paragraph, whose lines end a value. Source: Zeppelin's "Generic ConfInterpreter"."""
+    archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
+    pairs = {**archives, **settings.conf}
+    if broken := next((name for name, value in pairs.items() if "\n" in value or value != value.strip()), None):
+        raise UsageError(f"the value of {broken} cannot stand in a line of Zeppelin's", hint="use --output json")
+    return "\n".join(["%spark.conf", *(f"{property_name(name)} {value}" for name, value in pairs.items())])
+
+
 NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
     "submit": _submit,
     "connect": _connect,
@@ -120,10 +152,15 @@ NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
     "livy": _livy,
     "livy-session": _livy_session,
     "sparkmagic": _sparkmagic,
+    "sparkmagic-config": _sparkmagic_config,
     "airflow": _airflow,
     "airflow-livy": _airflow_livy,
     "parameters": _parameters,
     "gcloud": _gcloud,
+    "operator": _operator,
+    "kyuubi": _kyuubi,
+    "synapse": _livy,
+    "zeppelin": _zeppelin,
 }
 """Every launcher's way to write its settings."""
 

@@ -44,7 +44,7 @@ def _text(settings: Settings) -> str:
 
 def _one_line(settings: Settings) -> str:
     match launcher_named(settings.launcher).text:
-        case "livy" | "livy-session":
+        case "livy" | "livy-session" | "sparkmagic-config" | "kyuubi" | "synapse":
             return json.dumps(json.loads(_text(settings)), ensure_ascii=False)
         case "parameters":
             return _text(settings)

@@ -77,7 +77,12 @@ _DATAPROC = (
     ),
 )
 
-RELEASES: Mapping[str, tuple[ServiceRelease, ...]] = {"emr": _EMR, "emr-serverless": _EMR, "dataproc": _DATAPROC}
+RELEASES: Mapping[str, tuple[ServiceRelease, ...]] = {
+    "emr": _EMR,
+    "emr-serverless": _EMR,
+    "emr-eks": _EMR,
+    "dataproc": _DATAPROC,
+}
 """By launcher, the oldest first."""
 
 

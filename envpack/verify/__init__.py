@@ -7,21 +7,28 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack import digest
 from envpack.archive.formats import SUFFIXES, format_of
+from envpack.archive.ownership import ENVIRONMENT
 from envpack.archive.unpack import extract
-from envpack.errors import BrokenPackage, VerificationFailed
+from envpack.errors import BrokenPackage, EnvpackError, VerificationFailed
 from envpack.files.elf import provides, version_text
 from envpack.files.remove import remove
 from envpack.progress import SILENT, Progress
+from envpack.redact.logs import filtered_logger
 from envpack.tools import emulator
 from envpack.tools.cage import Confine
+from envpack.tools.cores import cores
 from envpack.units import count
-from envpack.verify.binaries import check_binaries, is_of_driver
+from envpack.verify.binaries import check_binaries
+from envpack.verify.earlier import Content, Scene, VerificationRecord, seen
 from envpack.verify.finding import Defect, listed
+from envpack.verify.imports import ImportTrial, attempt, findings
 from envpack.verify.modules import (
     InstalledModules,
     Wanted,
@@ -30,16 +37,25 @@ from envpack.verify.modules import (
     check_present,
     requested_modules,
 )
+from envpack.verify.stand import Stand
 from envpack.verify.survey import Survey, check_bytecode, check_kept, check_prefix, check_structure, survey, walk
-from envpack.verify.trial import Node, hint_for, missing_library, missing_of_cluster, try_modules
+from envpack.verify.trial import PROBE, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from envpack.archive.composing import Laid
     from envpack.archive.unpack import Extent
     from envpack.config.target import Target
+    from envpack.progress import Step
     from envpack.tools.emulator import Emulator
+    from envpack.verify.earlier import Imported, Records, SeenPiece
 
+
+logger = filtered_logger(__name__)
+
+_MOSTLY = 0.5
+"""The part of an archive that may be new so that the rest need not be unpacked: else there is little to gain."""
 
 _EMULATED = 5
 """How many times as long an import may take under an emulator."""
@@ -53,6 +69,8 @@ class Verified:
     """Whether its Python ran and imported; otherwise it was only read, being made for another machine."""
     imported: tuple[str, ...]
     """The modules that were imported, sorted."""
+    taken_over: Mapping[str, str]
+    """The modules that were not imported now, as all they depend on is as it was: for which release they were."""
     glibc: str | None
     """The oldest glibc that all its binaries can be loaded with; None when it has none that need glibc."""
     seconds: float
@@ -61,6 +79,29 @@ class Verified:
     """What is legal but worth knowing."""
     under: str | None = None
     """The emulator that its Python ran under, if one was needed."""
+    record: VerificationRecord | None = None
+    """What archives may take over that have something in common with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What a build knows of the archive that it made, and of those before it."""
+
+    pieces: Sequence[Laid]
+    """What the archive is made of, in order."""
+    prefix: Path
+    """What it was made from; it is used up."""
+    records: Records
+    """What was found in earlier archives, and where is noted what is found now."""
+    name: str
+    """The release's."""
+    sha256: str
+    """The archive's digest."""
+
+    @property
+    def release(self) -> str:
+        """What the archive is called in these notes."""
+        return f"{self.name}@{self.sha256[: digest.SHORT]}"
 
 
 def verify(
@@ -74,6 +115,7 @@ def verify(
     workdir: Path,
     import_timeout: float = 120,
     extent: Extent | None = None,
+    earlier: Earlier | None = None,
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
@@ -85,59 +127,279 @@ def verify(
     at most. All that is made in `workdir` is removed again.
 
     When this machine can run the target's programs, itself or with qemu's user mode, the archive's Python imports
-    what was requested; otherwise it is only inspected. Raises VerificationFailed with every problem that was found.
+    what was requested; otherwise it is only inspected. With `earlier`, what was found out of the same pieces before
+    is taken over: only new pieces are unpacked and read, and only what they can have changed is imported. Should
+    anything be wrong then, all is done again from the archive alone. Raises VerificationFailed with every problem
+    that was found.
     """
     start = time.monotonic()
-    if format_of(archive.name) is None:
+    format = format_of(archive.name)
+    if format is None:
         raise VerificationFailed(
             f"Spark would not unpack {archive.name}", hint=f"end its name in one of {', '.join(SUFFIXES)}"
         )
-    with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step, _room(workdir) as room:
-        environment = room / "environment"
-        refused = extract(archive, environment, extent=extent, read_only=True, step=step)
-        files = walk(environment)
-        try:
-            installed = InstalledModules.read(environment, python.rpartition(".")[0])
-            wanted, findings = requested_modules(installed, requested)
-        except BrokenPackage as broken:
-            text = broken.message.replace(f"{environment}/", "")
-            raise VerificationFailed(f"{archive.name}: {text}", hint="build the environment again") from broken
-        # To read every file takes about as long as to import the modules, and keeps another core busy.
-        with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
-            reading = pool.submit(survey, environment, files, build_prefix)
-            reason, emulated = _how_to_run(files, target)
-            if not reason:
-                node = Node(
-                    directory=room,
-                    variables=variables,
-                    timeout=import_timeout * (_EMULATED if emulated else 1),
-                    confine=confine,
-                    emulator=emulated,
-                    progress=progress,
-                )
-                imported, failures = _run(node, wanted, python, target)
-            found = reading.result()
-        findings += [Defect(text=text) for text in refused]
-        findings += _inspect(found, installed, target, build_prefix)
-        reason = reason or _needs_newer_glibc(found, emulated)
-        if reason:
-            imported, failures = (), list(check_present(installed, wanted.owners))
-            findings.append(Defect(text=f"not run: {reason}", fatal=False))
-        findings += _blame(failures, None if reason else emulated)
-        ran = f"Python {python} ran{f' under {emulated.program.name}' if emulated else ''}"
-        step.note(f"not run: {reason}" if reason else f"{ran}, {count(len(imported), 'module')} imported")
-        if emulated and not reason:
-            text = f"its Python ran under {emulated.program.name}, which stands in for a node with {target.machine}"
-            findings.append(Defect(text=text, fatal=False))
-    _raise_for(findings, archive)
-    return Verified(
-        ran=not reason,
-        imported=imported,
-        glibc=version_text(found.glibc),
-        seconds=time.monotonic() - start,
-        notes=tuple(finding.text for finding in findings),
-        under=emulated.program.name if emulated and not reason else None,
+    case = _Case(
+        archive=archive,
+        target=target,
+        python=python,
+        requested=requested,
+        build_prefix=build_prefix,
+        variables=variables,
+        workdir=workdir,
+        timeout=import_timeout,
+        confine=confine,
+        progress=progress,
+        earlier=earlier,
     )
+    with progress.step("verify", total=archive.stat().st_size, unit="bytes") as step:
+        found = _on_the_prefix(case, step) if earlier and format.links and target.is_this_machine else None
+        if found is None:
+            with _room(workdir) as room:
+                refused = extract(archive, room / "environment", extent=extent, read_only=True, step=step)
+                found = _look(case, _Room(directory=room, refused=refused))
+        step.note(found.told(python))
+    _raise_for(found.findings, archive)
+    record = _record(case, found)
+    if record and earlier:
+        earlier.records.keep(record, earlier.sha256)
+    return Verified(
+        ran=not found.reason,
+        imported=tuple(sorted(found.imported)),
+        taken_over=found.releases,
+        glibc=version_text(found.survey.glibc),
+        seconds=time.monotonic() - start,
+        notes=tuple(finding.text for finding in found.findings),
+        under=found.emulated.program.name if found.emulated and not found.reason else None,
+        record=record,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """What is to be verified."""
+
+    archive: Path
+    target: Target
+    python: str
+    requested: Sequence[str]
+    build_prefix: Path | None
+    variables: Mapping[str, str]
+    workdir: Path
+    timeout: float
+    confine: Confine
+    progress: Progress
+    earlier: Earlier | None
+
+    @cached_property
+    def content(self) -> Content | None:
+        """What the archive holds, where that is known."""
+        return Content(self.earlier.pieces) if self.earlier else None
+
+    def node(self, room: _Room, emulated: Emulator | None) -> Node:
+        """Return the node that a room stands for."""
+        return Node(
+            directory=room.directory,
+            variables=self.variables,
+            timeout=self.timeout * (_EMULATED if emulated else 1),
+            confine=self.confine,
+            emulator=emulated,
+            progress=self.progress,
+        )
+
+    def judge(self, found: ImportTrial, wanted: Wanted, room: _Room) -> list[Defect]:
+        """Return what is wrong with what was imported."""
+        return list(findings(found, wanted, python=self.python, environment=room.environment, target=self.target))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """A directory whose `environment` is the archive's content, or stands for it."""
+
+    directory: Path
+    refused: Sequence[str]
+    """Why members were not written."""
+    seen: Mapping[str, SeenPiece] = field(default_factory=dict)
+    """What is known of pieces that were not unpacked, by the SHA-256 of their bytes."""
+    stand: Stand | None = None
+    """What the environment is made with that was a prefix."""
+
+    @property
+    def environment(self) -> Path:
+        return self.directory / "environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What verification came to."""
+
+    findings: Sequence[Defect]
+    survey: Survey
+    attempts: Sequence[tuple[ImportTrial, Sequence[Defect]]]
+    """What was imported now, and what is wrong with it."""
+    taken_over: Mapping[str, Imported]
+    """By module: the imports of an earlier verification, in place of new ones."""
+    scene: Scene | None
+    reason: str | None
+    """Why its Python was not run, if so."""
+    emulated: Emulator | None
+
+    @property
+    def works(self) -> bool:
+        return not any(finding.fatal for finding in self.findings)
+
+    @property
+    def imported(self) -> set[str]:
+        return {module for each, _ in self.attempts for module in each.imported}
+
+    @property
+    def releases(self) -> dict[str, str]:
+        return {module: each.release for module, each in sorted(self.taken_over.items())}
+
+    def told(self, python: str) -> str:
+        """Return a line on what was done."""
+        if self.reason:
+            return f"not run: {self.reason}"
+        under = f" under {self.emulated.program.name}" if self.emulated else ""
+        ran = f"Python {python} ran{under}, {count(len(self.imported), 'module')} imported"
+        if not self.taken_over:
+            return ran
+        return f"{ran}, {len(self.taken_over)} as before in {listed({*self.releases.values()})}"
+
+
+def _on_the_prefix(case: _Case, step: Step) -> _Found | None:
+    """Verify an archive by its new pieces and by what is known of the others; None if that does not tell enough."""
+    earlier, content = case.earlier, case.content
+    if earlier is None or content is None or not earlier.prefix.is_dir():
+        return None
+    sums = {piece.facts.sha256 for piece in earlier.pieces}
+    known = {sha256: note for sha256 in sums if (note := earlier.records.seen(sha256))}
+    new = [piece for piece in earlier.pieces if piece.facts.sha256 not in known]
+    if sum(piece.facts.length for piece in new) > _MOSTLY * case.archive.stat().st_size:
+        return None
+    try:
+        with _room(case.workdir) as room:
+            earlier.prefix.rename(room / "environment")
+            stand = Stand(case.archive, content, room / "environment", step)
+            found = _look(case, _Room(directory=room, refused=stand.put(new), seen=known, stand=stand))
+    except (OSError, EnvpackError) as error:
+        logger.info("the archive is verified as a whole: %s", error)
+        return None
+    if not found.works:
+        problems = "; ".join(finding.text for finding in found.findings if finding.fatal)
+        logger.info("the archive is verified as a whole: %s", problems)
+        return None
+    return found
+
+
+def _look(case: _Case, room: _Room) -> _Found:
+    """Find out whether the environment in a room works."""
+    content = case.content
+    files = sorted(content.entries) if room.stand and content else walk(room.environment)
+    try:
+        installed = InstalledModules.read(room.environment, case.python.rpartition(".")[0])
+        wanted, defects = requested_modules(installed, case.requested)
+    except BrokenPackage as broken:
+        text = broken.message.replace(f"{room.environment}/", "")
+        raise VerificationFailed(f"{case.archive.name}: {text}", hint="build the environment again") from broken
+    scene = Scene.of(content, installed, case.variables, PROBE.read_bytes()) if content else None
+    taken_over = _taken_over(case, room, scene, wanted)
+    left = {module: name for module, name in wanted.owners.items() if module not in taken_over}
+    refused = [*room.refused, *_exact(room, scene, left)]
+    # To read every file takes about as long as to import the modules, and keeps another core busy.
+    with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
+        reading = pool.submit(survey, room.environment, _unread(case, room, files), case.build_prefix)
+        reason, emulated = _how_to_run(files, case.target)
+        attempts = [] if reason else attempt(case.node(room, emulated), left, shares=cores() if scene else 1)
+        read = reading.result()
+    found = _whole(read, room, files)
+    defects += [Defect(text=text) for text in refused]
+    defects += _inspect(found, installed, case.target, case.build_prefix)
+    if room.stand and not all(
+        each.trial.loaded and room.stand.is_exact(each.trial.loaded.files) for each in attempts
+    ):
+        defects.append(Defect(text="not all that its Python loads was held against the archive"))
+    reason = reason or _needs_newer_glibc(found, emulated)
+    if reason:
+        attempts, taken_over = [], {}
+        defects += [*check_present(installed, wanted.owners), Defect(text=f"not run: {reason}", fatal=False)]
+    judged = [(each, _blame(case.judge(each, wanted, room), emulated)) for each in attempts]
+    defects += [defect for _, each in judged for defect in each]
+    for imports in {each.modules: each for each in taken_over.values()}.values():
+        defects += [Defect(text=text, fatal=False) for text in imports.notes]
+    if emulated and not reason:
+        text = (
+            f"its Python ran under {emulated.program.name}, which stands in for a node with {case.target.machine}"
+        )
+        defects.append(Defect(text=text, fatal=False))
+    return _Found(
+        findings=list(dict.fromkeys(defects)),
+        survey=found,
+        attempts=judged,
+        taken_over=taken_over,
+        scene=scene,
+        reason=reason,
+        emulated=emulated,
+    )
+
+
+def _taken_over(case: _Case, room: _Room, scene: Scene | None, wanted: Wanted) -> dict[str, Imported]:
+    """Return the modules that were imported before in what is the same for them, with that."""
+    if scene is None or case.earlier is None or room.stand is None:
+        return {}
+    found: dict[str, Imported] = {}
+    for each in scene.still_hold(case.earlier.records.imports(scene.start)):
+        for module in wanted.owners.keys() & each.modules:
+            found.setdefault(module, each)
+    return found
+
+
+def _exact(room: _Room, scene: Scene | None, left: Mapping[str, str]) -> list[str]:
+    """Let what is going to run be what the archive has; return what of it was refused."""
+    if scene is None or room.stand is None:
+        return []
+    refused = room.stand.make_exact({ENVIRONMENT, *scene.needed(left.values())})
+    room.stand.close()
+    return refused
+
+
+def _unread(case: _Case, room: _Room, files: Sequence[str]) -> list[str]:
+    """Return the files that nobody has read before."""
+    known = {
+        entry.path
+        for piece in (case.earlier.pieces if case.earlier else ())
+        if piece.facts.sha256 in room.seen
+        for entry in piece.facts.entries
+    }
+    return [path for path in files if path not in known]
+
+
+def _whole(read: Survey, room: _Room, files: Sequence[str]) -> Survey:
+    """Return what is known of all files, from those that were read now and those that were read before."""
+    if room.stand is None:
+        return read
+    before = [binary for note in room.seen.values() for binary in note.known()]
+    gone = tuple(dict.fromkeys((*read.gone, *room.stand.gone())))
+    return replace(read, files=frozenset(files), binaries=(*read.binaries, *before), gone=gone)
+
+
+def _record(case: _Case, found: _Found) -> VerificationRecord | None:
+    """Return what later builds may take over; None where nothing ran, or not by itself."""
+    earlier, scene = case.earlier, found.scene
+    if earlier is None or scene is None or found.reason or found.emulated:
+        return None
+    binaries = {binary.name: binary for binary in found.survey.binaries}
+    pieces = {
+        piece.facts.sha256: seen(binaries[entry.path] for entry in piece.facts.entries if entry.path in binaries)
+        for piece in earlier.pieces
+    }
+    new = [
+        imported
+        for each, defects in found.attempts
+        if each.owners and each.trial.loaded and each.trial.processes == 1
+        if (imported := scene.imported(each.owners, each.trial.loaded, defects, earlier.release))
+    ]
+    before = {each.modules: each for each in found.taken_over.values()}
+    return VerificationRecord(start=scene.start, imports=(*new, *before.values()), pieces=pieces)
 
 
 def _inspect(found: Survey, installed: InstalledModules, target: Target, build_prefix: Path | None) -> list[Defect]:
@@ -203,37 +465,6 @@ def _blame(findings: Sequence[Defect], emulated: Emulator | None) -> list[Defect
         f"it ran under {emulated.program.name}, which may be at fault: try it on a node, --no-verify publishes it"
     )
     return [replace(each, hint=each.hint or hint) if each.fatal else each for each in findings]
-
-
-def _run(node: Node, wanted: Wanted, python: str, target: Target) -> tuple[tuple[str, ...], list[Defect]]:
-    """Start the archive's Python and import the modules; return those that could be, sorted, and what is wrong."""
-    trial, findings = try_modules(node, ["ssl", *wanted.owners])
-    if trial.version is None:
-        text = f"bin/python does not start: {trial.ended}"
-        return (), [Defect(text=text, hint=hint_for(trial.ended))]
-    if trial.version != python:
-        findings.append(Defect(text=f"its Python is {trial.version}, not {python}"))
-    outside = [folder for folder in trial.path if not Path(folder).is_relative_to(node.directory / "environment")]
-    if outside:
-        text = f"its Python takes modules from {listed(outside)}, not from the archive"
-        findings.append(Defect(text=text, hint="a virtual environment borrows another Python: build with envpack"))
-    if trial.certificates == 0:
-        text = "no certificates: HTTPS from a worker will fail"
-        findings.append(Defect(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`"))
-    findings += [_failure(module, wanted, reason, target) for module, reason in trial.failed.items()]
-    return tuple(sorted({*trial.imported} & {*wanted.owners})), findings
-
-
-def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Defect:
-    """Return the finding for a module that is not imported; a note when a node has what is missing or need not."""
-    owner = wanted.owners.get(module, module)
-    name = module if module == owner else f"{module} (of {owner})"
-    library = missing_library(reason)
-    if missing_of_cluster(reason):
-        return Defect(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
-    of_driver = library is not None and is_of_driver(library, target)
-    fatal = not of_driver and (module == "ssl" or module in wanted.required)
-    return Defect(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)
 
 
 def _raise_for(findings: Sequence[Defect], archive: Path) -> None:

@@ -2,7 +2,8 @@
 
 It runs as `python -c TEXT DESCRIPTOR`, where envpack is not installed. Standard input has one JSON object a line,
 `{"import": MODULE, "token": TEXT}`; each is answered before the next comes, with a line on the descriptor that
-repeats the token. It uses nothing that Python 3.8 lacks.
+repeats the token. Without a module, it tells what all imports together have loaded, in several lines. It uses
+nothing that Python 3.8 lacks.
 """
 
 from __future__ import annotations
@@ -28,9 +29,58 @@ def main(descriptor: int) -> None:
             report.flush()
 
         tell(version=sys.version.split()[0], path=[os.path.realpath(folder) for folder in sys.path if folder])
+        sys.meta_path.append(Missed)
         for line in iter(asked.readline, ""):
             wanted = json.loads(line)
-            tell(token=wanted["token"], **outcome(wanted["import"]))
+            if "import" in wanted:
+                tell(token=wanted["token"], **outcome(wanted["import"]))
+                continue
+            for kind, names in (("files", loaded()), ("missed", sorted(Missed.names))):
+                for start in range(0, len(names), MANY):
+                    tell(token=wanted["token"], **{kind: names[start : start + MANY]})
+            tell(token=wanted["token"], all=True)
+
+
+MANY = 100
+"""Names in one line of the report."""
+
+
+class Missed:
+    """The last finder: it is asked for what no other has found."""
+
+    names: set[str] = set()  # noqa: RUF012 - there is one of it
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG003
+        """Note the name of a module that is not there."""
+        cls.names.add(name)
+
+
+def loaded() -> list[str]:
+    """Return the files below the environment that are modules of this process, or that it has mapped."""
+    top, folders, found = os.path.realpath("environment") + os.sep, {}, set()
+    for path in (*modules(), *mapped()):
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found.add(folders[folder] + os.sep + name)
+    return sorted(path[len(top) :] for path in found if path.startswith(top))
+
+
+def modules() -> list[str]:
+    """Return the files of the modules that were imported."""
+    files = [getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())]
+    return [file for file in files if isinstance(file, str)]
+
+
+def mapped() -> list[str]:
+    """Return the files that Linux has mapped for this process, such as libraries that other libraries need."""
+    try:
+        with open("/proc/self/maps", errors="surrogateescape") as maps:  # noqa: PTH123
+            words = [line.rstrip("\n").split(None, 5) for line in maps]
+    except OSError:
+        return []
+    return [each[5] for each in words if len(each) > 5 and each[5].startswith("/")]
 
 
 def outcome(module: str) -> dict[str, object]:

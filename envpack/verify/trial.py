@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 logger = filtered_logger(__name__)
 
-_PROBE = Path(__file__).with_name("probe.py")
+PROBE = Path(__file__).with_name("probe.py")
+"""What the archive's Python runs."""
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
 _OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
 _SHOWN, _READ = 400, 4000
@@ -88,6 +89,16 @@ class Node:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What the imports of one process came to."""
+
+    files: frozenset[str]
+    """Modules and libraries, by path from the environment."""
+    missed: frozenset[str]
+    """The modules that were looked for and not found, by their full names."""
+
+
 @dataclass(kw_only=True)
 class Trial:
     """What the Python processes of a node told."""
@@ -108,6 +119,10 @@ class Trial:
     """How the last process ended before it had done all, with the line it wrote about that."""
     importing: str | None = None
     """The module that was being imported when the last process ended."""
+    processes: int = 0
+    """How many were started."""
+    loaded: Loaded | None = None
+    """What the last process has loaded, if it told."""
 
     @property
     def told(self) -> set[str]:
@@ -117,6 +132,7 @@ class Trial:
     def begin(self) -> None:
         """Forget what the last process was at."""
         self.importing, self.ended = None, ""
+        self.loaded, self.processes = None, self.processes + 1
 
     def fail(self, module: str, reason: str) -> None:
         """Note why a module could not be imported, whatever was known of it."""
@@ -182,7 +198,7 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
     What ended it before its time is laid at the door of the module that was being imported.
     """
     trial.begin()
-    text = _PROBE.read_text("utf-8")
+    text = PROBE.read_text("utf-8")
     try:
         # qemu runs programs of its processor, no scripts.
         words = [*node.emulator.words, guard.program(node.environment)] if node.emulator else ["bin/python"]
@@ -226,6 +242,25 @@ def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float
         if report.is_ahead() and not _has_ended(report):
             raise BrokenReport("it says more than was asked")
     trial.importing = None
+    with suppress(BrokenReport, TimeoutError, EOFError, OSError):
+        trial.loaded = _loaded(caged, report, timeout)
+
+
+def _loaded(caged: Caged, report: ReportPipe, timeout: float) -> Loaded:
+    """Ask what was loaded; raises as `_converse` does, and OSError when nobody is there to ask."""
+    token = secrets.token_hex(8)
+    assert caged.commands is not None  # noqa: S101 - for the type checker: it was asked for
+    caged.commands.write(json.dumps({"token": token}).encode() + b"\n")
+    found: dict[str, set[str]] = {"files": set(), "missed": set()}
+    while not (event := _event(report, timeout)).get("all"):
+        if event.get("token") != token:
+            raise BrokenReport("an answer is not the probe's")
+        for kind, names in found.items():
+            told = event.get(kind, [])
+            if not (isinstance(told, list) and all(isinstance(each, str) for each in told)):
+                raise BrokenReport("names that are no texts")
+            names.update(told)
+    return Loaded(files=frozenset(found["files"]), missed=frozenset(found["missed"]))
 
 
 def _take_in(module: str, event: dict[str, Any], token: str, trial: Trial) -> None:

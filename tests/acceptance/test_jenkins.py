@@ -111,6 +111,25 @@ def no_secret(build: Finished) -> bool:
 # --- a job's life -----------------------------------------------------------------------------------------------
 
 
+def test_several_agents_share_the_environments_and_make_one_report(site: Site) -> None:
+    job = site.job()
+    first = job.build(AGENTS="2")
+    assert first.result == "SUCCESS", first.log
+    assert first.statuses() == {"alpha": "published", "beta": "published"}
+    assert first.record["tests"] == {"total": 2, "failed": 0, "skipped": 0}
+    assert "--shard=1/2" in first.log
+    assert "--shard=2/2" in first.log
+    assert {"report.json", "alpha.submit.txt", "beta.livy.json"} <= {
+        Path(name).name for name in first.record["artifacts"]
+    }
+    assert no_secret(first)
+
+    site.write("envs/beta.txt", "--no-index", "--find-links ../wheels", "nowhere-to-be-found")
+    site.repository.commit()
+    second = job.build(AGENTS="2")
+    assert (second.result, second.statuses()) == ("FAILURE", {"alpha": "unaffected", "beta": "failed"}), second.log
+
+
 def test_a_job_publishes_what_changes_and_says_what_became_of_it(site: Site) -> None:
     job = site.job()
 

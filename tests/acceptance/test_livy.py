@@ -62,6 +62,19 @@ def test_sparkmagic_runs_the_job_in_a_notebook(livy: Livy, yarn_job: JobDesk, tm
         yarn_job.check_inside(process, built)
 
 
+def test_every_session_of_a_configured_hub_starts_in_the_release(
+    livy: Livy, yarn_job: JobDesk, tmp_path: Path
+) -> None:
+    built = yarn_job.build(None, "sparkmagic-config")
+    fragment = json.loads(yarn_job.built_text(None, "sparkmagic-config"))
+    cells = [yarn_job.program(), SHOW_CONFIGURATION]
+    *_, configuration = sparkmagic.execute(cells, livy.url, tmp_path / "home", fragment)
+    assert json.loads(configuration)["spark.yarn.dist.archives"] == built["settings"]["archive"]
+    answer = yarn_job.answer()
+    for process in (answer.driver, *answer.executors):
+        yarn_job.check_inside(process, built)
+
+
 @pytest.mark.parametrize(("launcher", "path"), [("livy-session", "/sessions"), ("livy-batch", "/batches")])
 def test_the_server_would_refuse_a_field_that_it_does_not_know(
     launcher: str, path: str, livy: Livy, yarn_job: JobDesk

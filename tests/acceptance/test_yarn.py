@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from envpack.explain import logs
+from envpack.explain.explanation import explain
 from tests.support.job import SPARK_3, SPARK_4, check_outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.job import Answer, JobDesk
     from tests.support.spark import Spark
@@ -76,3 +79,17 @@ def test_a_node_unpacks_a_release_of_s3_once_for_all_applications(
     assert {tuple(process.program) for process in (first.driver, *first.executors, *second.executors)} == {
         tuple(first.driver.program)
     }
+
+
+@pytest.mark.parametrize(("staging", "found"), [("", {"archive-staged"}), ("staging", set())])
+def test_the_log_of_an_application_says_whether_its_archive_was_copied(
+    staging: str, found: set[str], yarn_job_on_s3: JobDesk, spark_on_yarn: Callable[[str], Spark], tmp_path: Path
+) -> None:
+    options = ["--conf spark.eventLog.enabled=true", f"--conf spark.eventLog.dir={tmp_path.as_uri()}"]
+    if staging:
+        options.append(f"--conf spark.yarn.stagingDir=s3a://{yarn_job_on_s3.bucket}/{staging}")
+    answer = submitted(yarn_job_on_s3, spark_on_yarn(SPARK_3), "client", "tar.gz", *options)
+    assert ("Uploading resource s3a://" in answer.log) == bool(found)
+    (log,) = tmp_path.iterdir()
+    names = {finding.name for finding in explain(logs.find(str(log))).findings}
+    assert names & {"archive-staged"} == found

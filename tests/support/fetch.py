@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import airflow, connect, jenkins, livy, sparkmagic
+from tests.support import airflow, connect, jenkins, jupyter, livy, operator_crd, sparkmagic
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.s3 import minio, versitygw
 from tests.support.spark import installed
@@ -27,7 +27,9 @@ FETCHED: tuple[Callable[[], object], ...] = (
     *(jars for hadoop in HADOOPS.values() for jars in (hadoop.cluster, hadoop.s3a)),
     livy.server_jars,
     sparkmagic.installed,
+    jupyter.installed,
     airflow.installed,
+    operator_crd.schema,
 )
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.venv import venv_with
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 VERSION = "0.23.0"
@@ -28,10 +28,11 @@ def installed() -> Path:
     return venv_with("sparkmagic", _PACKAGES, without=_UNUSED)
 
 
-def execute(cells: Sequence[str], livy: str, directory: Path) -> list[str]:
+def execute(cells: Sequence[str], livy: str, directory: Path, more: Mapping[str, Any] | None = None) -> list[str]:
     """Execute a notebook with these cells, in sessions of the Livy server at a URL; return what they printed.
 
-    Fails when a cell fails. `directory` takes the notebook and the person's sparkmagic configuration.
+    Fails when a cell fails. `directory` takes the notebook and the person's sparkmagic configuration, which `more`
+    is merged into.
     """
     venv = installed()
     (package,) = venv.glob("lib/python*/site-packages/sparkmagic")
@@ -39,11 +40,12 @@ def execute(cells: Sequence[str], livy: str, directory: Path) -> list[str]:
     configuration = {
         "kernel_python_credentials": credentials,
         "livy_session_startup_timeout_seconds": _SESSION_SECONDS,
+        **(more or {}),
     }
     (directory / ".sparkmagic").mkdir(parents=True)
     (directory / ".sparkmagic/config.json").write_text(json.dumps(configuration))
     notebook = directory / "notebook.ipynb"
-    notebook.write_text(json.dumps(_notebook(cells)))
+    notebook.write_text(json.dumps(notebook_of(cells, "pysparkkernel")))
     done = subprocess.run(
         [venv / "bin/jupyter-execute", "--inplace", notebook],
         env={
@@ -58,15 +60,15 @@ def execute(cells: Sequence[str], livy: str, directory: Path) -> list[str]:
     )
     assert done.returncode == 0, done.stderr[-20_000:]
     executed = json.loads(notebook.read_text())
-    return ["".join(map(_printed, cell["outputs"])) for cell in executed["cells"]]
+    return ["".join(map(printed, cell["outputs"])) for cell in executed["cells"]]
 
 
-def _notebook(cells: Sequence[str]) -> dict[str, Any]:
-    """Return a notebook as JSON. Source: nbformat's notebook format, version 4.5."""
+def notebook_of(cells: Sequence[str], kernel: str) -> dict[str, Any]:
+    """Return a notebook for a kernel as JSON. Source: nbformat's notebook format, version 4.5."""
     return {
         "nbformat": 4,
         "nbformat_minor": 5,
-        "metadata": {"kernelspec": {"name": "pysparkkernel", "display_name": "PySpark", "language": "python"}},
+        "metadata": {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
         "cells": [
             {
                 "cell_type": "code",
@@ -81,6 +83,6 @@ def _notebook(cells: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _printed(output: dict[str, Any]) -> str:
+def printed(output: dict[str, Any]) -> str:
     """Return what one of a cell's outputs has from `print`; sparkmagic adds tables and progress bars."""
     return "".join(output.get("text", []))

@@ -33,11 +33,13 @@ from envpack.releases import (
     manifest,
     publish,
     removal_notice,
+    submissions,
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
-from envpack.sources import kept
+from envpack.sources import environments, kept
 from envpack.stores import open_store
+from envpack.verify import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +106,7 @@ def some_manifest(archive: bytes = b"", name: str = "udf") -> Manifest:
         warnings=("a warning",),
         slim=(Saving(rule="tests", files=1, size=1),),
         packer="7/conda-pack-0.9.2/zlib-ng-2.2.5",
+        beside={keys.FILES: ONE},
         description="Features for the churn model",
         owner="data-platform",
         provenance=Provenance(
@@ -132,6 +135,7 @@ def fill(store: Store, folder: Path) -> Manifest:
     beside = {
         keys.FILES: file_list.dumps(files),
         keys.PIECES: json.dumps(SAMPLES["pieces"].value).encode(),
+        keys.VERIFICATION: SAMPLES["verification"].data,
         keys.lock_file("udf"): b"version: 6\n",
     }
     release, _ = publish.publish(store, described, archive, beside)
@@ -164,6 +168,22 @@ def _samples() -> dict[str, Sample]:
     )
     files = [file_list.File("bin/x", 1, "0" * 16, "conda/x")]
     tag = tags.Tag(moves=(tags.Move(digest=TWO, moved=NOW, by="jane"), tags.Move(digest=ONE, moved=NOW)))
+    verification: dict[str, Any] = {
+        "start": ONE,
+        "imports": [
+            {
+                "modules": ["six"],
+                "owners": {"conda/python": ONE, "pypi/six": TWO},
+                "files": {"lib/x.py": TWO},
+                "missed": ["six.moves.winreg"],
+                "notes": ["a note"],
+                "release": f"udf@{'0' * 16}",
+            }
+        ],
+        "pieces": {
+            ONE: {"binaries": [{"name": "lib/x.so", "machine": "x86_64", "glibc": [2, 17], "needed": ["y"]}]}
+        },
+    }
     row = {"sha256": ONE, "start": 0, "size": 1, "of": "six"}
     return {
         "manifest": Sample(kind=manifest.STORED, value=described.to_json()),
@@ -177,9 +197,32 @@ def _samples() -> dict[str, Sample]:
             kind=shared_pieces.STORED,
             value={"schema": 1, "archive": f"udf-{'0' * 16}.tar.gz", "pieces": [row]},
         ),
+        "verification": Sample(kind=earlier.RECORD, value=verification),
         "files": Sample(kind=file_list.STORED, value=json.loads(gzip.decompress(file_list.dumps(files)))),
         "catalog-note": Sample(
             kind=publishing.STORED, value={"schema": 1, "pages": {"udf/index.html": "key", "assets/x.js": None}}
+        ),
+        "job-record": Sample(
+            kind=submissions.STORED,
+            value={
+                "schema": 1,
+                "id": "0123456789ab",
+                "job": "daily-churn",
+                "release": "udf",
+                "digest": ONE,
+                "code": TWO,
+                "entrypoint": "main",
+                "parameters": {"date": "2026-01-31"},
+                "launcher": "yarn-cluster",
+                "by": "jane",
+                "submitted": NOW,
+                "state": "failed",
+                "application": "application_1769854500000_0007",
+                "address": "http://rm:8088/proxy/application_1769854500000_0007/",
+                "exit_code": 3,
+                "ended": NOW,
+                "said": "exit code 3",
+            },
         ),
         "published": Sample(kind=shared_pieces.PUBLISHED, value={f"udf/{'0' * 16}": {ONE: 1}}),
         "recipe": Sample(
@@ -213,15 +256,19 @@ def _samples() -> dict[str, Sample]:
                 },
             },
         ),
+        "build environment": Sample(kind=environments.STORED, value={"program": "bin/python", "files": ONE}),
         "name of a built wheel": Sample(kind=kept.POINTER, value={"full": "0" * 64}),
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
+        "kept verification": Sample(kind=earlier.KEPT_RECORD, value=verification),
+        "imports": Sample(kind=earlier.IMPORTS, value=verification["imports"]),
+        "seen piece": Sample(kind=earlier.SEEN, value=verification["pieces"][ONE]),
         "facts of pieces": Sample(kind=store_reuse.FACTS, value={ONE: json.loads(facts.dumps())}),
     }
 
 
 SAMPLES = _samples()
 
-IN_A_STORE = tuple(SAMPLES)[:10]
+IN_A_STORE = tuple(SAMPLES)[:12]
 """The kinds that others may have written; the rest lies in this machine's cache."""
 
 HOSTILE: tuple[Any, ...] = (

@@ -1,4 +1,4 @@
-"""Write the JSON schemas of what lies in a store, made from the types that it is read as: `make schemas`."""
+"""Write the JSON schemas of what lies in a store, and of job files, from their types: `make schemas`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Any
 
 import msgspec
 
+from envpack.jobs import job_file
 from tests.support.schemas import DOCS
 from tests.support.stored import IN_A_STORE, SAMPLES
 
 PACKAGE = DOCS.parent / "envpack"
+
+JOB = DOCS / "job.schema.json"
 
 
 def path_of(name: str) -> Path:
@@ -45,6 +48,35 @@ def schema_of(name: str) -> str:
     value = {**head, **top, **({"$defs": definitions} if definitions else {})}
     # Python's end of a text is JavaScript's `$`.
     return json.dumps(value, indent=2).replace("\\\\Z", "$") + "\n"
+
+
+def job_schema() -> str:
+    """Return the text of the schema of job files."""
+    said = _docstrings()["JobFile"]
+    top: dict[str, Any] = {}
+    for name, kind in job_file.kinds().items():
+        section, _, rest = name.partition("_")
+        inner = section in job_file.SECTIONS
+        holder = top.setdefault(section, {**_MAPPING, "properties": {}})["properties"] if inner else top
+        holder[rest.replace("_", "-") if inner else name] = {"description": said[name], **_JOB_KINDS[kind]}
+    value = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": JOB.name,
+        "title": "envpack: a job file",
+        **_MAPPING,
+        "required": ["code", "environment"],
+        "properties": top,
+    }
+    return json.dumps(value, indent=2) + "\n"
+
+
+_MAPPING = {"type": "object", "additionalProperties": False}
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_JOB_KINDS: dict[str, dict[str, Any]] = {
+    "text": {"type": ["string", "number"]},
+    "list": {"type": ["array", "string"], "items": {"type": ["string", "number", "boolean"]}},
+    "mapping": {"type": "object", "additionalProperties": _SCALAR},
+}
 
 
 def _describe(title: str, definition: dict[str, Any]) -> None:
@@ -85,6 +117,8 @@ def main() -> None:
     for name in IN_A_STORE:
         path_of(name).write_text(schema_of(name), "utf-8")
         sys.stdout.write(f"{path_of(name)}\n")
+    JOB.write_text(job_schema(), "utf-8")
+    sys.stdout.write(f"{JOB}\n")
 
 
 if __name__ == "__main__":

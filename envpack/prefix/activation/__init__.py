@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from contextlib import contextmanager
@@ -190,6 +191,7 @@ def _uncertified(prefix: Path, variables: Mapping[str, str]) -> list[str]:
 
 def _of_a_home(own: Mapping[str, str]) -> list[str]:
     """Warn of a person's values that name their home directory; they stay."""
-    home = re.compile(rf"(?<![\w.-]){re.escape(str(Path.home()))}(?:/|:|$)")
+    place = os.path.expanduser("~")  # noqa: PTH111 - a Path has no answer for who has no home
+    home = re.compile(rf"(?<![\w.-]){re.escape(place)}(?:/|:|$)")
     named = [name for name, value in sorted(own.items()) if home.search(value)]
     return [f"`variables:` sets {name} to a path in your home directory, which nodes lack" for name in named]

@@ -1,6 +1,6 @@
 """pyproject.toml: what a project needs, its extras and its dependency groups; the project itself is no part of it.
 
-Source: PEP 621 (`[project]`) and PEP 735 (`[dependency-groups]`).
+Source: PEP 621 (`[project]`) and PEP 735 (`[dependency-groups]`); `[tool.uv]` in `uv_sources`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 
 from envpack.requirements.formats import toml
 from envpack.requirements.formats.content import FileContent
-from envpack.requirements.text import did_you_mean, quoted
+from envpack.requirements.formats.uv_sources import UvSources
+from envpack.requirements.text import Refused, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +45,15 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     wanted = [*toml.texts(project.get("dependencies"))]
     wanted += _of_extras(project, source, reading)
     wanted += _of_groups(document, source, reading)
+    placed = UvSources(document)
+    placed.note_indexes(text, source, reading)
     for line in dict.fromkeys(wanted):
-        reading.read_line(line, source=source, number=toml.place_of(line, text, source).line)
+        origin = toml.place_of(line, text, source)
+        try:
+            for each in placed.lines(line, reading):
+                reading.read_line(each, source=source, number=origin.line)
+        except Refused as refused:
+            reading.refuse(origin, refused.reason)
     return FileContent(
         name=str(project["name"]) if isinstance(project.get("name"), str) else None,
         conda_first=True,

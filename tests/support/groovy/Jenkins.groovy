@@ -59,6 +59,10 @@ class Grammar {
         junit: ['testResults', 'allowEmptyResults'],
         archiveArtifacts: ['artifacts', 'allowEmptyArchive', 'fingerprint'],
         script: [],
+        node: ['label'],
+        parallel: [],
+        stash: ['name', 'includes', 'allowEmpty'],
+        unstash: ['name'],
     ].collectEntries { name, named -> [name, named as Set] }
 
     static final Map<String, Set<String>> VALUES = [
@@ -224,14 +228,20 @@ class Build {
         Files.createDirectories(workspace)
     }
 
-    Path getWorkspace() { Path.of(job.workspace) }
+    /** That of the agent whose turn it is; 1 is the build's own. */
+    int agent = 1
+    int agents = 1
+
+    String getWorkspaceName() { agent == 1 ? job.workspace : "${job.workspace}-agent-${agent}" }
+
+    Path getWorkspace() { Path.of(workspaceName) }
 
     int getNumber() { history.size() + 1 }
 
     /** The variables of a step, in the order in which Jenkins lays them over each other. */
     Map<String, String> environment() {
         Map<String, String> found = new LinkedHashMap(job.agent)
-        found += [WORKSPACE: job.workspace, WORKSPACE_TMP: "${job.workspace}@tmp".toString(), CI: 'true',
+        found += [WORKSPACE: workspaceName, WORKSPACE_TMP: "${workspaceName}@tmp".toString(), CI: 'true',
             JENKINS_URL: 'http://jenkins.example/', BUILD_NUMBER: "$number".toString(), JOB_NAME: job.name,
             BUILD_TAG: "jenkins-${job.name}-$number".toString()]
         found += job.variables
@@ -260,6 +270,19 @@ class Build {
             return body()
         } finally {
             cwd = before
+        }
+    }
+
+    /** Another agent, with a workspace of its own in which nothing is. */
+    def onAnotherAgent(Closure body) {
+        int before = agent
+        agent = ++agents
+        workspace.toFile().deleteDir()
+        Files.createDirectories(workspace)
+        try {
+            return at(workspace, body)
+        } finally {
+            agent = before
         }
     }
 
@@ -365,6 +388,42 @@ class Steps {
                 found[name] = value.replaceAll(/\$(\w+)|\$\{(\w+)\}/) { all, plain, braced -> found[plain ?: braced] ?: all }
             }
         }, inSteps(body))
+    }
+
+    def node(Closure body) { build.onAnotherAgent(inSteps(body)) }
+
+    /** One after the other: what they have in common is the store alone. */
+    def parallel(Map<String, Closure> branches) {
+        branches.each { name, body ->
+            build.log("== $name\n")
+            inSteps(body)()
+        }
+    }
+
+    void stash(Map given) {
+        def files = matching(given.includes)
+        if (!files && !given.allowEmpty) {
+            throw new Failed('No files included in stash')
+        }
+        def place = Path.of(build.job.home, "${build.number}", 'stashes', given.name.toString())
+        files.each { file -> copy(file, place.resolve(build.cwd.relativize(file).toString())) }
+    }
+
+    void unstash(CharSequence name) {
+        def place = Path.of(build.job.home, "${build.number}", 'stashes', name.toString())
+        if (!Files.isDirectory(place)) {
+            throw new Failed("No such saved stash '$name'")
+        }
+        Files.walk(place).withCloseable { paths ->
+            paths.filter { Files.isRegularFile(it) }.toList().each { file ->
+                copy(file, build.cwd.resolve(place.relativize(file).toString()))
+            }
+        }
+    }
+
+    private static void copy(Path from, Path to) {
+        Files.createDirectories(to.parent)
+        Files.copy(from, to, java.nio.file.StandardCopyOption.REPLACE_EXISTING)
     }
 
     def withCredentials(List<Map> bindings, Closure body) {

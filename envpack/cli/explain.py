@@ -1,0 +1,165 @@
+"""`envpack explain`."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from envpack.cli import colours, options
+from envpack.cli.answer import hand_over, say, say_json
+from envpack.cli.screen import screen
+from envpack.errors import PolicyViolated, UsageError
+from envpack.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.config.config import Config
+    from envpack.explain.explanation import Explanation
+    from envpack.explain.limits import Severity
+    from envpack.stores.base import Store
+
+_COLOURS = {"critical": "red", "high": "red", "moderate": "yellow", "info": "cyan"}
+
+
+@click.command(
+    "explain",
+    epilog="""\b
+Examples:
+  envpack explain application_1700000000000_0042 --log-dir /var/log/spark
+  envpack explain eventlog_v2_app-20260101000000-0000 --store s3://bucket/envs --output html > report.html
+  envpack explain --import-hook > envpack_imports.py""",
+)
+@click.argument("log", metavar="EVENTLOG|DIR|APPLICATION", required=False)
+@click.option(
+    "--log-dir", metavar="DIR", help="Where an APPLICATION's log is; by default what SPARK_CONF_DIR says."
+)
+@click.option(
+    "--imports",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="Executors' output with records of imports: a file, such as that of `yarn logs`, or a directory.",
+)
+@click.option("--import-hook", is_flag=True, help="Print instead the module that records what workers import.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["critical", "high", "moderate", "info"]),
+    help="End with 11 when a finding is as severe as this, or more.",
+)
+@options.STORE
+@options.CACHE
+@click.option(
+    "--output", type=click.Choice(["text", "json", "markdown", "html"]), default="text", help="How to print it."
+)
+@options.TALK
+def explain_command(
+    log: str | None,
+    output: str,
+    *,
+    log_dir: str | None,
+    imports: tuple[Path, ...],
+    import_hook: bool,
+    fail_on: str | None,
+    quiet: bool,
+    verbose: bool,
+    **given: Any,
+) -> int:
+    """Read Spark's event log of an application: what its environment cost, what went wrong, what to change.
+
+    EVENTLOG is a file or the directory of a rolling log, compressed or not, of an application that has ended or
+    not. Of a DIR with several logs the newest is read. Nothing is sent anywhere. With a store the archive that the
+    application ran in is compared with its release.
+    """
+    from envpack.explain import imports as records
+    from envpack.explain import logs
+    from envpack.explain.explanation import explain
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    if import_hook:
+        progress.info(f"submit the job with {' '.join(records.SETTINGS)}")
+        hand_over(records.hook())
+        return 0
+    if not log:
+        raise UsageError("which application?", hint="envpack explain EVENTLOG|DIR|APPLICATION")
+    config = options.configuration(given)
+    found = logs.find(log, log_dir or _configured())
+    if found.also:
+        progress.info(f"the newest of {len(found.also) + 1} logs is read: {found.path}")
+    with progress.step("read") as step:
+        explanation = explain(found, store=_store(config), records=records.read(imports))
+        step.note(f"{sum(stage.ended for stage in explanation.run.stages.values()):,} tasks")
+    for text in explanation.run.passed_over:
+        progress.warn(f"passed over {text}")
+    _answer(explanation, output)
+    return PolicyViolated.exit_code if fail_on and explanation.reaches(cast("Severity", fail_on)) else 0
+
+
+def _configured() -> str | None:
+    """Return the folder of event logs that this machine's spark-defaults.conf names."""
+    from envpack.spark import configuration
+
+    folder, _ = configuration.directories(os.environ)
+    try:
+        found = configuration.defaults(folder).get("spark.eventLog.dir") if folder else None
+    except OSError:
+        return None
+    return found.value if found else None
+
+
+def _store(config: Config) -> Store | None:
+    from envpack.stores import store_of
+
+    return store_of(config) if config.store else None
+
+
+def _answer(explanation: Explanation, output: str) -> None:
+    if output == "json":
+        say_json(explanation.to_json())
+    elif output == "html":
+        from envpack.explain.page import page
+
+        hand_over(page(explanation))
+    elif output == "markdown":
+        from envpack.explain.text import markdown
+
+        say("\n".join(markdown(explanation)))
+    else:
+        for line in _lines(explanation):
+            click.echo(line, color=colours())
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    from envpack.explain.text import heading, lines_of, summary
+
+    yield visible(heading(explanation))
+    yield summary(explanation)
+    for finding in explanation.findings:
+        yield ""
+        word = click.style(f"{finding.severity:<9}", fg=_COLOURS[finding.severity], bold=True)
+        first, *rest = textwrap.wrap(visible(finding.text), 100)
+        yield f"{word} {first}"
+        yield from (f"{'':<10}{line}" for line in rest)
+        for line in lines_of(finding):
+            shown = visible(line)
+            indent = "   " if shown.startswith("->") else ""
+            yield from (
+                textwrap.wrap(
+                    shown,
+                    110,
+                    initial_indent=" " * 10,
+                    subsequent_indent=f"{'':<10}{indent}",
+                    break_on_hyphens=False,
+                )
+                if not shown.startswith("   ")
+                else (f"{'':<10}{shown}",)
+            )
+    if explanation.unevaluated:
+        yield ""
+        yield "not evaluated:"
+        width = max(len(each.name) for each in explanation.unevaluated)
+        yield from (visible(f"  {each.name:<{width}}  {each.reason}") for each in explanation.unevaluated)

@@ -1,0 +1,107 @@
+"""`envpack job`."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+
+from envpack.cli import options
+from envpack.cli.answer import say, say_json
+from envpack.cli.screen import screen
+from envpack.cli.table import table
+from envpack.units import age
+
+
+@click.group("job")
+def job_command() -> None:
+    """Write job files, send their code, and look at what was submitted."""
+
+
+@job_command.command("new", epilog="Example: envpack job new --environment pandas-udf:prod")
+@click.argument("file", metavar="[FILE]", type=click.Path(path_type=Path), default="job.yaml")
+@click.option("--name", metavar="NAME", help="The application's name; by default the directory's.")
+@click.option("--environment", metavar="REF|FILE", help="A release or a requirements file; by default pandas-udf.")
+@options.TALK
+def new_command(file: Path, name: str | None, environment: str | None, *, quiet: bool, verbose: bool) -> None:
+    """Write a job file with every key explained; FILE is job.yaml unless it is named."""
+    from envpack.jobs import job_file, starter
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    job_file.check({"name": name, "environment": environment}, file.absolute().parent)
+    name = name or job_file.default_name(file)
+    entrypoint = starter.write(file, name=name, environment=environment or "pandas-udf")
+    progress.info(f"it runs {entrypoint}: envpack submit {shlex.quote(str(file))} --dry-run")
+    say(file)
+
+
+@job_command.command("code", epilog="Example: envpack job code job.yaml")
+@click.argument("job", metavar="[JOB]", type=click.Path(path_type=Path), default="job.yaml")
+@options.STORE
+@options.OUTPUT_JSON
+@options.TALK
+def code_command(job: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Send the code of JOB to the store, as `envpack submit` does, and print its digest for --code.
+
+    What is sent are git's files, those of the working tree; .envpackignore leaves out more. Code that is there
+    already is not sent again.
+    """
+    from envpack.jobs import code, job_file, plan
+    from envpack.stores import store_of
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    bundle = code.pack(job_file.read(job))
+    store = store_of(config)
+    sent = code.send(store, bundle)
+    plan.send_runner(store)
+    for note in bundle.notes:
+        progress.info(f"note: {note}")
+    progress.info(f"{len(bundle.files)} files, {'sent' if sent else 'were there'}")
+    if output == "json":
+        say_json({"schema": 1, "digest": bundle.digest, "sent": sent, "files": list(bundle.files)})
+        return
+    say(bundle.digest)
+
+
+@job_command.command("history", epilog="Example: envpack job history pandas-udf")
+@click.argument("name", required=False)
+@click.option("-n", "--number", type=click.IntRange(1), default=20, metavar="N", help="How many; by default 20.")
+@options.STORE
+@options.OUTPUT_JSON
+@options.TALK
+def history_command(
+    name: str | None, number: int, output: str, *, quiet: bool, verbose: bool, **given: Any
+) -> None:
+    """Show the jobs that were submitted, the newest first: in releases of NAME, or in all."""
+    import msgspec
+
+    from envpack.releases import keys, submissions
+    from envpack.stores import store_of
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    found = submissions.of_store(store_of(config), keys.check_name(name) if name else None)
+    shown = list(islice(sorted(found, key=lambda each: each.submitted, reverse=True), number))
+    if output == "json":
+        say_json({"schema": 1, "jobs": [{"schema": 1, **msgspec.to_builtins(each)} for each in shown]})
+        return
+    if not shown:
+        progress.info("no job was submitted, or none was recorded")
+        return
+    rows = [
+        (
+            each.job,
+            f"{each.release}@{each.digest[:16]}",
+            each.code[:16],
+            each.state + (f" {each.exit_code}" if each.exit_code else ""),
+            age(each.submitted),
+            each.by,
+            each.application,
+        )
+        for each in shown
+    ]
+    say(table(("job", "environment", "code", "state", "age", "by", "application"), rows))

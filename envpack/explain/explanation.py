@@ -1,0 +1,158 @@
+"""Look at a run from every side, and put together what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from envpack.errors import EnvpackError
+from envpack.explain import (
+    functions,
+    imports,
+    logs,
+    memory,
+    python_failures,
+    reading,
+    releases,
+    selection,
+    stages,
+    workers,
+)
+from envpack.explain.findings import Case, RunFinding, Unevaluated, worst_first
+from envpack.explain.limits import SEVERITIES
+from envpack.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from envpack.explain.findings import Look
+    from envpack.explain.imports import ImportRecord
+    from envpack.explain.limits import Severity
+    from envpack.explain.logs import EventLog
+    from envpack.explain.run import Run
+    from envpack.stores.base import Store
+
+SCHEMA = 1
+"""Version of the JSON that the command prints (docs/explain.schema.json)."""
+
+LOOKS: tuple[Look, ...] = (
+    python_failures.no_interpreter,
+    python_failures.python_differs,
+    python_failures.module_missing,
+    python_failures.binary_misfit,
+    python_failures.worker_crashed,
+    memory.container_killed,
+    python_failures.python_limit,
+    memory.python_memory_tight,
+    workers.slow_worker_start,
+    workers.no_worker_reuse,
+    workers.slow_fetch,
+    workers.slow_submission,
+    selection.archive_staged,
+    selection.ignored_setting,
+    functions.pickled_rows,
+    functions.arrow_batch,
+    stages.small_tasks,
+    stages.skewed_tasks,
+    memory.spill,
+    memory.garbage_collection,
+    stages.idle_executors,
+    stages.failed_tasks,
+    releases.from_the_store,
+    imports.versions_differ,
+    imports.unused_packages,
+)
+"""Every look at a run; each gives findings and what could not be evaluated."""
+
+_CAUSES = frozenset(
+    {"no-interpreter", "python-differs", "module-missing", "binary-misfit", "worker-crashed", "python-limit"}
+)
+"""Findings that say why tasks failed: then that they failed is no finding of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a log says of one application."""
+
+    log: EventLog
+    run: Run
+    findings: tuple[RunFinding, ...]
+    """The worst first."""
+    unevaluated: tuple[Unevaluated, ...]
+    reference: str | None = None
+    """The release that it ran in, where the store has it."""
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings are of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def reaches(self, severity: Severity) -> bool:
+        """Return whether a finding is of this severity or a worse one."""
+        return any(SEVERITIES.index(f.severity) <= SEVERITIES.index(severity) for f in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the explanation as JSON values (schema: docs/explain.schema.json)."""
+        run = self.run
+        return {
+            "schema": SCHEMA,
+            "application": {
+                "id": run.id or None,
+                "attempt": run.attempt or None,
+                "name": redact(run.name) or None,
+                "spark": run.spark or None,
+                "started": moment(run.started),
+                "ended": moment(run.ended),
+                "seconds": round((run.end - run.begin) / 1000, 3),
+                "executors": len(run.executors),
+                "stages": len(run.stages),
+                "tasks": sum(stage.ended + stage.failed for stage in run.stages.values()),
+                "release": self.reference,
+            },
+            "log": str(self.log.path),
+            "findings": [finding.to_json() for finding in self.findings],
+            "unevaluated": [vars(each) for each in self.unevaluated],
+            "counts": {severity: self.count(severity) for severity in SEVERITIES},
+            "passed_over": list(run.passed_over),
+        }
+
+
+def explain(
+    log: EventLog,
+    *,
+    store: Store | None = None,
+    records: Sequence[ImportRecord] = (),
+    looks: Sequence[Look] = LOOKS,
+) -> Explanation:
+    """Read a log and say what it tells. `store` may have the release that ran; `records` are what was imported."""
+    passed_over: list[str] = []
+    run = reading.read(logs.lines(log, passed_over), passed_over)
+    case = _case(run, store, records)
+    seen = [each for look in looks for each in look(case)]
+    findings = [each for each in seen if isinstance(each, RunFinding)]
+    if any(each.name in _CAUSES for each in findings):
+        findings = [each for each in findings if each.name != "failed-tasks"]
+    return Explanation(
+        log=log,
+        run=run,
+        findings=worst_first(findings),
+        unevaluated=tuple(each for each in seen if isinstance(each, Unevaluated)),
+        reference=case.release.manifest.reference if case.release else None,
+    )
+
+
+def moment(time: int | None) -> str | None:
+    """Return a time in ms since 1970 as ISO 8601, UTC."""
+    if time is None or time > 253_402_300_799_000:  # the year 9999
+        return None
+    return (
+        datetime.fromtimestamp(time / 1000, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def _case(run: Run, store: Store | None, records: Sequence[ImportRecord]) -> Case:
+    try:
+        release = releases.release_of(run, store) if store else None
+    except EnvpackError as error:
+        return Case(run=run, imports=records, no_store=error.message)
+    return Case(run=run, store=store, release=release, imports=records)

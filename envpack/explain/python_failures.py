@@ -1,0 +1,178 @@
+"""Findings about tasks that failed because of their Python: no interpreter, another one, what it lacks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.archive.formats import ALIAS
+from envpack.explain.findings import found
+from envpack.explain.selection import python_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.explain.findings import Case, Found
+    from envpack.explain.run import EventPlace, TaskFailure
+
+_NO_PROGRAM = re.compile(r'Cannot run program "(?P<python>[^"]{1,300})".{0,300}?error=(?P<number>\d+)[^\n]{0,100}')
+_DIFFERS = re.compile(
+    r"Python in worker has different version[^\n]{0,300}"
+    r"|Python versions in worker[^\n]{0,300}"
+)
+_VERSION = re.compile(r"\(?(?P<major>\d)(?:\.|, )(?P<minor>\d{1,2})\)?")
+_NO_MODULE = re.compile(r"No module named ['\"]?(?P<module>[\w.]{1,200})['\"]?")
+_MISFIT = re.compile(
+    r"[^\n]*(?:GLIBC(?:XX)?_[\d.]+' not found|undefined symbol|cannot open shared object|requires NumPy"
+    r"|compiled using NumPy 1|numpy\.core\.multiarray failed to import|wrong ELF class|invalid ELF header"
+    r"|numpy\.dtype size changed)[^\n]*"
+)
+_CRASHED = re.compile(r"Python worker exited unexpectedly[^\n]*")
+_NO_MEMORY = re.compile(r"(?:^|\n)(?:[\w.]*ArrayMemoryError|MemoryError)[^\n]*")
+
+_LIMIT = "spark.executor.pyspark.memory"
+
+
+def no_interpreter(case: Case) -> Iterator[Found]:
+    """Yield that there is no Python where workers look for it."""
+    failures = _of(case, _NO_PROGRAM)
+    if not failures:
+        return
+    match = failures[0][1]
+    python, permission = match["python"], match["number"] == "13"
+    archives = python_of(case.run).archives
+    if permission:
+        advice = "the archive lost its permissions when it was unpacked: a zip does off YARN before Spark 4"
+    elif not archives:
+        advice = "no archive was sent with the application: submit with the release's settings"
+    elif ALIAS not in archives.values() and python.startswith(f"./{ALIAS}/"):
+        advice = f"the archive is unpacked to {', '.join(archives.values())}, and Python is looked for in ./{ALIAS}"
+    else:
+        advice = "the archive has no Python at that path, or was not unpacked in the worker's directory"
+    yield from found(
+        "no-interpreter",
+        f"the Python workers could not be started: there is no {python} that can be run",
+        _count(failures),
+        places=_places(failures),
+        quote=match[0],
+        advice=advice,
+        settings=["spark-submit $(envpack settings REF --output oneline) app.py"],
+    )
+
+
+def python_differs(case: Case) -> Iterator[Found]:
+    """Yield that driver and workers run two Pythons."""
+    failures = _of(case, _DIFFERS)
+    if not failures:
+        return
+    failure, match = failures[0]
+    after = failure.text[match.start() : match.start() + 600]
+    versions = list(dict.fromkeys(f"{each['major']}.{each['minor']}" for each in _VERSION.finditer(after)))[:2]
+    which = f": {versions[0]} in the workers, {versions[1]} in the driver" if len(versions) == 2 else ""
+    yield from found(
+        "python-differs",
+        f"driver and workers run two Pythons{which}",
+        _count(failures),
+        places=_places(failures),
+        quote=" ".join(after.split())[:200],
+        advice="start the driver with the release's Python version, or build the release for the driver's",
+        settings=["envpack settings REF --launcher L --driver-python auto"],
+    )
+
+
+def module_missing(case: Case) -> Iterator[Found]:
+    """Yield modules that workers could not import."""
+    by_module: dict[str, list[tuple[TaskFailure, re.Match[str]]]] = {}
+    for failure, match in _of(case, _NO_MODULE):
+        by_module.setdefault(match["module"].partition(".")[0], []).append((failure, match))
+    for module, failures in by_module.items():
+        yield from found(
+            "module-missing",
+            f"the workers have no module {module}",
+            _count(failures),
+            places=_places(failures),
+            quote=failures[0][1][0],
+            advice=_where_from(case, module),
+        )
+
+
+def binary_misfit(case: Case) -> Iterator[Found]:
+    """Yield compiled code that does not fit the node or its neighbours."""
+    failures = _of(case, _MISFIT)
+    if failures:
+        yield from found(
+            "binary-misfit",
+            "compiled code in the environment cannot be loaded",
+            _count(failures),
+            places=_places(failures),
+            quote=failures[0][1][0],
+            advice="build for the nodes: --glibc with the oldest among them, --spark with the cluster's version; a "
+            "library that the environment lacks is a line of the requirements",
+            settings=["envpack build FILE --glibc V --spark V"],
+        )
+
+
+def python_limit(case: Case) -> Iterator[Found]:
+    """Yield tasks that were refused memory by the limit of the application."""
+    limit = case.run.properties.get(_LIMIT)
+    failures = _of(case, _NO_MEMORY) if limit else []
+    if limit and failures:
+        yield from found(
+            "python-limit",
+            f"Python workers asked for more than {_LIMIT}={limit} gives them",
+            _count(failures),
+            places=_places(failures),
+            quote=failures[0][1][0],
+            advice="the limit bounds address space, not memory in use, and an executor's tasks share it: raise it "
+            "by half, or run fewer tasks at once in an executor",
+            settings={_LIMIT: _half_more(limit)},
+        )
+
+
+def worker_crashed(case: Case) -> Iterator[Found]:
+    """Yield workers that ended without a word."""
+    failures = _of(case, _CRASHED)
+    if not failures:
+        return
+    version = case.run.version
+    settings = {"spark.python.worker.faulthandler.enabled": "true"} if version and version >= (3, 2) else {}
+    yield from found(
+        "worker-crashed",
+        "Python workers ended without an exception",
+        _count(failures),
+        places=_places(failures),
+        quote=failures[0][1][0],
+        advice="compiled code crashed, or the node's out-of-memory killer came: with the fault handler the "
+        "executor's stderr shows where it was",
+        settings=settings,
+    )
+
+
+def _of(case: Case, pattern: re.Pattern[str]) -> list[tuple[TaskFailure, re.Match[str]]]:
+    """Return the failures in whose text a pattern is found."""
+    return [(failure, match) for failure in case.run.failures if (match := pattern.search(failure.text))]
+
+
+def _count(failures: list[tuple[TaskFailure, re.Match[str]]]) -> int:
+    return sum(failure.count for failure, _ in failures)
+
+
+def _places(failures: list[tuple[TaskFailure, re.Match[str]]]) -> list[EventPlace]:
+    return [place for failure, _ in failures for place in failure.places]
+
+
+def _where_from(case: Case, module: str) -> str:
+    advice = f"if {module} is a package, add it to the requirements; if it is your own code, send it: --py-files"
+    if case.release:
+        names = [
+            p.name for p in case.release.manifest.packages if p.name.replace("-", "_").lower() == module.lower()
+        ]
+        if names:
+            return f"{case.release.manifest.reference} has {names[0]}: the workers do not run in it"
+    return advice
+
+
+def _half_more(limit: str) -> str:
+    """Return a size of Spark's, such as `512m`, and half of it more; a bare number is MiB."""
+    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", limit.lower())
+    return f"{int(match[1]) * 3 // 2}{match[2] or 'm'}" if match else limit

@@ -1,0 +1,90 @@
+"""Findings about the release that an application ran in, held against the store that it came from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.errors import UsageError
+from envpack.explain.findings import Unevaluated, found
+from envpack.explain.selection import python_of
+from envpack.releases import lookup, references, tags
+from envpack.spark.versions import dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.explain.findings import Case, Found
+    from envpack.explain.run import Run
+    from envpack.releases.lookup import Release
+    from envpack.stores.base import Store
+
+_ARCHIVE = re.compile(r".*/(?P<name>[a-z0-9][a-z0-9._-]*)/(?P<digest>[0-9a-f]{16})/(?P=name)-(?P=digest)\.[a-z.]+")
+NO_STORE = "no store was named: --store URL compares the archive with its release"
+"""Why nothing was compared, where no store is configured."""
+
+
+def release_of(run: Run, store: Store) -> Release | None:
+    """Return the release whose archive an application was given, or None if the store does not have it.
+
+    Raises the store's errors.
+    """
+    for name, digest in _named(run):
+        try:
+            return references.resolve(store, f"{name}@{digest}")
+        except UsageError:
+            continue
+    return None
+
+
+def from_the_store(case: Case) -> Iterator[Found]:
+    """Yield what the store says of the archive: not there, not the newest, for another Spark."""
+    named = _named(case.run)
+    if not named:
+        return
+    if case.store is None:
+        for name in ("unknown-release", "other-spark", "tag-moved"):
+            yield Unevaluated(name=name, reason=case.no_store or NO_STORE)
+        return
+    if case.release is None:
+        name, digest = named[0]
+        yield from found(
+            "unknown-release",
+            f"the store {case.store.url} has no release {name}@{digest}, in whose archive the application ran",
+            1,
+            quote=f"{name}/{digest}",
+            advice="it was removed, or comes from another store: name a release that is there, by its digest",
+            settings=[f"envpack list {name}"],
+        )
+        return
+    yield from _against(case.run, case.store, case.release)
+
+
+def _against(run: Run, store: Store, release: Release) -> Iterator[Found]:
+    manifest = release.manifest
+    built, ran = manifest.target.spark, run.version
+    if built and ran and built.split(".")[:2] != [str(part) for part in ran]:
+        yield from found(
+            "other-spark",
+            f"{manifest.reference} was built for Spark {built}, and the application ran on Spark {run.spark}",
+            1,
+            quote=f"Spark Version {run.spark}",
+            advice="build it for this Spark: packages are kept to what works with it",
+            settings=[f"envpack build FILE --spark {dotted(ran)}"],
+        )
+    latest = lookup.tagged(store, manifest.name, tags.LATEST)
+    if latest and latest.manifest.digest != manifest.digest:
+        yield from found(
+            "tag-moved",
+            f"the application ran in {manifest.reference}; `latest` is {latest.manifest.reference} by now",
+            1,
+            quote=manifest.folder,
+            advice="see what has changed before the next run",
+            settings=[f"envpack diff {manifest.reference} {manifest.name}"],
+        )
+
+
+def _named(run: Run) -> list[tuple[str, str]]:
+    """Return name and digest of each archive that lies where envpack puts one."""
+    matches = (_ARCHIVE.fullmatch(uri) for uri in python_of(run).archives)
+    return [(match["name"], match["digest"]) for match in matches if match]

@@ -1,0 +1,30 @@
+"""Properties of an application without their secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from envpack.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MASK = "***"
+
+_SECRET = re.compile(r"(?i)secret|password|passphrase|token|access[.]?key|credential|api[._-]?key|private[._-]?key")
+"""What Spark's own spark.redaction.regex finds in a name, and what other services call their secrets."""
+
+_MOST = 5_000
+_LONGEST = 20_000
+
+
+def without_secrets(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return properties by name, with values of names that say secret masked and secrets in others taken out.
+
+    A log is written with Spark's own masks, but its redaction can be configured away.
+    """
+    kept = list(properties.items())[:_MOST]
+    return {
+        name: MASK if _SECRET.search(name) else redact(value[:_LONGEST]) for name, value in kept if len(name) < 300
+    }

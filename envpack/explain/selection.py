@@ -1,0 +1,126 @@
+"""Findings about which Python and which archive the properties of an application select."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from envpack.archive.formats import ALIAS
+from envpack.explain.findings import found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpack.explain.findings import Case, Found
+    from envpack.explain.run import Run
+
+_WORKERS, _DRIVER = "spark.pyspark.python", "spark.pyspark.driver.python"
+_EXECUTOR_VARIABLE = "spark.executorEnv.PYSPARK_PYTHON"
+_ARCHIVES = ("spark.archives", "spark.yarn.dist.archives")
+_STAGING = "spark.yarn.stagingDir"
+_ON_NODES = frozenset({"local"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectedPython:
+    """What the properties of an application say of its Python."""
+
+    yarn: bool
+    cluster_mode: bool
+    workers: str | None
+    """`spark.pyspark.python`; a variable of the shell may say it as well, and is not in the log."""
+    archives: Mapping[str, str]
+    """The directory of each archive by its address."""
+
+
+def python_of(run: Run) -> SelectedPython:
+    """Return what the properties of a run select."""
+    archives = {}
+    for name in _ARCHIVES:
+        for each in filter(None, (part.strip() for part in run.properties.get(name, "").split(","))):
+            uri, _, directory = each.partition("#")
+            archives[uri] = directory or uri.rpartition("/")[2]
+    return SelectedPython(
+        yarn=run.properties.get("spark.master", "").startswith("yarn"),
+        cluster_mode=run.properties.get("spark.submit.deployMode") == "cluster",
+        workers=run.properties.get(_WORKERS),
+        archives=archives,
+    )
+
+
+def ignored_setting(case: Case) -> Iterator[Found]:
+    """Yield settings that look as if they selected a Python and do not."""
+    run, selected = case.run, python_of(case.run)
+    variable = run.properties.get(_EXECUTOR_VARIABLE)
+    serverless = any(name.startswith("spark.emr-serverless.") for name in run.properties)
+    if variable and not serverless and variable != selected.workers:
+        yield from found(
+            "ignored-setting",
+            f"{_EXECUTOR_VARIABLE}={variable} selects no Python: workers run what {_WORKERS} or the driver names",
+            1,
+            quote=f"{_EXECUTOR_VARIABLE}={variable}",
+            advice=f"take it away, and name the Python in {_WORKERS}",
+            settings={_WORKERS: variable},
+        )
+    driver = run.properties.get(_DRIVER)
+    if driver and selected.cluster_mode and selected.workers and driver != selected.workers:
+        yield from found(
+            "ignored-setting",
+            f"{_DRIVER}={driver} wins over {_WORKERS} for the driver, which runs outside of the environment",
+            1,
+            quote=f"{_DRIVER}={driver}",
+            advice=f"take {_DRIVER} away: in cluster mode the driver runs in the environment too",
+        )
+    first = (selected.workers or "").removeprefix("./").partition("/")[0]
+    relative = selected.workers is not None and selected.workers.startswith("./")
+    if relative and selected.archives and first not in selected.archives.values():
+        yield from found(
+            "ignored-setting",
+            f"{_WORKERS} looks in ./{first}, the archive is in {', '.join(selected.archives.values())}",
+            1,
+            quote=f"{_WORKERS}={selected.workers}",
+            advice="name the directory behind the # of the archive and in the path of Python alike",
+            settings=[f"--archives ARCHIVE#{ALIAS} --conf {_WORKERS}=./{ALIAS}/bin/python"],
+        )
+
+
+def archive_staged(case: Case) -> Iterator[Found]:
+    """Yield archives that every submission copies through the submitting machine.
+
+    YARN's client copies what lies in another file system than its staging directory, and what lies on its disk.
+    Source: Spark's yarn Client.scala.
+    """
+    run, selected = case.run, python_of(case.run)
+    if not selected.yarn:
+        return
+    staging = _file_system(run.properties.get(_STAGING, ""))
+    for uri in selected.archives:
+        place = _file_system(uri)
+        if place[0] in _ON_NODES or (staging[0] and place == staging):
+            continue
+        if place[0] in ("", "file"):
+            text = f"{uri} lies on the submitting machine: every submission sends it to the cluster"
+            advice = "publish it, and name its address on the cluster's file system or bucket"
+        elif place[0] == "hdfs" and not staging[0]:
+            continue  # the staging directory is in the cluster's own file system, most likely this one
+        else:
+            text = f"{uri} lies elsewhere than the staging directory: every submission copies it"
+            advice = (
+                "let the staging directory lie in the archive's bucket, then nodes fetch the archive themselves"
+            )
+        bucket = f"{place[0]}://{place[1]}/staging" if place[0] not in ("", "file") else ""
+        yield from found(
+            "archive-staged",
+            text,
+            1,
+            quote=f"{_STAGING}={run.properties.get(_STAGING, 'not set')}",
+            advice=advice,
+            settings={_STAGING: bucket} if bucket else ["envpack build FILE --store s3://BUCKET/envs"],
+        )
+
+
+def _file_system(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    scheme = parts.scheme.lower()
+    return ("s3" if scheme in ("s3a", "s3n") else scheme, parts.netloc)

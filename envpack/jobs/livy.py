@@ -1,0 +1,108 @@
+"""Submit a job as a batch of Livy, over its REST API, and follow it.
+
+Source: Livy's docs/rest-api.md; the states are those of SessionState.scala. Livy keeps the last lines of
+spark-submit's output, YARN's diagnostics among them, and forgets a batch ten minutes after its end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from envpack.errors import LauncherFailed
+from envpack.jobs import batch
+from envpack.jobs.rest import Server
+from envpack.jobs.watch import JobResult
+from envpack.spark.render import render
+
+if TYPE_CHECKING:
+    from envpack.jobs.job_file import JobFile
+    from envpack.jobs.plan import Planned
+    from envpack.jobs.watch import JobWatch
+    from envpack.spark.launcher import Launcher
+
+_OVER = {"success": "succeeded", "dead": "failed", "error": "failed", "killed": "killed"}
+_NAME = "Livy"
+_LINES = 100
+_CODE = re.compile(r"[Uu]ser application exited with (?:status )?(\d+)")
+
+
+def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - there is one
+    """Raise UsageError when nothing says where the server is; a dry run needs none."""
+    if not dry_run:
+        batch.server_of(job, _NAME)
+
+
+def body(planned: Planned) -> dict[str, Any]:
+    """Return the body of POST /batches: what `envpack settings` prints, and the job's own."""
+    given = json.loads(render(planned.settings, "text"))
+    conf = {**planned.conf, "spark.app.name": planned.job.name}
+    arguments = list(planned.arguments)
+    return {**given, "file": planned.program, "pyFiles": [planned.zip], "args": arguments, "conf": conf}
+
+
+def text(planned: Planned) -> str:
+    """Return the body of the request."""
+    return json.dumps(body(planned), indent=2, ensure_ascii=False)
+
+
+def run(planned: Planned, watch: JobWatch) -> JobResult:
+    """Post the batch and follow it to its end."""
+    return batch.follow(_Batch(planned), watch)
+
+
+class _Batch:
+    """One batch of a Livy server."""
+
+    name = _NAME
+
+    def __init__(self, planned: Planned) -> None:
+        self._server = Server(batch.server_of(planned.job, self.name), name=self.name)
+        self._body = body(planned)
+        self._path = ""
+        self._printed: list[str] = []
+        self._code: int | None = None
+
+    def post(self) -> str:
+        answer = self._server.ask("POST", "/batches", self._body)
+        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+            raise LauncherFailed("Livy answered without the number of the batch", hint="is it Livy's address?")
+        self._path = f"/batches/{answer['id']}"
+        return str(answer["id"])
+
+    def look(self, watch: JobWatch) -> JobResult | None:
+        told = self._server.ask("GET", self._path)
+        if told is None:
+            application = f": ask YARN for {watch.application}" if watch.application else ""
+            return JobResult(state="unknown", said=f"Livy has forgotten {self._path}{application}")
+        information = told.get("appInfo") or {}
+        watch.is_called(told.get("appId") or watch.application, information.get("sparkUiUrl") or "")
+        state = str(told.get("state"))
+        for line in self._new_lines():
+            watch.log(line)
+            if found := _CODE.search(line):
+                self._code = int(found[1])
+        watch.is_in(state)
+        if state not in _OVER:
+            return None
+        ended = _OVER[state]
+        said = "" if ended == "succeeded" else f"Livy says {state}"
+        return JobResult(state=ended, exit_code=0 if ended == "succeeded" else self._code, said=said)  # type: ignore[arg-type] # the values of _OVER
+
+    def kill(self) -> None:
+        self._server.ask("DELETE", self._path)
+
+    def _new_lines(self) -> list[str]:
+        """Return the lines that were not there before; Livy keeps only the last ones, and their numbers move."""
+        told = self._server.ask("GET", f"{self._path}/log?from=-1&size={_LINES}") or {}
+        lines = [
+            str(line)
+            for line in told.get("log", ())
+            if str(line).strip() not in ("stdout:", "stderr:", "YARN Diagnostics:", "")
+        ]
+        before = self._printed
+        start = next((cut for cut in range(len(before) + 1) if lines[: len(before) - cut] == before[cut:]), 0)
+        new = lines[len(before) - start :]
+        self._printed = lines
+        return new

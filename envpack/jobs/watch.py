@@ -1,0 +1,88 @@
+"""Follow a job that was submitted: say what is new, note it in the record, and stop when told to."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from envpack.codec import LONGEST_LINE
+from envpack.progress import SILENT
+from envpack.units import now
+from envpack.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from envpack.progress import Progress
+    from envpack.releases.submissions import Record
+
+INTERRUPTED = 130
+"""The exit code when the person interrupts; the job may go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """How a job ended, as far as it was followed."""
+
+    state: Literal["succeeded", "failed", "killed", "submitted", "unknown"]
+    """`submitted`: it goes on, and is followed no more."""
+    exit_code: int | None = None
+    """The job's own; None where the launcher does not tell it."""
+    said: str = ""
+    """Why, in a line, where it did not succeed."""
+
+
+@dataclass(kw_only=True)
+class JobWatch:
+    """What is told of a job while it is followed."""
+
+    out: Callable[[str], object]
+    """Takes each line that the job prints to its standard output."""
+    log: Callable[[str], object]
+    """Takes each line of the log."""
+    kill: Callable[[bool], bool]
+    """Asks after an interruption whether to kill the job; gets whether it would end anyway."""
+    progress: Progress = SILENT
+    record: Record | None = None
+    deadline: float | None = None
+    """When the job is killed, by the monotonic clock."""
+    application: str = ""
+    address: str = ""
+    state: str = ""
+    """As the launcher calls it; empty before it has told one."""
+
+    def late(self) -> bool:
+        """Return whether the job takes longer than it may."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def is_called(self, application: str, address: str = "") -> None:
+        """Take what the launcher calls the job, and where its user interface is."""
+        if (application, address or self.address) == (self.application, self.address):
+            return
+        self.application, self.address = application or self.application, address or self.address
+        where = f", {self.address}" if self.address else ""
+        self.progress.info(f"application {self.application}{where}")
+        if self.record:
+            self.record.update(
+                state="submitted",
+                application=_line(self.application),
+                address=_line(self.address),
+            )
+
+    def is_in(self, state: str) -> None:
+        """Take the state of the job, as the launcher calls it."""
+        if state and state != self.state:
+            self.state = state
+            self.progress.info(f"state {state}")
+
+    def has_ended(self, ended: JobResult) -> None:
+        """Note how it ended."""
+        if self.record:
+            over = None if ended.state == "submitted" else now()
+            self.record.update(state=ended.state, exit_code=ended.exit_code, ended=over, said=_line(ended.said))
+
+
+def _line(text: str) -> str:
+    """Return a text of the launcher's as a record may hold it."""
+    return visible(" ".join(text.split()))[:LONGEST_LINE]

@@ -1,0 +1,1 @@
+"""Make Jupyter kernels that run releases."""

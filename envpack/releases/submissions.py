@@ -1,0 +1,142 @@
+"""The records of jobs that were submitted: what ran, in which release, who submitted it, how it ended."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from envpack.codec import Digest, Kind, Line, Moment, Name, Unreadable
+from envpack.errors import EnvpackError
+from envpack.redact import redact
+from envpack.redact.logs import filtered_logger
+from envpack.releases import keys
+from envpack.units import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpack.stores.base import Store
+
+State = Literal["submitting", "submitted", "succeeded", "failed", "killed", "unknown"]
+"""`submitting` is what a submission stays that was killed before the launcher had answered; `submitted` is one that
+was followed no further."""
+
+_logger = filtered_logger(__name__)
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """One submission of a job."""
+
+    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{12}\Z")]
+    """Its own name."""
+    job: Line
+    """The job's name."""
+    release: Name
+    """The name of its environment."""
+    digest: Digest
+    """The environment's archive."""
+    code: Digest
+    """The zip of its code."""
+    entrypoint: Line
+    """The module that was run."""
+    parameters: Annotated[dict[str, Line], Meta(max_length=1000)]
+    """The values of its parameters; secrets are masked."""
+    launcher: Line
+    """What started it."""
+    by: Line
+    """Who submitted it, or which CI job."""
+    submitted: Moment
+    """When."""
+    state: State
+    """How far it is known to be."""
+    application: Line = ""
+    """What the launcher calls it, such as `application_1700000000000_0001`."""
+    address: Line = ""
+    """Where its user interface is."""
+    exit_code: int | None = None
+    """The job's exit code, where the launcher tells it."""
+    ended: Moment | None = None
+    """When it was seen to have ended."""
+    said: Line = ""
+    """Why it failed, in a line."""
+
+
+STORED = Kind(
+    what="a record of a job",
+    type=Submission,
+    limit=1 << 20,
+    schema=1,
+    hint="remove it: nothing but `envpack job history` reads it",
+)
+
+
+@dataclass(kw_only=True)
+class Record:
+    """A record in a store, written again as more is known."""
+
+    store: Store
+    key: str
+    value: Submission
+    _version: str | None = None
+
+    def write(self) -> None:
+        """Write it, unless it was written before. Raises StoreRefused and StoreUnreachable."""
+        if self.store.create(self.key, _dumps(self.value)):
+            found = self.store.read(self.key)
+            self._version = found.version if found else None
+
+    def update(self, **changes: object) -> None:
+        """Write what has changed. That the store refuses is no reason to leave a job alone, and is logged."""
+        value = msgspec.structs.replace(self.value, **changes)
+        if value == self.value:
+            return
+        self.value = value
+        try:
+            if self._version and self.store.replace(self.key, _dumps(value), self._version):
+                found = self.store.read(self.key)
+                self._version = found.version if found else None
+        except EnvpackError as error:
+            _logger.info("the record %s was not brought up to date: %s", self.key, error.message)
+
+
+def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a submission
+    """Return the record of a submission that begins now; nothing is written yet. `facts` are its fields."""
+    moment = now()
+    value = Submission(id=secrets.token_hex(6), submitted=moment, state="submitting", **facts)
+    time = moment.replace("-", "").replace(":", "")
+    key = keys.job_record(value.release, time, value.id, value.digest, value.code)
+    return Record(store=store, key=key, value=value)
+
+
+def masked(values: Mapping[str, str]) -> dict[str, str]:
+    """Return parameters as they may be stored."""
+    return {
+        name: " ".join(redact(f"{name}={value}").removeprefix(f"{name}=").split()) for name, value in values.items()
+    }
+
+
+def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:
+    """Yield the submissions in releases of a name, or of all, the newest first of each name.
+
+    Damaged records are passed over.
+    """
+    names = [name] if name else [each for each in store.folders() if keys.is_name(each)]
+    for each in names:
+        found = [entry.key for entry in store.list(keys.jobs_of(each)) if keys.used_by_job(entry.key)]
+        for key in sorted(found, reverse=True):
+            record = store.read(key)
+            if record is None:
+                continue
+            try:
+                yield STORED.loads(record.data, store.uri(key))
+            except Unreadable as error:
+                _logger.info("%s", error.message)
+
+
+def _dumps(value: Submission) -> bytes:
+    return json.dumps({"schema": 1, **msgspec.to_builtins(value)}, indent=1).encode()

@@ -1,0 +1,98 @@
+"""`[tool.uv]` of a pyproject.toml: the indexes that it names, and where some of its requirements come from.
+
+Source: uv's documentation, "Dependency sources" and "Package indexes". What they say must not be passed over: a
+project that is to come from a repository or from one index would come from whoever has its name on another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from envpack.requirements import addresses
+from envpack.requirements.formats import exact, toml
+from envpack.requirements.text import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from envpack.requirements.txt import Reading, Source
+
+
+class UvSources:
+    """What a pyproject.toml tells uv of indexes and sources."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        """`document` is the whole file."""
+        uv = toml.table(toml.table(document.get("tool")).get("uv"))
+        self._indexes = toml.entries(uv.get("index"))
+        self._sources = {
+            canonicalize_name(name): told if isinstance(told, list) else [told]
+            for name, told in toml.table(uv.get("sources")).items()
+        }
+
+    def note_indexes(self, text: str, source: Source, reading: Reading) -> None:
+        """Let the indexes be asked, but those that are there for certain projects only (`explicit`)."""
+        for index in self._indexes:
+            url = index.get("url")
+            if isinstance(url, str) and index.get("explicit") is not True:
+                option = "--index-url" if index.get("default") is True else "--extra-index-url"
+                reading.read_line(f"{option} {url}", source=source, number=toml.place_of(url, text, source).line)
+
+    def lines(self, text: str, reading: Reading) -> Iterator[str]:
+        """Yield the lines for a requirement: with its source, or as it is. Raises Refused."""
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            yield text  # whoever reads it says what is wrong
+            return
+        told = self._sources.get(canonicalize_name(requirement.name), [])
+        wanted = [each for each in told if isinstance(each, dict) and _is_chosen(each, reading)]
+        if requirement.url or not wanted:
+            yield text
+        for each in wanted if not requirement.url else ():
+            yield self._line(requirement, each, reading)
+
+    def _line(self, requirement: Requirement, told: dict[str, Any], reading: Reading) -> str:
+        name = requirement.name
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        markers = [str(marker) for marker in (requirement.marker, told.get("marker")) if marker]
+        marker = " and ".join(f"({each})" for each in markers) if len(markers) > 1 else "".join(markers)
+        below = str(told.get("subdirectory") or "")
+        if "index" in told:
+            self._belongs(name, str(told["index"]), reading)
+            return f"{name}{extras}{requirement.specifier}{f' ; {marker}' if marker else ''}"
+        if "git" in told:
+            reference = str(told.get("rev") or told.get("tag") or told.get("branch") or "")
+            url = exact.checked(told["git"], f"{name}: its repository")
+            where = f"git+{url.removeprefix('git+')}{f'@{reference}' if reference else ''}"
+        elif "path" in told:
+            where = exact.checked(told["path"], f"{name}: its path")
+            where = where if where.startswith(("/", "./", "../")) else f"./{where}"
+        elif "url" in told:
+            where = exact.checked(told["url"], f"{name}: its address")
+        else:
+            raise Refused(
+                f"{name} is a member of uv's workspace, and this file does not tell where it is; run `uv lock`, "
+                "and give uv.lock"
+            )
+        return exact.place(f"{name}{extras}", f"{where}{f'#subdirectory={below}' if below else ''}", marker)
+
+    def _belongs(self, name: str, index: str, reading: Reading) -> None:
+        """Note the one index that a project is taken from."""
+        url = next((each.get("url") for each in self._indexes if each.get("name") == index), None)
+        if not isinstance(url, str):
+            raise Refused(f"{name} is to come from the index {index}, which [[tool.uv.index]] does not name")
+        owner = (str(canonicalize_name(name)), addresses.checked_index(url))
+        reading.indexes = replace(reading.indexes, owners=(*reading.indexes.owners, owner))
+
+
+def _is_chosen(told: dict[str, Any], reading: Reading) -> bool:
+    """Return whether a source is for what is chosen: some are for one extra or one group only."""
+    return all(
+        told.get(key) is None or canonicalize_name(str(told[key])) in {canonicalize_name(each) for each in chosen}
+        for key, chosen in (("extra", reading.extras), ("group", reading.groups))
+    )

@@ -1,0 +1,316 @@
+"""What earlier verifications found, so that the next one looks at what is new.
+
+A piece of an archive was once unpacked and read: what its binaries need is noted under the SHA-256 of its bytes.
+Modules were once imported in one process: what that process loaded, and which modules it looked for in vain, is
+noted with them. They need not be imported again in an environment where all of this is the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct, json, to_builtins
+
+from envpack import digest
+from envpack.archive import guard
+from envpack.codec import Digest, Kind, Line, Text, Word
+from envpack.files.elf import Binary
+from envpack.files.inside import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from envpack.archive.composing import Laid
+    from envpack.archive.members import Entry
+    from envpack.verify.finding import Defect
+    from envpack.verify.modules import InstalledModules
+    from envpack.verify.trial import Loaded
+
+_MOST = 300
+"""How many imports are remembered that began alike."""
+
+_STARTS = frozenset({"sitecustomize.py", "usercustomize.py", f"{guard.MODULE}.py"})
+"""Besides `.pth` files: what Python imports from `site-packages` before anything else."""
+
+_PROGRAMS = frozenset({b"console_scripts", b"gui_scripts"})
+"""Groups of entry points that no other package looks for."""
+
+_GROUP = re.compile(rb"^\s*\[([^\]\n]*)\]", re.MULTILINE)
+
+
+class SeenBinary(Struct, frozen=True, kw_only=True):
+    """An ELF file of a piece, see `Binary`."""
+
+    name: Text
+    machine: Word
+    glibc: tuple[int, int] | None = None
+    needed: tuple[Text, ...] = ()
+
+
+class SeenPiece(Struct, frozen=True, kw_only=True):
+    """What was found out about a piece that was unpacked and read."""
+
+    binaries: tuple[SeenBinary, ...] = ()
+
+    def known(self) -> Iterator[Binary]:
+        """Yield its binaries."""
+        for each in self.binaries:
+            yield Binary(name=each.name, machine=each.machine, glibc=each.glibc, needed=each.needed)
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """Modules that one process imported, and what that depended on."""
+
+    modules: Annotated[tuple[Text, ...], Meta(max_length=10_000)]
+    owners: dict[Text, Digest]
+    """The packages whose files it loaded, or that these may need: what tells whether they are the same."""
+    files: dict[Text, Digest] = {}
+    """The same for files that are no package's alone."""
+    missed: tuple[Text, ...] = ()
+    """The modules that were not there."""
+    notes: tuple[Line, ...] = ()
+    """What was worth knowing of it."""
+    release: Line
+    """That it was done for."""
+
+
+class VerificationRecord(Struct, frozen=True, kw_only=True):
+    """What the verification of an archive found out, for archives that have something in common with it."""
+
+    start: Digest
+    """What tells whether processes begin alike."""
+    imports: Annotated[tuple[Imported, ...], Meta(max_length=10_000)]
+    """What was imported."""
+    pieces: dict[Digest, SeenPiece]
+    """What is known of its pieces, by the SHA-256 of their bytes."""
+
+
+_MOST_BYTES = 64 << 20
+
+RECORD = Kind(
+    what="a record of a verification",
+    type=VerificationRecord,
+    limit=_MOST_BYTES,
+    packed=True,
+    hint="builds do without it",
+)
+KEPT_RECORD = Kind(
+    what="a record of a verification",
+    type=VerificationRecord,
+    limit=_MOST_BYTES,
+    hint="remove it: builds do without it",
+)
+SEEN = Kind(what="a note on a piece", type=SeenPiece, limit=16 << 20, hint="remove it: the piece is read again")
+IMPORTS = Kind(
+    what="a note on imports",
+    type=tuple[Imported, ...],
+    limit=_MOST_BYTES,
+    hint="remove it: the modules are imported again",
+)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The notes of all builds that share a cache; several processes may use them at once."""
+
+    root: Path
+
+    def seen(self, piece: str) -> SeenPiece | None:
+        """Return what is known of a piece, by the SHA-256 of its bytes."""
+        return SEEN.recall(self._piece(piece))
+
+    def imports(self, start: str) -> tuple[Imported, ...]:
+        """Return the imports of processes that started from the same, the newest first."""
+        return IMPORTS.recall(self._imports(start)) or ()
+
+    def of_archive(self, sha256: str) -> VerificationRecord | None:
+        """Return the record of an archive that was verified here."""
+        return KEPT_RECORD.recall(self._record(sha256))
+
+    def keep(self, record: VerificationRecord, archive: str | None = None) -> None:
+        """Note what a verification found out, that of an `archive` with this SHA-256 if it was made here."""
+        for sha256, piece in record.pieces.items():
+            if not self._piece(sha256).exists():
+                SEEN.keep(self._piece(sha256), to_builtins(piece))
+        known = self.imports(record.start)
+        if new := [each for each in record.imports if each not in known]:
+            IMPORTS.keep(self._imports(record.start), to_builtins([*new, *known][:_MOST]))
+        if archive:
+            KEPT_RECORD.keep(self._record(archive), to_builtins(record))
+
+    def _piece(self, sha256: str) -> Path:
+        return inside(self.root, f"{sha256[:2]}/{sha256}.json")
+
+    def _imports(self, start: str) -> Path:
+        return inside(self.root, f"imports-{start}.json")
+
+    def _record(self, archive: str) -> Path:
+        return inside(self.root, f"archive-{archive}.json")
+
+
+def dump(record: VerificationRecord) -> bytes:
+    """Return a record as the bytes that are stored beside a release."""
+    return gzip.compress(json.encode(record), 6, mtime=0)
+
+
+def seen(binaries: Iterable[Binary]) -> SeenPiece:
+    """Return what is noted of a piece that has these binaries."""
+    return SeenPiece(binaries=tuple(SeenBinary(**vars(binary)) for binary in binaries))
+
+
+class Content:
+    """What an archive holds, piece by piece."""
+
+    def __init__(self, pieces: Sequence[Laid]) -> None:
+        self.pieces = pieces
+        self.entries: dict[str, Entry] = {}
+        """By path; no directories."""
+        self.owners: dict[str, str] = {}
+        """By path."""
+        for piece in pieces:
+            for entry in piece.facts.entries:
+                if entry.kind != "directory":
+                    self.entries[entry.path] = entry
+                    self.owners[entry.path] = piece.facts.owner
+        digests = defaultdict(list)
+        for piece in pieces:
+            digests[piece.facts.owner].append(piece.facts.sha256)
+        self.digests = {owner: digest.of_json(found) for owner, found in digests.items() if owner}
+        """By package: what tells whether its files are the same."""
+
+    def modules(self, library: str) -> frozenset[str]:
+        """Return the full names of all modules, packages and folders below a `lib/pythonX.Y`."""
+        found: set[str] = set()
+        folders: set[str] = set()
+        for root in (f"{library}/site-packages/", f"{library}/lib-dynload/", f"{library}/"):
+            for path in self.entries:
+                if path.startswith(root):
+                    folder, _, name = path[len(root) :].rpartition("/")
+                    folders.add(folder)
+                    found.add(f"{folder}/{name.partition('.')[0]}".lstrip("/"))
+        for folder in folders:
+            while folder and folder not in found:
+                found.add(folder)
+                folder = folder.rpartition("/")[0]  # noqa: PLW2901 - the one above
+        return frozenset(path.replace("/", ".") for path in found)
+
+
+def _plugins(installed: InstalledModules) -> Iterator[tuple[str, str]]:
+    """Yield the files of entry points that other packages may look for, with their digests."""
+    for each in (each for found in installed.distributions.values() for each in found):
+        with suppress(OSError):
+            data = (installed.environment / each.folder / "entry_points.txt").read_bytes()
+            if {*_GROUP.findall(data)} - _PROGRAMS:
+                yield each.folder, digest.of_bytes(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What decides how imports end in an environment, besides the files they load."""
+
+    content: Content
+    installed: InstalledModules
+    start: str
+    """The digest of what a process begins with, and of the plugins that it may look for."""
+
+    @classmethod
+    def of(cls, content: Content, installed: InstalledModules, variables: Mapping[str, str], probe: bytes) -> Scene:
+        """Look at an environment; `variables` and `probe` are what its processes are given."""
+        library = f"lib/python{installed.python_minor}"
+        plugins = sorted(_plugins(installed))
+        begins = sorted(
+            (path, entry.sha256, entry.link)
+            for path, entry in content.entries.items()
+            if path in guard.LAUNCHERS
+            or path == guard.PYVENV
+            or (
+                path.startswith(f"{library}/site-packages/")
+                and path.count("/") == 3
+                and (path.endswith(".pth") or path.rpartition("/")[2] in _STARTS)
+            )
+        )
+        start = digest.of_json([digest.of_bytes(probe), sorted(variables.items()), plugins, begins])
+        return cls(content=content, installed=installed, start=start)
+
+    @cached_property
+    def _modules(self) -> frozenset[str]:
+        return self.content.modules(f"lib/python{self.installed.python_minor}")
+
+    def needed(self, names: Iterable[str]) -> set[str]:
+        """Return the packages that requested names are, with all that these may need; and Python."""
+        waiting = ["python", *names]
+        found: set[str] = set()
+        while waiting:
+            owner, needs = self._package(waiting.pop())
+            if owner and owner not in found:
+                found.add(owner)
+                waiting += needs
+        return found
+
+    def _package(self, name: str) -> tuple[str | None, list[str]]:
+        """Return what a package is called in the archive, and the names of those that it may need."""
+        from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - 30 ms
+        from packaging.utils import canonicalize_name  # noqa: PLC0415
+
+        project = str(canonicalize_name(name))
+        needs: list[str] = []
+        owner = None
+        for each in self.installed.distributions.get(project, ()):
+            owner = self.content.owners.get(f"{each.folder}/METADATA", owner)
+            with suppress(OSError, ValueError):  # of METADATA that is no text
+                for text in each.metadata.requires or ():
+                    with suppress(InvalidRequirement):
+                        needs.append(Requirement(text).name)
+        if record := self.installed.conda.get(name):
+            owner = record.owner
+            needs += [str(spec).split()[0] for spec in record.data.get("depends", ()) if str(spec).split()]
+        return owner, needs
+
+    def still_hold(self, imports: Iterable[Imported]) -> Iterator[Imported]:
+        """Yield the imports that would end as they did: all they depended on is here, and nothing they lacked."""
+        for each in imports:
+            if (
+                each.owners.items() <= self.content.digests.items()
+                and all(self._has(path, sha256) for path, sha256 in each.files.items())
+                and self._modules.isdisjoint(each.missed)
+            ):
+                yield each
+
+    def _has(self, path: str, sha256: str) -> bool:
+        entry = self.content.entries.get(path)
+        return entry is not None and entry.sha256 == sha256
+
+    def imported(
+        self, modules: Mapping[str, str], loaded: Loaded, notes: Sequence[Defect], release: str
+    ) -> Imported | None:
+        """Return what is to be noted of imports; None if they loaded what the archive does not have.
+
+        `modules` are those that were imported, with the requested name of each.
+        """
+        owners = self.needed(modules.values())
+        files: dict[str, str] = {}
+        for path in loaded.files:
+            entry = self.content.entries.get(path)
+            if entry is None:
+                return None
+            if owner := self.content.owners[path]:
+                owners.add(owner)
+            elif entry.sha256:
+                files[path] = entry.sha256
+        return Imported(
+            modules=tuple(sorted(modules)),
+            owners={
+                owner: self.content.digests[owner] for owner in sorted(owners) if owner in self.content.digests
+            },
+            files=dict(sorted(files.items())),
+            missed=tuple(sorted(loaded.missed - self._modules)),
+            notes=tuple(note.text for note in notes),
+            release=release,
+        )

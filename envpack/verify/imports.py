@@ -1,0 +1,89 @@
+"""Import what was requested, in as many processes as there are cores, and judge how it went."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack.verify.binaries import is_of_driver
+from envpack.verify.finding import Defect, listed
+from envpack.verify.trial import hint_for, missing_library, missing_of_cluster, try_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from envpack.config.target import Target
+    from envpack.verify.modules import Wanted
+    from envpack.verify.trial import Node, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTrial:
+    """Modules that one process was told to import, and what came of it."""
+
+    owners: Mapping[str, str]
+    """Each module with the requested name that it belongs to."""
+    trial: Trial
+    notes: tuple[Defect, ...]
+
+    @property
+    def imported(self) -> set[str]:
+        """The modules that could be imported."""
+        return self.owners.keys() & {*self.trial.imported}
+
+
+def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[ImportTrial]:
+    """Import modules, those of one requested name in one process; there are at most `shares` at a time.
+
+    `owners` has each module's requested name. The first process imports `ssl` as well.
+    """
+    names = list(dict.fromkeys(owners.values()))
+    groups = [
+        {module: name for module, name in owners.items() if name in share}
+        for n in range(max(1, min(shares, len(names))))
+        for share in (names[n :: max(1, min(shares, len(names)))],)
+    ]
+
+    def one(number: int) -> ImportTrial:
+        first = ["ssl"] if number == 0 else []
+        trial, notes = try_modules(node, [*first, *groups[number]])
+        return ImportTrial(owners=groups[number], trial=trial, notes=tuple(notes))
+
+    with ThreadPoolExecutor(len(groups), thread_name_prefix="imports") as pool:
+        return list(pool.map(one, range(len(groups))))
+
+
+def findings(
+    found: ImportTrial, wanted: Wanted, *, python: str, environment: Path, target: Target
+) -> Iterator[Defect]:
+    """Yield what is wrong, for an environment whose Python has to be `python`."""
+    trial = found.trial
+    if trial.version is None:
+        yield Defect(text=f"bin/python does not start: {trial.ended}", hint=hint_for(trial.ended))
+        return
+    yield from found.notes
+    if trial.version != python:
+        yield Defect(text=f"its Python is {trial.version}, not {python}")
+    outside = [folder for folder in trial.path if not Path(folder).is_relative_to(environment)]
+    if outside:
+        text = f"its Python takes modules from {listed(outside)}, not from the archive"
+        yield Defect(text=text, hint="a virtual environment borrows another Python: build with envpack")
+    if trial.certificates == 0:
+        text = "no certificates: HTTPS from a worker will fail"
+        yield Defect(text=text, hint="add ca-certificates, or set SSL_CERT_FILE under `variables:`")
+    for module, reason in trial.failed.items():
+        yield _failure(module, wanted, reason, target)
+
+
+def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Defect:
+    """Return the finding for a module that is not imported; a note when a node has what is missing or need not."""
+    owner = wanted.owners.get(module, module)
+    name = module if module == owner else f"{module} (of {owner})"
+    library = missing_library(reason)
+    if missing_of_cluster(reason):
+        return Defect(text=f"{name} was not imported: it needs the cluster's own pyspark", fatal=False)
+    of_driver = library is not None and is_of_driver(library, target)
+    fatal = not of_driver and (module == "ssl" or module in wanted.required)
+    return Defect(text=f"{name} cannot be imported: {reason}", hint=hint_for(reason), fatal=fatal)

@@ -1,0 +1,115 @@
+"""Turn a linked prefix into what its archive unpacks to, as far as that is looked at.
+
+A node unpacks all of an archive. Where most of its pieces were unpacked and read before, in an earlier archive, the
+prefix is moved elsewhere instead. The new pieces are unpacked into it, and the files of the packages that are going
+to run are held against the digests of those in the archive.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envpack import digest
+from envpack.archive.unpack import extract_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from envpack.archive.composing import Laid
+    from envpack.archive.members import Entry
+    from envpack.archive.pieces import Facts
+    from envpack.progress import Step
+    from envpack.verify.earlier import Content
+
+
+class Stand:
+    """A directory that stands for an unpacked archive."""
+
+    def __init__(self, archive: Path, content: Content, environment: Path, step: Step) -> None:
+        self._archive, self._content, self._step = archive, content, step
+        self._environment = environment
+        self._exact: set[str] = set()
+        self._there: set[str] = set()
+
+    def put(self, new: Collection[Laid]) -> list[str]:
+        """Remove what the archive does not have, and unpack the pieces that are new.
+
+        Returns why members were refused.
+        """
+        fresh = {entry.path for piece in new for entry in piece.facts.entries if entry.kind != "directory"}
+        stays = self._content.entries.keys() - fresh
+        for path in _files(self._environment):
+            if path not in stays:
+                (self._environment / path).unlink()
+        self._exact.update(piece.facts.owner for piece in new)
+        return extract_pieces(self._archive, _spans(new), self._environment, step=self._step)
+
+    def make_exact(self, owners: Collection[str]) -> list[str]:
+        """Make the files of packages what the archive has of them, bytecode included."""
+        pieces = [piece for piece in self._content.pieces if piece.facts.owner in {*owners} - self._exact]
+        self._exact.update(owners)
+        wrong = {
+            entry.path
+            for piece in pieces
+            for entry in piece.facts.entries
+            if entry.kind != "directory" and not self._is(entry)
+        }
+        for path in wrong:
+            (self._environment / path).unlink(missing_ok=True)
+        changed = [piece for piece in pieces if not wrong.isdisjoint(entry.path for entry in piece.facts.entries)]
+        return extract_pieces(
+            self._archive, _spans(changed), self._environment, wanted=wrong.__contains__, step=self._step
+        )
+
+    def is_exact(self, paths: Iterable[str]) -> bool:
+        """Say whether files are what the archive has."""
+        entries = self._content.entries
+        return all(
+            path in entries and (self._content.owners[path] in self._exact or self._is(entries[path]))
+            for path in paths
+        )
+
+    def close(self) -> None:
+        """Take the permission to write from all directories, as in a node's cache."""
+        self._there = self._present()
+        for folder, _, _ in os.walk(self._environment):
+            os.chmod(folder, 0o555)  # noqa: PTH101, S103 - there are thousands, and nobody may write
+
+    def gone(self) -> list[str]:
+        """Return the files that are no longer there, since it was closed."""
+        return sorted(self._there - self._present())
+
+    def _present(self) -> set[str]:
+        """Return the archive's files that are there; bytecode that nobody needs is not."""
+        top = str(self._environment)
+        return {path for path in self._content.entries if os.path.lexists(f"{top}/{path}")}
+
+    def _is(self, entry: Entry) -> bool:
+        path = self._environment / entry.path
+        if entry.kind == "link" or path.is_symlink():
+            return entry.kind == "link" and path.is_symlink() and str(path.readlink()) == entry.link
+        try:
+            facts = path.stat()
+        except OSError:
+            return False
+        return (
+            facts.st_size == entry.size
+            and facts.st_mode & 0o044 == 0o044
+            and bool(facts.st_mode & 0o100) == entry.executable
+            and digest.of_file(path) == entry.sha256
+        )
+
+
+def _spans(pieces: Iterable[Laid]) -> list[tuple[int, Facts]]:
+    return [(piece.start, piece.facts) for piece in pieces]
+
+
+def _files(top: Path) -> Iterator[str]:
+    """Yield every file and link by its path from `top`."""
+    for folder, folders, names in os.walk(top):
+        below = os.path.relpath(folder, top)
+        above = "" if below == "." else f"{below}/"
+        for name in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
+            yield above + name

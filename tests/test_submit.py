@@ -1,0 +1,265 @@
+"""A job is submitted exactly as it is printed, followed, recorded, and ends with its own exit code."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import command
+from tests.support.schemas import check
+from tests.support.submitting import JOB, Site, site_at, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+YARN_LOG = (
+    "26/01/31 10:15:00 INFO YarnClientImpl: Submitted application application_1769854500000_0007",
+    "26/01/31 10:15:01 INFO Client: Application report for application_1769854500000_0007 (state: ACCEPTED)",
+    "\t tracking URL: http://rm:8088/proxy/application_1769854500000_0007/",
+    "26/01/31 10:15:09 INFO Client: Application report for application_1769854500000_0007 (state: RUNNING)",
+)
+FINISHED = "26/01/31 10:16:00 INFO Client: Application report for application_1769854500000_0007 (state: FINISHED)"
+FAILED = (
+    FINISHED,
+    "\t diagnostics: User application exited with status 3",
+    "\t final status: FAILED",
+    'Exception in thread "main" org.apache.spark.SparkException: Application finished with failed status',
+)
+POD_FAILED = (
+    "26/01/31 10:15:09 INFO LoggingPodStatusWatcherImpl: Application status for spark-0f (phase: Running)",
+    "26/01/31 10:16:00 INFO LoggingPodStatusWatcherImpl: Application status for spark-0f (phase: Failed)",
+    "\t container name: spark-kubernetes-driver",
+    "\t exit code: 3",
+    "INFO LoggingPodStatusWatcherImpl: Application daily-churn with submission ID jobs:churn-driver finished",
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return site_at(tmp_path / "work")
+
+
+def test_what_is_printed_is_what_is_run_and_only_the_second_changes_anything(site: Site) -> None:
+    site.stand_in(*YARN_LOG, FINISHED, "\t final status: SUCCEEDED")
+    before = sorted(site.store.rglob("*"))
+    printed = site.run("submit", "--set", "greeting=it's $HOME", "--dry-run")
+    assert (printed.code, sorted(site.store.rglob("*"))) == (0, before), printed.err
+    assert "envpack job code job.yaml" in printed.err
+    ran = site.run("submit", "--set", "greeting=it's $HOME")
+    assert (ran.code, ran.out) == (0, "the job's own output\n"), ran.err
+    direct = site.recorded()
+    subprocess.run(["bash", "-c", printed.out], env=site.environment, check=True, capture_output=True)
+    assert site.recorded()["words"] == direct["words"]
+    options = direct["words"][1:]
+    assert options[:4] == ["--master", "yarn", "--deploy-mode", "cluster"]
+    code = next(word.partition("=")[2] for word in options if word.startswith("spark.envpack.code="))
+    assert f"spark.envpack.environment=udf@{site.manifest.short_digest}" in options
+    assert options[options.index("--py-files") + 1].endswith(f"/_code/{code}.zip")
+    assert options[-7:] == [
+        f"udf@{site.manifest.short_digest}",
+        "main",
+        "--rows",
+        "10",
+        "--greeting",
+        "it's $HOME",
+        "two words",
+    ]
+
+
+def test_the_record_says_what_ran_in_what_and_how_it_ended(site: Site) -> None:
+    site.stand_in(*YARN_LOG, *FAILED, code=1)
+    ran = site.run("submit")
+    assert ran.code == 3, ran.err
+    assert "error: the job application_1769854500000_0007 failed: exit code 3" in ran.err
+    told = site.run("job", "history", "--output", "json").json()
+    (record,) = check(told, "job-history")["jobs"]
+    assert (record["job"], record["release"], record["digest"]) == ("daily-churn", "udf", site.manifest.digest)
+    assert (record["state"], record["exit_code"]) == ("failed", 3)
+    assert record["application"] == "application_1769854500000_0007"
+    assert record["address"] == "http://rm:8088/proxy/application_1769854500000_0007/"
+    assert record["parameters"] == {"rows": "10", "greeting": "hello"}
+    table = site.run("job", "history", "udf").out
+    assert "failed 3" in table
+    assert record["code"][:16] in table
+
+
+CASES: dict[str, tuple[str, tuple[str, ...], int, int, str]] = {
+    "a driver here": ("local-cluster", (), 3, 3, "failed: exit code 3"),
+    "no id": (
+        "yarn-cluster",
+        ("ERROR Client: unknown queue: none",),
+        1,
+        1,
+        "it was not accepted: ERROR Client: unknown queue",
+    ),
+    "a killed application": ("yarn-cluster", (*YARN_LOG, "\t final status: KILLED"), 1, 1, "was killed"),
+    "a pod": ("k8s-cluster", POD_FAILED, 0, 3, "the driver's pod failed"),
+    "a pod of which nothing is known": (
+        "k8s-cluster",
+        POD_FAILED[:1],
+        0,
+        13,
+        "did not say how the driver's pod ended",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_exit_code_is_the_jobs_wherever_the_launcher_tells_it(case: str, site: Site) -> None:
+    launcher, log, code, expected, said = CASES[case]
+    site.stand_in(*log, code=code)
+    master = {"local-cluster": "spark://h:7077", "k8s-cluster": "k8s://https://h:6443"}.get(launcher)
+    chosen = ("--launcher", "standalone" if launcher == "local-cluster" else launcher)
+    ran = site.run("submit", *chosen, *(("--master", master) if master else ()))
+    assert ran.code == expected, ran.err
+    assert said in ran.err
+
+
+def test_pinned_refuses_all_that_floats_and_takes_digests(site: Site) -> None:
+    site.stand_in(*YARN_LOG, FINISHED)
+    refused = site.run("submit", "--pinned")
+    assert refused.code == 2
+    assert "the code would be that of the working tree" in refused.err
+    assert "udf floats with its tag" in refused.err
+    code = site.run("job", "code").out.strip()
+    (site.home / "main.py").unlink()
+    write(site.home, "main.py", "changed")
+    pinned = ("--pinned", "--code", code[:12], "--env", f"udf@{site.manifest.short_digest}")
+    assert site.run("submit", *pinned).code == 0
+    assert site.history()[0]["code"] == code
+
+
+def test_code_is_sent_once_and_its_command_says_so(site: Site) -> None:
+    first, second = (check(site.run("job", "code", "--output", "json").json(), "job-code") for _ in range(2))
+    assert (first["sent"], second["sent"]) == (True, False)
+    assert first["digest"] == second["digest"]
+    assert first["files"] == ["churn/__init__.py", "churn/features.py", "main.py", "plain/helper.py"]
+
+
+def test_resources_variables_and_conf_become_properties(site: Site) -> None:
+    more = "conf: {spark.x: 'a b'}\nenv: {STAGE: 'it$s'}\n"
+    write(site.home, "job.yaml", JOB + more + "resources: {executor-memory: 4g, executors: 3, queue: q.a}\n")
+    site.stand_in(*YARN_LOG, FINISHED)
+    assert site.run("submit").code == 0
+    words = site.recorded()["words"]
+    for word in (
+        "spark.x=a b", "spark.executor.memory=4g", "spark.executor.instances=3", "spark.yarn.queue=q.a",
+        "spark.executorEnv.STAGE=it$s", r"spark.yarn.appMasterEnv.STAGE=it\$s",
+    ):  # fmt: skip
+        assert word in words, word
+
+
+def test_a_python_of_the_submitting_shell_does_not_reach_the_job(site: Site) -> None:
+    site.stand_in(*YARN_LOG, FINISHED)
+    variables = {**site.environment, "PYSPARK_PYTHON": "/x", "PYSPARK_DRIVER_PYTHON": "/y"}
+    ran = command.run("submit", cwd=site.home, environment=variables)
+    assert ran.code == 0
+    assert not {"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"} & site.recorded()["env"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--launcher", "standalone"), 2, "`master` is missing"),
+        (("--launcher", "sparkmagic"), 2, "cannot submit with sparkmagic"),
+        (("--set", "row=1"), 2, "did you mean rows?"),
+        (("--set", "rows"), 2, "is not NAME=VALUE"),
+        (("--env", "udv"), 2, "has no udv:latest"),
+        (("--code", "ffff"), 2, "has no code base ffff"),
+        ((), 14, "there is no spark-submit on PATH"),
+    ],
+)
+def test_what_cannot_be_submitted_is_said_in_a_line(
+    arguments: tuple[str, ...], code: int, said: str, site: Site
+) -> None:
+    ran = site.run("submit", *arguments)
+    assert ran.code == code
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+@contextmanager
+def started(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start envpack, and give it once it knows the application."""
+    with subprocess.Popen(
+        [str(command.ENVPACK), "submit", *arguments],
+        cwd=site.home,
+        env=site.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("application "):
+                break
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "code", "state"),
+    [
+        ((), signal.SIGINT, 130, "submitted"),
+        ((), signal.SIGTERM, 143, "submitted"),
+        (("--kill-on-interrupt",), signal.SIGINT, 130, "killed"),
+    ],
+)
+def test_an_application_of_the_cluster_goes_on_when_its_client_is_interrupted_unless_it_is_to_be_killed(
+    arguments: tuple[str, ...], number: signal.Signals, code: int, state: str, site: Site
+) -> None:
+    site.stand_in(*YARN_LOG, seconds=60)
+    killer = site.home.parent / "bin" / "yarn"
+    killer.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(site.home.parent / "killed"))}\n')
+    killer.chmod(0o755)
+    with started(site, *arguments) as process:
+        process.send_signal(number)
+        assert process.wait(30) == code
+    assert site.history()[0]["state"] == state
+    killed = site.home.parent / "killed"
+    assert killed.exists() == (state == "killed")
+    if killed.exists():
+        assert killed.read_text() == "application -kill application_1769854500000_0007\n"
+
+
+def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site: Site) -> None:
+    site.stand_in(*YARN_LOG, seconds=5)
+    with started(site):
+        deadline = time.monotonic() + 20
+        while site_state(site) != "application_1769854500000_0007" and time.monotonic() < deadline:
+            time.sleep(0.1)
+    (record,) = site.history()
+    assert (record["state"], record["application"]) == ("submitted", "application_1769854500000_0007")
+
+
+def site_state(site: Site) -> str:
+    """Return what the only record calls the application."""
+    (path,) = (site.store / "udf" / "jobs").glob("*.json")
+    told: dict[str, Any] = json.loads(path.read_text())
+    return str(told["application"])
+
+
+def test_a_job_that_takes_too_long_is_killed(site: Site) -> None:
+    write(site.home, "job.yaml", JOB + "timeout: 1s\nlauncher: standalone\nmaster: spark://h:7077\n")
+    site.stand_in("INFO: Connected to Spark cluster with app ID app-20260131101500-0000", seconds=60)
+    ran = site.run("submit")
+    assert ran.code == 13
+    assert "it took longer than its timeout" in ran.err
+
+
+def test_a_secret_among_the_parameters_is_in_no_record(site: Site) -> None:
+    site.stand_in(*YARN_LOG, FINISHED)
+    secret = "https://reader:Zq7-wX9_kP2m@host.example/x"
+    ran = site.run("submit", "--set", f"greeting={secret}")
+    assert ran.code == 0
+    assert "Zq7-wX9_kP2m" not in ran.err + json.dumps(site.history())
+    assert f"{secret}" in site.recorded()["words"]

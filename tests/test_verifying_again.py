@@ -1,0 +1,147 @@
+"""Verification looks at what is new, and finds what it would have found by looking at all of it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import Desk, copy_of, desk_at
+from tests.support.wheels import write_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.channel import Channel
+    from tests.support.command import Ran
+
+OLD_MODULE = """
+import base
+from importlib.metadata import entry_points
+try:
+    import extra
+except ImportError:
+    pass
+else:
+    extra.promise()
+for plugin in entry_points(group="old.plugins"):
+    plugin.load()
+"""
+
+BROKEN = "raise RuntimeError('broken on purpose')\n"
+
+VERIFICATION_FAILED = 7
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, channel: Channel, seed: Path) -> Desk:
+    """An environment that was built and published."""
+    home = tmp_path_factory.mktemp("built")
+    desk = desk_at(home / "desk", channel, copy_of(seed, home / "cache"))
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    write_wheel(shelf, "old", "1.0", files={"old.py": OLD_MODULE}, requires=["base"])
+    write_wheel(shelf, "base", "1.0")
+    write_wheel(shelf, "base", "2.0", files={"base.py": BROKEN})
+    write_wheel(shelf, "fine", "1.0")
+    write_wheel(shelf, "wrong", "1.0", files={"wrong.py": BROKEN})
+    write_wheel(shelf, "extra", "1.0", files={"extra.py": ""})
+    plugin = {"plugin.py": "", "plugin-1.0.dist-info/entry_points.txt": "[old.plugins]\none = plugin:nowhere\n"}
+    write_wheel(shelf, "plugin", "1.0", files=plugin)
+    write_wheel(shelf, "starter", "1.0", files={"starter.py": "", "starter.pth": "import sys; sys.exit(3)\n"})
+    write_wheel(shelf, "lonely", "1.0", files={"lonely.py": "import nowhere_to_be_found\n"})
+    requirements(desk, "old", "base==1.0")
+    desk.build("r.txt")
+    return desk
+
+
+@pytest.fixture
+def desk(built: Desk, channel: Channel, tmp_path: Path) -> Desk:
+    """A copy of it, which may be changed."""
+    copy = desk_at(tmp_path / "desk", channel, copy_of(built.cache, tmp_path / "cache"))
+    for name in ("shelf", "r.txt", "r.txt.lock", built.store.name):
+        source = built.home / name
+        if source.is_dir():
+            shutil.copytree(source, copy.home / name, dirs_exist_ok=True)
+        elif source.exists():
+            shutil.copy(source, copy.home / name)
+    return copy
+
+
+def requirements(desk: Desk, *lines: str) -> None:
+    desk.write("r.txt", "--no-index", "--find-links shelf", *lines)
+
+
+def verified(ran: Ran) -> str:
+    """Return what a build says of its verification."""
+    (line,) = [line for line in ran.err.splitlines() if line.startswith("verify ")]
+    return line
+
+
+def test_what_is_new_is_imported_and_the_rest_is_as_it_was_found_before(desk: Desk) -> None:
+    requirements(desk, "old", "base==1.0", "fine")
+    ran = desk.run("build", "r.txt")
+    assert ran.code == 0, ran.err
+    assert "1 module imported, 2 as before in r@" in verified(ran)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (("old", "base==1.0", "wrong"), "wrong cannot be imported: RuntimeError: broken on purpose"),
+        (("old", "base==2.0"), "old cannot be imported: RuntimeError: broken on purpose"),
+        (("old", "base==1.0", "extra"), "old cannot be imported: AttributeError"),
+        (("old", "base==1.0", "plugin"), "old cannot be imported: AttributeError"),
+        (("old", "base==1.0", "lonely"), "No module named 'nowhere_to_be_found'"),
+        (("old", "base==1.0", "starter"), "bin/python does not start"),
+    ],
+    ids=["new", "a dependency", "what was missing", "a plugin", "incomplete", "the start"],
+)
+def test_what_a_change_breaks_is_not_published(desk: Desk, lines: tuple[str, ...], told: str) -> None:
+    requirements(desk, *lines)
+    ran = desk.run("build", "r.txt")
+    assert ran.code == VERIFICATION_FAILED, ran.err
+    assert told in ran.err
+    assert len(desk.releases()) == 1
+
+
+def damage_a_note(desk: Desk) -> None:
+    for path in desk.cache.glob("verified/**/*.json"):
+        path.write_bytes(path.read_bytes()[:-1])
+
+
+def forget(desk: Desk) -> None:
+    shutil.rmtree(desk.cache / "verified")
+
+
+@pytest.mark.parametrize("lose", [damage_a_note, forget])
+def test_without_notes_all_is_looked_at(desk: Desk, lose: Callable[[Desk], None]) -> None:
+    lose(desk)
+    requirements(desk, "old", "base==1.0", "fine")
+    ran = desk.run("build", "r.txt")
+    assert ran.code == 0, ran.err
+    assert verified(ran).endswith("3 modules imported")
+
+
+def test_an_empty_machine_takes_over_what_the_release_was_found_to_be(
+    desk: Desk, channel: Channel, seed: Path, tmp_path: Path
+) -> None:
+    empty = desk_at(desk.home, channel, copy_of(seed, tmp_path / "another cache"))
+    requirements(empty, "old", "base==1.0", "fine")
+    ran = empty.run("build", "r.txt")
+    assert ran.code == 0, ran.err
+    assert "1 module imported, 2 as before in r@" in verified(ran)
+
+
+def test_what_a_release_was_found_to_be_is_believed_only_as_its_manifest_has_it(
+    desk: Desk, channel: Channel, seed: Path, tmp_path: Path
+) -> None:
+    (record,) = desk.store.glob("r/*/verification.json.gz")
+    record.write_bytes(record.read_bytes()[:-1] + b"x")
+    empty = desk_at(desk.home, channel, copy_of(seed, tmp_path / "another cache"))
+    requirements(empty, "old", "base==1.0", "fine")
+    ran = empty.run("build", "r.txt")
+    assert ran.code == 0, ran.err
+    assert verified(ran).endswith("3 modules imported")
