@@ -41,7 +41,7 @@ AT_START = ("PYTHON", "LANG", "LC_", "LD_")
 """How the variables begin that a process takes from its environment once, when it starts."""
 
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
-_FOREIGN = ("compile_share", "probe", "confine", "__main__")
+_FOREIGN = ("compile_share", "probe", "confine", "imports_script", "__main__")
 """Modules that run in other Pythons, and the one that runs a command when it is imported."""
 
 
