@@ -63,6 +63,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         ("pack", _packing),
         ("memory", _remembering),
         ("build", _building),
+        ("agent", _on_an_agent),
         ("solve", _solving),
         ("link", _linking),
         ("cluster", _starting),
@@ -91,9 +92,10 @@ def _remembering(memory: Result) -> Iterator[tuple[str, str, str]]:
 
 def _building(build: Result) -> Iterator[tuple[str, str, str]]:
     for case, bar in (
-        ("first build", ""),
+        ("first build", "1x the script"),
         ("packed before", ""),
         ("one package changed", ""),
+        ("one package added", "6 s"),
         ("project line changed", "3 s"),
         ("source built before", "as packed before"),
         ("unchanged", "1 s"),
@@ -102,6 +104,20 @@ def _building(build: Result) -> Iterator[tuple[str, str, str]]:
             yield f"build, {case}", bar, built
     yield "bytes sent to S3, one package changed", "that package", _sent(build)
     yield "`envpack --help`", "0.2 s", f"{build.row('--help', 'envpack --help')['median']:.2f} s"
+
+
+def _on_an_agent(agent: Result) -> Iterator[tuple[str, str, str]]:
+    for change, bar in (("unchanged", "1.5 s"), ("one package changed", "1.5x the warm agent"), ("all new", "")):
+        told = []
+        for size in dict.fromkeys(row["case"] for row in agent.rows):
+            row = agent.row(size, f"empty agent, {change}")
+            moved = f"{row['received'] / 1e6:.1f} MB fetched, {row['sent'] / 1e6:.1f} sent"
+            text = f"{row['median']:.2f} s {size}, {moved}"
+            if change != "all new":
+                warm = agent.row(size, f"warm agent, {change}")["median"]
+                text += f", {row['median'] / warm:.1f}x a warm agent"
+            told.append(text)
+        yield f"build on an empty agent, {change}", bar, "; ".join(told)
 
 
 def _solving(solve: Result) -> Iterator[tuple[str, str, str]]:

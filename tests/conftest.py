@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 
 import pytest
+
+from tests.support import later
+
+later.wait("rfc3987_syntax", "is_valid_syntax")
+
+# Where Python is told to keep no bytecode, every process that the tests start would compile all of envpack again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # pytest registers a module before any other imports it: those that build on others come last.
 pytest_plugins = [

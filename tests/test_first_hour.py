@@ -131,9 +131,9 @@ def test_names_of_packages_wrap_at_the_terminals_width_and_are_never_broken(
 # --- progress ------------------------------------------------------------------------------------------------
 
 
-def test_progress_can_be_had_as_json_lines(desk: Desk) -> None:
+def test_progress_can_be_had_as_json_lines(desk: Desk, seed: Path) -> None:
     desk.write("r.txt", "greeter")
-    desk.forget_pieces()
+    desk.forget_pieces(but=seed)
     ran = desk.run("build", "r.txt", "--progress", "json", "--output", "json", ENVPACK_STORES="x")
     assert ran.code == 0, ran.err
     events = [check(json.loads(line), "progress") for line in ran.err.splitlines()]

@@ -31,10 +31,10 @@ def leftovers(desk: Desk) -> list[Path]:
     return [*desk.cache.glob("scratch/*"), *(path for path in desk.store.rglob("*") if "part" in path.name)]
 
 
-def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(desk: Desk) -> None:
+def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(desk: Desk, seed: Path) -> None:
     desk.write("r.txt", "greeter")
     for step in STEPS[:-1]:
-        desk.forget_pieces()
+        desk.forget_pieces(but=seed)
         process = desk.start("build", "r.txt", "--upgrade")
         wait_for(process, step)
         os.kill(process.pid, signal.SIGKILL)
@@ -49,9 +49,12 @@ def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(des
 STEPS_TO_INTERRUPT = pytest.mark.parametrize("step", ["solve", "link", "compile", "pack"])
 
 
-def seconds_to_end(desk: Desk, step: str) -> float:
-    """Interrupt a build after a step; return how long it took to end, with the exit code of an interruption."""
-    desk.forget_pieces()
+def seconds_to_end(desk: Desk, step: str, seed: Path | None = None) -> float:
+    """Interrupt a build after a step; return how long it took to end, with the exit code of an interruption.
+
+    Everything is made anew, but what a `seed` knows.
+    """
+    desk.forget_pieces(but=seed)
     process = desk.start("build", "r.txt", "--upgrade")
     wait_for(process, step)
     start = time.monotonic()
@@ -64,9 +67,9 @@ def seconds_to_end(desk: Desk, step: str) -> float:
 
 
 @STEPS_TO_INTERRUPT
-def test_ctrl_c_ends_a_build_and_leaves_nothing(desk: Desk, step: str) -> None:
+def test_ctrl_c_ends_a_build_and_leaves_nothing(desk: Desk, seed: Path, step: str) -> None:
     desk.write("r.txt", "greeter")
-    seconds_to_end(desk, step)
+    seconds_to_end(desk, step, seed)
     assert desk.run("lock", "r.txt", "--upgrade").code == 0
     assert leftovers(desk) == []
 

@@ -34,16 +34,32 @@ class Variation:
     archive_format: str = "tar.gz"
     whole_python: bool = False
     """The same is built with every module of Python, for which there is a first build of its own."""
+    alone: bool = True
+    """Nothing else differs, so that a difference is known by its reason; it is slow to try them one by one."""
 
 
 ANOTHER_DAY = {"FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+ANOTHER_PLACE = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "12345"}
+SOMEONE = {"USER": "someone", "LOGNAME": "someone", "HOME": "/nonexistent"}
+FAR_AWAY = "elsewhere/with some spaces and a much longer name than before" + "-" * 60
 
 VARIATIONS = {
-    "directory": Variation(home="elsewhere/with some spaces and a much longer name than before" + "-" * 60),
+    "all but the user": Variation(
+        home=FAR_AWAY,
+        cold_cache=True,
+        variables={**ANOTHER_PLACE, **ANOTHER_DAY},
+        umask=0o077,
+        one_core=True,
+        alone=False,
+    ),
+    "all but the user, as a zip": Variation(
+        home=FAR_AWAY, variables=ANOTHER_PLACE, umask=0o077, one_core=True, archive_format="zip", alone=False
+    ),
+    "directory": Variation(home=FAR_AWAY),
     "cache": Variation(cold_cache=True, archive_format="zip"),
     "user": Variation(
         before=("unshare", "--user", "--map-user=1234", "--map-group=1234"),
-        variables={"USER": "someone", "LOGNAME": "someone", "HOME": "/nonexistent"},
+        variables=SOMEONE,
     ),
     "umask": Variation(umask=0o077, cold_cache=True, archive_format="zip"),
     "time zone": Variation(variables={"TZ": "Asia/Kathmandu"}),
@@ -113,7 +129,7 @@ def prepare(variation: Variation) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.acceptance] if variation.whole_python else [])
+        pytest.param(name, marks=[pytest.mark.acceptance] if variation.alone and not variation.before else [])
         for name, variation in VARIATIONS.items()
     ],
 )

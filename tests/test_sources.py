@@ -115,7 +115,9 @@ def test_a_project_in_a_folder_brings_its_data_and_its_programs(shop: Shop) -> N
     assert parse(dump(lock), "env.txt.lock") == lock
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "backend", [each if each == "flit" else pytest.param(each, marks=pytest.mark.acceptance) for each in BACKENDS]
+)
 def test_a_wheel_is_the_same_from_another_directory_at_another_time(
     tmp_path: Path, full_channel: Channel, builds: Path, backend: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from envpack.config.addresses import STORES
 from tests.support.house import PAGE, floors, renewed
 
 PACKAGE = Path(__file__).parents[1] / "envpack"
@@ -45,6 +47,11 @@ def test_no_room_imports_a_room_that_imports_it() -> None:
 
 def test_few_modules_are_outside_every_room() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+@pytest.mark.parametrize("module", sorted(set(STORES.values())))
+def test_every_scheme_of_a_store_names_a_module_that_opens_one(module: str) -> None:
+    assert callable(importlib.import_module(f"envpack.stores.{module}").open_at)
 
 
 HEAVY = ("boto3", "conda_pack", "filelock", "isal", "jinja2", "packaging", "rattler", "rich", "yaml", "zlib_ng")

@@ -46,9 +46,11 @@ def on_a_terminal(desk: Desk, *arguments: str, **variables: str) -> tuple[int, s
     return process.wait(10), shown.decode("utf-8", "replace")
 
 
-def test_a_terminal_shows_bars_while_steps_run_and_a_line_for_each_when_it_has_ended(desk: Desk) -> None:
+def test_a_terminal_shows_bars_while_steps_run_and_a_line_for_each_when_it_has_ended(
+    desk: Desk, seed: Path
+) -> None:
     desk.write("r.txt", "greeter")
-    desk.forget_pieces()
+    desk.forget_pieces(but=seed)
     code, shown = on_a_terminal(desk, "build", "r.txt")
     assert code == 0
     assert "━" in shown

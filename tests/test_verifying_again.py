@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from tests.support.channel import Channel
     from tests.support.command import Ran
 
-OLD = ("old", "base")
-"""What is in the environment from the beginning; `old` takes a plugin of any name, and `extra` if it is there."""
-
 OLD_MODULE = """
 import base
+from importlib.metadata import entry_points
 try:
     import extra
 except ImportError:
     pass
+else:
+    extra.promise()
+for plugin in entry_points(group="old.plugins"):
+    plugin.load()
 """
 
 BROKEN = "raise RuntimeError('broken on purpose')\n"
@@ -45,7 +47,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, channel: Channel, seed: Path
     write_wheel(shelf, "base", "2.0", files={"base.py": BROKEN})
     write_wheel(shelf, "fine", "1.0")
     write_wheel(shelf, "wrong", "1.0", files={"wrong.py": BROKEN})
-    write_wheel(shelf, "extra", "1.0", files={"extra.py": BROKEN, "extra_is_fine.py": ""})
+    write_wheel(shelf, "extra", "1.0", files={"extra.py": ""})
+    plugin = {"plugin.py": "", "plugin-1.0.dist-info/entry_points.txt": "[old.plugins]\none = plugin:nowhere\n"}
+    write_wheel(shelf, "plugin", "1.0", files=plugin)
     write_wheel(shelf, "starter", "1.0", files={"starter.py": "", "starter.pth": "import sys; sys.exit(3)\n"})
     write_wheel(shelf, "lonely", "1.0", files={"lonely.py": "import nowhere_to_be_found\n"})
     requirements(desk, "old", "base==1.0")
@@ -88,11 +92,12 @@ def test_what_is_new_is_imported_and_the_rest_is_as_it_was_found_before(desk: De
     [
         (("old", "base==1.0", "wrong"), "wrong cannot be imported: RuntimeError: broken on purpose"),
         (("old", "base==2.0"), "old cannot be imported: RuntimeError: broken on purpose"),
-        (("old", "base==1.0", "extra"), "old cannot be imported: RuntimeError: broken on purpose"),
+        (("old", "base==1.0", "extra"), "old cannot be imported: AttributeError"),
+        (("old", "base==1.0", "plugin"), "old cannot be imported: AttributeError"),
         (("old", "base==1.0", "lonely"), "No module named 'nowhere_to_be_found'"),
         (("old", "base==1.0", "starter"), "bin/python does not start"),
     ],
-    ids=["new and broken", "a dependency breaks", "what was missing breaks", "incomplete", "the start breaks"],
+    ids=["new", "a dependency", "what was missing", "a plugin", "incomplete", "the start"],
 )
 def test_what_a_change_breaks_is_not_published(desk: Desk, lines: tuple[str, ...], told: str) -> None:
     requirements(desk, *lines)

@@ -48,5 +48,5 @@ if __name__ == "__main__":
 
     daemon.worker_main = _recorded(daemon.worker_main)
     daemon.manager()
-else:
+elif __name__ == "envpack_imports":
     atexit.register(_say, "driver")

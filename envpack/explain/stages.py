@@ -124,11 +124,15 @@ def _active(run: Run) -> list[tuple[int, int]]:
 
 
 def _offered(run: Run, begin: int, end: int) -> int:
-    """Return the core time, ms, that executors offered in a span."""
+    """Return the core time, ms, that executors offered in a span.
+
+    One that has had tasks offers its cores from the first on: before, it fetches what the application sends.
+    """
     total = 0
     for each in run.executors.values():
-        if each.added is not None:
-            total += each.cores * max(min(end, each.removed or end) - max(begin, each.added), 0)
+        there = each.added if each.first_task is None else each.first_task
+        if there is not None:
+            total += each.cores * max(min(end, each.removed or end) - max(begin, there), 0)
     return total
 
 

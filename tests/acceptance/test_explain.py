@@ -60,10 +60,12 @@ def test_what_workers_import_is_recorded_and_the_rest_is_told(
     hook = spark_job.desk.run("explain", "--import-hook")
     spark_job.desk.write("envpack_imports.py", hook.out)
     given = hook.err.partition("submit the job with ")[2].splitlines()[0]
-    logging = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={tmp_path.as_uri()}"
+    logged = tmp_path / "logs"
+    logged.mkdir()
+    logging = f"--conf spark.eventLog.enabled=true --conf spark.eventLog.dir={logged.as_uri()}"
     text = built["settings"]["text"]
     spark_job.run(spark, f"spark-submit --master {LOCAL_CLUSTER} {given} {logging} \\\n{text}")
-    (log,) = tmp_path.iterdir()
+    (log,) = logged.iterdir()
     answered = spark_job.desk.run(
         "explain", str(log), "--imports", str(spark.home / "work"), "--output", "json"
     ).json()

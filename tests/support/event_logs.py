@@ -223,7 +223,7 @@ spark.range(0, 80_000, 1, 8).select(udf(double, "long")("id")).collect()
     Scenario(
         finds="slow-fetch",
         job=_DOUBLE + 'spark.range(0, 4, 1, 2).select(double("id")).collect()\n',
-        slow_archive=66,
+        slow_archive=85,
     ),
     Scenario(
         finds="pickled-rows",
@@ -249,8 +249,7 @@ spark.range(0, 3_000, 1, 1).select(length(repeat(col("id").cast("string"), 25_00
     ),
     Scenario(
         finds="small-tasks",
-        job=_DOUBLE
-        + 'spark.range(0, 60_000, 1, 6_000).select(double("id")).write.format("noop").mode("append").save()\n',
+        job='spark.range(0, 60_000, 1, 6_000).write.format("noop").mode("append").save()\n',
         cluster="local-cluster[1,4,1024]",
     ),
     Scenario(
@@ -271,13 +270,15 @@ spark.range(12).selectExpr("id", "id % 12 AS key").groupBy("key").applyInPandas(
     Scenario(
         finds="garbage-collection",
         job="""\
-from pyspark.sql.functions import collect_list
-held = spark.range(0, 1_500_000, 1, 4).select(repeat_text("id").alias("text"), (col("id") % 7).alias("key"))
-held.persist().count()
-for _ in range(3):
-    held.groupBy("key").agg(collect_list("text").alias("all")).selectExpr("sum(size(all))").collect()
-""".replace('repeat_text("id")', 'col("id").cast("string")'),
-        conf={"spark.memory.fraction": "0.9", "spark.executor.memory": "512m"},
+rows = spark.range(0, 2_400_000, 1, 2).selectExpr("id % 2 AS key", "cast(id AS string) AS text")
+for _ in range(12):
+    rows.groupBy("key").agg({"text": "collect_list"}).selectExpr("sum(size(`collect_list(text)`))").collect()
+""",
+        conf={
+            "spark.executor.memory": "512m",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.sql.adaptive.enabled": "false",
+        },
         cluster="local-cluster[1,2,512]",
     ),
     Scenario(

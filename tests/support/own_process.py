@@ -33,7 +33,8 @@ ASKED = {("envpack.tools.uv_access", "_from_keyring")}
 FACTS = {
     ("envpack.archive.start", "_put_off"),  # it is packed and runs in other Pythons
     ("envpack.catalog.pages", "_maker"),
-    ("envpack.catalog.pages", "_templates"),
+    ("envpack.catalog.templates", "templates"),
+    ("envpack.explain.imports_script", "_said"),  # people paste it into Python processes of a Spark
     ("envpack.packages.licenses", "_licensing"),
     ("envpack.resolve.mapping", "known"),
     ("envpack.stores.s3.client", "_loader"),

@@ -11,6 +11,7 @@ Run as a program, this module is the process that waits: `prepared.py SOCKET`, u
 from __future__ import annotations
 
 import array
+import ast
 import atexit
 import contextlib
 import gc
@@ -34,15 +35,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
 AT_START = ("PYTHON", "LANG", "LC_", "LD_")
 """How the variables begin that a process takes from its environment once, when it starts."""
 
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
+<<<<<<< HEAD
 _FOREIGN = ("compile_share", "probe", "confine", "imports_script", "__main__")
+=======
+_FOREIGN = ("compile_share", "probe", "confine", "_script", "__main__")
+>>>>>>> main
 """Modules that run in other Pythons, and the one that runs a command when it is imported."""
+
+_FACTS = (("envpack.packages.licenses", "_licensing"), ("envpack.resolve.mapping", "known"))
+"""What envpack reads of its own files or of a library's once, whatever a command is about."""
 
 
 class Prepared:
@@ -139,11 +147,7 @@ def _receive(wire: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _wait_for_commands(address: str) -> None:
-    import envpack  # noqa: PLC0415 - the tests import it themselves
-
-    for module in pkgutil.walk_packages(envpack.__path__, "envpack."):
-        if not module.name.endswith(_FOREIGN):
-            importlib.import_module(module.name)
+    import_all()
     assert threading.active_count() == 1
     gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
@@ -160,6 +164,31 @@ def _wait_for_commands(address: str) -> None:
             listener.close()
             _attend(wire)
         wire.close()
+
+
+def import_all() -> None:
+    """Import envpack's modules and what their functions import, and read what is read once."""
+    import envpack  # noqa: PLC0415 - the tests import it themselves
+
+    names = [module.name for module in pkgutil.walk_packages(envpack.__path__, "envpack.")]
+    for name in (name for name in names if not name.endswith(_FOREIGN)):
+        module = importlib.import_module(name)
+        for needed in _needed_later(Path(str(module.__file__)).read_text("utf-8")):
+            with contextlib.suppress(ImportError):  # those of another platform or another Python
+                importlib.import_module(needed)
+    for name, function in _FACTS:
+        getattr(importlib.import_module(name), function)()
+
+
+def _needed_later(source: str) -> Iterator[str]:
+    """Yield the modules that the functions of a module import."""
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (each.name for each in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    yield node.module
 
 
 def _forget_ended(*_: object) -> None:

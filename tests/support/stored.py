@@ -37,7 +37,7 @@ from envpack.releases import (
     tags,
 )
 from envpack.releases.manifest import ArchiveFacts, Manifest, Provenance, Verification
-from envpack.sources import kept
+from envpack.sources import environments, kept
 from envpack.stores import open_store
 from envpack.verify import earlier
 
@@ -256,6 +256,7 @@ def _samples() -> dict[str, Sample]:
                 },
             },
         ),
+        "build environment": Sample(kind=environments.STORED, value={"program": "bin/python", "files": ONE}),
         "name of a built wheel": Sample(kind=kept.POINTER, value={"full": "0" * 64}),
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
         "kept verification": Sample(kind=earlier.KEPT_RECORD, value=verification),
@@ -267,7 +268,7 @@ def _samples() -> dict[str, Sample]:
 
 SAMPLES = _samples()
 
-IN_A_STORE = tuple(SAMPLES)[:11]
+IN_A_STORE = tuple(SAMPLES)[:12]
 """The kinds that others may have written; the rest lies in this machine's cache."""
 
 HOSTILE: tuple[Any, ...] = (
