@@ -42,11 +42,7 @@ AT_START = ("PYTHON", "LANG", "LC_", "LD_")
 """How the variables begin that a process takes from its environment once, when it starts."""
 
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
-<<<<<<< HEAD
-_FOREIGN = ("compile_share", "probe", "confine", "imports_script", "__main__")
-=======
 _FOREIGN = ("compile_share", "probe", "confine", "_script", "__main__")
->>>>>>> main
 """Modules that run in other Pythons, and the one that runs a command when it is imported."""
 
 _FACTS = (("envpack.packages.licenses", "_licensing"), ("envpack.resolve.mapping", "known"))
