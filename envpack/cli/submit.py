@@ -136,7 +136,10 @@ def _exit_code(ended: JobResult, application: str, say: Callable[[str], None]) -
     how = {"failed": "failed", "killed": "was killed"}.get(ended.state, "ended, and how is not known")
     said = f": {ended.said}" if ended.said else ""
     if not ended.exit_code:
-        raise JobFailed(f"{which} {how}{said}", hint="its log says more; `envpack job history` has its address")
+        raise JobFailed(
+            f"{which} did not succeed: it {how}{said}",
+            hint="its log says more; `envpack job history` has its address",
+        )
     click.echo(f"error: {which} {how}{said}", err=True)
     return ended.exit_code
 
