@@ -167,7 +167,8 @@ FAULTS: dict[str, Fault] = {
         codes={
             "list": (0, 9),
             "catalog": (2, 9, 10),
-            **dict.fromkeys(("publish", "show", "settings", "pull", "tag", "gc"), (2, 9)),
+            "pull": (2, 7, 9),
+            **dict.fromkeys(("publish", "show", "settings", "tag", "gc"), (2, 9)),
         },
     ),
     "200 with an error": Fault(
