@@ -207,7 +207,8 @@ def theirs(cold: Desk, tmp_path: Path) -> tuple[Desk, list[str]]:
     cold.cache.mkdir()
     give(cold.home, cold.cache)
     tmp_path.chmod(0o755)
-    before = as_nobody(tmp_path, cold.channel.path)
+    packages = {path.resolve().parent for path in cold.channel.path.rglob("*.conda")}  # some are links
+    before = as_nobody(tmp_path, cold.channel.path, *packages)
     ran = run(cold, "version", before=before)
     if ran.code:
         missing(f"no user but root can run this installation: {ran.err}")
