@@ -13,7 +13,7 @@ ARCHIVE = $$(ls $(DEMO)/store/$(NAME)/*/*.tar.gz)
 SPARK = $$($(BIN)/python -c 'import sys; from envpack.spark.versions import LINES, dotted; \
 	print(next(dotted(line.version) for line in LINES if line.version >= (3, 5) and sys.version_info[:2] <= line.declared[1]))')
 
-.PHONY: docs release wheel reference schemas demo test newest pins names fetch acceptance fresh-roots yarn bench lint clean
+.PHONY: docs release wheel reference schemas demo test newest pins names fetch acceptance fresh-roots like-macos yarn bench lint clean
 
 # Build a real environment into a local store and run the unpacked Python once.
 demo: $(VENV)/envpack
@@ -73,6 +73,10 @@ yarn: $(VENV)/dev
 # It needs root and debootstrap.
 fresh-roots: $(VENV)/dev
 	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -rA -m fresh_roots
+
+# The main commands where what macOS lacks is taken away; part of `make acceptance`.
+like-macos: $(VENV)/dev
+	ENVPACK_ACCEPTANCE=1 $(BIN)/pytest -q tests/acceptance/test_like_macos.py
 
 # One benchmark: `make bench BENCH=pack`. It needs time, disk and a machine that does nothing else; see docs/speed.md.
 BENCH ?= pack

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +54,17 @@ def _hear_ctrl_c() -> None:
     """Let Ctrl-C be heard by what tests start: a shell's background jobs ignore it, and so would all below them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection() -> None:
+    """Let each worker begin with another share of the files: what one has rewritten for pytest is there for all."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if worker and workers:
+        files = sorted(Path(__file__).parent.glob("test_*.py"))
+        first = len(files) * int(worker.removeprefix("gw")) // int(workers)
+        for file in files[first:] + files[:first]:
+            with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest tells when it comes to the file
+                importlib.import_module(f"{__package__}.{file.stem}")
 
 
 def pytest_xdist_auto_num_workers() -> int:

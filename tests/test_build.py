@@ -94,6 +94,7 @@ def test_the_release_lies_where_the_design_says(first: First) -> None:
         f"party/{short}/pieces.json",
         f"party/{short}/piece-facts.json.gz",
         f"party/{short}/sbom.cdx.json",
+        f"party/{short}/verification.json.gz",
         "party/index.json.gz",
         "party/tags/latest.json",
     }

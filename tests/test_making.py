@@ -49,6 +49,11 @@ def build(desk: Desk, *arguments: str) -> tuple[Any, Ran]:
     return ran.json(), ran
 
 
+def make(desk: Desk, *arguments: str) -> tuple[Any, Ran]:
+    """Build without a trial, for what is not about it."""
+    return build(desk, "--no-verify", *arguments)
+
+
 def steps(ran: Ran) -> set[str]:
     return {line.split()[0] for line in ran.err.splitlines()}
 
@@ -95,9 +100,9 @@ def test_a_lost_cache_costs_only_time(fresh: Desk, lost: str) -> None:
 
 
 def test_only_a_changed_package_is_compressed_again(fresh: Desk) -> None:
-    build(fresh)
+    make(fresh)
     write(fresh, beta="2.0")
-    _, ran = build(fresh)
+    _, ran = make(fresh)
     (packed,) = [line for line in ran.err.splitlines() if line.startswith("pack ")]
     assert packed.endswith(", 3 of 4 packages packed before")
     (compiled,) = [line for line in ran.err.splitlines() if line.startswith("compile ")]
@@ -105,22 +110,22 @@ def test_only_a_changed_package_is_compressed_again(fresh: Desk) -> None:
 
 
 def test_the_archive_of_kept_pieces_is_that_of_an_empty_cache(fresh: Desk, tmp_path: Path) -> None:
-    build(fresh)
+    make(fresh)
     write(fresh, beta="2.0")
-    warm, _ = build(fresh)
+    warm, _ = make(fresh)
     other = desk_at(tmp_path / "another desk", fresh.channel, tmp_path / "another cache")
     (fresh.home / "shelf").rename(other.home / "shelf")
     write(other, beta="2.0")
-    cold, _ = build(other)
+    cold, _ = make(other)
     assert cold["digest"] == warm["digest"]
 
 
 def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_path: Path) -> None:
-    build(fresh)
+    make(fresh)
     store = open_store(str(fresh.store))
     write(fresh, beta="2.0")
     # The archive is made without a word to the store in which its older sister is.
-    changed, _ = build(fresh, "--store", str(tmp_path / "another store"))
+    changed, _ = make(fresh, "--store", str(tmp_path / "another store"))
     (recipe,) = [
         recipe
         for path in (fresh.cache / "recipes").glob("*.json")
@@ -150,11 +155,11 @@ def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Ser
     variables = {**moto_s3.variables(), "AWS_ENDPOINT_URL_S3": gate.endpoint}
     on_s3 = replace(fresh, environment={**fresh.environment, **variables})
     store = f"s3://{moto_s3.new_bucket()}/envs"
-    first, _ = build(on_s3, "--store", store)
+    first, _ = make(on_s3, "--store", store)
     assert gate.received() > first["archive"]["size"]
     gate.asked.clear()
     write(fresh, beta="2.0")
-    second, _ = build(on_s3, "--store", store)
+    second, _ = make(on_s3, "--store", store)
     assert second["digest"] != first["digest"]
     assert gate.received() < 0.02 * second["archive"]["size"] + SMALLEST_PART
     ran = on_s3.run("pull", second["reference"], "here", "--store", store)
@@ -163,12 +168,12 @@ def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Ser
 
 
 def test_a_pieces_file_that_says_nonsense_is_no_reason_to_fail(fresh: Desk) -> None:
-    build(fresh)
+    make(fresh)
     for path in fresh.store.glob("r/*/pieces.json"):
         path.chmod(0o644)
         path.write_text('{"pieces": [{"sha256": 7}]}')
     write(fresh, beta="2.0")
-    result, _ = build(fresh)
+    result, _ = make(fresh)
     assert result["reused"] is False
 
 
@@ -176,8 +181,8 @@ def test_a_slim_archive_leaves_out_what_the_manifest_says(fresh: Desk) -> None:
     files = {"beta/__init__.py": "", "beta/c.pyi": "", "beta/tests/__init__.py": "", "beta/tests/test_beta.py": ""}
     write_wheel(fresh.home / "shelf", "beta", "3.0", files=files)
     write(fresh, beta="3.0")
-    full, _ = build(fresh, "--name", "full")
-    slim, ran = build(fresh, "--name", "slim", "--slim")
+    full, _ = make(fresh, "--name", "full")
+    slim, ran = make(fresh, "--name", "slim", "--slim")
     assert "slim" not in full
     saved = {saving["rule"]: saving for saving in slim["slim"]}
     assert saved["tests"]["files"] == 2
@@ -197,7 +202,7 @@ def test_a_slim_archive_leaves_out_what_the_manifest_says(fresh: Desk) -> None:
     assert sum(held("full")[path] for path in gone) == sum(saving["size"] for saving in saved.values())
     assert held("slim").keys() <= held("full").keys()
     # What was kept is remembered with what was left out.
-    again, _ = build(fresh, "--name", "again", "--slim")
+    again, _ = make(fresh, "--name", "again", "--slim")
     assert again["slim"] == slim["slim"]
 
 
@@ -218,21 +223,21 @@ def test_an_unchanged_build_asks_the_store_small_questions_at_once(fresh: Desk, 
 
 
 def test_a_tag_that_was_moved_meanwhile_is_moved_back_by_the_next_build(fresh: Desk) -> None:
-    one, _ = build(fresh)
+    one, _ = make(fresh)
     write(fresh, beta="2.0")
-    two, _ = build(fresh)
+    two, _ = make(fresh)
     write(fresh, beta="1.0")
     for _ in range(2):
-        again, _ = build(fresh)
+        again, _ = make(fresh)
         assert (again["reused"], again["digest"]) == (True, one["digest"])
         assert json.loads((fresh.store / "r/tags/latest.json").read_text())["digest"] == one["digest"]
         assert two["digest"] != one["digest"]
 
 
 def test_a_release_that_is_gone_is_made_again(fresh: Desk) -> None:
-    build(fresh)
+    make(fresh)
     shutil.rmtree(fresh.store)
-    again, _ = build(fresh)
+    again, _ = make(fresh)
     assert again["reused"] is False
     assert len(fresh.releases()) == 1
 

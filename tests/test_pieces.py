@@ -194,11 +194,22 @@ def assert_round_trip(archive: Path, tree: Path) -> None:
 # --- a real environment -----------------------------------------------------------------------------------------
 
 
+PACKAGES = ("linked", "activated", "clobber-a", "clobber-b")
+
+
 @pytest.fixture
 def prefix(tmp_path: Path, channel: Channel) -> Path:
-    """Real packages: links, placeholders, two with one file, scripts."""
+    """Real packages: links, two with one file, scripts. There is no Python, which takes long to pack."""
     made = tmp_path / "prefix"
-    channel.link(made, "greeter", "placed", "linked", "activated", "clobber-a", "clobber-b", cache=tmp_path / "pk")
+    channel.link(made, *PACKAGES, "scripted", cache=tmp_path / "pk")
+    return made
+
+
+@pytest.fixture
+def with_python(tmp_path: Path, channel: Channel) -> Path:
+    """The same with Python, and with placeholders."""
+    made = tmp_path / "with python"
+    channel.link(made, *PACKAGES, "greeter", "placed", cache=tmp_path / "pk")
     return made
 
 
@@ -215,20 +226,22 @@ def compiler(prefix: Path) -> Compiler:
     return Compiler(python=prefix / "bin/python", into=prefix)
 
 
-@every_format
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "tar.gz" else pytest.param(kind, marks=pytest.mark.acceptance) for kind in FORMATS]
+)
 def test_only_what_no_piece_has_is_compiled_and_compressed(
-    prefix: Path, tmp_path: Path, channel: Channel, kind: FormatName
+    with_python: Path, tmp_path: Path, channel: Channel, kind: FormatName
 ) -> None:
     pieces = Pieces(tmp_path / "pieces", limit=LIMIT)
-    identities = owners(prefix)
+    identities = owners(with_python)
     kept = keeping(pieces, identities)
-    first = pack(prefix, tmp_path / f"1.{kind}", format=kind, compiler=compiler(prefix), kept=kept)
-    for cached in prefix.rglob("__pycache__"):
+    first = pack(with_python, tmp_path / f"1.{kind}", format=kind, compiler=compiler(with_python), kept=kept)
+    for cached in with_python.rglob("__pycache__"):
         shutil.rmtree(cached)
     changed = keeping(pieces, {**identities, "conda/greeter": "another"})
-    second = pack(prefix, tmp_path / f"2.{kind}", format=kind, compiler=compiler(prefix), kept=changed)
+    second = pack(with_python, tmp_path / f"2.{kind}", format=kind, compiler=compiler(with_python), kept=changed)
     assert first_difference(tmp_path / f"1.{kind}", tmp_path / f"2.{kind}") is None
-    compiled = {path.name.split(".")[0] for path in prefix.rglob("*.pyc")}
+    compiled = {path.name.split(".")[0] for path in with_python.rglob("*.pyc")}
     if kind == "tar.gz":
         assert compiled == {"greeter"}
     shared = {piece.key for piece in first.pieces} & {piece.key for piece in second.pieces}
@@ -377,10 +390,12 @@ def test_links_and_zip_members_of_other_packages_are_still_right(prefix: Path, t
 # --- an environment of whatever origin --------------------------------------------------------------------------
 
 
-def test_an_environment_that_was_packed_before_is_not_read_again(desk: Desk, prefix: Path, tmp_path: Path) -> None:
+def test_an_environment_that_was_packed_before_is_not_read_again(
+    desk: Desk, with_python: Path, tmp_path: Path
+) -> None:
     def packed() -> tuple[Any, str]:
         time.sleep(0.15)
-        ran = desk.run("pack", str(prefix), str(tmp_path / "out.tar.gz"), "--force", "--output", "json")
+        ran = desk.run("pack", str(with_python), str(tmp_path / "out.tar.gz"), "--force", "--output", "json")
         assert ran.code == 0, ran.err
         return ran.json(), ran.err
 
@@ -390,7 +405,7 @@ def test_an_environment_that_was_packed_before_is_not_read_again(desk: Desk, pre
     assert again == first
     assert "all packed before" in told
     assert "compile" not in told
-    data = prefix / "share/activated/data.txt"
+    data = with_python / "share/activated/data.txt"
     data.unlink()
     data.write_text("edited\n")
     edited, told = packed()
@@ -415,20 +430,22 @@ def test_a_link_that_led_nowhere_leads_to_what_another_package_brings(tmp_path: 
     assert "share/gamma/elsewhere" in members(tmp_path / f"kept.{kind}")
 
 
-def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(prefix: Path, tmp_path: Path) -> None:
-    module = next((prefix / "lib").glob("python3*/argparse.py"))
+def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(
+    with_python: Path, tmp_path: Path
+) -> None:
+    module = next((with_python / "lib").glob("python3*/argparse.py"))
     name = subprocess.run(
-        [prefix / "bin/python", "-c", f"import py_compile; print(py_compile.compile({str(module)!r}))"],
+        [with_python / "bin/python", "-c", f"import py_compile; print(py_compile.compile({str(module)!r}))"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.strip()
-    brought, path = Path(name), Path(name).relative_to(prefix).as_posix()
-    aside = Compiler(python=prefix / "bin/python", into=tmp_path / "aside")
+    brought, path = Path(name), Path(name).relative_to(with_python).as_posix()
+    aside = Compiler(python=with_python / "bin/python", into=tmp_path / "aside")
     aside.into.mkdir()
 
     def list_it() -> None:
-        (record,) = (prefix / "conda-meta").glob("python-*.json")
+        (record,) = (with_python / "conda-meta").glob("python-*.json")
         data = json.loads(record.read_text())
         data["files"] = [*data["files"], path]
         entry = {"_path": path, "path_type": "hardlink", "sha256": digest.of_file(brought)}
@@ -436,7 +453,7 @@ def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(pref
         record.write_text(json.dumps(data))
 
     def packed() -> bytes:
-        pack(prefix, tmp_path / "1.tar.gz", compiler=aside)
+        pack(with_python, tmp_path / "1.tar.gz", compiler=aside)
         with tarfile.open(tmp_path / "1.tar.gz") as archive:
             member = archive.extractfile(path)
             assert member

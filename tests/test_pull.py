@@ -62,7 +62,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, channel: Channel, warm_cache
         "dependencies: [python, greeter, activated, {pip: [--no-index, --find-links shelf, tool]}]",
     )
     desk.build("e.yml", "--no-verify")
-    return desk
+    # Whoever is root may write everywhere, and so does Python then for a module without bytecode.
+    return replace(desk, environment={**desk.environment, "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 def run_in(built: Desk, *command: str, **variables: str) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from envpack import digest, units
 from envpack.config.target import Target
 from envpack.errors import Conflict, UsageError
 from envpack.progress import Step
+from envpack.redact import know
 from envpack.releases import keys, lookup, publish, references, tags
 from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.stores import open_store
@@ -95,6 +97,18 @@ def test_who_comes_second_to_an_archive_puts_back_what_it_replaced(
     assert not written
     assert release.manifest == of_first
     assert lookup.read_beside(store, release, "udf.lock") == b"the first's"
+
+
+def test_what_a_manifest_vouches_for_is_what_was_written_without_secrets(store: Store, tmp_path: Path) -> None:
+    archive = archive_with(tmp_path, "one")
+    know("Zq7-of-a-release")
+    beside = {"udf.lock": b"Zq7-of-a-release", "x.json.gz": gzip.compress(b"Zq7-of-a-release")}
+    release, written = publish.publish(store, manifest_of(archive), archive, beside)
+    assert written
+    for file in beside:
+        found = lookup.read_beside(store, release, file)
+        assert found
+        assert b"Zq7" not in (gzip.decompress(found) if file.endswith(".gz") else found)
 
 
 def test_publishing_the_same_archive_twice_keeps_the_first_release(store: Store, tmp_path: Path) -> None:

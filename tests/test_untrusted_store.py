@@ -119,7 +119,7 @@ def write(path: Path, value: Any) -> None:
     data = gzip.compress(data, 1) if path.suffix == ".gz" else data
     path.write_bytes(data)
     beside = path.with_name(keys.MANIFEST)
-    if beside.exists() and path.name in (manifest := read(beside)).get("beside", ()):
+    if path != beside and beside.exists() and path.name in (manifest := read(beside)).get("beside", ()):
         manifest["beside"][path.name] = digest.of_bytes(data)
         beside.write_text(json.dumps(manifest))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,15 +88,19 @@ def test_what_is_new_is_imported_and_the_rest_is_as_it_was_found_before(desk: De
     assert "1 module imported, 2 as before in r@" in verified(ran)
 
 
+slow = partial(pytest.param, marks=pytest.mark.acceptance)
+"""Of one kind with others that are quick enough."""
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (("old", "base==1.0", "wrong"), "wrong cannot be imported: RuntimeError: broken on purpose"),
+        slow(("old", "base==1.0", "wrong"), "wrong cannot be imported: RuntimeError: broken on purpose"),
         (("old", "base==2.0"), "old cannot be imported: RuntimeError: broken on purpose"),
         (("old", "base==1.0", "extra"), "old cannot be imported: AttributeError"),
-        (("old", "base==1.0", "plugin"), "old cannot be imported: AttributeError"),
-        (("old", "base==1.0", "lonely"), "No module named 'nowhere_to_be_found'"),
-        (("old", "base==1.0", "starter"), "bin/python does not start"),
+        slow(("old", "base==1.0", "plugin"), "old cannot be imported: AttributeError"),
+        slow(("old", "base==1.0", "lonely"), "No module named 'nowhere_to_be_found'"),
+        slow(("old", "base==1.0", "starter"), "bin/python does not start"),
     ],
     ids=["new", "a dependency", "what was missing", "a plugin", "incomplete", "the start"],
 )
@@ -116,6 +121,7 @@ def forget(desk: Desk) -> None:
     shutil.rmtree(desk.cache / "verified")
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("lose", [damage_a_note, forget])
 def test_without_notes_all_is_looked_at(desk: Desk, lose: Callable[[Desk], None]) -> None:
     lose(desk)
@@ -135,6 +141,7 @@ def test_an_empty_machine_takes_over_what_the_release_was_found_to_be(
     assert "1 module imported, 2 as before in r@" in verified(ran)
 
 
+@pytest.mark.acceptance
 def test_what_a_release_was_found_to_be_is_believed_only_as_its_manifest_has_it(
     desk: Desk, channel: Channel, seed: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ that is there already would be changed instead of run.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import subprocess
@@ -179,7 +180,13 @@ def _kubectl(*arguments: str, given: str | None = None) -> str:
     """Run kubectl and return what it prints. Raises LauncherFailed when it fails."""
     try:
         done = subprocess.run(
-            [PROGRAM, *arguments], input=given, capture_output=True, text=True, check=False, timeout=_SECONDS
+            [PROGRAM, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            env=dict(os.environ),  # as in the person's shell: KUBECONFIG, and what its plugins ask for
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LauncherFailed(f"{PROGRAM} cannot be run: {error}", hint=f"try {PROGRAM} cluster-info") from error

@@ -279,6 +279,7 @@ def kill_application(application: str, *, master: str, address: str, yarn_starts
         text=True,
         check=False,
         timeout=120,
+        env=dict(os.environ),  # as when it was submitted
     )
     if done.returncode:
         raise LauncherFailed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpack.errors import Conflict, UsageError
+from envpack.redact import redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def write(path: Path, *, name: str, environment: str) -> str:
     text = _TEXT.format(file=path.name, name=name, environment=environment, entrypoint=entrypoint)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(redact(text))
     except FileExistsError as error:
         raise Conflict(f"{path} is there already", hint="name another file, or change that one") from error
     except OSError as error:

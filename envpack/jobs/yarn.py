@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from urllib.parse import urlsplit
@@ -22,7 +23,9 @@ def kill(application: str, address: str) -> None:
     if program := shutil.which("yarn"):
         words = [program, "application", "-kill", application]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_SECONDS)
+            # As in the person's shell: it may need what Kerberos and Hadoop are told there.
+            environ = dict(os.environ)
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_SECONDS, env=environ)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LauncherFailed(f"{application} was not killed: {error}", hint=hint) from error
         if done.returncode == 0:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.errors import Conflict, Gone, UsageError
+from envpack.errors import Conflict, Gone, StoreUnreachable, UsageError
 from envpack.progress import SILENT, Progress
+from envpack.redact import stored
 from envpack.releases import keys, lookup, removal_notice, tags
 from envpack.releases.manifest import Manifest
 from envpack.stores.base import AnotherContent
@@ -58,15 +59,16 @@ def publish(
     in other objects, and need not be sent. The archive is written first and the manifest last, so a reader never
     sees a release that is not whole. When another builder published the same archive first, theirs is returned.
     Raises Orphan when other bytes without a manifest lie in the archive's place, Conflict when those of a release
-    do, and Unreadable when the manifest itself, or the one that is there, breaks a rule of what may be stored.
+    do, Unreadable when the manifest itself, or the one that is there, breaks a rule of what may be stored, and
+    StoreUnreachable when the manifest is not read back as it was written.
     """
     folder = keys.folder(manifest.name, manifest.digest)
     key = keys.manifest(manifest.name, manifest.digest)
     compiled = {file: sha256 for file, (_, sha256) in (wheels or {}).items()}
+    beside = {file: stored(content) for file, content in beside.items()}
     digests = {file: digest.of_bytes(content) for file, content in beside.items()}
-    manifest = replace(manifest, beside={**digests, **compiled})
-    data = manifest.dumps()
-    Manifest.loads(data, store.uri(key))  # what no reader would take is not written
+    data = stored(replace(manifest, beside={**digests, **compiled}).dumps())
+    manifest = Manifest.loads(data, store.uri(key))  # what no reader would take is not written
     written: list[bool] = []
     replaced: dict[str, bytes] = {}
 
@@ -95,6 +97,11 @@ def publish(
         raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
     if not any(written):
         _put_back(store, release, replaced)
+    elif release.manifest != manifest:
+        raise StoreUnreachable(
+            f"{store.uri(key)} was written and is read back as another one",
+            hint="try again; if it happens again, look for what changes bytes between here and the store",
+        )
     _record(store, manifest, release)
     return release, any(written)
 

@@ -20,7 +20,7 @@ from tests.support.missing import missing
 from tests.support.releases import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.support.channel import Channel
 
@@ -171,10 +171,11 @@ NOBODY = 12345
 """A user without a name."""
 
 
-def as_nobody(*places: Path) -> list[str]:
+def as_nobody(*places: Path, instead: Mapping[Path, Path] | None = None) -> list[str]:
     """Return what runs a command as a user without a name, who can reach these places and this installation.
 
-    What lies above them may be root's alone: it is hidden by an empty directory, into which they are mounted.
+    In the place of each path of `instead` it sees the other one. What lies above them may be root's alone: it is
+    hidden by an empty directory, into which they are mounted.
     """
     if os.geteuid():
         missing("only root can become a user without a name")
@@ -187,6 +188,9 @@ def as_nobody(*places: Path) -> list[str]:
     for number, path in enumerate(closed):
         place = shlex.quote(str(path))
         script += [f"mkdir -p {place}", f'mount --bind "$here/{number}" {place}']
+    for path, other in (instead or {}).items():
+        place = shlex.quote(str(path))
+        script += [f"mkdir -p {place}", f"mount --bind {shlex.quote(str(other))} {place}"]
     script += [f'exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups "$@"']
     return ["unshare", "--mount", "sh", "-c", "\n".join(script), "sh"]
 
@@ -207,7 +211,9 @@ def theirs(cold: Desk, tmp_path: Path) -> tuple[Desk, list[str]]:
     cold.cache.mkdir()
     give(cold.home, cold.cache)
     tmp_path.chmod(0o755)
-    before = as_nobody(tmp_path, cold.channel.path)
+    channel = shutil.copytree(cold.channel.path, tmp_path / "channel")
+    give(channel)  # root's own packages may be root's alone
+    before = as_nobody(tmp_path, instead={cold.channel.path: channel})
     ran = run(cold, "version", before=before)
     if ran.code:
         missing(f"no user but root can run this installation: {ran.err}")

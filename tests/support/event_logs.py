@@ -271,7 +271,7 @@ spark.range(12).selectExpr("id", "id % 12 AS key").groupBy("key").applyInPandas(
         finds="garbage-collection",
         job="""\
 rows = spark.range(0, 2_400_000, 1, 2).selectExpr("id % 2 AS key", "cast(id AS string) AS text")
-for _ in range(6):
+for _ in range(12):
     rows.groupBy("key").agg({"text": "collect_list"}).selectExpr("sum(size(`collect_list(text)`))").collect()
 """,
         conf={

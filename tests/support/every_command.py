@@ -14,12 +14,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from envpack import cli
+from tests.support.prepared import import_all
 
 SECRET = "Zq7-wX9_kP2m"
 HOST = "127.0.0.1:9"
@@ -111,8 +111,7 @@ def main(directory: Path, each: int, forms: int) -> None:
     """Try every command: of its parameters every `each`th, with so many forms, which take turns."""
     os.chdir(directory)
     Path("r.txt").write_text("six\n")
-    for module, _ in cli._COMMANDS.values():
-        import_module(module)
+    import_all()
     turns = itertools.cycle(FORMS)
     found: list[tuple[str, ...]] = []
     tried, used = 0, set[str]()

@@ -167,7 +167,9 @@ FAULTS: dict[str, Fault] = {
         codes={
             "list": (0, 9),
             "catalog": (2, 9, 10),
-            **dict.fromkeys(("publish", "show", "settings", "pull", "tag", "gc"), (2, 9)),
+            "publish": (0, 2, 9),  # the bit may be one of a name whose value is the default
+            "pull": (2, 7, 9),
+            **dict.fromkeys(("show", "settings", "tag", "gc"), (2, 9)),
         },
     ),
     "200 with an error": Fault(
