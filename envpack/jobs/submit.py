@@ -45,7 +45,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
     try:
         ended = submitter.run(planned, watch)
     except EnvpackError as error:
-        if watch.record:
+        if watch.record and not watch.application:  # one that has a name may go on
             watch.record.update(state="failed", said=" ".join(error.message.split())[:1000])
         raise
     watch.has_ended(ended)
