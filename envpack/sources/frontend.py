@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from envpack.lock.lock import Wheel
     from envpack.progress import Progress
 
-VERSION = 2
+VERSION = 3
 """Part of the name under which built wheels are kept; a change of what a build finds makes it another."""
 
 EPOCH = 1577836800
@@ -208,6 +208,8 @@ def _environ(environment: BuildEnvironment) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "CFLAGS": "-O2 -g0",
         "CXXFLAGS": "-O2 -g0",
+        # Python's own has the prefix's path, of this machine, for the linker and as the library's run path.
+        "LDSHARED": "gcc -shared",
         "CARGO_NET_OFFLINE": "true",
         "PIP_NO_INDEX": "1",
     }
