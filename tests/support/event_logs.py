@@ -221,11 +221,6 @@ spark.range(0, 80_000, 1, 8).select(udf(double, "long")("id")).collect()
         sparks=_BOTH,
     ),
     Scenario(
-        finds="slow-fetch",
-        job=_DOUBLE + 'spark.range(0, 4, 1, 2).select(double("id")).collect()\n',
-        slow_archive=85,
-    ),
-    Scenario(
         finds="pickled-rows",
         job="""\
 @udf("long")
