@@ -173,7 +173,9 @@ def test_an_error_of_kyuubi_is_not_taken_for_one_of_the_job(
 # --- the Spark Operator --------------------------------------------------------------------------------------
 
 KUBECTL = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import json, pathlib, sys
 home = pathlib.Path({home!r})
 if sys.argv[1] == "apply":

@@ -185,8 +185,8 @@ WRONG = {
     "compression": (None, "ENVPACK_COMPRESSION"),
     "index-strategy": (None, "ENVPACK_INDEX_STRATEGY"),
     "reuse": (None, "ENVPACK_REUSE"),
-    "node-bandwidth": ("much", "ENVPACK_NODE_BANDWIDTH"),
-    "nodes": ("0", "ENVPACK_NODES"),
+    "node-bandwidth": (None, "ENVPACK_NODE_BANDWIDTH"),
+    "nodes": (None, "ENVPACK_NODES"),
     "confine": (None, "ENVPACK_CONFINE"),
     "s3-addressing": (None, "ENVPACK_S3_ADDRESSING"),
     "with-pyspark": (None, "ENVPACK_WITH_PYSPARK"),
@@ -215,8 +215,8 @@ def test_a_value_that_cannot_be_used_is_refused_before_any_work(ask: Ask, settin
 
 
 def test_every_field_of_the_configuration_that_can_be_wrong_is_in_the_table() -> None:
-    gc_times = {"gc_keep_newer", "gc_keep_used", "gc_keep_history"}
-    assert {*check._RULES, *check._OPTIONS} - gc_times - {"ci_names", "names"} <= {
+    gc_times = {"gc_keep_newer", "gc_keep_used", "gc_keep_history", "gc_keep_jobs"}
+    assert {*check._RULES, *check._OPTIONS} - gc_times - {"ci_names", "names", "package_index"} <= {
         name.replace("-", "_") for name in WRONG
     }
 

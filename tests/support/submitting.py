@@ -45,7 +45,9 @@ print(shout(asked.greeting), asked.rows, asked.rest, helper.NAME, sys.argv[0].en
 """
 
 STAND_IN = """\
-#!{python}
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import json, os, sys, time
 facts = {{"words": sys.argv, "env": dict(os.environ)}}
 with open(os.environ["RECORDED"], "w") as file:
