@@ -19,33 +19,33 @@ logger = filtered_logger(__name__)
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 FORGOTTEN = 24 * 3600.0
-"""Seconds; what is being written is younger."""
+"""Seconds; a file that is being written is younger."""
 
 
 class Draft:
-    """A file that is being written, and that no reader knows."""
+    """A file that is being written and is not visible to readers."""
 
     def __init__(self, path: Path) -> None:
-        """Create `path`, which must not be there. Raises OSError."""
+        """Create `path`, which must not exist. Raises OSError."""
         self.file: IO[bytes] = path.open("xb")
         self._path = path
 
     def take_the_place_of(self, path: Path) -> None:
-        """Close the file, and give it the name `path` in place of what has it. Raises OSError."""
+        """Close the file, and rename it to `path`, replacing any file of that name. Raises OSError."""
         self.file.close()
         self._path.replace(path)
 
     def remove(self) -> None:
-        """Remove the file if it still has no other name, also where a full disk keeps it from being closed."""
+        """Remove the file if it was not renamed, also where a full disk prevents closing it."""
         with suppress(OSError):
             self.file.close()
-        with suppress(OSError):  # a directory that has gone or became read-only: the first error says more
+        with suppress(OSError):  # the directory is gone or read-only: the first error says more
             self._path.unlink(missing_ok=True)
 
 
 @contextmanager
 def draft(path: Path) -> Iterator[Draft]:
-    """Give a new file beside `path`, in a directory that must exist; it is removed unless it takes a place.
+    """Yield a new file beside `path`, in a directory that must exist; it is removed unless it is renamed.
 
     It gets the permissions of any new file. Raises OSError.
     """
@@ -58,9 +58,9 @@ def draft(path: Path) -> Iterator[Draft]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a new file to write, which takes the place of `path` when the block ends without an error.
+    """Yield a new file to write, which replaces `path` when the block ends without an error.
 
-    Raises OSError; then, as after any other exception, `path` is what it was and nothing else is left.
+    Raises OSError; then, as after any other exception, `path` is unchanged and no other file is left.
     """
     with draft(path) as made:
         yield made.file
@@ -74,9 +74,9 @@ def write(path: Path, data: bytes) -> None:
 
 
 def keep(path: Path, data: bytes) -> None:
-    """Write what only saves time; its directory is made, and swept of what killed writers left.
+    """Write a file that only saves time; its directory is created, and leftovers of killed writers are removed.
 
-    That it cannot be written (a full disk, another user's cache) is no reason to fail, and is logged.
+    A failure to write it (a full disk, another user's cache) is only logged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def keep(path: Path, data: bytes) -> None:
 
 
 def sweep(directory: Path, older: float = FORGOTTEN) -> None:
-    """Remove what killed writers left in a directory `older` seconds ago or more; what cannot be removed stays."""
+    """Remove what killed writers left in a directory `older` seconds ago or more; failures are ignored."""
     now = time.time()
     with suppress(OSError):
         for path in list(directory.iterdir()):

@@ -1,4 +1,4 @@
-"""The caches that builds share, and the scratch directories that a killed build cannot leave behind for good."""
+"""The caches that builds share, and scratch directories that are removed even after a build was killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cache:
 
     @property
     def checked(self) -> Path:
-        """Which packages were found to be what they say of themselves, by SHA-256."""
+        """Which packages were found to match their own records, by SHA-256."""
         return self.root / "checked"
 
     @property
@@ -38,7 +38,7 @@ class Cache:
 
     @property
     def verified(self) -> Path:
-        """What verifications found out about pieces of archives, and what they imported."""
+        """What verifications found about pieces of archives, and what they imported."""
         return self._own("verified")
 
     @property
@@ -63,7 +63,7 @@ class Cache:
 
     @property
     def tools(self) -> Path:
-        """Pythons and build requirements, installed, that wheels are built in."""
+        """Installed Pythons and build requirements, in which wheels are built."""
         return self._own("tools")
 
     @property
@@ -88,7 +88,7 @@ class Cache:
 
     @property
     def unchanged(self) -> Path:
-        """What builds came to, store by store."""
+        """The results of builds, store by store."""
         return self._own("unchanged")
 
     @contextmanager
@@ -100,12 +100,12 @@ class Cache:
             yield
 
     def _own(self, name: str) -> Path:
-        """Return a directory that only its owner can enter: what is in it tells of addresses, or is run.
+        """Return a directory that only its owner can enter: its files contain addresses, or are run.
 
-        Where another user's has that name, as in a cache that several people share, it is one beside it.
+        Where another user's directory has that name, as in a shared cache, it is one beside it.
         """
         path = self.root / name
-        # What cannot be made here is told by who writes into it.
+        # If it cannot be made here, the code that writes into it reports that.
         with suppress(OSError):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if path.stat().st_uid != os.geteuid():
@@ -117,10 +117,10 @@ class Cache:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Give an empty directory on the caches' file system, so that files can be hard-linked into it.
+        """Yield an empty directory on the caches' file system, so that files can be hard-linked into it.
 
-        It is removed when the block ends, and those of builds that were killed by the next build. Raises UsageError
-        when there cannot be one, and PackingFailed when the disk gets full.
+        It is removed when the block ends; the next build removes those of builds that were killed. Raises
+        UsageError when it cannot be created, and PackingFailed when the disk becomes full.
         """
         from envpack.files.workspace import room  # noqa: PLC0415 - imports filelock, see above
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 
 _ABI_MARKS = {"GLIBC_ABI_DT_RELR": (2, 36), "GLIBC_ABI_GNU2_TLS": (2, 42)}
-"""What a file needs the C library to be able to do, and the first version that is. Source: glibc's NEWS."""
+"""Features that a file needs of the C library, and the first version that has them. Source: glibc's NEWS."""
 
 _MACHINES = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64"}
 
@@ -31,7 +31,7 @@ class Binary:
     machine: str
     """As `uname -m` prints it; the ELF constant for machines that envpack does not build for."""
     glibc: tuple[int, int] | None
-    """The highest version of the C library that a symbol of it needs."""
+    """The highest version of the C library that one of its symbols needs."""
     needed: tuple[str, ...]
     """The libraries it names (DT_NEEDED)."""
 
@@ -39,8 +39,8 @@ class Binary:
 def read(path: Path, name: str) -> Binary | None:
     """Read the headers of an ELF file; None when it is not one that a process loads, or is damaged.
 
-    Only the dynamic section and the version needs (`.gnu.version_r`, LSB 3.0 chapter 10.7) are read, however large
-    the file.
+    Only the dynamic section and the version needs (`.gnu.version_r`, LSB 3.0 chapter 10.7) are read, independent of
+    the file's size.
     """
     with path.open("rb") as file:
         try:

@@ -1,4 +1,4 @@
-"""Join a path that came from elsewhere to a directory, and prove that it stays in it."""
+"""Join an untrusted path to a directory, and check that it stays in it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def inside(directory: Path, path: str) -> Path:
-    """Return `directory` joined with a relative path of `/`-separated names; nothing is looked at on the disk.
+    """Return `directory` joined with a relative path of `/`-separated names; the disk is not read.
 
     `path` may come from a store, an archive or a package. Raises UsageError unless each of its parts is the name of
-    something in the directory before it: neither empty nor `.` nor `..`, and without a NUL. An absolute path has
-    an empty first part. Whether a part is a symbolic link that leads elsewhere is not known here: who writes below
-    a directory that others can write to, must open it with O_NOFOLLOW.
+    something in the directory before it: neither empty nor `.` nor `..`, and without a NUL. An absolute path has an
+    empty first part. Whether a part is a symbolic link that leads elsewhere is not known here: code that writes
+    below a directory that others can write to must open it with O_NOFOLLOW.
     """
     parts = path.split("/")
     if any(part in {"", ".", ".."} or "\0" in part for part in parts):

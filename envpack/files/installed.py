@@ -29,7 +29,7 @@ _OLDER = "lib/python*/site-packages/*.egg-info"
 
 @dataclass(frozen=True)
 class CondaRecord:
-    """What conda noted of one package: a `conda-meta/*.json`."""
+    """conda's record of one package: a `conda-meta/*.json`."""
 
     path: str
     """From the prefix."""
@@ -47,12 +47,12 @@ class CondaRecord:
 
     @property
     def owner(self) -> str:
-        """What the package is called among all that share a prefix."""
+        """The package's name among all that share a prefix."""
         return f"conda/{self.name}"
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """The lines of `paths_data`; `original_path` stands in those of files that another package replaced."""
+        """The lines of `paths_data`; `original_path` is in those of files that another package replaced."""
         return cast("list[dict[str, Any]]", (self.data.get("paths_data") or {}).get("paths") or [])
 
     @property
@@ -77,7 +77,7 @@ class CondaRecord:
 
     @property
     def placed(self) -> frozenset[str]:
-        """The files that linking changed, as they name the prefix, or made, such as entry points."""
+        """The files that linking changed, because they contain the prefix, or made, such as entry points."""
         return frozenset(
             entry["_path"]
             for entry in self.entries
@@ -87,20 +87,20 @@ class CondaRecord:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution with a `.dist-info` or an `.egg-info`, whoever put it there."""
+    """A distribution with a `.dist-info` or an `.egg-info`, installed by any tool."""
 
     prefix: Path
     folder: str
-    """The path of its `.dist-info` from the prefix, or of the `.egg-info` that setuptools left in earlier years."""
+    """The path of its `.dist-info` from the prefix, or of the `.egg-info` of older setuptools."""
 
     @property
     def spelling(self) -> str:
-        """The project name as the folder has it."""
+        """The project name in the folder's name."""
         return self._called[0]
 
     @property
     def version(self) -> str:
-        """The version that the folder has."""
+        """The version in the folder's name."""
         return self._called[1]
 
     @property
@@ -119,7 +119,7 @@ class Distribution:
 
     @property
     def owner(self) -> str:
-        """What the wheel is called among all that share a prefix."""
+        """The wheel's name among all that share a prefix."""
         return f"pypi/{self.project}"
 
     @property
@@ -129,12 +129,12 @@ class Distribution:
 
     @property
     def metadata(self) -> PathDistribution:
-        """What it says of itself."""
+        """Its metadata."""
         return PathDistribution(self.prefix / self.folder)
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """By path from the prefix: the digest as its `RECORD` has it, see `digest.of_record`.
+        """By path from the prefix: the digest in its `RECORD`, see `digest.of_record`.
 
         Raises BrokenPackage when the `RECORD` cannot be read.
         """
@@ -150,7 +150,7 @@ class Distribution:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """What it says it installed, there or not, by path from the prefix; roughly where it has no `RECORD`.
+        """The paths from the prefix that it says it installed, present or not; approximate without a `RECORD`.
 
         Raises BrokenPackage when the `RECORD` cannot be read.
         """
@@ -184,7 +184,7 @@ class Installed:
 
     @cached_property
     def wheels(self) -> tuple[Distribution, ...]:
-        """What pip or uv installed: the distributions whose `RECORD` no conda package brought."""
+        """The distributions that pip or uv installed: no conda package contains their `RECORD`."""
         managed = {path for record in self.conda for path in record.files}
         return tuple(
             each
@@ -194,7 +194,7 @@ class Installed:
 
 
 def read(prefix: Path) -> Installed:
-    """Read what a prefix says it holds. Raises BrokenPackage for a record of conda's that is none."""
+    """Read what a prefix says it holds. Raises BrokenPackage for an invalid record of conda's."""
     paths = sorted(prefix.glob("conda-meta/*.json"))
     return Installed(
         prefix=prefix,
@@ -221,7 +221,7 @@ def _distributions(prefix: Path, paths: Iterable[Path]) -> Iterator[Distribution
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the words of a small file, one a line; none of what is no file."""
+    """Return the words of a small file, one a line; none if it is not a file."""
     try:
         return [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
@@ -257,7 +257,7 @@ def _texts(value: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 def claims(installed: Installed) -> Iterator[tuple[str, str]]:
-    """Yield each file of each package: path and owner. Bytecode is no claim: it follows from its module."""
+    """Yield each file of each package: path and owner. Bytecode is left out: it follows from its module."""
     packages: tuple[tuple[str, Mapping[str, str]], ...] = (
         *((record.owner, record.files) for record in installed.conda),
         *((wheel.owner, wheel.files) for wheel in installed.wheels),

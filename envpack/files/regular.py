@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file to be read; opening does not wait, as it would for the writer of a named pipe.
+    """Open a regular file for reading; opening never waits for the writer of a named pipe.
 
-    Raises IsADirectoryError for a directory, and OSError (EINVAL) for what is no regular file.
+    Raises IsADirectoryError for a directory, and OSError (EINVAL) for anything else that is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -32,7 +32,7 @@ def open_regular(path: Path) -> BinaryIO:
 def read_regular(path: Path, limit: int) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
-    Raises OSError as `open_regular` does, and EFBIG for what is larger.
+    Raises OSError as `open_regular` does, and EFBIG for a larger file.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""Remove directories that were made read-only, as a node makes them."""
+"""Remove directories that were made read-only, as nodes do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LONGEST = 800
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory and all in it, whatever their permissions; it is no error when it is not there.
+    """Remove a directory and all in it, regardless of permissions; a missing directory is no error.
 
-    What lies behind a symbolic link stays: of `directory` and of all in it only the links are removed.
+    Symbolic links, also `directory` itself, are removed and not followed.
 
-    Another process may be removing it at the same time: `shutil.rmtree` gives up on what vanishes under it before
-    Python 3.13, so each file is taken on its own here.
+    Another process may be removing it at the same time: before Python 3.13, `shutil.rmtree` fails on a file that
+    vanishes, so each file is removed on its own here.
     """
     if directory.is_symlink():
         directory.unlink(missing_ok=True)
@@ -48,9 +48,9 @@ def _empty(directory: Path) -> None:
 
 
 def _open(directory: Path) -> bool:
-    """Let all directories be read and written; return whether some lay so deep that they were moved up.
+    """Make all directories readable and writable; return whether some were so deep that they were moved up.
 
-    A path may have so many bytes and no more (PATH_MAX), and packaged code can nest directories deeper than that.
+    The length of a path is limited (PATH_MAX), and packaged code can nest directories deeper than that.
     """
     moved = 0
     directory.chmod(0o700)

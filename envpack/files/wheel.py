@@ -1,9 +1,9 @@
-"""Read a wheel and tell what is wrong with it, before an installer gets it.
+"""Read a wheel and report what is wrong with it, before it is installed.
 
-The rules are those of the binary distribution format: every file is listed in `RECORD` with its digest, or
-the wheel is not to be installed (packaging.python.org, specifications/binary-distribution-format). Of 251 wheels of
-much used projects none broke this rule (November 2026). Installers do not check it, and they drop members that lead
-out of their folder in silence.
+The rules are those of the binary distribution format: every file is listed in `RECORD` with its digest, or the
+wheel must not be installed (packaging.python.org, specifications/binary-distribution-format). None of 251 wheels of
+widely used projects broke this rule (November 2026). Installers do not check it, and they silently drop members
+that lead out of their folder.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_FILES = 1_000_000
-"""A wheel with more members is refused unread; the largest that are in use have some 20,000."""
+"""A wheel with more members is refused unread; the largest in use have about 20,000."""
 
 SAFE_SIZE = 1 << 30
-"""Bytes that any wheel may unpack to."""
+"""The unpacked size in bytes that any wheel may have."""
 
 MOST_GROWTH = 100
-"""How many times its size a larger one may unpack to; among 251 much used wheels the most was 16."""
+"""The largest ratio of unpacked to packed size of a larger wheel; among 251 widely used wheels it was 16."""
 
 _METADATA_AT_MOST = 64 << 20
-"""Bytes of a file in `.dist-info` that is read whole."""
+"""The largest file in `.dist-info` that is read, in bytes."""
 
 _SHOWN = 4
 
@@ -54,7 +54,7 @@ _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True, kw_only=True)
 class WheelTarget:
-    """What a wheel has to fit."""
+    """The target that a wheel has to fit."""
 
     python: str
     """The version of the Python, such as `3.11.7`."""
@@ -66,7 +66,7 @@ class WheelTarget:
 
 @dataclass
 class _Reading:
-    """What is known of one wheel while it is looked at."""
+    """What is known of one wheel during the check."""
 
     wheel: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo] = field(default_factory=dict)
@@ -77,11 +77,11 @@ class _Reading:
 def problems_of(
     path: Path, machine: WheelTarget, *, name: str | None = None, version: str | None = None
 ) -> list[str]:
-    """Return what forbids a wheel to be installed, each as the end of a sentence that begins with its file name.
+    """Return the reasons not to install a wheel, each as the end of a sentence that begins with its file name.
 
-    `name` and `version` are those that it was asked for as; by default those of its file name. Time and memory are
-    bounded: nothing is unpacked, and a wheel that claims to be much larger inside than outside is not read.
-    Raises OSError when the file cannot be read.
+    `name` and `version` are the expected ones; by default those of its file name. Time and memory are bounded:
+    nothing is unpacked, and a wheel that claims to be much larger when unpacked is not read. Raises OSError when
+    the file cannot be read.
     """
     try:
         in_file_name = parse_wheel_filename(path.name)
@@ -107,12 +107,12 @@ def problems_of(
 
 
 def unpacked_at_most(size: int) -> int:
-    """Return the bytes that a wheel of this size may unpack to."""
+    """Return the unpacked size in bytes that a wheel of this size may have."""
     return max(SAFE_SIZE, MOST_GROWTH * size)
 
 
 def _misfits(tags: Iterable[object], machine: WheelTarget) -> Iterator[str]:
-    """Say what a wheel was made for, if that is not the target."""
+    """Report what a wheel was made for, if that is not the target."""
     if not {str(tag) for tag in tags} & supported_tags(machine):
         made_for = sorted({str(tag).split("-", 2)[2] for tag in tags})
         pythons = sorted({"-".join(str(tag).split("-", 2)[:2]) for tag in tags})
@@ -140,7 +140,7 @@ def supported_tags(machine: WheelTarget) -> frozenset[str]:
 
 
 def _unfit_members(reading: _Reading, size: int) -> Iterator[str]:
-    """Yield what forbids to read the members at all, and note them."""
+    """Yield the reasons not to read the members at all, and note the members."""
     infos = reading.wheel.infolist()
     if len(infos) > MOST_FILES:
         yield f"has {len(infos):,} members; more than {MOST_FILES:,} are not read"
@@ -177,7 +177,7 @@ def _trouble(info: zipfile.ZipInfo) -> str | None:
 
 
 def _wrong_metadata(reading: _Reading, expected: tuple[str, str], machine: WheelTarget) -> Iterator[str]:
-    """Yield where the metadata contradict what the wheel is called, and note where they are."""
+    """Yield where the metadata contradict the wheel's file name, and note where they are."""
     folders = sorted({path.split("/")[0] for path in reading.members if path.split("/")[0].endswith(".dist-info")})
     if len(folders) != 1:
         yield f"has {len(folders) or 'no'} .dist-info directories" + (f": {_some(folders)}" if folders else "")
@@ -207,7 +207,7 @@ def _wrong_metadata(reading: _Reading, expected: tuple[str, str], machine: Wheel
 
 
 def _misplaced(reading: _Reading) -> Iterator[str]:
-    """Yield what would be installed where no wheel may put anything."""
+    """Yield the files that would be installed where wheels may not install."""
     data = f"{reading.info.removesuffix('.dist-info')}.data/"
     troubles: dict[str, list[str]] = {}
     for path in reading.members:
@@ -295,7 +295,7 @@ def _allows(specifier: str, python: str) -> bool:
 
 
 def _some(names: Sequence[str]) -> str:
-    """Return names for a message, harmless on a terminal."""
+    """Return names for a message, safe for a terminal."""
     shown = [name if name.isprintable() else ascii(name) for name in names[:_SHOWN]]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(name if len(name) <= 100 else f"{name[:97]}..." for name in shown) + more

@@ -10,7 +10,7 @@ import io
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """Return the rows of a `RECORD` as they are, without empty ones. Raises ValueError for what is no such list."""
+    """Return the rows of a `RECORD` unchanged, without empty ones. Raises ValueError for an invalid list."""
     if "\0" in text:  # no path has one; csv takes it since Python 3.11
         raise ValueError("line contains NUL")
     try:

@@ -1,4 +1,4 @@
-"""Directories to work in, which a killed process cannot leave behind for good."""
+"""Working directories that are removed even after their process was killed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _HELD = ".held"
 
 @contextmanager
 def room(home: Path, prefix: str = "") -> Iterator[Path]:
-    """Give a new directory in `home`, named `prefix` and more, and remove it when the block ends.
+    """Yield a new directory in `home`, whose name begins with `prefix`, and remove it when the block ends.
 
-    It holds a lock file; those of killed processes, whose locks nobody holds, are removed by the next. One
-    interruption may come at any moment and leaves nothing.
+    It holds a lock file; the next process removes the directories of killed processes, whose locks are free. An
+    interruption may come at any moment, once, and leaves nothing.
     """
     _remove_dead(home, prefix)
     claimed = False
     while not claimed:
-        # It has its name before it is made: else an interruption between the two would leave it.
+        # Its name is chosen before it is made: otherwise an interruption between the two would leave it.
         directory = home / f"{prefix}{secrets.token_hex(6)}"
         held = FileLock(directory / _HELD)
         try:
@@ -40,12 +40,12 @@ def room(home: Path, prefix: str = "") -> Iterator[Path]:
             finally:
                 remove(directory)
         finally:
-            remove(directory)  # the interruption may have come in the line above
+            remove(directory)  # the interruption may have occurred in the line above
             held.release()
 
 
 def _claimed(held: FileLock) -> bool:
-    """Take a new directory's lock; another process may have taken the directory for a dead one's before."""
+    """Take a new directory's lock; another process may have mistaken the directory for a dead process's before."""
     with suppress(OSError):
         held.acquire(blocking=False)
         return Path(held.lock_file).exists()
@@ -62,7 +62,7 @@ def _remove_dead(home: Path, prefix: str) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a path is a directory of this user; others may put what they like into a shared `home`."""
+    """Return whether a path is a directory of this user; others may put anything into a shared `home`."""
     try:
         facts = path.lstat()
     except OSError:

@@ -1,8 +1,8 @@
 """A lock as text.
 
 The text is pixi's lock format, version 7 (https://pixi.sh, "The lock file"), so pixi and rattler read it. What
-envpack needs beside it stands under the key `envpack`, which they pass over. Locks of version 6, as older envpacks
-wrote them, are read too.
+envpack needs in addition is under the key `envpack`, which they ignore. Locks of version 6, as older envpacks wrote
+them, are read too.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ _LONGEST = 16 << 20
 """Characters; a lock of a thousand packages has one million."""
 
 _OWN = re.compile(r"^[\"']?envpack[\"']?:|^\{.*[\"']envpack[\"'] *:", re.MULTILINE)
-"""What is looked for before the rest is read; YAML can be written as JSON, too."""
+"""Searched for before the rest is read; YAML can also be written as JSON."""
 
 _ANEW = "delete it, or solve again with --upgrade"
 
 
 class _Made(msgspec.Struct):
-    """What a lock must say of a wheel that is made from its source."""
+    """What a lock must contain for a wheel that is built from source."""
 
     kind: Literal["project", "archive", "git"]
     sha256: Word
@@ -87,7 +87,7 @@ class _Made(msgspec.Struct):
 
 
 class _Locked(msgspec.Struct):
-    """What a package of a lock must have, whoever wrote the lock: others can write to a store."""
+    """What a package of a lock must have. It is always checked: others can write to a store."""
 
     name: Word
     version: Word
@@ -97,7 +97,7 @@ class _Locked(msgspec.Struct):
 
 
 class _LockedWhole(msgspec.Struct):
-    """What a lock says beside its packages."""
+    """What a lock says in addition to its packages."""
 
     channels: tuple[Line, ...]
     indexes: tuple[Line, ...]
@@ -107,7 +107,7 @@ class _LockedWhole(msgspec.Struct):
 
 
 def read(path: Path) -> Lock:
-    """Read a lock from its file. Raises BadRequirements when there is no lock of envpack's."""
+    """Read a lock from its file. Raises BadRequirements when it is not a lock of envpack's."""
     try:
         text = read_regular(path, _LONGEST).decode("utf-8")
     except OSError as error:
@@ -156,7 +156,7 @@ def parse(text: str, file: str) -> Lock:
 
 
 def _with_secrets(lock: Lock) -> Iterator[str]:
-    """Yield the addresses that no lock of envpack's holds, without their secrets."""
+    """Yield the addresses that a lock of envpack's never holds, without their secrets."""
     wheels = _all_wheels(lock.wheels)
     addresses = (*lock.channels, *lock.indexes, *(p.url for p in lock.packages), *(w.url for w in wheels))
     for url in dict.fromkeys(addresses):
@@ -167,7 +167,7 @@ def _with_secrets(lock: Lock) -> Iterator[str]:
 
 
 def _all_wheels(wheels: Iterable[Wheel]) -> Iterator[Wheel]:
-    """Yield wheels, and those that they are built with."""
+    """Yield wheels, and the wheels that they are built with."""
     for wheel in wheels:
         yield wheel
         if wheel.made:
@@ -199,7 +199,7 @@ def _platform(target: Target) -> dict[str, Any]:
 
 
 def _requested_from_yaml(value: dict[str, list[str]] | list[str]) -> tuple[CondaName | ProjectName, ...]:
-    if isinstance(value, list):  # of version 6, which had all as projects
+    if isinstance(value, list):  # of version 6, in which all were projects
         return tuple(map(ProjectName, value))
     return tuple(sorted([*map(CondaName, value["conda"]), *map(ProjectName, value["projects"])]))
 
@@ -317,7 +317,7 @@ _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_BaseDumper):  # type: ignore[misc] # chosen at run time
-    """Writes equal lists in full instead of naming them once and referring to them."""
+    """Writes equal lists in full instead of using anchors and aliases."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
         return True
@@ -326,7 +326,7 @@ class _Dumper(_BaseDumper):  # type: ignore[misc] # chosen at run time
 def _quoted_if_number_like(dumper: Any, text: str) -> Any:  # noqa: ANN401 - PyYAML has no types
     # `12e3` is text to PyYAML (YAML 1.1) and a number to rattler (YAML 1.2).
     style = "'" if text[:1] in "0123456789+-." else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style=style)  # a name is no plain str
+    return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style=style)  # a name is not a plain str
 
 
 for _text in (str, CondaName, ProjectName):

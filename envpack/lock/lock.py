@@ -51,7 +51,7 @@ SourceKind = Literal["project", "archive", "git"]
 
 @dataclass(frozen=True, kw_only=True)
 class BuildFacts:
-    """How a locked wheel is made from its source."""
+    """How a locked wheel is built from its source."""
 
     kind: SourceKind
     """A project on this machine, a source distribution, a git repository."""
@@ -66,13 +66,13 @@ class BuildFacts:
     requires: tuple[Wheel, ...] = ()
     """The wheels that it is built with, sorted by name."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Path in the wheel to the first 16 hex digits of the file's SHA-256; to say which one differs."""
+    """Path in the wheel to the first 16 hex digits of the file's SHA-256; used to report which file differs."""
     needs: str = ""
     """The digest of what the wheel says that it needs; empty in locks that older envpacks wrote."""
 
     @property
     def compiled(self) -> bool:
-        """Whether compilers took part: another compiler may make other bytes."""
+        """Whether compilers were used: another compiler may make other bytes."""
         return not self.file.endswith("-none-any.whl")
 
 
@@ -94,7 +94,7 @@ class Wheel:
     by_index: bool = False
     """Whether the index signs its addresses: `url` alone does not fetch it, and the index has to be asked again."""
     made: BuildFacts | None = None
-    """How it is made from its source; None for one that is fetched."""
+    """How it is built from its source; None for one that is fetched."""
 
     @property
     def source(self) -> Source:
@@ -108,7 +108,7 @@ class Lock:
 
     target: Target
     channels: tuple[str, ...]
-    """Channel URLs without credentials, most wanted first."""
+    """Channel URLs without credentials, highest priority first."""
     indexes: tuple[str, ...] = ()
     """Package index URLs without credentials."""
     packages: tuple[CondaPackage, ...] = ()
@@ -116,16 +116,16 @@ class Lock:
     wheels: tuple[Wheel, ...] = ()
     """Sorted by name."""
     requested: tuple[CondaName | ProjectName, ...] = ()
-    """What a person asked for: lines by their project, match specs by their package. Verification imports it."""
+    """What the user asked for: lines by their project, match specs by their package. Verification imports it."""
     variables: dict[str, str] = field(default_factory=dict)
     """An environment file's `variables:`."""
     request: str = ""
-    """Digest of what was asked for; a lock is stale when the requirements give another one."""
+    """Digest of what was asked for; a lock is stale when the requirements have another digest."""
     frame: str = ""
-    """The same without what is in the team's own projects; empty where there is none."""
+    """The same without the content of the team's own projects; empty where there is none."""
 
     asked: dict[str, str] = field(default_factory=dict)
-    """What was asked for, by name and in short; empty in locks that older envpacks wrote."""
+    """What was asked for, by name, shortened; empty in locks that older envpacks wrote."""
 
     @property
     def python(self) -> str:
@@ -140,8 +140,8 @@ class Lock:
     def identity(self) -> dict[str, Any]:
         """Return what decides the archive's bytes, as JSON values.
 
-        A package is known by its content and its public address. A local path is no part of it: the same channel
-        in another directory makes the same environment.
+        A package is identified by its content and its public address. A local path is not included: the same
+        channel in another directory makes the same environment.
         """
         return {
             "packages": [[p.name, p.version, p.build, p.subdir, p.sha256, public(p.url)] for p in self.packages],
@@ -164,7 +164,7 @@ class Lock:
 
 
 def _identity(wheel: Wheel) -> dict[str, Any]:
-    """Return what decides the content of a wheel's files; for one that is made here that is the wheel itself."""
+    """Return what decides the content of a wheel's files; for one that is built here that is the wheel itself."""
     facts = {**asdict(wheel), "url": public(wheel.url)}
     del facts["made"]
     return facts

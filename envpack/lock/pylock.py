@@ -1,6 +1,6 @@
-"""A lock's wheels as pylock.toml (PEP 751): for tools that know Python packages only.
+"""A lock's wheels as pylock.toml (PEP 751): for tools that only handle Python packages.
 
-Conda packages have no place in that format. Source: https://packaging.python.org/en/latest/specifications/pylock-toml/.
+The format has no conda packages. Source: https://packaging.python.org/en/latest/specifications/pylock-toml/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def beside(requirements: Path) -> Path:
-    """Return the name that the format wants for a lock beside a requirements file: `pylock.NAME.toml`."""
+    """Return the name that the format requires for a lock beside a requirements file: `pylock.NAME.toml`."""
     return requirements.with_name(f"pylock.{requirements.stem.replace('.', '-')}.toml")
 
 
@@ -72,5 +72,5 @@ def _table(values: dict[str, str]) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a text as TOML writes it: its basic strings have JSON's escapes, but for one character."""
+    """Return a text as TOML writes it: its basic strings have JSON's escapes, except for one character."""
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Where a package comes from, as it may be known."""
+"""Where a package comes from, as it may be published."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from envpack.redact import public as without_secrets
 
 Source = Literal["conda", "pypi"]
-"""Who carries it."""
+"""The kind of its origin."""
 
 
 def public(url: str) -> str:
-    """Return a URL as it may be known outside this machine: without secrets, a local file by its last two parts.
+    """Return a URL as it may be published: without secrets, a local file by its last two parts.
 
     `file:///home/me/channel/noarch/six-1.conda` becomes `file:///noarch/six-1.conda`. Of a wheel or a source only
-    the last part is kept: the folder that it lies in may have another name for another builder.
+    the last part is kept: its folder may have another name on another builder.
     """
     parts = urlsplit(url)
     if parts.scheme in ("http", "https", "s3", "oci", "gs", "git+http", "git+https", "git+ssh"):

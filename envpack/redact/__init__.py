@@ -2,7 +2,7 @@
 
 `address` takes a URL apart into what may be known and what may be secret. `meeting` finds the secrets that this
 process is given, `known` keeps them. `redact` takes them, and all that looks like one, out of a text; `streams`
-puts it before standard output and standard error, `logs` before the log.
+applies it to standard output and standard error, `logs` to the log.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _NOT_OF_THE_WEB = pattern(r"(?:s3[an]?|gs|gcs|file|hdfs|abfss?|wasbs?|local|dbfs
 """Schemes whose paths hold no tokens."""
 
 _BELOW_PROJECT = 8
-"""So many segments behind a project's name its files may lie."""
+"""How many segments after a project's name its files may be."""
 
 _CONTAINER = pattern(r"(?:abfss?|wasbs?):", re.IGNORECASE)
 """Schemes that write the container where others write a name: `abfss://container@account/path`."""
@@ -65,7 +65,7 @@ class Address(NamedTuple):
     """The parts of a URL as they are written, `${VARIABLE}` included."""
 
     prefix: str
-    """The scheme with what follows it, such as `https://`; empty where there is none."""
+    """The scheme with its separator, such as `https://`; empty where there is none."""
     userinfo: str
     host: str
     """With the port."""
@@ -118,7 +118,7 @@ class Address(NamedTuple):
         return self._put_together(query, fragment)
 
     def lost(self) -> tuple[str, ...]:
-        """Return what `public` leaves out though the file cannot be fetched without it: parameters, `the path`.
+        """Return what `public` leaves out although the fetch needs it: parameters, `the path`.
 
         Names and passwords are no part of it: they may come from elsewhere, as from a netrc file.
         """
@@ -203,7 +203,7 @@ def _end_of_stray(authority: str, tail: str) -> int:
     ahead = _HOST_AHEAD if ":" in authority and not _PORT.fullmatch(host) else _HOST_AND_PATH_AHEAD
     if ahead.match(tail, at):
         return at
-    # `user:pa/ss@host`: no port, so no host before it, whatever stands behind the `@`.
+    # `user:pa/ss@host`: no port, so no host before it, whatever follows the `@`.
     return at if ":" in host and not _PORT.fullmatch(host) else 0
 
 
@@ -228,7 +228,7 @@ def _is_secret(segments: list[str], number: int) -> bool:
 
 
 def _before(segments: list[str], number: int) -> str:
-    """Return the segment before one, over the empty ones between two slashes."""
+    """Return the segment before one; empty segments between two slashes are skipped."""
     while number and not segments[number - 1]:
         number -= 1
     return segments[number - 1] if number else ""

@@ -8,7 +8,7 @@ from typing import Any
 from envpack.redact.urls import redact
 
 _ATTRIBUTES = ("strerror", "filename", "filename2", "reason", "msg", "text", "cmd", "output", "stdout", "stderr")
-"""Where the errors of the standard library keep texts of their own."""
+"""Attributes in which errors of the standard library keep texts."""
 
 
 def clean(error: BaseException) -> None:
@@ -25,7 +25,7 @@ def clean(error: BaseException) -> None:
         for name in {*vars(each), *_ATTRIBUTES}:
             value = getattr(each, name, None)
             if isinstance(value, (str, list, tuple)):
-                # Some cannot be written, as those of a frozen dataclass by the usual way.
+                # Some attributes cannot be written, such as those of a frozen dataclass.
                 with suppress(AttributeError, TypeError):
                     object.__setattr__(each, name, _cleaned(value))
 

@@ -1,4 +1,4 @@
-"""The secrets that this process has met, in every form in which they may leave it."""
+"""The secrets that this process has seen, in every form in which they may leave it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _COMMON = (
     "packages channel channels simple index files bearer basic digest sha256 version localhost https http aws "
     "us-east-1 requirements settings manifest"
 )
-"""What stands in many outputs and is nobody's secret, whatever it was given as."""
+"""Words that are in many outputs and are never kept as secrets."""
 
 _UNQUOTED = ("", "/", "!$&'()*+,", "!$&'()*+,;=:@", "!$&'()*+,;=:@/?")
-"""What libraries leave as it is where they quote: Python's, and the URL Standard's for logins, paths, queries."""
+"""Characters that libraries do not quote: Python's, and the URL Standard's for logins, paths, queries."""
 
 _GZIP = b"\x1f\x8b"
 _VERSION = pattern(r"v?\d+(?:\.\w+)+")
@@ -36,7 +36,7 @@ _words = frozenset(_COMMON.split())
 _lock = threading.Lock()
 _secrets: dict[str, None] = {}
 _forms: dict[str, re.Pattern[str] | None] = {}
-"""Each form of a secret, longest first, with the pattern that finds it where it stands alone."""
+"""Each form of a secret, longest first, with the pattern that finds it as a whole word."""
 
 
 def know(*secrets: str | None) -> None:
@@ -51,7 +51,7 @@ def know(*secrets: str | None) -> None:
 
 
 def know_login(user: str, password: str) -> None:
-    """Keep a password, and a name with it as HTTP sends them (RFC 7617)."""
+    """Keep a password, and name and password together as HTTP sends them (RFC 7617)."""
     know(password)
     if not password or VARIABLE.search(password):
         return
@@ -68,7 +68,7 @@ def hide(text: str, also: Iterable[tuple[int, int]] = ()) -> str:
     """Return a text with every secret that is known masked, whatever form it is in.
 
     `also` are places of other secrets, each as its start and end. Places that overlap are masked as one, so that no
-    end of one is left beside the other.
+    part of either remains.
     """
     places = [*also]
     for form, alone in _forms.items():
@@ -143,7 +143,7 @@ def _written(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: str) -> Iterator[str]:
-    """Yield what base64 makes of a secret wherever in a longer text it lies (RFC 4648)."""
+    """Yield the base64 forms of a secret at any position in a longer text (RFC 4648)."""
     import base64
 
     data = secret.encode()
@@ -154,7 +154,7 @@ def _encoded(secret: str) -> Iterator[str]:
         return
     for before in range(3):
         padded = bytes(before) + data
-        # The characters at both ends also hold bits of what is beside the secret.
+        # The characters at both ends also hold bits of the neighbouring bytes.
         first, last = (0, 2, 3)[before], (0, 3, 2)[len(padded) % 3]
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             text = encode(padded).decode()

@@ -1,4 +1,4 @@
-"""What is logged, filtered. `--help` logs nothing, and so need not import `logging`."""
+"""The filter of the log. `--help` logs nothing, and so need not import `logging`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from envpack.redact.urls import redact
 
 
 class Filter(logging.Filter):
-    """Takes the secrets out of what a logger is given."""
+    """Removes the secrets from the records of a logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put the finished text in the place of a record's message."""
+        """Replace a record's message with the filtered text."""
         record.msg, record.args = redact(record.getMessage()), None
         return True
 
 
 def filtered_logger(name: str) -> logging.Logger:
-    """Return a module's logger, whose records hold no secret whoever handles them."""
+    """Return a module's logger, whose records hold no secret for any handler."""
     found = logging.getLogger(name)
     if not any(isinstance(each, Filter) for each in found.filters):
         found.addFilter(Filter())

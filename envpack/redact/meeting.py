@@ -21,7 +21,7 @@ _SECRET_NAME = pattern(
     r"|_PAT$|_PSW$|_PWD$|_PASS$"
 )
 _MAYBE_SECRET_NAME = pattern(r"(?i)_AUTH|^AUTH|_SIG$|_KEY$")
-"""Names that many other things have, too: `CACHE_KEY`, `AUTH_MODE`."""
+"""Names that are also used for things that are not secret: `CACHE_KEY`, `AUTH_MODE`."""
 
 _NO_SECRET_NAME = pattern(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
 _SECRET_IN_FILE = pattern(r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)")
@@ -47,9 +47,10 @@ def meet(text: str) -> None:
 
 
 def meet_variables(written: str, values: Mapping[str, str]) -> None:
-    """Keep the values of variables that stand for secrets in the URLs of a text.
+    """Keep the values of variables that hold secrets in the URLs of a text.
 
-    `written` has them as `${NAME}`, `values` are by name. One in a path is kept if its name or its look tells.
+    `written` has them as `${NAME}`, `values` are by name. One in a path is kept if its name or its form suggests a
+    secret.
     """
     for url in addresses(written):
         address = take_apart(url)
@@ -68,8 +69,8 @@ def is_secret_name(name: str) -> bool:
 def may_be_published(name: str, value: str) -> bool:
     """Return whether a variable may be written where everybody reads it.
 
-    It may not if it holds a secret that is known, an address with a password or a token, or what looks like one
-    under a name that says so.
+    It may not if it holds a known secret, an address with a password or a token, or text that looks like a token
+    and has a name that suggests one.
     """
     if hide(value) != value:
         return False
@@ -81,7 +82,7 @@ def may_be_published(name: str, value: str) -> bool:
 
 
 def meet_environment(environ: Mapping[str, str]) -> None:
-    """Keep the secrets of an environment: values of variables with telling names, and what URLs hold."""
+    """Keep the secrets of an environment: values of variables whose names suggest a secret, and secrets in URLs."""
     for name, value in environ.items():
         if _holds_by_name(name, value):
             know(value, *(line for line in value.splitlines() if len(line) > 15))

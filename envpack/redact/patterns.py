@@ -1,6 +1,6 @@
 """Regular expressions that are compiled when they are first used.
 
-The filter has some thirty; to compile them all takes longer than a short command needs for everything else.
+The filter has some thirty; compiling them all takes longer than everything else that a short command does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _METHODS = ("search", "match", "fullmatch", "finditer", "findall", "sub")
 
 
 class _Pattern:
-    """Stands for a compiled pattern, and has its methods as its own after the first use."""
+    """Represents a compiled pattern; after the first use it has the pattern's methods as its own."""
 
     def __init__(self, text: str, flags: int) -> None:
         self._text = text
@@ -29,5 +29,5 @@ class _Pattern:
 
 
 def pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """Return what can be used as `re.compile` of a text can be."""
+    """Return an object that is used like the result of `re.compile`."""
     return cast("re.Pattern[str]", _Pattern(text, flags))

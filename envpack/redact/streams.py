@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Filtered(io.TextIOWrapper):
-    """A text stream that takes the secrets out of all that is written to it; each text passes as a whole."""
+    """A text stream that removes the secrets from everything written to it; each text is filtered as a whole."""
 
     def write(self, text: str) -> int:
         """Write a text without its secrets; return its length."""
@@ -31,7 +31,7 @@ def _filtered(stream: TextIO) -> TextIO:
     if isinstance(stream, Filtered) or not hasattr(stream, "buffer"):
         return stream
     stream.flush()
-    # What cannot write other letters is replaced by click, and the filter with it.
+    # click replaces a stream that cannot write other letters, and the filter with it.
     narrow = codecs.lookup(stream.encoding).name == "ascii"
     return Filtered(
         stream.buffer,

@@ -11,7 +11,7 @@ from envpack.redact.patterns import pattern
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Every repetition that another start could try again has a bound: what a line costs grows with its length alone.
+# Every repetition that another start could repeat has a bound: the cost of a line grows linearly with its length.
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{0,30}"
 _HOST = (
     r"(?:localhost|\[[0-9A-Fa-f:]{1,60}\]|\d{1,3}(?:\.\d{1,3}){3}|[\w-]{1,63}(?:\.[\w-]{1,63}){0,20}\.[A-Za-z]{2,}"
@@ -31,7 +31,7 @@ _LOGIN = pattern(
     rf"[^\s:/@\"'<>`,;()]{{1,100}}:[^\s\"'<>`]{{1,200}}@(?={_HOST})"
 )
 _WHOLE = r"(?!\*\*\*[^\w=]{0,9}(?:[\s\"'&,;]|$))"
-"""What is masked already, and not in part: a known secret may be a piece of a longer one."""
+"""Text that is fully masked already: a known secret may be a part of a longer one."""
 
 _HEADER = pattern(
     r"(?i)(?P<name>\b(?:proxy-)?authorization\b\W{1,4}(?:(?:bearer|basic|token|digest)\s+)?"
@@ -50,7 +50,7 @@ _SETTING_WORDS = ("password=", "passwd=", "secret=", "token=", "key=", "credenti
 _PLAIN = pattern(r"(?:s3[an]?|file)://[^@?#]*|https?://[^@?#]*")
 _MAY_HOLD_TOKEN = pattern(r"(?i)/(?:t|priv)(?:/|%2F)|/[\w-]{16,}(?:/|$)|%2F|;")
 _HEADER_WORDS = ("authorization", "bearer ", "x-jfrog", "x-api-key", "-token", "cookie")
-"""One of them is in whatever `_HEADER` finds; to look for them is quicker."""
+"""Every match of `_HEADER` contains one of them; searching for them is faster."""
 
 _TOKENS = pattern(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|pypi-AgE[\w-]{30,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
@@ -83,9 +83,9 @@ def redact(text: str) -> str:
     """Return a text without the secrets in it.
 
     The secrets that this process knows are masked in whatever form they are. URLs lose names and passwords, conda
-    tokens (`/t/TOKEN/`) and the values of parameters, those on a short list of harmless ones excepted. What is left
-    of a URL still names the same file for someone who has the credentials. Header lines with credentials, and the
-    tokens of well-known services, are masked wherever they stand.
+    tokens (`/t/TOKEN/`) and the values of parameters, except those on a short list of harmless ones. The remaining
+    URL still names the same file for anyone who has the credentials. Header lines with credentials, and the tokens
+    of well-known services, are masked everywhere.
     """
     tokens = any(prefix in text for prefix in _TOKEN_PREFIXES)
     text = hide(text, (match.span() for match in _TOKENS.finditer(text)) if tokens else ())
@@ -117,7 +117,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _split(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the URLs of a text and what lies between them, each with whether it is one."""
+    """Yield the URLs of a text and the texts between them, each with whether it is a URL."""
     end = 0
     for match in _URL.finditer(text) if "//" in text or ":/" in text else ():
         yield text[end : match.start()], False
@@ -128,7 +128,7 @@ def _split(text: str) -> Iterator[tuple[str, bool]]:
 
 def _shown(url: str) -> str:
     if _PLAIN.fullmatch(url) and not (url.startswith("http") and _MAY_HOLD_TOKEN.search(url)):
-        return url  # as most are: to take them apart takes ten times longer
+        return url  # as most are: parsing them takes ten times longer
     plain = url.rstrip(".,;:!)]}")
     end = url[len(plain) :]
     if end.startswith("}") and plain.rpartition("${")[1]:
