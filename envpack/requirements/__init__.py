@@ -46,7 +46,7 @@ def read(
 
     `environment` chooses one of a file that has several, as pixi.lock may; `extras` and `groups` are those of a
     project that are wanted besides. `text` takes the place of the file's content: then there is no such file.
-    Raises BadRequirements with every problem of all the files, each as `file:line: reason`.
+    Raises BadRequirements with all problems of all files, each as `file:line: reason`.
     """
     reading = Reading(root=path.parent, environment=environment, extras=tuple(extras), groups=tuple(groups))
     source = Source(path=path, shown=str(path))
@@ -77,7 +77,7 @@ def read(
 
 
 def _content(source: Source, reading: Reading) -> FileContent:
-    """Return what the file says, read as what it is."""
+    """Return the content of the file, read in its own format."""
     text = reading.read_text(source)
     if text is None:
         return FileContent()
@@ -128,7 +128,7 @@ def _of_no_format(path: Path, text: str) -> str:
 
 
 def _of_the_whole(reading: Reading, content: FileContent, source: Source) -> Iterator[tuple[Origin, str]]:
-    """Yield place and reason of the problems that no single line has."""
+    """Yield place and reason of the problems that concern more than one line."""
     if not (reading.pypi or content.conda or content.pinned or reading.problems):
         yield source.at(0), "asks for no package"
     yield from clashes.find(reading.pypi, reading.constraints)

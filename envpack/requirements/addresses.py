@@ -1,4 +1,4 @@
-"""URLs of a requirements file: what may be written down of them, and which cannot be."""
+"""URLs of a requirements file: what of them may be stored, and which cannot be stored."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?(brac
 
 
 def notice(line: str, written: str, values: Mapping[str, str]) -> None:
-    """Let the filter of secrets know those of a line.
+    """Pass the secrets of a line to the filter of secrets.
 
-    `written` is the line before its variables were filled in, `values` has these by name.
+    `written` is the line before its variables were filled in; `values` holds the variables by name.
     """
     meet(line)
     meet_variables(_normal(written, values), values)
 
 
 def as_written(part: str, line: str, values: Mapping[str, str]) -> str:
-    """Return the part of a line that becomes `part` when the variables are filled in, these as `${NAME}`."""
+    """Return the part of a line that becomes `part` when the variables are filled in; variables are `${NAME}`."""
     for candidate in _candidates(line) if values else ():
         if urldefrag(_filled(candidate, values))[0] == urldefrag(part)[0]:
             return _normal(candidate, values)
@@ -40,7 +40,7 @@ def storable(written: str) -> str:
 
 
 def check_storable(written: str) -> None:
-    """Raise Refused for the address of a wheel that a lock could not name without giving a secret away."""
+    """Raise Refused for the address of a wheel that a lock could not contain without a secret."""
     if lost := take_apart(written).lost():
         what = " and ".join(lost)
         variable = re.sub(r"\W+", "_", "TOKEN" if "the path" in lost else lost[0]).strip("_").upper() or "TOKEN"
@@ -52,7 +52,7 @@ def check_storable(written: str) -> None:
 
 
 def checked_login(url: str) -> str:
-    """Return a URL whose name and password can be told from the rest of it; raise Refused for others."""
+    """Return a URL whose name and password can be separated from the rest; raise Refused for others."""
     parts = urlsplit(url)
     found = take_apart(url)
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
@@ -70,7 +70,7 @@ def checked_login(url: str) -> str:
 
 
 def checked_index(url: str) -> str:
-    """Return the URL of an index or of a page of links as it is. Raises Refused for what is none."""
+    """Return the URL of an index or of a page of links unchanged. Raises Refused for anything else."""
     try:
         parts = urlsplit(url)
     except ValueError as error:

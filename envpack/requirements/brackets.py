@@ -29,10 +29,10 @@ KEYS = (
     "flags",
     "when",
 )
-"""What may stand in the brackets: the keys of conda's and rattler's parsers."""
+"""What the brackets may contain: the keys of conda's and rattler's parsers."""
 
 LEGACY = re.compile(r"\s*\((?:\s*(?:optional|target=[^(),\s]*)\s*,?)+\)$")
-"""What conda once wrote behind a spec, and passes over: `(optional)`, `(target=...)`."""
+"""What older conda wrote after a spec, and conda ignores: `(optional)`, `(target=...)`."""
 
 _NO_EXTRAS = "conda packages have no extras; name the project under `- pip:`"
 _REGEX = re.compile(r"\^[^$\s]*\$")
@@ -44,7 +44,7 @@ class NotASpec(Exception):
 
 
 def split(text: str) -> tuple[str, str | None]:
-    """Return a spec without its brackets, and what stands in them."""
+    """Return a spec without its brackets, and their content."""
     within_regex = {at for found in _REGEX.finditer(text) for at in range(*found.span())}
     start = next((at for at, sign in enumerate(text) if sign == "[" and at not in within_regex), None)
     if start is None:

@@ -1,4 +1,4 @@
-"""Comments of requirement lines that are for envpack, found among those that are for people."""
+"""The comments of requirement lines that are for envpack."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _EMPTY = re.compile(r"#[ \t]*")
 
 
 def blocks(text: str) -> Iterator[str]:
-    """Yield what each `# envpack:` begins, as YAML with empty lines before it: its line numbers are the file's.
+    """Yield each `# envpack:` block as YAML, with empty lines before it so that line numbers are the file's.
 
-    What stands behind the colon belongs to it, and the comment lines below that are indented by two blanks or more.
+    The block is the text after the colon and the comment lines below that are indented by two blanks or more.
     """
     block: list[str] = []
     for number, line in enumerate([*text.splitlines(), ""]):

@@ -27,7 +27,7 @@ def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
 
     Source: uv's documentation, "Environment variables": UV_DEFAULT_INDEX and the older UV_INDEX_URL, UV_INDEX, the
     older UV_EXTRA_INDEX_URL, UV_FIND_LINKS. A name and a password of UV_INDEX_NAME_USERNAME and
-    UV_INDEX_NAME_PASSWORD go into the address. Nothing of it holds where the file says `--no-index`.
+    UV_INDEX_NAME_PASSWORD go into the address. They are all ignored where the file says `--no-index`.
     """
     if indexes.no_index:
         return indexes
@@ -45,10 +45,10 @@ def with_environment(indexes: Indexes, environ: Mapping[str, str]) -> Indexes:
 
 
 def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
-    """Return indexes of which some alone have the projects of certain names; these are asked first.
+    """Return indexes with those that exclusively own the projects of certain names; these are asked first.
 
     `owners` holds names or patterns such as `acme-*`, each with the index that such projects are taken from; those
-    of a file come after them. Raises UsageError where the best version of all indexes is wanted besides.
+    of a file come later. Raises UsageError where the best version of all indexes is wanted too.
     """
     owners = {**owners, **{name: url for name, url in indexes.owners if name not in owners}}
     if not owners or indexes.no_index:

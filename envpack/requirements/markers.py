@@ -1,6 +1,6 @@
 """Whether a line applies: the one place that evaluates the markers of requirements and of constraints.
 
-Whoever carries the package, channel or index, is handed lines that apply, without their markers. Source: the
+Channels and indexes get only lines that apply, without their markers. Source: the
 packaging specification "Dependency specifiers", with the cluster's values instead of this machine's.
 """
 
@@ -27,7 +27,7 @@ class Situation:
     """What applies on some Pythons."""
 
     pythons: tuple[str, ...]
-    """Full versions, in the order given; empty when there was none to choose from."""
+    """Full versions, in the given order; empty when there was no choice."""
     lines: tuple[PyRequirement, ...]
     """The requirements that apply, without markers."""
     constraints: tuple[PyRequirement, ...]
@@ -35,7 +35,7 @@ class Situation:
 
 
 class Marked(Protocol):
-    """What may bear a marker."""
+    """An item that may have a marker."""
 
     @property
     def marker(self) -> str | None:
@@ -45,8 +45,8 @@ class Marked(Protocol):
 def applies(line: Marked, environment: Mapping[str, str]) -> bool:
     """Return whether a line applies in an environment of PEP 508's marker variables.
 
-    No extra is asked for when a file is installed, so `extra == "x"` does not hold. What the environment says
-    nothing about, a node's kernel, is the empty text.
+    No extra is asked for when a file is installed, so `extra == "x"` does not hold. Variables that the environment
+    lacks, such as the node's kernel, are the empty text.
     """
     if line.marker is None:
         return True
@@ -61,7 +61,7 @@ def holding(lines: Iterable[PyRequirement], environment: Mapping[str, str]) -> t
 
 
 def without_marker(line: PyRequirement) -> PyRequirement:
-    """Return a line that applies always."""
+    """Return a line that always applies."""
     if line.marker is None:
         return line
     requirement = Requirement(line.text)
@@ -77,8 +77,8 @@ def situations(
 ) -> tuple[Situation, ...]:
     """Return what applies on each of the Pythons, those with the same answer together, in the Pythons' order.
 
-    `environment` gives the marker variables for a Python. Without any Python there is one situation: the lines that
-    bear no marker.
+    `environment` gives the marker variables for a Python. Without any Python there is one answer: the lines without
+    a marker.
     """
     if not pythons:
         return (

@@ -2,8 +2,8 @@
 
     channel/subdir:namespace:name version build[key=value,...]
 
-The name alone is required. Sources: CEP 29, conda's "Package match specifications". Where these, conda and rattler
-differ, conda's own reading is taken: `n=V=B` and `n =V B` ask for exactly that version.
+Only the name is required. Sources: CEP 29, conda's "Package match specifications". Where these, conda and rattler
+differ, conda's reading is used: `n=V=B` and `n =V B` ask for exactly that version.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ LONGEST = 1000
 """Characters of a spec; no package needs more."""
 
 SUFFIXES = (".conda", ".tar.bz2")
-"""What a package file's name ends with."""
+"""The suffixes of package files."""
 
 _DIGITS = {"md5": 32, "sha256": 64}
 _OF_RECORDS = ("subdir", "fn", "license", "license_family", "track_features", "features")
-"""Keys that no solver compares: the records that fit have to be looked up."""
+"""Keys that no solver compares: the matching records have to be looked up."""
 _PASSED_ON = ("build_number", "url", "md5", "sha256", "extras", "flags", "when")
 _NAME = re.compile(r"[^\s=<>!~,|\[\]()]+")
 _BUILD = re.compile(r"[A-Za-z0-9_.+*-]+|\^[^\s\"]*\$")
@@ -51,7 +51,7 @@ class MatchSpec:
     channel: str | None = None
     """A channel as it was written, without a subdir."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """What else stands in the brackets: `subdir`, `build_number`, `md5`, ... as it was written."""
+    """The other keys in the brackets: `subdir`, `build_number`, `md5`, ... as written."""
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -63,7 +63,7 @@ class MatchSpec:
 
     @property
     def needs_records(self) -> bool:
-        """Whether a solver cannot hold the spec: it needs one that `narrowed` makes of the channels' records."""
+        """Whether a solver cannot apply the spec: it needs one that `narrowed` makes of the channels' records."""
         textual = self.version and any(clause.is_textual for clause in version_spec.clauses(self.version))
         return bool(textual) or any(key in self.keys for key in _OF_RECORDS)
 
@@ -79,7 +79,7 @@ class MatchSpec:
     def for_solver(self, channel: str | None = None) -> str:
         """Return the text that py-rattler parses to the same meaning; `channel` is the URL of the spec's channel.
 
-        What py-rattler would not compare is left out (see `needs_records`).
+        Keys that py-rattler would not compare are left out (see `needs_records`).
         """
         parts = [f'version="{self.version}"'] if self.version else []
         parts += [f'build="{self.build}"'] if self.build else []
@@ -107,7 +107,7 @@ def parse(text: str) -> MatchSpec:
 
 
 def file_parts(file: str) -> tuple[CondaName, str, str] | None:
-    """Return name, version and build that a package file's name tells, or None when it is none (CEP 26)."""
+    """Return name, version and build from a package file's name, or None for another name (CEP 26)."""
     stem = next((file.removesuffix(suffix) for suffix in SUFFIXES if file.endswith(suffix)), "")
     parts = stem.rsplit("-", 2)
     if len(parts) != 3 or not all(parts):
@@ -116,7 +116,7 @@ def file_parts(file: str) -> tuple[CondaName, str, str] | None:
 
 
 def of_package(url: str, digest: str = "") -> MatchSpec:
-    """Return the spec of one package file; `digest` is what stood behind `#`: an MD5 or a SHA-256 (CEP 23)."""
+    """Return the spec of one package file; `digest` is the text after `#`: an MD5 or a SHA-256 (CEP 23)."""
     if url.startswith("/"):
         url = f"file://{url}"
     if "://" not in url:
@@ -130,7 +130,7 @@ def of_package(url: str, digest: str = "") -> MatchSpec:
 
 
 def digest_key(digest: str) -> dict[str, str]:
-    """Return what stands behind `#` in a package's URL as a key with its value. Raises Refused for no digest."""
+    """Return the text after `#` in a package's URL as a key with its value. Raises Refused if it is no digest."""
     if not digest:
         return {}
     digits = digest.removeprefix("sha256:").removeprefix("md5:").lower()
@@ -171,7 +171,7 @@ def _parsed(text: str) -> MatchSpec:
 
 
 def _tried(spec: MatchSpec) -> MatchSpec:
-    """Return a spec that py-rattler takes; it alone knows the grammar of conditions and flags."""
+    """Return a spec that py-rattler accepts; only py-rattler knows the grammar of conditions and flags."""
     if any(key in spec.keys for key in ("when", "flags", "extras", "url")):
         from rattler import MatchSpec as Tried  # noqa: PLC0415 - takes 0.2 s, which few files need
         from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415 - as above
@@ -232,7 +232,7 @@ def _version_and_build(text: str) -> tuple[VersionSpec | None, str | None]:
 
 
 def _version(text: str, *, exact: bool) -> VersionSpec:
-    """Return a version spec; one `=1.5` means exactly 1.5 where a build is named too, as conda reads it."""
+    """Return a version spec; `=1.5` means exactly 1.5 where a build is named too, as in conda."""
     spec = version_spec.parse(text)
     if exact and isinstance(spec, Clause) and spec.operator == "=" and "*" not in text:
         return Clause("==", spec.value)
@@ -261,6 +261,6 @@ def _check_regex(pattern: str) -> None:
 
 
 def any_of(versions: Iterator[str] | list[str]) -> VersionSpec:
-    """Return the spec that admits these versions and no other; there must be one at least."""
+    """Return the spec that admits only these versions; there must be at least one."""
     exact = tuple(Clause("==", version) for version in versions)
     return exact[0] if len(exact) == 1 else Either(exact)

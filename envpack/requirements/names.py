@@ -1,7 +1,7 @@
 """The two kinds of package names: conda's, compared as they are, and projects' of a package index, by PEP 503.
 
-Both are texts, so they print, sort and serialise as such. Their constructors normalise, and mypy tells them apart:
-to compare one with the other, or to look one up among the others, is an error.
+Both are texts, so they print, sort and serialise as such. Their constructors normalise, and mypy distinguishes
+them: comparing one kind with the other, or looking one up among the other, is an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CondaName(str):
     __slots__ = ()
 
     def __new__(cls, name: str) -> CondaName:
-        """Fold the case and nothing else, as conda does. Whether it may be a name, `problem_of` tells."""
+        """Fold only the case, as conda does. `problem_of` says whether the name is valid."""
         return super().__new__(cls, name.lower())
 
 

@@ -1,4 +1,4 @@
-"""The options that a line of a requirements file may carry, as pip knows them."""
+"""The options that a line of a requirements file may have, as in pip."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Option:
 def split(line: str) -> tuple[str, tuple[Option, ...]]:
     """Return the requirement of a line, which may be empty, and its options.
 
-    The options begin at the first word with a leading dash; quotes work in them as in a shell. Raises Refused
+    The options begin at the first word with a leading dash; quotes work as in a shell. Raises Refused
     when an option is unknown or lacks its value.
     """
     start = _FIRST_OPTION.search(line)
@@ -77,7 +77,7 @@ def _options(words: list[str]) -> list[Option]:
 
 
 def _named(word: str) -> tuple[str, bool, str]:
-    """Return an option's long name, whether its value stands in the same word, and that value."""
+    """Return an option's long name, whether its value is in the same word, and that value."""
     if word.startswith("--"):
         written, equals, value = word.partition("=")
         name = _ALIASES.get(written, written)

@@ -44,7 +44,7 @@ _DIGEST_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> PyRequirement:
-    """Return the requirement that a line without its options stands for.
+    """Return the requirement that a line without its options represents.
 
     `hashes` are the values of its `--hash` options; relative paths start at `folder`.
     Source: pip's requirements file format and PEP 508. Raises Refused with what to write instead.
@@ -103,7 +103,7 @@ def _from_pep508(text: str) -> Requirement:
 
 
 def _explained(text: str, error: InvalidRequirement) -> str:
-    """Return what is wrong with a line: a usual mistake by its remedy, others as packaging tells them."""
+    """Return what is wrong with a line: a common mistake with its fix, others as packaging reports them."""
     if text.endswith("\\"):
         return "a blank follows the backslash, so the line does not continue"
     if "::" in text:
@@ -118,7 +118,7 @@ def _explained(text: str, error: InvalidRequirement) -> str:
 
 
 def _from_location(text: str, folder: Path) -> Requirement | None:
-    """Return the requirement that the bare URL or path of a wheel or a source stands for, or None if it is none."""
+    """Return the requirement that the bare URL or path of a wheel or a source represents; None for another text."""
     # A semicolon may be part of a URL (pip's rule).
     where, semicolon, marker = text.partition("; " if _SCHEME.match(text) else ";")
     where, extras = where.strip(), ""
@@ -163,7 +163,7 @@ def _wheel(where: str) -> tuple[str, Version]:
 
 
 def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
-    """Return the URL of a requirement's wheel without a fragment, and the hashes that it or the file tells."""
+    """Return the URL of a requirement's wheel without a fragment, and the hashes from the URL or the file."""
     where = requirement.url or ""
     name, _ = _wheel(where)
     if name != requirement.name:
@@ -181,7 +181,7 @@ def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
 
 
 def _of_source(requirement: Requirement, source: SourceRef) -> tuple[str, set[str]]:
-    """Return the URL of a requirement's source, and the hashes that it or the file tells."""
+    """Return the URL of a requirement's source, and the hashes from the URL or the file."""
     if source.kind == "project":
         declared = sources.declared_name(Path(source.location))
         if declared and canonicalize_name(declared) != requirement.name:

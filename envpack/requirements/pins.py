@@ -1,4 +1,4 @@
-"""What a lock of another tool, or an explicit list, names: package files, to be taken as they are."""
+"""The package files that a lock of another tool, or an explicit list, names; they are installed unchanged."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PinnedConda:
-    """One conda package's file, with what the lock says of it."""
+    """One conda package's file, with the lock's data on it."""
 
     url: str
-    """`https://...` or `file:///...`, without what stands behind `#`."""
+    """`https://...` or `file:///...`, without the part after `#`."""
     origin: Origin
     sha256: str | None = None
     md5: str | None = None
@@ -50,29 +50,29 @@ class PinnedWheel:
 
 @dataclass(frozen=True, kw_only=True)
 class Pins:
-    """All that is to be installed on one platform."""
+    """Everything to install on one platform."""
 
     conda: tuple[PinnedConda, ...] = ()
     wheels: tuple[PinnedWheel, ...] = ()
     problems: tuple[Problem, ...] = ()
-    """Why others that are named cannot be installed; they concern this platform alone."""
+    """Why other named packages cannot be installed; they concern only this platform."""
 
 
 ANY_PLATFORM = "noarch"
-"""The platform of pins that run on all."""
+"""The platform of pins for all platforms."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PinnedFile:
-    """What a lock holds, by platform."""
+    """The content of a lock, by platform."""
 
     kind: str
-    """What the file is, for messages: `pixi.lock`, an explicit list."""
+    """The kind of file, for messages: `pixi.lock`, an explicit list."""
     platforms: dict[str, Pins] = field(default_factory=dict)
     """By conda subdir."""
 
     def canonical(self) -> dict[str, Any]:
-        """Return what is named as JSON values: package files by address, without credentials, and digest."""
+        """Return the named package files as JSON values: address, without credentials, and digest."""
         return {
             platform: {
                 "conda": sorted([public(each.url), each.sha256, each.md5] for each in pins.conda),

@@ -1,4 +1,4 @@
-"""Which variables of an environment reach further than its own packages, and what each does to a job."""
+"""Which variables of an environment affect more than its own packages, and what each does to a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OF_NAMES = {
     "GLIBC_TUNABLES": "it changes the C library of every program of the job",
     "GCONV_PATH": "the C library of every program loads converters from there",
     "LOCPATH": "the C library of every program reads its locales there",
-    # what starts programs; variables that rule a shell are refused (envpack/variable_names.py)
+    # starting programs; variables that control a shell are refused (envpack/variable_names.py)
     "PATH": "it replaces the node's PATH: where it lacks /usr/bin and /bin, the scripts that start Java fail",
     "HOME": "programs look for configuration, credentials and caches there; on YARN it is the node's to set",
     # Python: https://docs.python.org/3/using/cmdline.html
@@ -75,13 +75,13 @@ _HARMLESS = frozenset(
         *("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"),  # the settings say that these are left out
     }
 )
-"""What begins so, and reaches no further than it says."""
+"""Names with these prefixes affect nothing else."""
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 
 
 def effect(name: str) -> str | None:
-    """Return what a variable does to more of a job than the environment's own packages; None when it does not."""
+    """Return how a variable affects more of a job than the environment's own packages; None if it does not."""
     if name in _HARMLESS:
         return None
     if name.lower() in _PROXIES:

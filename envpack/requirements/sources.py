@@ -26,10 +26,10 @@ else:
 Kind = Literal["project", "archive", "git"]
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip")
-"""What the files of source distributions end with."""
+"""The suffixes of source distributions."""
 
 FILES = ("pyproject.toml", "setup.py", "setup.cfg")
-"""What makes a directory a project."""
+"""The files that make a directory a project."""
 
 _GIT = re.compile(r"git\+(?:https?|ssh|file)://")
 _OTHER_VCS = re.compile(r"(?:git|hg|svn|bzr)(?:\+\w+:|://)|git@")
@@ -81,7 +81,7 @@ def read(where: str, folder: Path) -> SourceRef:
 
 
 def name_of(where: str, source: SourceRef) -> ProjectName:
-    """Return the project that a source without a name in front holds. Raises Refused when it does not tell."""
+    """Return the project of a source without a name in front. Raises Refused when it cannot be found."""
     found: str | None = None
     if source.kind == "project":
         found = declared_name(Path(source.location))
@@ -97,7 +97,7 @@ def name_of(where: str, source: SourceRef) -> ProjectName:
 
 
 def declared_name(directory: Path) -> str | None:
-    """Return the name that a project's files declare, read as text; None when only running them would tell."""
+    """Return the name that a project's files declare, read as text; None when only running them would show it."""
     declared = pyproject(directory)
     for table in (declared.get("project"), declared.get("tool", {}).get("poetry")):
         if isinstance(table, dict) and isinstance(table.get("name"), str):
@@ -136,7 +136,7 @@ def _of_setup(tree: ast.Module) -> str | None:
 
 
 def _path(where: str) -> str:
-    """Return the path of a URL, or a path as it is. Raises Refused for what is no URL."""
+    """Return the path of a URL, or a path unchanged. Raises Refused for an invalid URL."""
     try:
         return unquote(urlsplit(where).path) if "://" in where or where.startswith("file:") else where
     except ValueError as error:
@@ -157,7 +157,7 @@ def _placed(path: str, folder: Path) -> Path:
 
 
 def _subdirectory(fragment: str) -> str:
-    """Return what `#subdirectory=` names. Raises Refused for what leads out of the source."""
+    """Return what `#subdirectory=` names. Raises Refused for a path that leads out of the source."""
     (found,) = parse_qs(fragment).get("subdirectory", [""])[:1]
     found = found.strip("/")
     if found and (not _FOLDER.fullmatch(found) or ".." in found.split("/")):

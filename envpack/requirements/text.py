@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST_FILE = 4 << 20
-"""Bytes; what is larger is no requirements file."""
+"""The largest requirements file, in bytes."""
 
 LARGEST_LOCK = 16 << 20
 """Bytes; a lock names every package of several platforms."""
@@ -50,9 +50,9 @@ class Refused(Exception):
 def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str:
     """Return the text of a file of at most `largest` bytes.
 
-    The encoding is UTF-8 unless a byte order mark or a PEP 263 comment in the first two lines says otherwise, as
-    pip's requirements file format has it ("Encoding").
-    Raises Refused when there is no such file, when it is too large or when it is not text.
+    The encoding is UTF-8 unless a byte order mark or a PEP 263 comment in the first two lines says otherwise, as in
+    pip's requirements file format ("Encoding"). Raises Refused when there is no such file, when it is too large or
+    when it is not text.
     """
     check_path(path)
     try:
@@ -91,7 +91,7 @@ def _nearest_names(path: Path) -> str:
 
 
 def decode(data: bytes) -> str:
-    """Return the text that the bytes of a requirements file stand for; raises Refused when they are not text."""
+    """Return the text of the bytes of a requirements file; raises Refused when they are not text."""
     encoding = _declared_encoding(data)
     for mark, marked in _BOMS:
         if data.startswith(mark):
@@ -123,11 +123,11 @@ def line_at(text: str, position: int) -> int:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of every line that says something, counted from 1.
+    """Yield the number and the text of every line with content, counted from 1.
 
-    A backslash at the end joins the next line, which then bears the first one's number; a line that is a comment
-    ends the joining. Comments go after that: `#` begins one at the start of a line or after a blank. Source:
-    pip's requirements file format ("Line continuations", "Comments").
+    A backslash at the end joins the next line, which then has the first one's number; a comment line ends the
+    joining. Comments are removed after that: `#` begins one at the start of a line or after a blank. Source: pip's
+    requirements file format ("Line continuations", "Comments").
     """
     first, parts = 0, list[str]()
     for number, physical in enumerate(_NEWLINE.split(text), start=1):
@@ -161,12 +161,12 @@ def expand(text: str, *, variable: re.Pattern[str] = _VARIABLE) -> tuple[str, di
 
 def quoted(text: str) -> str:
     """Return `text` in quotes for a message; a very long one by its length alone."""
-    # Not cut short: half a secret could no longer be recognised and taken out.
+    # Not truncated: half a secret could no longer be recognised and removed.
     return repr(text) if len(text) <= 300 else f"a text of {len(text)} characters"
 
 
 def first_line(error: Exception) -> str:
-    """Return what a parser says is wrong, without the picture that it draws below."""
+    """Return a parser's message, without the drawing below it."""
     line = str(error).partition("\n")[0]
     return line if len(line) <= 300 else "it cannot be parsed"
 

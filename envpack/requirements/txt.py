@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from envpack.requirements.values import PyRequirement
 
 MOST_ASKED = 5_000
-"""Lines of a file and of all that it includes; the largest that people have are a fifth of that."""
+"""Lines of a file and of all that it includes; the largest real ones have a fifth of that."""
 
 MOST_PROBLEMS = 1_000
-"""What is shown of one file; nobody reads more."""
+"""The most problems that are shown of one file."""
 
 _BUILDS = ("--config-settings", "--global-option", "--install-option")
 _WITHOUT_EFFECT = ("--only-binary", "--prefer-binary", "--use-feature")
@@ -61,7 +61,7 @@ class Source:
         return Origin(file=self.shown, line=line)
 
     def included(self, name: str, *, is_constraint: bool) -> Source:
-        """Return the source that an include names; a relative one starts at this file's directory."""
+        """Return the source that an include names; a relative path starts at this file's directory."""
         if name.startswith(("http://", "https://")):
             raise Refused(f"{quoted(name)} is not on this machine; download it and write its path")
         if name.startswith("file://"):
@@ -79,7 +79,7 @@ class Reading:
     """Reads lines and keeps what they ask for, and every problem on the way."""
 
     root: Path
-    """The directory of the person's file."""
+    """The directory of the user's file."""
     environment: str | None = None
     """Which of a lock's environments is asked for."""
     extras: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Reading:
     """Which of a project's dependency groups are asked for."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """What has no effect, each with its place."""
+    """Items that have no effect, each with its place."""
     pypi: list[PyRequirement] = field(default_factory=list)
     constraints: list[PyRequirement] = field(default_factory=list)
     indexes: Indexes = field(default_factory=Indexes)
@@ -183,7 +183,7 @@ class Reading:
                 self.note_place(option.value, written, values)
 
     def note_place(self, url: str, line: str, values: Mapping[str, str]) -> None:
-        """Keep how a URL of a line is written down: its variables as such."""
+        """Keep the public form of a line's URL: with its variables as such."""
         if "://" in url and url not in self.places:
             self.places[url] = addresses.storable(addresses.as_written(url, line, values))
 
@@ -263,7 +263,7 @@ class Reading:
         self._index_origin = self._index_origin or origin
 
     def directory_or_url(self, where: str, source: Source) -> str:
-        """Return a URL as it is and a directory as an absolute path; a relative one starts at the source's."""
+        """Return a URL unchanged and a directory as an absolute path; relative ones start at the source's."""
         if "://" in where and not where.startswith("file://"):
             return addresses.checked_index(where)
         try:
@@ -293,7 +293,7 @@ def _check_constraint(requirement: PyRequirement) -> None:
 
 
 def _refuse_or_pass_over(option: Option) -> None:
-    """Refuse an option that a packed environment cannot honour; the others say what envpack does anyway."""
+    """Refuse an option that a packed environment cannot honour; the others match what envpack does anyway."""
     if option.name in _WITHOUT_EFFECT or (option.name == "--no-binary" and option.value == ":none:"):
         return
     match option.name:

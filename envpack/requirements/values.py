@@ -1,4 +1,4 @@
-"""What a requirements file asks for, as frozen values that know their canonical form."""
+"""What a requirements file asks for, as frozen values with a canonical form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Origin:
     """The place that asks for something."""
 
     file: str
-    """The file as the person named it; an included file as its includer's directory leads to it."""
+    """The file as the user named it; an included file is named through its includer's directory."""
     line: int
     """Counted from 1; the first line of one that is continued with backslashes."""
 
@@ -41,7 +41,7 @@ class PyRequirement:
     text: str
     """The whole requirement as PEP 508 text, with the environment's variables filled in; may hold credentials."""
     specifier: str
-    """The versions that will do, such as `<2,>=1`; empty for any."""
+    """The versions that are allowed, such as `<2,>=1`; empty for any."""
     extras: tuple[str, ...]
     """Sorted."""
     marker: str | None
@@ -50,7 +50,7 @@ class PyRequirement:
     """The wheel or the source itself (`https://...`, `file:///...`, `git+https://...`), credentials included; None
     when an index is to be asked."""
     address: str | None = None
-    """`url` as it may be written down: `${VARIABLE}` as such and no secret. None where there is no URL."""
+    """`url` as it may be stored: `${VARIABLE}` as such and no secret. None where there is no URL."""
     hashes: tuple[str, ...]
     """`sha256:...` and the like, sorted; a local wheel always has its own SHA-256 here."""
     origin: Origin
@@ -75,7 +75,7 @@ class CondaSpec:
 
     spec: MatchSpec
     text: str
-    """The spec as written, `channel::` included."""
+    """The spec as written, with `channel::`."""
     origin: Origin
 
     @property
@@ -90,7 +90,7 @@ STRATEGIES = ("first-index", "unsafe-best-match")
 
 @dataclass(frozen=True, kw_only=True)
 class Indexes:
-    """Where PyPI packages are looked for, as the file's options say; URLs may hold credentials."""
+    """Where PyPI packages are searched, by the file's options; URLs may hold credentials."""
 
     index_url: str | None = None
     """The index to ask instead of the default one."""
@@ -101,7 +101,7 @@ class Indexes:
     no_index: bool = False
     """Ask no index at all; then `index_url` and `extra_index_urls` are empty."""
     strategy: str = "first-index"
-    """What several indexes mean, one of `STRATEGIES`."""
+    """How several indexes are used, one of `STRATEGIES`."""
     owners: tuple[tuple[str, str], ...] = ()
     """Patterns of normalised names, each with the one index that such projects are taken from."""
 
@@ -117,10 +117,10 @@ class Requirements:
     path: Path
     """The file."""
     stem: str
-    """What names the release by default: an environment file's `name:`, else the file's stem."""
+    """The default name of the release: an environment file's `name:`, else the file's stem."""
     pypi: tuple[PyRequirement, ...]
-    """The lines of a `.txt`, or the `pip:` list of an environment file. Several may bear one name: those whose
-    markers hold all apply."""
+    """The lines of a `.txt`, or the `pip:` list of an environment file. Several may have one name: all whose
+    markers hold apply."""
     conda_first: bool
     """Whether `pypi` may be taken from conda channels: True for a `.txt`."""
     conda: tuple[CondaSpec, ...] = ()
@@ -128,32 +128,32 @@ class Requirements:
     constraints: tuple[PyRequirement, ...] = ()
     """What `-c` files say about versions, should a package be needed."""
     channels: tuple[str, ...] = ()
-    """The file's channels, most wanted first; directories as absolute paths."""
+    """The file's channels, highest priority first; directories as absolute paths."""
     indexes: Indexes = Indexes()
     variables: Mapping[str, str] = field(default_factory=dict)
     """The file's `variables:`."""
     description: str | None = None
-    """What the environment is for; no part of the canonical form, since it changes no byte of an archive."""
+    """What the environment is for; not in the canonical form, since it changes no byte of an archive."""
     owner: str | None = None
-    """Whose it is; no part of the canonical form."""
+    """The owner; not in the canonical form."""
     files: tuple[Path, ...] = ()
     """Every file that was read, this one first."""
     places: Mapping[str, str] = field(default_factory=dict)
-    """How `channels` and `indexes` may be written down: a directory as the file names it, a URL without secrets."""
+    """How `channels` and `indexes` may be stored: a directory as the file names it, a URL without secrets."""
     requires_python: str = ""
     """The Pythons that the file is for, as a PEP 440 specifier; empty for any."""
     exact: bool = False
-    """Whether `pypi` is all that is wanted of PyPI, with nothing that it needs besides: the lines of a lock."""
+    """Whether `pypi` is complete and no dependencies are added: the lines of a lock."""
     pinned: PinnedFile | None = None
-    """The package files that a lock or an explicit list names; they are taken as they are."""
+    """The package files that a lock or an explicit list names; they are installed unchanged."""
     warnings: tuple[str, ...] = ()
-    """What of the files has no effect, each with its place; no part of the canonical form."""
+    """Items of the files that have no effect, each with its place; not in the canonical form."""
 
     def canonical(self) -> dict[str, Any]:
         """Return all that can change the solve as JSON values, for a digest.
 
-        Comments, the order of lines, the file's own place and credentials are no part of it. The order of channels
-        and of indexes is, because solvers ask the first one first.
+        Comments, the order of lines, the file's own place and credentials are left out. The order of channels and
+        of indexes is kept, because solvers ask the first one first.
         """
         owners = sorted(self.indexes.owners)
         return {
@@ -177,7 +177,7 @@ class Requirements:
         }
 
     def place(self, where: str) -> str:
-        """Return a directory or a URL of `channels` or `indexes` as it may be written down."""
+        """Return a directory or a URL of `channels` or `indexes` as it may be stored."""
         return self.places.get(where) or public(where)
 
 
@@ -186,6 +186,6 @@ def _sorted(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _public(url: str) -> str:
-    # The wheel's SHA-256, which is always among its hashes, says the rest; of a project the digest of its files.
+    # The wheel's SHA-256, which is always among its hashes, covers the rest; for a project the digest of its files.
     parts = urlsplit(url)
     return unquote(parts.path).rstrip("/").rpartition("/")[2] if parts.scheme == "file" else public(url)

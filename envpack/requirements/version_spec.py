@@ -20,10 +20,10 @@ _DEEPEST = 20
 
 @dataclass(frozen=True)
 class Clause:
-    """One comparison: an operator of `==`, `!=`, `<=`, `>=`, `<`, `>`, `~=`, or `=` for all that begins so."""
+    """One comparison: one of the operators `==`, `!=`, `<=`, `>=`, `<`, `>`, `~=`, or `=` for a prefix."""
 
     operator: Literal["==", "!=", "<=", ">=", "<", ">", "~=", "=", "!=*", "glob", "regex"]
-    """`!=*` is everything that does not begin so; `glob` and `regex` are compared with the version's text."""
+    """`!=*` is every version without the prefix; `glob` and `regex` are compared with the version's text."""
     value: str
 
     def __str__(self) -> str:
@@ -39,13 +39,13 @@ class Clause:
 
     @property
     def is_textual(self) -> bool:
-        """Whether it compares texts, which solvers do not: it has to be replaced by the versions that fit."""
+        """Whether it compares texts, which solvers do not: it has to be replaced by the matching versions."""
         return self.operator in ("glob", "regex")
 
 
 @dataclass(frozen=True)
 class Both:
-    """What all parts admit."""
+    """Versions that all parts admit."""
 
     parts: tuple[VersionSpec, ...]
 
@@ -55,7 +55,7 @@ class Both:
 
 @dataclass(frozen=True)
 class Either:
-    """What any part admits."""
+    """Versions that any part admits."""
 
     parts: tuple[VersionSpec, ...]
 
@@ -129,7 +129,7 @@ def split(text: str) -> tuple[str, str]:
 def parse(text: str) -> VersionSpec:
     """Return the tree of a whole version spec. Sources: CEP 29, conda's "Package match specifications".
 
-    `,` binds tighter than `|`. A lone `1.0` is that version, `=1.0` and `1.0*` are all that begin so. Raises
+    `,` binds tighter than `|`. `1.0` alone is that version, `=1.0` and `1.0*` are all with that prefix. Raises
     NotAVersionSpec.
     """
     whole, rest = split(text)
@@ -195,7 +195,7 @@ def _regex(pattern: str) -> Clause:
 
 
 def _patterned(operator: str, value: str) -> Clause:
-    """Return the clause of an operator and a value with `*`; at the end it means all that begin so."""
+    """Return the clause of an operator and a value with `*`; at the end it means a prefix."""
     stem = re.sub(r"(?:\.\*)+$", "", value).rstrip("*")
     if "*" in stem or not stem.rstrip("."):
         if operator in ("", "=", "=="):

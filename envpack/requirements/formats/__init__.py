@@ -26,7 +26,7 @@ FORMATS = cast(
     "tuple[InputFormat, ...]",
     (explicit, conda_list, pixi_lock, conda_lock, uv_lock, poetry_lock, pylock, pyproject, lines, environment),
 )
-"""Asked in this order which of them a file is."""
+"""The formats, in the order in which a file is tested."""
 
 KINDS = (
     "requirement lines (*.txt), a conda environment file (*.yml, *.yaml), pyproject.toml, pylock.toml, uv.lock, "

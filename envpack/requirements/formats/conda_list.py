@@ -23,7 +23,7 @@ _OF_PIP = re.compile(r"(?P<name>[^=\s]+)=(?P<version>[^=\s]+)=pypi_\d+")
 
 
 def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - people name them as they like
-    """Return whether the head of such a file is there."""
+    """Return whether the file has the head of such a list."""
     return _HEAD.search(text) is not None
 
 

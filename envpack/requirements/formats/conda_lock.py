@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from envpack.requirements.values import Origin
 
 INSTALLED = ("main", "dev")
-"""The categories that `conda-lock install` takes unless it is told otherwise."""
+"""The categories that `conda-lock install` takes by default."""
 
 _LOOKS = (re.compile(r"^metadata:", re.MULTILINE), re.compile(r"^package:", re.MULTILINE))
 

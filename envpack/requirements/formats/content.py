@@ -1,4 +1,4 @@
-"""What every input format is read into."""
+"""The result of reading any input format."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FileContent:
-    """What a file says beside the lines for pip, which go to the reading."""
+    """What a file says apart from the lines for pip, which go to the reading."""
 
     name: str | None = None
-    """What names the release by default; None for the file's stem."""
+    """The default name of the release; None for the file's stem."""
     conda_first: bool = False
     """Whether lines for pip may be taken from conda channels."""
     channels: tuple[str, ...] = ()
@@ -28,20 +28,20 @@ class FileContent:
     description: str | None = None
     """What the environment is for, in one line."""
     owner: str | None = None
-    """Whose it is."""
+    """The owner of the environment."""
     requires_python: str = ""
     """The Pythons that it is for, as a PEP 440 specifier; empty for any."""
     exact: bool = False
-    """Whether its lines are all that is wanted, with nothing that they need besides: those of a lock."""
+    """Whether its lines are complete and no dependencies are added: the lines of a lock."""
     pinned: PinnedFile | None = None
-    """The package files that are to be taken as they are, where the file names such."""
+    """The package files to install unchanged, if the file names any."""
 
 
 class InputFormat(Protocol):
     """One module of this folder."""
 
     def recognises(self, path: Path, text: str) -> bool:
-        """Return whether a file is of this format, by its name and what stands in it."""
+        """Return whether a file is of this format, by its name and its content."""
 
     def read(self, text: str, source: Source, reading: Reading) -> FileContent:
-        """Return what a file says; its lines for pip and every problem go to `reading`."""
+        """Return the content of a file; its lines for pip and every problem go to `reading`."""

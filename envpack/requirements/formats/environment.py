@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from envpack.requirements.txt import Reading, Source
 
 KEYS = ("name", "channels", "dependencies", "variables", "prefix", "description", "owner")
-"""What conda reads of an environment file, and two that it passes over: what the environment is for (CEP 24), and
-whose it is. `prefix` is a place on the machine that wrote it, and is passed over here."""
+"""The keys that conda reads, and two that it ignores: what the environment is for (CEP 24), and its owner. `prefix`
+is a path on the machine that wrote the file, and is ignored here."""
 
 _OF_OTHERS = ("platforms", "category", "channel_priority", "channel-priority", "revision")
-"""What other tools write there, and conda passes over too (CEP 24)."""
+"""Keys that other tools write, and conda ignores too (CEP 24)."""
 
 LONGEST_REMARK = 2000
 """Characters of a description or an owner."""
@@ -55,7 +55,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong i
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
-    """Return what an environment file says; its `pip:` list and every problem go to `reading`.
+    """Return the content of an environment file; its `pip:` list and every problem go to `reading`.
 
     Source: conda's documentation, "Creating an environment file manually".
     """
@@ -65,13 +65,13 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """Goes through the nodes of one environment file and keeps what is wrong with them."""
+    """Reads the nodes of one environment file and keeps their problems."""
 
     source: Source
     reading: Reading
 
     def environment(self, root: yaml.Node | None) -> FileContent:
-        """Return what the whole file says."""
+        """Return the content of the whole file."""
         if root is None:
             return FileContent()
         self.refuse_foreign(root)
@@ -96,7 +96,7 @@ class Walk:
         )
 
     def refuse_foreign(self, root: yaml.Node) -> None:
-        """Refuse every tag that would make the YAML reader build something else than plain values."""
+        """Refuse every tag that would make the YAML reader build anything but plain values."""
         for node in _foreign(root):
             self.refuse(node, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not allowed here")
 
@@ -134,7 +134,7 @@ class Walk:
                 yield key, key_node, value
 
     def texts(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node]]:
-        """Yield the texts of a list; what is no text is a problem."""
+        """Yield the texts of a list; anything else is a problem."""
         for item in self.items(node, what):
             text = _text(item)
             if text is None:
@@ -143,7 +143,7 @@ class Walk:
                 yield text, item
 
     def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
-        """Return the items of a list; what is no list is a problem."""
+        """Return the items of a list; anything else is a problem."""
         if node is None or _is_null(node):
             return []
         if isinstance(node, yaml.SequenceNode):
@@ -214,7 +214,7 @@ class Walk:
                 self.refuse(node, f"only pip: has a list of its own, not {quoted(key)}")
 
     def variables(self, node: yaml.Node | None) -> Iterator[tuple[str, str]]:
-        """Yield names and values; those that reach further than the environment's packages are warned of."""
+        """Yield names and values; variables that affect more than the environment's packages cause a warning."""
         if node is None or _is_null(node):
             return
         if not isinstance(node, yaml.MappingNode):
@@ -240,7 +240,7 @@ class Walk:
 
 
 def _foreign(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Yield every node whose tag would make the YAML reader build something else than plain values."""
+    """Yield every node whose tag would make the YAML reader build anything but plain values."""
     waiting, seen = [root], set[int]()
     while waiting:
         node = waiting.pop()
@@ -277,6 +277,6 @@ def _is_plain(text: str) -> bool:
 
 
 def _variable(node: yaml.ScalarNode) -> str:
-    """Return a variable's value: as written, but a truth value as conda writes it."""
+    """Return a variable's value as written, except that a truth value is as conda writes it."""
     written = str(node.value)
     return written if node.style else _BOOLEANS.get(written.lower(), written)

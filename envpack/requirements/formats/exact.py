@@ -1,4 +1,4 @@
-"""Lines that name one version and its files: what locks of Python packages are read into."""
+"""Lines that name one version and its files; locks of Python packages are read into them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def version(name: str, version: str, hashes: Iterable[str], marker: str = "") -> str:
-    """Return the line for a version of which only files with these SHA-256 will do."""
+    """Return the line for a version that admits only files with these SHA-256."""
     told = "".join(f" --hash=sha256:{each}" for each in sorted({*hashes}))
     return f"{name}=={version}{_condition(marker)}{told}"
 
@@ -37,7 +37,7 @@ def repository(url: str, commit: str, subdirectory: str = "") -> str:
 
 
 def note_indexes(urls: Iterable[str], source: Source, reading: Reading) -> None:
-    """Let the indexes that a lock names be asked; the public one is asked anyway."""
+    """Add the indexes that a lock names; the public one is asked anyway."""
     for url in dict.fromkeys(urls):
         option = "--find-links" if url.startswith("file:") else "--extra-index-url"
         if url and urlsplit(url).hostname != "pypi.org":
@@ -45,13 +45,13 @@ def note_indexes(urls: Iterable[str], source: Source, reading: Reading) -> None:
 
 
 def note_folders(folders: Iterable[str], source: Source, reading: Reading) -> None:
-    """Let the folders be searched in which a lock has files by their paths."""
+    """Add the folders in which a lock has files by their paths."""
     for folder in dict.fromkeys(filter(None, folders)):
         reading.read_line(f"--find-links {shlex.quote(folder)}", source=source, number=0)
 
 
 def checked(value: object, what: str) -> str:
-    """Return a text of a lock that goes into a line. Raises Refused for what could be more than that."""
+    """Return a text of a lock for use in a line. Raises Refused for a text that could contain more."""
     if not isinstance(value, str) or not value or any(char.isspace() for char in value) or value.startswith("-"):
         raise Refused(f"{what} is not a text without blanks: {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""What requirement lines cannot say: description, owner, channels and variables, in comments that pip passes over.
+"""What requirement lines cannot say: description, owner, channels and variables, in comments that pip ignores.
 
     # envpack:
     #   description: Features for the churn model
@@ -7,7 +7,7 @@
     #   variables:
     #     HF_HOME: ./.cache/huggingface
 
-What stands behind `# envpack:`, and in the comment lines below it that are indented by two blanks or more, is YAML.
+The text after `# envpack:` and the comment lines below it that are indented by two blanks or more are YAML.
 A line without a comment, or with a comment that is not indented, ends it.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from envpack.requirements.txt import Reading, Source
 
 KEYS = ("description", "owner", "channels", "variables")
-"""What a header may say."""
+"""The keys of a header."""
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
-    """Return what the headers of a file say; every problem goes to `reading`, with its line."""
+    """Return the content of a file's headers; every problem goes to `reading`, with its line."""
     walk = Walk(source=source, reading=reading)
     given: dict[str, yaml.Node] = {}
     for block in comments.blocks(text):

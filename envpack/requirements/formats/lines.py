@@ -20,6 +20,6 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - any text may be
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
-    """Let every line be read; channels are asked first for what they name. Comments for envpack say the rest."""
+    """Read every line; channels are asked first for their projects. The rest is in comments for envpack."""
     reading.read_lines(text, source)
     return replace(header.read(text, source, reading), conda_first=True)

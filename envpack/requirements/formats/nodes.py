@@ -1,4 +1,4 @@
-"""YAML of lock files: all values as texts, with the line of each entry."""
+"""YAML of lock files: all values are texts, and each entry has its line."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def pairs(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
 
 
 def plain(node: yaml.Node | None, depth: int = 0) -> Any:  # noqa: ANN401 - texts, lists and dictionaries of them
-    """Return a node's value: every scalar as the text that stands there. YAML would make 3.10 a number.
+    """Return a node's value: every scalar is its text in the file. YAML would make 3.10 a number.
 
-    What is nested deeper than any lock is left out.
+    Anything nested deeper than in any lock is left out.
     """
     if depth > _DEEPEST:
         return ""

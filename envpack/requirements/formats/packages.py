@@ -1,4 +1,4 @@
-"""Package files that a lock names: checked, and with an absolute address."""
+"""Package files that a lock names: checked, with absolute addresses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 def conda_file(url: str, origin: Origin, *, folder: Path, **facts: Any) -> PinnedConda:  # noqa: ANN401 - its fields
     """Return the conda package at a URL or a path, which may be relative to `folder`.
 
-    Raises Refused for what is no package file: a source, above all.
+    Raises Refused for anything that is not a package file, such as a source.
     """
     meet(url)
     file = _file_name(url)
@@ -48,7 +48,7 @@ def conda_file(url: str, origin: Origin, *, folder: Path, **facts: Any) -> Pinne
 def wheel_file(
     url: str, origin: Origin, *, sha256: str | None, folder: Path, size: int | None = None
 ) -> PinnedWheel:
-    """Return the wheel at a URL or a path, which may be relative to `folder`. Raises Refused for what is none."""
+    """Return the wheel at a URL or a path, which may be relative to `folder`. Raises Refused for anything else."""
     url = url.removeprefix("direct+").partition("#")[0]
     meet(url)
     file = _file_name(url)

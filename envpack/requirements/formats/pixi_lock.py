@@ -74,7 +74,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 
 
 def _known(node: yaml.Node | None) -> dict[str, YamlEntry]:
-    """Return what the file says of each package, by its address."""
+    """Return the file's entry of each package, by its address."""
     found = {}
     for entry in nodes.entries(node):
         where = (entry.text(key) for key in ("conda", "pypi", "url", "path"))
@@ -108,7 +108,7 @@ def _pins(node: yaml.Node, known: dict[str, YamlEntry], source: Source) -> Pins:
 
 
 def _facts(entry: YamlEntry, url: str) -> dict[str, Any]:
-    """Return what the file says of a conda package; from version 6 on, what its address tells is left out."""
+    """Return the file's entry of a conda package; since version 6, the entry omits what its address contains."""
     depends = entry.texts("depends")
     noarch = entry.text("noarch")
     if noarch not in ("python", "generic") and "/noarch/" in url:

@@ -1,7 +1,7 @@
-"""poetry.lock: what the project that it is the lock of needs, for the chosen extras and groups.
+"""poetry.lock: the needs of the project that it locks, for the chosen extras and groups.
 
-The format is Poetry's own; it was read as Poetry 2 writes it (`lock-version` 2.1), which says of each package the
-groups that need it and under which markers. Older ones leave both to `pyproject.toml`, and are refused.
+The format is Poetry's own; it is read as Poetry 2 writes it (`lock-version` 2.1), with the groups that need each
+package and their markers. Older ones have both only in `pyproject.toml`, and are refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong i
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
-    """Return the packages that the project at the lock's own directory needs, as they are locked."""
+    """Return the locked packages that the project in the lock's directory needs."""
     document = toml.load(text, source, reading)
     metadata = toml.table(document.get("metadata"))
     version = str(metadata.get("lock-version", ""))
@@ -72,7 +72,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 
 
 class _Chosen:
-    """The extras and the groups that are wanted."""
+    """The chosen extras and groups."""
 
     def __init__(self, *, extras: set[str], groups: set[str]) -> None:
         self.extras = extras
@@ -89,7 +89,7 @@ class _Chosen:
                 yield f"has no {kind} {name}{did_you_mean(name, offered)}"
 
     def marker(self, package: dict[str, Any]) -> str:
-        """Return when a package is needed: where the marker of one of the chosen groups holds; empty for always."""
+        """Return the marker for which a package is needed, from the chosen groups; empty for always."""
         markers = package.get("markers", "")
         told = []
         for group in sorted(self.groups & {*toml.texts(package.get("groups"))}):
@@ -129,7 +129,7 @@ def _line(package: dict[str, Any], marker: str) -> str:
 
 
 def _project(directory: Path) -> str | None:
-    """Return the project itself, which is installed with what it needs, unless it is no package."""
+    """Return the project itself, which is installed with its dependencies, unless it is not a package."""
     with suppress(Refused):
         declared = sources.pyproject(directory)
         poetry = toml.table(toml.table(declared.get("tool")).get("poetry"))
@@ -139,7 +139,7 @@ def _project(directory: Path) -> str | None:
 
 
 def _python(wanted: str, source: Source, reading: Reading) -> str:
-    """Return the Pythons that a lock is for as a PEP 440 specifier; Poetry has `^3.11` besides."""
+    """Return the Pythons that a lock is for as a PEP 440 specifier; Poetry also has `^3.11`."""
     if caret := _CARET.fullmatch(wanted.strip()):
         wanted = f">={caret['major']}{caret['rest']},<{int(caret['major']) + 1}"
     try:

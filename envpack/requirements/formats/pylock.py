@@ -93,7 +93,7 @@ def _sha256(file: dict[str, Any]) -> str:
 
 
 def _chosen(marker: str, extras: set[str], groups: set[str]) -> str:
-    """Return a marker in which the choice of extras and groups is made."""
+    """Return a marker with the choice of extras and groups filled in."""
 
     def decided(found: re.Match[str]) -> str:
         among = extras if found["of"] == "extras" else groups

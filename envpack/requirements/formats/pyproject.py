@@ -1,4 +1,4 @@
-"""pyproject.toml: what a project needs, its extras and its dependency groups; the project itself is no part of it.
+"""pyproject.toml: what a project needs, its extras and its dependency groups; the project itself is not included.
 
 Source: PEP 621 (`[project]`) and PEP 735 (`[dependency-groups]`); `[tool.uv]` in `uv_sources`.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def recognises(path: Path, text: str) -> bool:
-    """Return whether a TOML file has what a project's file has."""
+    """Return whether a TOML file is a project's file."""
     tables = r"^\s*\[(?:project|dependency-groups|tool\.poetry)\b"
     return path.suffix == ".toml" and (path.name == "pyproject.toml" or bool(re.search(tables, text, re.MULTILINE)))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load(text: str, source: Source, reading: Reading) -> dict[str, Any]:
-    """Return what a text holds; nothing after keeping the problem of one that is not TOML."""
+    """Return the content of a text; if it is not TOML, keep the problem and return nothing."""
     try:
         found: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -28,7 +28,7 @@ def load(text: str, source: Source, reading: Reading) -> dict[str, Any]:
 
 
 def table(value: object) -> dict[str, Any]:
-    """Return a table; an empty one for what is none."""
+    """Return a table; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 

@@ -1,7 +1,7 @@
-"""uv.lock: what the project that it is the lock of needs, for the chosen extras and groups.
+"""uv.lock: the needs of the project that it locks, for the chosen extras and groups.
 
-The format is uv's own; it was read as uv 0.13 writes it (`version = 1`). The lock's packages are a graph, whose
-edges have markers; a package applies where one of the ways to it does.
+The format is uv's own; it is read as uv 0.13 writes it (`version = 1`). The lock's packages are a graph, whose
+edges have markers; a package applies where one of the paths to it applies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OWN = ("editable", "virtual", "directory")
 _MOST_WAYS = 64
-"""Ways to a package with different markers that are followed; past that it is taken everywhere."""
+"""The most paths to a package with different markers that are followed; with more it applies everywhere."""
 
 Way = frozenset[str]
 """Markers that all have to hold."""
@@ -34,7 +34,7 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong i
 
 
 def read(text: str, source: Source, reading: Reading) -> FileContent:
-    """Return the packages that the project at the lock's own directory needs, as they are locked."""
+    """Return the locked packages that the project in the lock's directory needs."""
     document = toml.load(text, source, reading)
     if document.get("version") != 1:
         reading.refuse(source.at(0), f"is uv's lock format {document.get('version')}; envpack reads 1")
@@ -64,7 +64,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 
 @dataclass
 class _Graph:
-    """The packages of a lock, and the ways that lead to those that are needed."""
+    """The packages of a lock, and the paths to those that are needed."""
 
     packages: list[dict[str, Any]]
     _by_name: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list), init=False)
@@ -103,7 +103,7 @@ class _Graph:
                     waiting += [(further, way) for further in self._needs(self.packages[number], extra)]
 
     def reached(self) -> Iterator[tuple[dict[str, Any], set[Way]]]:
-        """Yield the packages that are needed, with the ways to them."""
+        """Yield the packages that are needed, with the paths to them."""
         for number in sorted(self._ways):
             if number != self._root:
                 yield self.packages[number], self._ways[number]
@@ -117,7 +117,7 @@ class _Graph:
             yield str(package["name"]), _line(package, _marker(ways))
 
     def _added(self, number: int, way: Way) -> Way:
-        """Keep a way to a package, unless a shorter one covers it; return what has to be followed."""
+        """Keep a path to a package, unless a shorter one covers it; return what has to be followed."""
         ways = self._ways[number]
         if len(ways) >= _MOST_WAYS:
             way = frozenset()
@@ -144,7 +144,7 @@ class _Graph:
 
 
 def _marker(ways: Iterable[Way]) -> str:
-    """Return the marker that holds where one of the ways does; none where one holds everywhere."""
+    """Return the marker that holds where one of the paths does; none where one holds everywhere."""
     told = sorted(" and ".join(f"({marker})" for marker in sorted(way)) for way in ways)
     return "" if "" in told else " or ".join(told)
 

@@ -1,7 +1,7 @@
 """`[tool.uv]` of a pyproject.toml: the indexes that it names, and where some of its requirements come from.
 
-Source: uv's documentation, "Dependency sources" and "Package indexes". What they say must not be passed over: a
-project that is to come from a repository or from one index would come from whoever has its name on another.
+Source: uv's documentation, "Dependency sources" and "Package indexes". They must not be ignored: otherwise a
+project that belongs to a repository or to one index could come from another index that has the same name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class UvSources:
-    """What a pyproject.toml tells uv of indexes and sources."""
+    """What a pyproject.toml says of indexes and sources for uv."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         """`document` is the whole file."""
@@ -35,7 +35,7 @@ class UvSources:
         }
 
     def note_indexes(self, text: str, source: Source, reading: Reading) -> None:
-        """Let the indexes be asked, but those that are there for certain projects only (`explicit`)."""
+        """Add the indexes, except those that are for certain projects only (`explicit`)."""
         for index in self._indexes:
             url = index.get("url")
             if isinstance(url, str) and index.get("explicit") is not True:
@@ -43,11 +43,11 @@ class UvSources:
                 reading.read_line(f"{option} {url}", source=source, number=toml.place_of(url, text, source).line)
 
     def lines(self, text: str, reading: Reading) -> Iterator[str]:
-        """Yield the lines for a requirement: with its source, or as it is. Raises Refused."""
+        """Yield the lines for a requirement: with its source, or unchanged. Raises Refused."""
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            yield text  # whoever reads it says what is wrong
+            yield text  # the reader of the line reports what is wrong
             return
         told = self._sources.get(canonicalize_name(requirement.name), [])
         wanted = [each for each in told if isinstance(each, dict) and _is_chosen(each, reading)]
@@ -91,7 +91,7 @@ class UvSources:
 
 
 def _is_chosen(told: dict[str, Any], reading: Reading) -> bool:
-    """Return whether a source is for what is chosen: some are for one extra or one group only."""
+    """Return whether a source applies to the choice: some are for one extra or one group only."""
     return all(
         told.get(key) is None or canonicalize_name(str(told[key])) in {canonicalize_name(each) for each in chosen}
         for key, chosen in (("extra", reading.extras), ("group", reading.groups))
