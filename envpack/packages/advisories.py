@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from envpack.packages.package import PackedPackage
 
     _Hit = tuple[Mapping[str, Any], Mapping[str, Any]]
-    """An advisory, and the entry of it that means the package."""
+    """An advisory, and its entry for the package."""
 
 LEVELS = ("low", "moderate", "high", "critical")
-"""Severities, the least first; an advisory that names none counts as high."""
+"""Severities, lowest first; an advisory without one counts as high."""
 
 _UNKNOWN = "high"
 _LARGEST = 8 << 20
-"""Bytes of one advisory."""
+"""The largest advisory, in bytes."""
 
 _WORDS = {"LOW": "low", "MODERATE": "moderate", "MEDIUM": "moderate", "HIGH": "high", "CRITICAL": "critical"}
 _SCORES = ((9.0, "critical"), (7.0, "high"), (4.0, "moderate"), (0.1, "low"))
@@ -40,7 +40,7 @@ _SCORES = ((9.0, "critical"), (7.0, "high"), (4.0, "moderate"), (0.1, "low"))
 
 @dataclass(frozen=True, kw_only=True)
 class Vulnerability:
-    """One vulnerability of one package, whatever number of advisories describe it."""
+    """One vulnerability of one package; several advisories may describe it."""
 
     package: PackedPackage
     ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Vulnerability:
     """One of `LEVELS`."""
     summary: str
     fixed: tuple[str, ...]
-    """The versions that fix it, as the advisories say."""
+    """The versions that fix it, by the advisories."""
 
     def reaches(self, level: str) -> bool:
         """Return whether it is at least as severe as a level."""
@@ -79,7 +79,7 @@ class Advisories:
 
     by_project: Mapping[str, tuple[Mapping[str, Any], ...]]
     count: int
-    """How many were read."""
+    """The number of advisories that were read."""
 
     def of(
         self, packages: Iterable[PackedPackage], project: Callable[[PackedPackage], str]
@@ -96,7 +96,7 @@ class Advisories:
 def read(place: Path) -> Advisories:
     """Return the advisories of a directory, of the zip that OSV publishes for an ecosystem, or of one file.
 
-    What was withdrawn is left out. Raises UsageError when there is nothing of that kind, or an advisory is none.
+    Withdrawn advisories are left out. Raises UsageError when there is no such file, or an advisory is invalid.
     """
     by_project: dict[str, list[Mapping[str, Any]]] = {}
     count = 0
@@ -159,7 +159,7 @@ def _version(text: str) -> Version | None:
 def _grouped(
     package: PackedPackage, hits: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> list[Vulnerability]:
-    """Return what advisories say, those that are aliases of one another as one."""
+    """Return the vulnerabilities of advisories; aliases of one another are joined."""
     groups: list[tuple[set[str], list[_Hit]]] = []
     for advisory, own in hits:
         ids = {advisory["id"], *advisory.get("aliases", ())}
@@ -186,7 +186,7 @@ def _vulnerability(package: PackedPackage, ids: set[str], members: Sequence[_Hit
 
 
 def severity(advisory: Mapping[str, Any], affected: Mapping[str, Any]) -> str | None:
-    """Return how severe an advisory says that it is, as one of `LEVELS`: by its word, else by its CVSS vector."""
+    """Return an advisory's severity, one of `LEVELS`: by its word, else by its CVSS vector."""
     for place in (affected, advisory):
         word = str(dict(place.get("database_specific") or {}).get("severity", "")).upper()
         if word in _WORDS:
@@ -212,7 +212,7 @@ def _about(advisory: Mapping[str, Any], project: str) -> list[Mapping[str, Any]]
 
 
 def _affected(advisory: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the entries about PyPI projects; an ecosystem may have a suffix behind a colon."""
+    """Return the entries about PyPI projects; an ecosystem may have a suffix after a colon."""
     entries = (own for own in advisory.get("affected", ()) if own.get("package"))
     return [own for own in entries if str(own["package"].get("ecosystem", "")).split(":")[0] == "PyPI"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What one environment has that another has not; each part sorted by name."""
+    """The differences between two environments; each part is sorted by name."""
 
     added: tuple[PackedPackage, ...] = ()
     removed: tuple[PackedPackage, ...] = ()
@@ -27,9 +27,9 @@ class Comparison:
 
 
 def compare(before: Iterable[PackedPackage], after: Iterable[PackedPackage]) -> Comparison:
-    """Return how the packages after differ from those before.
+    """Return how the later packages differ from the earlier ones.
 
-    A package is known by its name, wherever it comes from; where one side has two of a name, by its source as well.
+    A package is identified by its name, from any source; where one side has two of a name, by its source as well.
     """
     sides = [list(before), list(after)]
     twice = {name for side in sides for name, count in Counter(p.name for p in side).items() if count > 1}
@@ -43,7 +43,7 @@ def compare(before: Iterable[PackedPackage], after: Iterable[PackedPackage]) -> 
 
 
 def told_apart(package: PackedPackage, other: PackedPackage) -> str:
-    """Return a version with what tells it from the other: where it came from, its build, or its bytes."""
+    """Return a version with its difference from the other: its source, its build, or its bytes."""
     if package.kind != other.kind:
         return f"{package.version} ({package.kind})"
     if package.version != other.version:
@@ -54,5 +54,5 @@ def told_apart(package: PackedPackage, other: PackedPackage) -> str:
 
 
 def download_size(packages: Iterable[PackedPackage]) -> int:
-    """Return how many bytes of packages an environment is made of, as far as their sizes are known."""
+    """Return the total size of an environment's packages in bytes, as far as their sizes are known."""
     return sum(package.size or 0 for package in packages)

@@ -1,4 +1,4 @@
-"""Tell which packages of an environment need which, and by which chain one came into it."""
+"""Find which packages of an environment need which, and the chain that brought one in."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def with_requires(
     extras: Mapping[ProjectName, Collection[str]],
     project: Callable[[CondaName], ProjectName],
 ) -> tuple[PackedPackage, ...]:
-    """Return the packages of a lock, each with the names of those beside it that it needs.
+    """Return the packages of a lock, each with the names of the others that it needs.
 
-    A conda package's needs stand in the lock, a wheel's in the metadata that it left in `prefix`; without one they
-    are not known. Markers are evaluated for the target. `extras` are those asked for, by project name. `project`
-    gives the project name of a conda package.
+    A conda package's needs are in the lock, a wheel's in its metadata in `prefix`; without a prefix they are not
+    known. Markers are evaluated for the target. `extras` are those asked for, by project name. `project` gives the
+    project name of a conda package.
     """
     conda = _of_conda(lock)
     requirements = _requirements_in(prefix) if prefix else {}
@@ -57,9 +57,9 @@ def with_requires(
 def named(
     packages: Iterable[PackedPackage], name: str, project: Callable[[CondaName], ProjectName] = ProjectName
 ) -> str | None:
-    """Return the package that a person means by a name of either kind, or None when there is none.
+    """Return the package that the user means by a name of either kind, or None when there is none.
 
-    A conda package's own name goes before the project that it holds, which `project` tells.
+    A conda package's own name has priority over the project that it holds, which `project` gives.
     """
     packages = tuple(packages)
     for package in packages:
@@ -79,7 +79,7 @@ def chains(
     """Return the shortest chain from each requested package to the named one, shortest first.
 
     A chain begins with a requested package and ends with the named one; names are of either kind (see `named`).
-    Empty when there is no such package or nothing that was requested needs it.
+    Empty when there is no such package or no requested package needs it.
     """
     needs = {p.name: p.requires or () for p in packages}
     goal = named(packages, name, project)
@@ -122,7 +122,7 @@ def _of_wheels(
     extras: Mapping[ProjectName, Collection[str]],
     linked: Mapping[ProjectName, CondaName],
 ) -> dict[ProjectName, set[str]]:
-    """Return what each wheel needs; an extra that one wheel asks of another brings in more, until nothing does."""
+    """Return what each wheel needs; extras that wheels ask of others are followed until nothing is added."""
     target: dict[str, Any] = {**lock.target.marker_environment(lock.python)}
     there: dict[ProjectName, str] = {**linked, **{wheel.name: wheel.name for wheel in lock.wheels}}
     wanted = {wheel.name: {"", *extras.get(wheel.name, ())} for wheel in lock.wheels}
@@ -147,7 +147,7 @@ def _applies(requirement: Requirement, extras: Iterable[str], target: Mapping[st
 
 
 def _requirements_in(prefix: Path) -> dict[ProjectName, list[Requirement]]:
-    """Return what the distributions in a prefix say they require, by project name."""
+    """Return the requirements of the distributions in a prefix, by project name."""
     found_in: dict[ProjectName, list[Requirement]] = {}
     for each in installed.read(prefix).distributions:
         parsed = [found for text in each.metadata.requires or () if (found := _parsed(text))]
@@ -158,5 +158,5 @@ def _requirements_in(prefix: Path) -> dict[ProjectName, list[Requirement]]:
 def _parsed(text: str) -> Requirement | None:
     try:
         return Requirement(text)
-    except InvalidRequirement:  # written before PEP 508; uv was content without it or knew better
+    except InvalidRequirement:  # written before PEP 508; uv ignored or corrected it
         return None

@@ -1,4 +1,4 @@
-"""Licences as SPDX expressions, out of what packages say in many ways."""
+"""Licences as SPDX expressions, from the many forms that packages use."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from envpack.packages.package import PackedPackage
 
 UNKNOWN = "unknown"
-"""What a package's licence is called that is no SPDX expression."""
+"""The name for a licence that is not an SPDX expression."""
 
 _LONGEST = 100
-"""Characters of a licence's name; what is longer is its text."""
+"""Characters of a licence's name; a longer one is its text."""
 
 _NOISE = {"the", "license", "licence", "licensed", "under", "version", "software", "general", "public"}
 
-# What trove classifiers and authors write, without the words of _NOISE: pypi.org/classifiers. Where no version is
-# said, it is what the licence itself says of that case (GPL, section 14: any version); where several licences
-# bear a name, it is no SPDX licence, and says so.
+# What trove classifiers and authors write, without the words of _NOISE: pypi.org/classifiers. Without a version, it
+# is what the licence itself says of that case (GPL, section 14: any version); a name that several licences have is
+# no SPDX licence, and is marked so.
 _NAMES = {
     "0bsd": "0BSD",
     "afl 3 0": "AFL-3.0",
@@ -106,9 +106,9 @@ _NAMES = {
 
 
 def with_licenses(packages: Iterable[PackedPackage], prefix: Path) -> tuple[PackedPackage, ...]:
-    """Return packages with their licences as SPDX expressions, wheels' from the metadata they left in `prefix`.
+    """Return packages with their licences as SPDX expressions, wheels' from their metadata in `prefix`.
 
-    A licence that is no expression stays as the package says it.
+    A licence that is no expression stays as in the package.
     """
     wheels = {each.project: of_metadata(each.metadata.metadata) for each in installed.read(prefix).distributions}
     return tuple(
@@ -120,7 +120,7 @@ def with_licenses(packages: Iterable[PackedPackage], prefix: Path) -> tuple[Pack
 
 
 def of_metadata(metadata: PackageMetadata) -> str | None:
-    """Return the licence that a distribution's core metadata tell: an SPDX expression, else the author's words.
+    """Return the licence from a distribution's core metadata: an SPDX expression, else the author's words.
 
     `License-Expression` wins (PEP 639), then a `License` that names one, then the classifiers. Several classifiers
     are taken to hold together, since they do not say which of them may be chosen.
@@ -142,7 +142,7 @@ def of_metadata(metadata: PackageMetadata) -> str | None:
 
 
 def expression(text: str | None) -> str | None:
-    """Return an SPDX expression for a licence as people write it, or None when it says too little."""
+    """Return an SPDX expression for a licence as people write it, or None when it is too vague."""
     if not text:
         return None
     parsed = _parse(_NAMES.get(_plain(text), text))
@@ -153,10 +153,10 @@ def expression(text: str | None) -> str | None:
 
 
 def denied(text: str | None, patterns: Sequence[str]) -> tuple[str, ...]:
-    """Return the licences of an expression that patterns deny and that one cannot choose to do without.
+    """Return the licences of an expression that patterns deny and that no choice avoids.
 
-    `GPL-*` stands for all that begins so. A licence with an exception is another licence: only a pattern with
-    ` WITH ` means it. `unknown` means what is no SPDX expression.
+    `GPL-*` matches that prefix. A licence with an exception is another licence: only a pattern with ` WITH `
+    matches it. `unknown` means anything that is not an SPDX expression.
     """
     parsed = _parse(text) if text else None
     if parsed is None:
@@ -208,6 +208,6 @@ def _plain(text: str) -> str:
 
 
 def _short(text: str) -> str | None:
-    """Return a licence's name; None for none, and for a whole text."""
+    """Return a licence's name; None without one, and for a whole text."""
     line = text.strip().partition("\n")[0].strip()
     return line if line not in ("", "UNKNOWN") and len(line) <= _LONGEST else None

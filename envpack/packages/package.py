@@ -1,4 +1,4 @@
-"""One package of an archive: what a manifest, an index and a report say of it."""
+"""One package of an archive, as in a manifest, an index and a report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PackedPackage:
 
     @property
     def own(self) -> bool:
-        """Whether it is the team's own project: one of PyPI may have its name, and is another one."""
+        """Whether it is the team's own project: a different project on PyPI may have its name."""
         return self.kind == "project"
 
 

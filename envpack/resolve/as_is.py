@@ -1,4 +1,4 @@
-"""A lock of another tool, or an explicit list, as a lock of ours: nothing is solved, files are taken as is."""
+"""A lock of another tool, or an explicit list, as an envpack lock: nothing is solved, files are used unchanged."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def lock_as_is(request: Request, pinned: PinnedFile, channels: Channels) -> Lock:
-    """Return the lock of the package files that a file names for the target.
+    """Return a lock of the package files that a file names for the target.
 
-    What the file does not say of a package, its digest above all, its channel's index says. Raises BadRequirements
+    Data that the file lacks, such as a package's digest, comes from the channel's index. Raises BadRequirements
     when the file has nothing for the target, names a package twice or no Python, and Unsatisfiable when the target
     lacks what a package needs, or a digest cannot be found.
     """
@@ -99,7 +99,7 @@ def _differs(pin: PinnedConda, found: CondaPackage) -> bool:
 
 
 def _package(pin: PinnedConda, found: CondaPackage | None) -> CondaPackage:
-    """Return the package of a file, with what a channel's index has of it if that was asked."""
+    """Return the package of a file, with the data of a channel's index if that was asked."""
     if found:
         return replace(found, url=public(pin.url))
     file = unquote(urlsplit(pin.url).path.rpartition("/")[2])
@@ -152,7 +152,7 @@ def _check(
 
 
 def _check_target(packages: Iterable[CondaPackage], target: Target) -> None:
-    """Raise Unsatisfiable with what packages need of the nodes and these do not have."""
+    """Raise Unsatisfiable with what packages need of the nodes and the nodes lack."""
     has = {name: (version, build) for name, version, build in target.virtual_packages()}
     problems: dict[str, CondaName] = {}
     for package in packages:
@@ -180,9 +180,9 @@ def _holds(text: str, has: Mapping[str, tuple[str, str]]) -> bool:
 def _roots(
     packages: Sequence[CondaPackage], wheels: Sequence[Wheel], request: Request
 ) -> tuple[CondaName | ProjectName, ...]:
-    """Return what nothing else in the file needs: that is what somebody wanted, as far as the file tells.
+    """Return the packages that no other package in the file needs: these were probably asked for.
 
-    It does not tell what wheels need, so all of them count.
+    The file does not have the needs of wheels, so all wheels count.
     """
     needed = {spec.split()[0].partition("[")[0] for package in packages for spec in package.depends}
     conda = [p.name for p in packages if p.name not in needed and p.name != "python" and p.depends]

@@ -1,4 +1,4 @@
-"""What the resolver wants of those who build wheels: a wheel for a line that names a source, or for a project."""
+"""The interface of wheel builders for the resolver: a wheel for a line that names a source, or for a project."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class BuiltWheel:
     """A wheel that was built from its source."""
 
     path: Path
-    """Where it is on this machine."""
+    """Its path on this machine."""
     wheel: Wheel
-    """What a lock says of it."""
+    """Its entry in a lock."""
 
 
 class Builder(Protocol):
@@ -32,7 +32,7 @@ class Builder(Protocol):
     def of_line(self, line: PyRequirement, packages: Sequence[CondaPackage]) -> BuiltWheel:
         """Return the wheel of a line that names a source.
 
-        Raises Unsatisfiable where it may not be built or does not fit the target, and what a build raises.
+        Raises Unsatisfiable where it may not be built or does not fit the target, and the errors of a build.
         """
 
     def of_index(
@@ -40,5 +40,5 @@ class Builder(Protocol):
     ) -> BuiltWheel | None:
         """Return the wheel of the newest allowed source distribution of a project; None where there is none.
 
-        `hashes` are those it may have, such as `sha256:...`; none for any. Raises as `of_line` does.
+        `hashes` are the allowed ones, such as `sha256:...`; none allows any. Raises as `of_line` does.
         """

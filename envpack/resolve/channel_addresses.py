@@ -1,4 +1,4 @@
-"""Where the channels lie that a person names: by name, by URL, by directory."""
+"""The addresses of channels that are given by name, by URL or by directory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 def channel_addresses(
     channels: Iterable[str], base: Path, locked: Callable[[str], str] = public
 ) -> tuple[ChannelAddress, ...]:
-    """Return the addresses of channels given by name, URL or directory, in their order; `defaults` are two.
+    """Return the addresses of channels given by name, URL or directory, in their order; `defaults` means two.
 
     Directories are relative to `base`. `locked` gives the form of a URL that a lock holds. Raises UsageError for a
-    directory that holds no channel, and for what is neither a name nor a URL.
+    directory that holds no channel, and for a text that is neither a name nor a URL.
     """
     return tuple(dict.fromkeys(found for channel in channels for found in _addresses(channel, base, locked)))
 

@@ -1,4 +1,4 @@
-"""Ask conda channels what they carry, and solve: the part of the resolver that is py-rattler's."""
+"""Ask conda channels for their packages, and solve: the part of the resolver that uses py-rattler."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PROVIDED = "cluster"
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What the channels hold of one package name."""
+    """The channels' packages of one name."""
 
     versions: tuple[str, ...]
     is_python: bool
@@ -59,12 +59,12 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What a solve is for, in conda's terms."""
+    """The target of a solve, in conda's terms."""
 
     platform: str
     """The subdir."""
     virtual_packages: tuple[tuple[str, str, str], ...]
-    """Name, version and build of what the machine itself provides."""
+    """Name, version and build of the packages that the machine itself provides."""
 
     @classmethod
     def of_target(cls, target: Target) -> Platform:
@@ -100,9 +100,9 @@ class Channels:
         self._gateway = Gateway(cache_dir=repodata, client=client_of(addresses))
 
     def carried(self, names: Iterable[str]) -> dict[str, Carried]:
-        """Return what the channels hold of each name; names that no channel holds are missing.
+        """Return the channels' packages of each name; names that no channel holds are missing.
 
-        The first channel that has a name hides it in the others, as the solver has it.
+        The first channel that has a name hides it in the others, as in the solver.
         """
         wanted = sorted(set(names))
         answer = self._ask(self._gateway.query(self._sources, self._platforms, wanted, recursive=False))
@@ -130,8 +130,8 @@ class Channels:
     def listed(self, channel: str) -> tuple[str, ...]:
         """Return the URLs of the listed channels that a spec's `channel::` means, most wanted first.
 
-        A name means its own channel, or else a listed one at another place that bears the name, as a mirror does
-        (conda's `ChannelMatch`). A URL means itself, credentials aside.
+        A name means its own channel, or else a listed one with the name at another address, such as a mirror
+        (conda's `ChannelMatch`). A URL means itself, without credentials.
         """
         meant = {address.plain for address in channel_addresses([channel], Path())} if channel != "local" else set()
         own = tuple(address.plain for address in self.addresses if address.plain in meant)
@@ -139,10 +139,10 @@ class Channels:
         return own or (() if "://" in channel else tuple(named))
 
     def packages_at(self, urls: Iterable[str]) -> tuple[dict[str, CondaPackage], tuple[Unreachable, ...]]:
-        """Return the packages at addresses, and the failures of channels that could not be asked for theirs.
+        """Return the packages at addresses, and the failures of channels that could not be asked.
 
-        The index of the channel that an address lies in has them; it need not be one of these channels. A file on
-        this machine that no index has tells of itself.
+        They are in the index of the address's channel, which need not be one of these channels. A file on this
+        machine that is in no index is read itself.
         """
         folders: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for url in urls:
@@ -170,7 +170,7 @@ class Channels:
         return [record for records in answer for record in records]
 
     def _package_of_file(self, url: str) -> CondaPackage:
-        """Return the package that a file on this machine is."""
+        """Return the package of a file on this machine."""
         sha256 = digest.of_file(Path(unquote(urlsplit(url).path)))
         spec = MatchSpec(of_package(url, f"sha256:{sha256}").for_solver())
         answer = self._ask(self._gateway.query([], self._platforms, [spec], recursive=False))
@@ -189,11 +189,11 @@ class Channels:
     ) -> tuple[CondaPackage, ...]:
         """Return the packages that fulfil the match specs on the target, sorted by name.
 
-        `constraints` bind packages that are in the answer and bring none in. `provided` are packages that the
-        target has already, with the versions they may have: others may depend on them, the answer never holds
-        them. Raises NoSolution with the solver's explanation.
+        `constraints` restrict packages in the answer and add none. `provided` are packages that the target already
+        has, with their possible versions: others may depend on them, the answer never holds them. Raises NoSolution
+        with the solver's explanation.
         """
-        # To the solver they are what it calls virtual packages; the build tells them from a channel's own.
+        # For the solver they are virtual packages; the build string distinguishes them from a channel's own.
         given = [(name, version, PROVIDED) for name, versions in (provided or {}).items() for version in versions]
         only_given = [f"{name} * {PROVIDED}" for name in provided or {}]
         try:

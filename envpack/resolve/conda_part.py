@@ -1,4 +1,4 @@
-"""Conda's part of a solve: which Python, what applies on it, and the packages."""
+"""Conda's part of a solve: the Python, the lines that apply on it, and the packages."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CondaPart:
-    """What conda answers."""
+    """Conda's answer."""
 
     situation: Situation
-    """What applies on the Python that was chosen."""
+    """The lines that apply on the chosen Python."""
     shares: Shares
     packages: tuple[CondaPackage, ...]
 
     @property
     def python(self) -> str:
-        """The full version of the Python that was chosen."""
+        """The full version of the chosen Python."""
         return python_of(self.packages)
 
 
 def solve_conda(request: Request, channels: Channels) -> CondaPart:
-    """Share the lines out and solve conda's part.
+    """Distribute the lines and solve conda's part.
 
-    Where markers ask for the Python, the one that the other lines lead to comes first. If the lines that apply on
-    it cannot be had, others are tried, newest first, on which lines for the same projects apply: no project is left
-    out to get an answer. Raises Unsatisfiable.
+    Where markers depend on the Python, the one that the other lines lead to is tried first. If its lines cannot be
+    fulfilled, others are tried, newest first, on which lines for the same projects apply: no project is left out to
+    get an answer. Raises Unsatisfiable.
     """
     asked = request.requirements
     known = markers.situations(
@@ -97,7 +97,7 @@ def _pythons(request: Request, channels: Channels) -> tuple[str, ...]:
 
 
 def _in_all(known: Sequence[Situation]) -> Situation:
-    """Return what applies on every Python."""
+    """Return the lines that apply on every Python."""
     lines, constraints = known[0].lines, known[0].constraints
     for situation in known[1:]:
         lines = tuple(line for line in lines if line in situation.lines)

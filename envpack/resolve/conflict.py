@@ -1,4 +1,4 @@
-"""Which of a person's lines exclude each other, and which of them to loosen: found by trying."""
+"""Which of the user's lines exclude each other, and which of them to loosen: found by trying."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from envpack.resolve.request import Request
 
 MOST = 10
-"""Lines of which each is tried; with more, those that the solver names are told, and none is tried."""
+"""Up to so many lines, each is tried; with more, the lines that the solver names are shown and none is tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A line of a person's files."""
+    """A line of the user's files."""
 
     kind: Literal["conda", "pypi", "constraint"]
     line: PyRequirement | CondaSpec
 
     @property
     def origin(self) -> Origin:
-        """Where it stands."""
+        """Its place."""
         return self.line.origin
 
     def __str__(self) -> str:
         return f"{self.line.origin}: {self.line.text}"
 
     def names(self, request: Request) -> set[str]:
-        """Return what solvers may call its package."""
+        """Return the names that solvers may use for its package."""
         if isinstance(self.line, CondaSpec):
             return {self.line.name}
         return {self.line.name, *request.names.conda_candidates(self.line.name)}
@@ -56,12 +56,12 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class SolverConflict:
-    """Lines that cannot be had together, though all but any one of them can."""
+    """Lines that cannot be fulfilled together; without any one of them, the others can."""
 
     lines: tuple[Asked, ...]
     """In the files' order; empty when the request fails without any line."""
     looser: tuple[Asked, ...] = ()
-    """Those of the lines without whose versions all of the request can be had."""
+    """Those of the lines that make the request possible when they allow any version."""
 
 
 def find(request: Request, message: str, solve: Callable[[Request], object]) -> SolverConflict:

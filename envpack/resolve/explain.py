@@ -1,4 +1,4 @@
-"""Say why a request cannot be fulfilled: the person's lines, the solver's chain, and what would help."""
+"""Say why a request cannot be fulfilled: the user's lines, the solver's chain, and what would help."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PRE_RELEASE = re.compile(r"Pre-releases are available for `?([\w.-]+)`?")
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """What an explanation may ask."""
+    """The questions that an explanation may ask."""
 
     channels: Channels
     solve: Callable[[Request], object]
@@ -51,16 +51,16 @@ class _Findings:
 
 
 def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatisfiable:
-    """Return an error with the explanation for a person.
+    """Return an error with the explanation for the user.
 
-    What is no solver's answer has its words already, and keeps them.
+    An error that is not a solver's answer is unchanged.
     """
     if not isinstance(error, NoSolution):
         return Unsatisfiable(error.texts, hint=error.hint or _ANYTHING)
-    # Limits that took part are told already, as the hint; without a hint the request fails without limits as well.
+    # Limits that took part are already in the hint; without a hint the request fails without limits as well.
     firm = replace(request, limits=tuple(limit for limit in request.limits if error.hint and not limit.soft))
     found, of_lines = conflict.SolverConflict(lines=()), _Findings()
-    # Trying must not hide what is known already: an index may be gone in the meantime.
+    # Trying must not hide what is already known: an index may fail in the meantime.
     with contextlib.suppress(EnvpackError):
         found = conflict.find(firm, error.message, asking.solve)
         if len(found.lines) == 1 and not error.hint:
@@ -84,7 +84,7 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
 def _of_conflict(
     lines: Sequence[Asked], looser: Sequence[Asked], request: Request, asking: Asking
 ) -> Iterator[str]:
-    """Yield what was tried and would help."""
+    """Yield the changes that were tried and would help."""
     if looser:
         which = " or ".join(f"{asked.origin} ({asked.line.text})" for asked in looser)
         yield f"loosen {which}: with another version the rest can be had"
@@ -93,7 +93,7 @@ def _of_conflict(
 
 
 def _of_single_line(asked: Asked, request: Request, asking: Asking) -> _Findings:
-    """Say of one line that fails alone what channels and indexes have instead."""
+    """Say what channels and indexes have instead of one line that fails alone."""
     if isinstance(asked.line, CondaSpec):
         return _of_spec(asked.line, asking.channels)
     if asked.kind == "constraint":
@@ -122,7 +122,7 @@ def _of_spec(asked: CondaSpec, channels: Channels) -> _Findings:
 
 
 def _of_forced(line: PyRequirement, request: Request, channels: Channels) -> _Findings:
-    """Say of a project that must come from conda which versions there are, if none of them is wanted."""
+    """Say which versions conda has of a project that must come from conda, if none of them is wanted."""
     wanted = SpecifierSet(line.specifier)
     carried = channels.carried(request.names.conda_candidates(line.name))
     versions = {version for each in carried.values() for version in each.versions}
@@ -164,7 +164,7 @@ def _of_requirement(line: PyRequirement, request: Request, asking: Asking) -> _F
 
 
 def _of_message(message: str, request: Request, channels: Channels) -> Iterator[str]:
-    """Yield what a solver's own words suggest."""
+    """Yield what a solver's message suggests."""
     asked = {line.name for line in request.requirements.pypi}
     for name in dict.fromkeys(_NOT_FOUND.findall(message)):
         if name not in asked:

@@ -1,4 +1,4 @@
-"""Say what a package costs where a smaller one is the same project: `matplotlib` brings Qt along."""
+"""Say what a package costs where a smaller one is the same project: `matplotlib` adds Qt."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAMED = 3
 
 
 def notes(asked: Collection[CondaName], packages: Iterable[CondaPackage], names: Names) -> Iterator[str]:
-    """Yield what each package brings in beyond the smaller one of the same project, if that is more than a few.
+    """Yield what each package adds to the smaller one of the same project, if that is more than a few.
 
-    `asked` are all conda packages that are asked for, by whatever kind of line.
+    `asked` are all conda packages that are asked for, by any kind of line.
     """
     known = {package.name: package for package in packages}
     for name in asked:

@@ -1,4 +1,4 @@
-"""Hold a request to its limits: the soft ones give way, the others are named when they are the reason it fails."""
+"""Apply a request's limits: soft ones give way, the others are named when they are the reason that it fails."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 def within_limits(request: Request, solve: Callable[[Request], T]) -> T:
-    """Return what `solve` answers to a request with as many of its limits as can be kept.
+    """Return the answer of `solve` to a request with as many of its limits as possible.
 
-    Soft limits give way where they must: one if that is enough, otherwise those that cannot be kept beside the ones
-    before them. Raises Unsatisfiable with the solver's message; its hint names the reasons of the limits that took
-    part, if any did.
+    Soft limits give way where necessary: one if that is enough, otherwise those that cannot be kept together with
+    the ones before them. Raises Unsatisfiable with the solver's message; its hint names the reasons of the limits
+    that took part, if any did.
     """
 
     def answer(limits: Sequence[Limit]) -> T:
@@ -55,7 +55,7 @@ def within_limits(request: Request, solve: Callable[[Request], T]) -> T:
 
 
 def _guilty(limits: list[Limit], message: str, answer: Callable[[Sequence[Limit]], object]) -> list[Limit]:
-    """Return limits that cannot be kept together, though all but any one of them can."""
+    """Return limits that cannot be kept together; without any one of them, the others can."""
 
     def fails(kept: Sequence[Limit]) -> bool:
         try:

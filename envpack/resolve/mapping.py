@@ -1,10 +1,10 @@
-"""Which conda packages hold a project's distribution, as the conda-forge channel has it: a data file and its maker.
+"""Which conda packages of conda-forge hold a project's distribution: a data file and the program that makes it.
 
     python -m envpack.resolve.mapping NAMES YYYY-MM-DD     # `make names` renews the file
 
 NAMES is JSON, gzipped or not: each conda name with the project whose distribution the package holds, or null, as
-parselmouth (github: prefix-dev/parselmouth) finds by looking into the packages. Only what a rule does not tell is
-kept: see `guesses`.
+parselmouth (github: prefix-dev/parselmouth) finds by looking into the packages. Only entries that a rule does not
+give are kept: see `guesses`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 FILE = "conda_names.txt"
-"""Beside this module: a line for each project, then its conda names, most wanted first."""
+"""Beside this module: a line for each project, with its conda names, most wanted first."""
 
 _SOURCE = "parselmouth's map of conda-forge (github: prefix-dev/parselmouth)"
 _SMALLER = ("-base", "-core")
 _PYTHON = ("python-", "py-", "-python", "-py", ".py", "py")
 
-# Where the smallest package is not the project: what the project itself requires, or its half, is in the other one.
+# Where the smallest package is not the project: the project's own requirements, or half of it, are in the other
+# one.
 _WHOLE = {
     "cupy": "cupy-core leaves CUDA's libraries to the machine",
     "cvxpy": "cvxpy-base has no solver",
@@ -51,20 +52,20 @@ _ADDED: Mapping[str, tuple[str, ...]] = {
 
 
 def guesses(project: ProjectName) -> tuple[CondaName, ...]:
-    """Return the conda names that a project has unless the data file has others: its own, with `-`, `_` or `.`."""
+    """Return a project's conda names by the rule, without the data file: its own name, with `-`, `_` or `.`."""
     return tuple(dict.fromkeys(CondaName(project.replace("-", sign)) for sign in "-_."))
 
 
 @cache
 def known() -> Mapping[ProjectName, tuple[CondaName, ...]]:
-    """Return the conda names of each project that has others than `guesses` tells, most wanted first."""
+    """Return the conda names of each project whose names differ from `guesses`, most wanted first."""
     text = files("envpack.resolve").joinpath(FILE).read_text("utf-8")
     lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
     return {ProjectName(project): tuple(map(CondaName, names)) for project, *names in lines}
 
 
 def differing(names: Mapping[str, str | None]) -> dict[ProjectName, tuple[CondaName, ...]]:
-    """Return what a map from conda names to projects says beyond `guesses`, sorted by project."""
+    """Return the entries of a map from conda names to projects that `guesses` lacks, sorted by project."""
     found: defaultdict[ProjectName, list[CondaName]] = defaultdict(list)
     for conda, project in names.items():
         if project:
@@ -84,7 +85,8 @@ def _is_guessed(project: ProjectName, conda: Sequence[CondaName], names: Mapping
 def _ordered(project: ProjectName, names: Collection[CondaName]) -> tuple[CondaName, ...]:
     """Return the packages that hold a project's distribution, the smallest that is the project first.
 
-    Those that hold it beside their own (`inkscape` has lxml's) are left out where another bears the project's name.
+    Packages that hold it in addition to their own (`inkscape` has lxml's) are left out where another has the
+    project's name.
     """
     related = [name for name in names if _is_related(project, name)]
 
@@ -99,7 +101,7 @@ def _is_related(project: ProjectName, name: CondaName) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name without separators and without what says that it is Python's."""
+    """Return a name without separators and without the parts that mean Python."""
     text = name.lower()
     for word in _PYTHON[:-1]:
         text = text.removeprefix(word) if word.endswith("-") else text.removesuffix(word)
@@ -107,7 +109,7 @@ def _plain(name: str) -> str:
 
 
 def _rank(project: ProjectName, name: CondaName) -> int:
-    """Return how well a package's name says that it is the project and no more."""
+    """Return how well a package's name matches exactly the project."""
     normal = ProjectName(name)
     smaller = any(normal == f"{_stem(each)}{end}" for each in (project, normal) for end in _SMALLER)
     if smaller and project not in _WHOLE and _plain(_stem(normal)) == _plain(project):
@@ -122,7 +124,7 @@ def _stem(name: str) -> str:
 
 
 def dump(names: Mapping[ProjectName, Iterable[CondaName]], made: date) -> str:
-    """Return the data file's text; `made` is the day on which the map was taken over."""
+    """Return the data file's text; `made` is the day of the map."""
     head = [
         f"# From {_SOURCE}, taken over on {made.isoformat()}.",
         "# Made by `python -m envpack.resolve.mapping`: a project, then the conda packages that hold it.",

@@ -17,9 +17,9 @@ _OF_PYTHON = re.compile(r"\d+(?:\.\d+){0,2}(?:a|b|rc|a\d+|b\d+|rc\d+)?")
 
 
 def of_python(wanted: str | None, said_by: str = "python") -> str:
-    """Return the match spec of the Python a person asked for: `3.11`, `3.11.7`, a version spec or none at all.
+    """Return the match spec of the requested Python: `3.11`, `3.11.7`, a version spec or none at all.
 
-    Raises UsageError for what is no version; `said_by` names the option or variable that said it.
+    Raises UsageError for an invalid version; `said_by` names the option or variable with it.
     """
     if wanted is None:
         return "python"
@@ -43,11 +43,11 @@ def _no_python(wanted: str, said_by: str, reason: str) -> UsageError:
 
 
 def admitting(spec: str) -> Callable[[str], bool]:
-    """Return what says of a version whether a match spec allows it, whatever its build and channel.
+    """Return a function that says whether a match spec allows a version, independent of build and channel.
 
-    Raises ValueError when the spec is none.
+    Raises ValueError when the spec is invalid.
     """
-    # They take 0.2 s to import, which few commands have to spend.
+    # They take 0.2 s to import, and few commands need them.
     from rattler import MatchSpec, Version, VersionSpec  # noqa: PLC0415
     from rattler.exceptions import InvalidMatchSpecError  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""How a project is called in conda channels, the other way round, and which known name a misspelt one is near."""
+"""A project's names in conda channels, the reverse, and the known names that are similar to a misspelt one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Names:
-    """The table that maps project names to conda names; a person's own entries come first."""
+    """The table that maps project names to conda names; the user's own entries come first."""
 
     extra: Mapping[str, str] = field(default_factory=dict)
     """PyPI name to conda name, from the configuration."""
@@ -26,8 +26,9 @@ class Names:
     def conda_candidates(self, project: ProjectName) -> tuple[CondaName, ...]:
         """Return the conda names that may hold a project, most wanted first.
 
-        A person's own entry stands alone. Then come the packages that the table names, the smallest that is the
-        project first, and then what the rule guesses, unless that is known to be another project.
+        The user's own entry is the only answer. Otherwise the packages that the table names come first, the
+        smallest that is the project before others, then the guess of the rule, unless that is known to be another
+        project.
         """
         project = ProjectName(project)
         if project in self._own:
@@ -49,10 +50,10 @@ class Names:
         return names[0] if conda in names[1:] and names[0].startswith(f"{conda}-") else None
 
     def meant(self, name: str, among: Collection[ProjectName]) -> ProjectName:
-        """Return the project that a person means by a name of either kind.
+        """Return the project that the user means by a name of either kind.
 
-        A name that is one of the projects `among` which is chosen means that one. Otherwise a conda package's name
-        means the project it holds: `pytorch` is `torch`.
+        A name in `among`, the projects to choose from, means that project. Otherwise a conda package's name means
+        the project it holds: `pytorch` is `torch`.
         """
         project = ProjectName(name)
         return project if project in among else self.project(CondaName(name))
@@ -63,7 +64,8 @@ class Names:
 
     @cached_property
     def _to_project(self) -> dict[CondaName, ProjectName]:
-        # Two projects may share a package (opencv-python and its headless twin): the first in the table is told.
+        # Two projects may share a package (opencv-python and its headless twin): the first in the table is
+        # returned.
         found: dict[CondaName, ProjectName] = {conda: project for project, conda in self._own.items()}
         for project, names in mapping.known().items():
             for conda in names:
@@ -72,7 +74,7 @@ class Names:
 
 
 def checked_names(extra: Mapping[str, str], said_by: str) -> Names:
-    """Return the table with a person's own entries, which are in `said_by`. Raises UsageError for what is none."""
+    """Return the table with the user's own entries, from `said_by`. Raises UsageError for an invalid one."""
     problems = [
         f"{said_by}: {conda!r}, for {project}, is no conda package: {problem}"
         for project, conda in extra.items()

@@ -1,4 +1,4 @@
-"""What the package index has of one project: which version, for which Pythons, for which glibc."""
+"""What the package index has for one project: versions, Pythons, glibc."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 NEWEST_GLIBC = "2.40"
 
 _NOWHERE = re.compile(r" was not found in |there are no versions of ")
-"""What uv says of a project without a page, and of one whose page names no file."""
+"""uv's messages for a project without a page, and for one whose page names no file."""
 
 _NO_WHEEL = re.compile(r"(?:has|have) no usable wheels")
-"""What uv says of a source distribution."""
+"""uv's message for a source distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What an index has for a line that it cannot answer as it stands."""
+    """What an index has for a line that it cannot answer as written."""
 
     known: bool
     """Whether it has the project at all."""
     newest: str | None = None
-    """The newest version with a wheel for the target, whatever version the line asks for."""
+    """The newest version with a wheel for the target, independent of the line's versions."""
     pythons: tuple[str, ...] = ()
     """The other Pythons for which it has what the line asks for."""
     newer_glibc: bool = False
@@ -48,7 +48,7 @@ class Offer:
 
 
 def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch: Path) -> Offer | None:
-    """Return what the index has for a line, or None when it can answer the line."""
+    """Return what the index has for a line; None when it can answer the line."""
 
     def ask(asked: PyRequirement, **changes: object) -> str | Unsatisfiable:
         alone = replace(
@@ -94,9 +94,9 @@ def offer(line: PyRequirement, question: pypi.Question, *, cache: Path, scratch:
 def told(
     line: PyRequirement, offer: Offer, lacking: Sequence[str], question: pypi.Question, near: str | None
 ) -> tuple[str, str | None]:
-    """Return what channels and index have of a project, in words, and a hint where there is one.
+    """Return what channels and index have for a project, in words, and a hint where there is one.
 
-    `lacking` are the versions that the channels carry, none of which fits. `near` offers names that are like it.
+    `lacking` are the versions in the channels, none of which fits. `near` suggests similar names.
     """
     wanted = str(SpecifierSet(line.specifier)) or "the request"
     on_channels = f"; the channels carry {newest(lacking)}" if lacking else ""

@@ -1,9 +1,9 @@
-"""Say in conda's words which versions a PEP 440 specifier admits.
+"""Express in conda's syntax which versions a PEP 440 specifier admits.
 
 The two orders differ: conda counts pre-releases as ordinary versions, puts `1.0.post1` before `1.0.1`, and refuses
-`1.0+cpu` for `==1.0`. No spec can say the difference for every version there may be. So a specifier is said as
-nearly as conda's operators can, and put right for the versions that the channels carry. Sources: PEP 440, CEP 33
-(versions), conda's "Package match specifications".
+`1.0+cpu` for `==1.0`. No spec can express the difference for all possible versions. So a specifier is translated to
+the nearest conda operators, and corrected for the versions in the channels. Sources: PEP 440, CEP 33 (versions),
+conda's "Package match specifications".
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def admitted(specifier: SpecifierSet, versions: Iterable[str]) -> tuple[str, ...]:
     """Return the versions that a specifier admits, oldest first.
 
-    As pip has it: pre-releases only where the specifier names one or where there is nothing else. A version that is
-    none by PEP 440, such as OpenSSL's `1.1.1w`, is compared as conda does.
+    As in pip, pre-releases are included only where the specifier names one or where there is nothing else. A
+    version that PEP 440 does not allow, such as OpenSSL's `1.1.1w`, is compared as conda does.
     """
     known, foreign = _parted(versions)
     spec = _said(specifier)
@@ -36,7 +36,7 @@ def admitted(specifier: SpecifierSet, versions: Iterable[str]) -> tuple[str, ...
 def version_spec(specifier: SpecifierSet, versions: Iterable[str]) -> str | None:
     """Return the conda version spec that admits, of these versions, those that a specifier admits; None for all.
 
-    Where none fits, the spec admits none of them either.
+    Where none fits, the spec admits none of them.
     """
     versions = tuple(versions)
     wanted = set(admitted(specifier, versions))
@@ -45,7 +45,7 @@ def version_spec(specifier: SpecifierSet, versions: Iterable[str]) -> str | None
     taken = {version for version in versions if said is None or said.matches(CondaVersion(version))}
     if taken == wanted:
         return spec
-    # What conda cannot tell from a version that is wanted stays.
+    # Versions that conda cannot distinguish from a wanted one stay.
     equal_to_wanted = {CondaVersion(version) for version in wanted}
     wrong = [version for version in taken - wanted if CondaVersion(version) not in equal_to_wanted]
     both = [*([spec] if spec else []), *(f"!={version}" for version in in_order(wrong))]
@@ -60,7 +60,7 @@ def in_order(versions: Iterable[str]) -> tuple[str, ...]:
 
 
 def _parted(versions: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the versions that PEP 440 knows, and the others."""
+    """Return the versions that PEP 440 allows, and the others."""
     known, foreign = [], []
     for version in versions:
         try:
@@ -73,7 +73,7 @@ def _parted(versions: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _said(specifier: SpecifierSet) -> str | None:
-    """Return what conda's operators can say of a specifier; None for any version."""
+    """Return the part of a specifier that conda's operators can express; None for any version."""
     return ",".join(sorted(_clause(clause) for clause in specifier)) or None
 
 

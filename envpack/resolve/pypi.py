@@ -1,4 +1,4 @@
-"""Resolve PyPI requirements for the target's platform and Python: the part of the resolver that is uv's."""
+"""Resolve PyPI requirements for the target's platform and Python: the part of the resolver that uses uv."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What uv is asked."""
+    """The question for uv."""
 
     requirements: tuple[PyRequirement, ...]
     constraints: tuple[PyRequirement, ...]
     bounds: Mapping[str, str]
     """Further constraints: normalised names to PEP 440 specifiers."""
     linked: Mapping[ProjectName, str]
-    """Distributions that conda packages bring, with their versions: fixed points."""
+    """Distributions in conda packages, with their versions, which are fixed."""
     provided: tuple[Provided, ...]
-    """Distributions that the cluster brings."""
+    """Distributions that the cluster provides."""
     indexes: Indexes
     python: str
     """The environment's Python, such as `3.11.7`."""
     target: Target
     with_dependencies: bool = True
-    """Whether what the requirements need has to be had as well."""
+    """Whether the requirements' dependencies are resolved as well."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What uv answered."""
+    """uv's answer."""
 
     wheels: tuple[Wheel, ...] = ()
     """Sorted by name."""
     warnings: tuple[str, ...] = ()
-    """uv's own, such as an extra that a project does not have."""
+    """uv's warnings, such as an extra that a project does not have."""
     left_out: tuple[str, ...] = ()
-    """Those that the cluster brings and that are needed."""
+    """Those that the cluster provides and that are needed."""
 
 
 def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
-    """Return the wheels that fulfil the requirements beside what conda provides.
+    """Return the wheels that fulfil the requirements together with conda's packages.
 
-    Raises NoSolution with uv's explanation, and what else `tools.uv_failures` has for a failure.
+    Raises NoSolution with uv's explanation, and the other errors of `tools.uv_failures`.
     """
     if not question.requirements:
         return Answer()
@@ -105,7 +105,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
 def _packages(
     question: Question, cache: Path, scratch: Path, listen: Callable[[str], None] | None = None
 ) -> dict[ProjectName, dict[str, Any]]:
-    """Return what uv answers, by name, as pylock.toml has it."""
+    """Return uv's answer, by name, in the form of pylock.toml."""
     answer = scratch / "pylock.toml"
     reach = access_of(question.indexes)
     uv.run(_arguments(question, reach, scratch, answer), cache=cache, workdir=scratch, access=reach, on_line=listen)
@@ -116,10 +116,10 @@ def _packages(
 def _of_owners(
     found: Mapping[ProjectName, dict[str, Any]], question: Question, cache: Path, scratch: Path
 ) -> dict[ProjectName, dict[str, Any]]:
-    """Return the packages that one index alone may have, as that index has them.
+    """Return the packages that only one index may provide, from that index.
 
-    It was asked before the others; where it lacks a project, uv has taken another index's of the same name, from
-    whoever. Raises Unsatisfiable for these. Folders of `--find-links` are the person's own, and may have all.
+    It was asked before the others; where it lacks a project, uv has taken another index's project of the same name.
+    Raises Unsatisfiable for these. Folders of `--find-links` are the user's own, and may provide all.
     """
     asked: dict[str, list[PyRequirement]] = {}
     folders = {Path(link).as_uri() for link in question.indexes.find_links if "://" not in link}
@@ -142,7 +142,7 @@ def _of_owners(
 def _of_index(
     index: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
 ) -> dict[ProjectName, dict[str, Any]]:
-    """Return what one index alone has of lines, without what these need."""
+    """Return the packages of lines from one index only, without their dependencies."""
     alone = Question(
         requirements=tuple(lines),
         constraints=(),
@@ -160,7 +160,7 @@ def _of_index(
 def _strangers(
     owner: str, lines: Sequence[PyRequirement], question: Question, cache: Path, scratch: Path
 ) -> Unsatisfiable | None:
-    """Return the error for the projects that the index which they belong to does not have."""
+    """Return the error for the projects that are missing in their own index."""
     told = []
     for line in lines:
         try:
@@ -189,7 +189,7 @@ def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -
         *_file_argument("--constraints", constraints, scratch),
         *_file_argument("--excludes", left_out, scratch),
         *("--find-links", str(stand_ins)),
-        # uv wants some interpreter. This one saves it from trying those on PATH, which are foreign programs.
+        # uv needs an interpreter. This one keeps it from trying those on PATH, which are foreign programs.
         *("--python", sys.executable),
         *("--python-version", question.python, "--python-platform", question.target.uv_platform()),
         *("--only-binary", ":all:", "--no-header", "--no-annotate", "--no-sources"),
@@ -219,7 +219,7 @@ def access_of(indexes: Indexes) -> Access:
 def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
-    uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations name
+    uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations show
     them as `1.26.4+conda`. A version that PyPI's rules cannot express is left out of the resolution instead.
     """
     directory.mkdir(exist_ok=True)
@@ -237,7 +237,7 @@ def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list
 
 
 def _stand_in_for_all(project: Provided, allowed: SpecifierSet, directory: Path) -> None:
-    """Make an empty wheel, `3.5.6+cluster`, for each version that the cluster may bring and that is allowed.
+    """Make an empty wheel, `3.5.6+cluster`, for each allowed version that the cluster may provide.
 
     uv prefers them to an index's own wheels of the same versions: a local version is the newer one (PEP 440).
     """
@@ -290,7 +290,7 @@ def _wheel(
 ) -> Wheel:
     """Return the best of a package's wheels, one whose hash a line allows if there is such a line.
 
-    `named` is its address as the requirements write it, if they do.
+    `named` is its address in the requirements, if there is one.
     """
     name = ProjectName(package["name"])
     direct = "archive" in package

@@ -1,7 +1,7 @@
-"""Hold wheels to all of their `Requires-Python`.
+"""Check wheels against all of their `Requires-Python`.
 
-uv passes over upper bounds such as `<3.11` (its documentation, "Resolution"). pip does not, and what is linked has
-to hold them. So what uv chooses is looked at, and chosen again without the versions that do not fit.
+uv ignores upper bounds such as `<3.11` (its documentation, "Resolution"). pip does not, and linked wheels have to
+fulfil them. So uv's choice is checked, and uv chooses again without the versions that do not fit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from envpack.lock.lock import Wheel
 
 MOST_ROUNDS = 40
-"""Choices that are made before it is given up."""
+"""The most choices that are made."""
 
 _AT_ONCE = 8
 _TIMEOUT = 10.0
@@ -40,7 +40,7 @@ _LARGEST = 4 << 20
 def solve(question: pypi.Question, *, cache: Path, scratch: Callable[[], Path]) -> pypi.Answer:
     """Return the wheels that fulfil the requirements and whose whole `Requires-Python` admits the Python.
 
-    `scratch` makes an empty directory. Raises what `pypi.solve` does, and Unsatisfiable when no version is for the
+    `scratch` makes an empty directory. Raises as `pypi.solve` does, and Unsatisfiable when no version is for the
     Python.
     """
     told: dict[str, tuple[str, str]] = {}
@@ -64,7 +64,7 @@ def solve(question: pypi.Question, *, cache: Path, scratch: Callable[[], Path]) 
 
 
 def _unfit(wheels: Iterable[Wheel], question: pypi.Question) -> list[tuple[Wheel, str]]:
-    """Return the wheels that are not for the Python, with what they need."""
+    """Return the wheels that are not for the Python, with their `Requires-Python`."""
     asked = [wheel for wheel in wheels if not _is_for(wheel, question.python) and not wheel.by_index]
     logins = tuple(filter(None, (question.indexes.index_url, *question.indexes.extra_index_urls)))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -92,10 +92,10 @@ def _admits(need: str, python: str) -> bool:
 
 @remembered
 def requires_python(url: str, logins: tuple[str, ...] = ()) -> str | None:
-    """Return the `Requires-Python` of a wheel, or None where it has none or does not tell.
+    """Return the `Requires-Python` of a wheel, or None where it has none or it cannot be read.
 
     A file is opened; of a URL the metadata beside it are fetched (PEP 658). `logins` are addresses of indexes whose
-    credentials are good for wheels on the same host. What cannot be had is told when the wheel is linked.
+    credentials also apply to wheels on the same host. A wheel that cannot be fetched is reported when it is linked.
     """
     parts = urlsplit(url)
     text = None

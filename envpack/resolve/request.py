@@ -27,11 +27,11 @@ _MOST_SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """A bound that the person did not write, with the reason for it."""
+    """A bound that the user did not write, with its reason."""
 
     bounds: Mapping[str, str]
-    """Normalised project name, or `python`, to a PEP 440 specifier. They hold or give way together. Each binds its
-    package where that is wanted, and brings none in."""
+    """Normalised project name, or `python`, to a PEP 440 specifier. They are kept or dropped together. Each
+    restricts its package where that is wanted, and adds none."""
     reason: str
     """A whole sentence, without a full stop."""
     soft: bool = False
@@ -40,12 +40,12 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Addition:
-    """A project that is added where others do not work without it."""
+    """A project that is added because others do not work without it."""
 
     name: str
     """Its normalised name."""
     beside: frozenset[str]
-    """The projects of which any one asks for it."""
+    """The projects that need it; any one is enough."""
     python: str
     """The Pythons on which it is needed, as a PEP 440 specifier."""
     reason: str
@@ -54,28 +54,28 @@ class Addition:
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """A project that the cluster brings: it may be needed, and is no part of the environment."""
+    """A project that the cluster provides: others may need it, but it is not in the environment."""
 
     name: str
     """Its normalised name."""
     versions: tuple[str, ...]
-    """Those it may have, as far as is known."""
+    """Its possible versions, as far as known."""
     extras: Mapping[str, tuple[str, ...]]
     """What each of its extras needs."""
     reason: str
-    """What follows `pyspark is left out: ` where something needs it; empty when that is known already."""
+    """What follows `pyspark is left out: ` where something needs it; empty when that is already known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Everything that decides a solve, the channels' content aside."""
+    """Everything that decides a solve, except the channels' content."""
 
     requirements: Requirements
     target: Target
     channels: tuple[str, ...]
-    """Names, URLs or directories, most wanted first; credentials included."""
+    """Names, URLs or directories, highest priority first; with credentials."""
     python: str | None = None
-    """The Python that is asked for: `3.11`, `3.11.7` or a version spec."""
+    """The requested Python: `3.11`, `3.11.7` or a version spec."""
     from_pypi: frozenset[ProjectName] = frozenset()
     """Projects that must come from PyPI."""
     from_conda: frozenset[ProjectName] = frozenset()
@@ -87,16 +87,16 @@ class Request:
     additions: tuple[Addition, ...] = ()
     provided: tuple[Provided, ...] = ()
     notes: tuple[str, ...] = ()
-    """What to tell of how the request came about; no part of the digest."""
+    """Notes on how the request was made; not in the digest."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """Normalised names of the team's own projects to the digests of the files that their builds read."""
     without_project: bool = False
-    """Whether the team's own projects are left out, and only what they need is had."""
+    """Whether only the dependencies of the team's own projects are included, not the projects."""
     no_build: frozenset[str] = frozenset()
-    """Projects of which no wheel may be built; `:all:` stands for every one."""
+    """Projects of which no wheel may be built; `:all:` means every project."""
 
     def bounds(self) -> dict[str, str]:
-        """Return what the limits together say about each project, as PEP 440 specifiers."""
+        """Return the combined limits of each project, as PEP 440 specifiers."""
         found: dict[str, SpecifierSet] = {}
         for limit in self.limits:
             for name, specifier in limit.bounds.items():
@@ -104,9 +104,9 @@ class Request:
         return {name: str(specifiers) for name, specifiers in found.items()}
 
     def parts(self) -> dict[str, str]:
-        """Return what is asked for by name, short enough to be kept in a lock, so that a stale one can say why.
+        """Return the parts of the request by name, short enough for a lock, so that a stale lock can say why.
 
-        Values that are short are kept as they are, others as the beginning of their digest. No secrets.
+        Short values are kept unchanged, others as the beginning of their digest. No secrets.
         """
         asked = self.requirements.canonical()
         lines: dict[str, list[Any]] = {}
@@ -122,7 +122,7 @@ class Request:
             "from-pypi": ", ".join(sorted(self.from_pypi)),
             "from-conda": ", ".join(sorted(self.from_conda)),
         }
-        del asked["channels"]  # of the file; `channels` above has those that count
+        del asked["channels"]  # of the file; `channels` above has the ones in use
         return {
             **{name: value for name, value in chosen.items() if value},
             "options and variables of the file": _short(asked),
@@ -130,11 +130,11 @@ class Request:
         }
 
     def digest(self) -> str:
-        """Return the digest by which a lock knows that it answers this request; secrets are no part of it."""
+        """Return the digest by which a lock matches this request; it covers no secrets."""
         return digest.of_json([self.frame(), dict(self.contents)]) if self.contents else self.frame()
 
     def frame(self) -> str:
-        """Return the digest of all but what is in the team's own projects: what the solver's answer rests on."""
+        """Return the digest of all that decides the solver's answer: not the content of the team's own projects."""
         return digest.of_json(
             {
                 "requirements": self.requirements.canonical(),
@@ -159,7 +159,7 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return how one request's `parts` differ from another's, a few words each; empty when that is not known."""
+    """Return how one request's `parts` differ from another's, a few words each; empty when not known."""
     if not before:
         return []
     lines: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
@@ -184,7 +184,7 @@ def _counted(how: str, names: list[str]) -> str:
 
 
 def _identity(channel: str, place: Callable[[str], str]) -> str:
-    """Return what a channel is known by: a name or URL without credentials; a directory without where it lies."""
+    """Return what identifies a channel: a name or URL without credentials; a directory without its location."""
     if "://" in channel:
         return public(place(channel))
     return public(Path(channel).absolute().as_uri()) if is_directory(channel, Path()) else channel

@@ -1,4 +1,4 @@
-"""Solve a request: share its lines out, let rattler and uv answer, and put both answers into one lock."""
+"""Solve a request: distribute its lines, let rattler and uv answer, and join both answers in one lock."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Resolved:
 
     lock: Lock
     notes: tuple[str, ...]
-    """What a person may want to know of how it was found."""
+    """Notes for the user on how it was found."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What conda and PyPI answer together."""
+    """The answers of conda and PyPI together."""
 
     packages: tuple[CondaPackage, ...]
     wheels: tuple[Wheel, ...]
@@ -59,9 +59,9 @@ def resolve(
 ) -> Resolved:
     """Solve a request for its target.
 
-    `scratch` is an empty directory; `builder` makes wheels of sources, and without one none is made. Raises
-    Unsatisfiable with the solver's explanation, Unreachable when a
-    channel or an index does not answer, and UsageError for a channel directory that is none.
+    `scratch` is an empty directory; `builder` builds wheels from sources; without one none is built. Raises
+    Unsatisfiable with the solver's explanation, Unreachable when a channel or an index does not answer, and
+    UsageError for a directory that is not a channel.
     """
     base = request.requirements.path.parent
     addresses = channel_addresses(request.channels, base, request.requirements.place)
@@ -95,7 +95,7 @@ def resolve(
 
 
 def _complete(request: Request, channels: Channels, cache: Path, scratch: Path, builder: Builder | None) -> _Answer:
-    """Answer a request, once more where what was found does not work without an addition."""
+    """Answer a request, a second time if the first answer does not work without an addition."""
     answer = _answer(request, channels, cache, scratch, builder)
     missing = [addition for addition in request.additions if _is_missing(addition, answer, request)]
     if not missing:
@@ -174,7 +174,7 @@ def _solve_pypi(
     )
 
     def solve(asked: pypi.Question) -> pypi.Answer:
-        # What an earlier attempt left would be taken for a preference.
+        # Output of an earlier attempt would be read as preferences.
         return python_bounds.solve(
             asked, cache=cache, scratch=lambda: Path(tempfile.mkdtemp(prefix="uv-", dir=scratch))
         )
@@ -188,7 +188,7 @@ def _solve_pypi(
 
 
 def _check_known(request: Request, channels: Channels) -> None:
-    """Report every name of an environment file's `dependencies` that no channel carries, at once."""
+    """Report all names of an environment file's `dependencies` that no channel has, at once."""
     asked = [each for each in request.requirements.conda if _is_looked_up(each.spec, channels)]
     carried = channels.carried(each.name for each in asked) if asked else {}
     unknown = [each for each in asked if each.name not in carried]
@@ -206,14 +206,14 @@ def _check_known(request: Request, channels: Channels) -> None:
 
 
 def _without_pip(names: set[str]) -> str | None:
-    """Return what to do about a `- pip` that the channels lack, when it is all that they lack."""
+    """Return what to do about a `- pip` that the channels lack, when they lack nothing else."""
     if names != {"pip"}:
         return None
     return "leave `- pip` out: envpack installs wheels without it, those of a `pip:` list too"
 
 
 def _is_looked_up(spec: MatchSpec, channels: Channels) -> bool:
-    """Return whether a listed channel has to carry a spec's package."""
+    """Return whether a listed channel has to have a spec's package."""
     virtual = spec.name.startswith("__")
     return not virtual and "url" not in spec.keys and not (spec.channel and not channels.listed(spec.channel))
 

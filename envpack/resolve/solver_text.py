@@ -1,4 +1,4 @@
-"""The explanations of rattler and uv, each thing once and without what means nothing to the reader."""
+"""The explanations of rattler and uv, without repetitions and parts that mean nothing to the reader."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BRANCH = re.compile(r"^(?P<trunk>[│\s]*)(?:├─|└─)\s*(?P<text>.*)$")
 _LEAD = re.compile(r"^\s*(?:error|cause): ")
 _OF_VERSION = re.compile(r"(?P<name>\S+) (?P<versions>\d[^ ,]*)(?P<said>,? which .*)$")
 _VERSIONS = 4
-"""Versions of one package that are named."""
+"""The most versions of one package that are named."""
 _WIDEST = 8
-"""Branches of one knot that are shown."""
+"""The most branches of one knot that are shown."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class _Knot:
 
 
 def _joined(knots: list[_Knot]) -> list[_Knot]:
-    """Return the knots, with those as one that say the same of several versions of a package."""
+    """Return the knots; those that say the same of several versions of a package are joined."""
     versions: dict[tuple[str, str], list[str]] = {}
     found: list[_Knot | tuple[str, str]] = []
     for knot in knots:
@@ -57,7 +57,7 @@ def _some(versions: list[str]) -> str:
 
 
 def of_rattler(text: str) -> str:
-    """Return rattler's explanation as an indented list in which nothing stands twice under the same heading."""
+    """Return rattler's explanation as an indented list without repetitions under the same heading."""
     text = text.strip().removeprefix("Cannot solve the request because of:").strip()
     root = _Knot("")
     trail = [(-1, root)]
@@ -67,7 +67,7 @@ def of_rattler(text: str) -> str:
         knot = _Knot(match["text"] if match else line.strip())
         while trail[-1][0] >= depth:
             trail.pop()
-        # The solver hangs constraints beside the heading they belong to.
+        # The solver puts constraints beside the heading they belong to.
         trail[-1][1].below.append(knot)
         trail.append((depth, knot))
     return "\n".join(line.removeprefix("  ") for line in root.lines()[1:])
@@ -84,7 +84,7 @@ def of_uv(text: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """Return a solver's explanation as a person can read it."""
+    """Return a solver's explanation in readable form."""
     return of_uv(text) if "No solution found when resolving" in text else of_rattler(text)
 
 

@@ -1,4 +1,4 @@
-"""Decide for each project that is asked for whether a conda channel or PyPI answers."""
+"""Decide for each requested project whether it comes from a conda channel or from PyPI."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """Requirement lines, shared out between conda and PyPI."""
+    """Requirement lines, divided between conda and PyPI."""
 
     specs: tuple[str, ...]
-    """Match specs, one for each project that conda answers."""
+    """Match specs, one for each project from conda."""
     constraints: tuple[str, ...]
-    """Match specs that bind packages, and bring none in."""
+    """Match specs that restrict packages, and add none."""
     pypi: tuple[PyRequirement, ...]
-    """The lines that PyPI answers."""
+    """The lines for PyPI."""
     asked: Mapping[str, tuple[PyRequirement, ...]]
     """Conda names to the lines that ask for them."""
     lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Projects that the channels carry in versions of which none is wanted, to those versions, oldest first."""
+    """Projects that the channels have only in unwanted versions, to those versions, oldest first."""
     notes: tuple[str, ...] = ()
 
 
 def share_out(situation: Situation, request: Request, channels: Channels) -> Shares:
-    """Decide for each project whether conda or PyPI answers it.
+    """Decide for each project whether it comes from conda or from PyPI.
 
-    All that is said of a project, its lines, constraints and limits, is one request, as it is to pip. Raises
+    All lines, constraints and limits of a project are one request, as in pip. Raises
     Unsatisfiable when a project that must come from conda is in no channel.
     """
     lines: defaultdict[ProjectName, list[PyRequirement]] = defaultdict(list)
@@ -92,7 +92,7 @@ def newest(versions: Sequence[str]) -> str:
 
 
 def _bounds(situation: Situation, request: Request) -> dict[ProjectName, SpecifierSet]:
-    """Return what limits, and constraints where they bind conda, say of each project."""
+    """Return the limits of each project, and its constraints where they apply to conda."""
     found = {ProjectName(name): SpecifierSet(specifier) for name, specifier in request.bounds().items()}
     if request.requirements.conda_first:
         for line in situation.constraints:
@@ -107,7 +107,7 @@ def _constraints(
     carried: Mapping[str, Carried],
     asked: Collection[str],
 ) -> Iterable[str]:
-    """Yield the specs that bind what no line asks for, and other packages that hold a project asked for."""
+    """Yield the specs that restrict packages without a line, and other packages that hold a requested project."""
     for project, bound in bounds.items():
         for name in candidates[project]:
             if name in carried and bound and name not in asked and _holds(project, name, request, carried):
@@ -136,7 +136,7 @@ def _may_be_conda(line: PyRequirement, request: Request) -> bool:
 def _conda_name(
     project: ProjectName, wanted: SpecifierSet, request: Request, carried: Mapping[str, Carried]
 ) -> CondaName | None:
-    """Return the first of a project's packages that has a version which is wanted, else the first there is."""
+    """Return the first of a project's packages that has a wanted version, else the first one."""
     held = [
         name
         for name in request.names.conda_candidates(project)
@@ -147,7 +147,7 @@ def _conda_name(
 
 
 def _holds(project: ProjectName, name: CondaName, request: Request, carried: Mapping[str, Carried]) -> bool:
-    """Return whether a package that channels carry is a project's.
+    """Return whether a package in the channels is a project's.
 
     A channel's `graphviz` or `zlib` is not PyPI's project of that name but a C program or library.
     """

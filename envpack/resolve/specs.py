@@ -1,4 +1,4 @@
-"""A person's match specs as py-rattler holds them: their channels by URL, what it does not compare looked up."""
+"""The user's match specs for py-rattler: channels as URLs; keys that it does not compare are looked up."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _EXACT_BUILDS = ("subdir", "fn", "license", "license_family", "track_features", 
 def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
     """Return the specs as py-rattler parses them to the same meaning.
 
-    Raises BadRequirements with every spec whose channel is not listed, and Unsatisfiable with every one that no
-    package of the channels fulfils, where only their records tell.
+    Raises BadRequirements with every spec whose channel is not listed. Raises Unsatisfiable with every spec that
+    needs the channels' records and that no package fulfils.
     """
     unlisted, unfulfilled, found = [], [], []
     for each in specs:
@@ -63,7 +63,7 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
 
 
 def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
-    """Return a spec of one package's address with its SHA-256, which a lock needs."""
+    """Return a spec of one package's address, with the SHA-256 that a lock needs."""
     url = spec.keys.get("url")
     if url is None or "sha256" in spec.keys:
         return spec
@@ -74,7 +74,7 @@ def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
 
 
 def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
-    """Return whether a record is what a spec asks for, its channel, digests and address aside."""
+    """Return whether a record matches a spec, except for its channel, digests and address."""
     texts = {
         "subdir": record.subdir,
         "fn": record.file_name,
@@ -93,7 +93,7 @@ def matches(spec: MatchSpec, record: RepoDataRecord) -> bool:
 
 
 def _narrowed(spec: MatchSpec, fitting: Sequence[tuple[str, RepoDataRecord]], *, bound: bool) -> str:
-    """Return the spec of the packages that fit; those of the channel that is asked first, if it names one."""
+    """Return the spec of the matching packages; of the first channel only, if it names one."""
     url = fitting[0][0]
     records = [record for where, record in fitting if where == url or not bound]
     versions = any_of(sorted({str(record.version) for record in records}))
@@ -114,7 +114,7 @@ def admits(spec: version_spec.VersionSpec, version: str) -> bool:
 
 
 def fits(text: str, wanted: str) -> bool:
-    """Return whether a text is what is wanted, or fits its `*`, or its regular expression from `^` to `$`."""
+    """Return whether a text is the wanted one, or matches its `*` or regular expression from `^` to `$`."""
     if wanted.startswith("^") and wanted.endswith("$"):
         return re.match(wanted, text) is not None
     if "*" in wanted:

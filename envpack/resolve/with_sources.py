@@ -24,7 +24,7 @@ MOST_BUILDS = 40
 """Projects without a wheel of one solve."""
 
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([\w.-]+)`")
-"""What uv 0.13 says of projects that have source distributions only."""
+"""uv 0.13's message for projects that have only source distributions."""
 
 
 def with_sources(
@@ -35,10 +35,10 @@ def with_sources(
     *,
     yielding: Collection[str] = (),
 ) -> pypi.Answer:
-    """Return the answer in which wheels are built where there are none; `packages` hold the Python.
+    """Return the answer, with wheels built where there are none; `packages` hold the Python.
 
     `yielding` are the projects that have a soft limit: it gives way before an older release is built from source.
-    Raises what `solve` raises, and what a build raises.
+    Raises the errors of `solve` and of a build.
     """
     built: dict[ProjectName, BuiltWheel] = {}
     lines = []
@@ -83,17 +83,17 @@ def _by_file(line: PyRequirement, built: BuiltWheel) -> PyRequirement:
 
 
 def _with_wheel(question: pypi.Question, name: ProjectName, built: BuiltWheel) -> pypi.Question:
-    """Return the question in which a built wheel can be had, in its version only."""
+    """Return the question with a built wheel available, and only in its version."""
     bounds = {**question.bounds}
     bounds[name] = ",".join(filter(None, [bounds.get(name), f"=={built.wheel.version}"]))
     links = (*question.indexes.find_links, str(built.path.parent))
-    # What lines say of the wheel's hash was said of its source, which has been seen.
+    # The lines' hashes are the source's, which have been checked.
     lines = tuple(replace(line, hashes=()) if line.name == name else line for line in question.requirements)
     return replace(question, bounds=bounds, requirements=lines, indexes=replace(question.indexes, find_links=links))
 
 
 def _allowed(name: ProjectName, question: pypi.Question) -> SpecifierSet:
-    """Return which versions the lines, the constraints and the limits leave."""
+    """Return the versions that the lines, the constraints and the limits allow."""
     said = [line.specifier for line in (*question.requirements, *question.constraints) if line.name == name]
     return SpecifierSet(",".join(filter(None, [*said, question.bounds.get(name, "")])))
 
