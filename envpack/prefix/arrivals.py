@@ -1,8 +1,8 @@
-"""What happens between a conda package's arrival in the cache and its linking: it is checked, or taken out again.
+"""The check of a conda package between its extraction into the cache and its linking; unfit ones are removed.
 
-rattler fetches, extracts and links in one go, many packages at a time. It tells when a package has been extracted,
-and goes on only when that call returns; what the call raises is passed over. A package that must not be linked is
-therefore removed from the cache, and rattler then fails because it is not there.
+rattler fetches, extracts and links in one step, many packages at a time. It calls back when a package has been
+extracted, and continues only when that call returns; it ignores exceptions of the call. A package that must not be
+linked is therefore removed from the cache, and rattler then fails because it is missing.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ if TYPE_CHECKING:
     from envpack.prefix.ledger import Arrival, Ledger
 
 SAFE_SIZE = 1 << 30
-"""Bytes that any package may be extracted to."""
+"""The extracted size in bytes that any package may have."""
 
 _MOST_GROWTH = 100
-"""How many times its size a larger package may be extracted to; conda-forge's largest have 4 to 20."""
+"""The largest ratio of extracted to packed size of a larger package; conda-forge's largest have 4 to 20."""
 
 _PIECE = 1 << 20
-"""Bytes that are decompressed at once."""
+"""Bytes to decompress at once."""
 
 _NAME = re.compile(r"[a-z0-9_][a-z0-9._-]*")
-"""The name that a line of `depends` begins with."""
+"""The name at the beginning of a line of `depends`."""
 
 _LOOK = 0.5
-"""Seconds between two looks at how much of the disk is free."""
+"""Seconds between two checks of the free disk space."""
 
 _LOOKS = 20
-"""After so many of them what is being extracted is looked at in any case: others may have freed space meanwhile."""
+"""After so many of them the extraction is checked in any case: others may have freed space meanwhile."""
 
 
 _ENTRY = 512
 
 
 class Arrivals:
-    """Checks the packages of one prefix as they come into the cache."""
+    """Checks the packages of one prefix as they arrive in the cache."""
 
     def __init__(self, packages: Sequence[CondaPackage], directory: Path, ledger: Ledger) -> None:
-        """`directory` is rattler's package cache; `ledger` knows which packages were found sound."""
+        """`directory` is rattler's package cache; `ledger` records which packages were found intact."""
         self.damaged: dict[str, str] = {}
-        """Packages that were sound and no longer are: name to a sentence that says so. They are removed."""
+        """Packages that were intact and no longer are: name to a sentence that says so. They are removed."""
         self.problems: list[str] = []
-        """What forbids to link, each a sentence that begins with a package's name."""
+        """The reasons not to link, each a sentence that begins with a package's name."""
         self.warnings: list[str] = []
         self._packages = {package.name: package for package in packages}
         self._directory = directory
@@ -74,7 +74,7 @@ class Arrivals:
         self._runs = self._needed_by(CondaName("python"))
 
     def arrived(self, name: str) -> None:
-        """Check a package that lies in the cache; it is removed from there when it must not be linked."""
+        """Check a package in the cache; it is removed from there when it must not be linked."""
         package = self._packages[CondaName(name)]
         place = self._place(package)
         try:
@@ -93,10 +93,10 @@ class Arrivals:
     def _look_at(
         self, package: CondaPackage, place: Path, known: Arrival | None
     ) -> tuple[list[str], tuple[str, ...]]:
-        """Return what forbids to link a package and what is worth a warning, or note that it is damaged.
+        """Return the reasons not to link a package and the warnings, or note that it is damaged.
 
-        One that was found sound before is read again only where this build reads or runs it; its other files are
-        held against the same list when they are packed. Raises OSError.
+        For a package that was found intact before, only the files that this build reads or runs are read again; the
+        others are compared with the same list when they are packed. Raises OSError.
         """
         spoiled = changed(place, known.digests) if known else ()
         site_packages = self._site_packages if package.noarch == "python" else None
@@ -110,7 +110,7 @@ class Arrivals:
                 )
             return [], ()
         problems = list(checked.problems)
-        if not known and size_of(place) > self._limit(package):  # it was extracted between two looks of the watch
+        if not known and size_of(place) > self._limit(package):  # it was extracted between two checks of the watch
             problems.append(self._too_large(package))
         with self._lock:
             if not problems and (wrong := self._links.add(checked.links)):
@@ -122,7 +122,7 @@ class Arrivals:
         return [], warnings
 
     def _needed_by(self, name: CondaName) -> frozenset[CondaName]:
-        """Return a package and all that it needs, as far as they are among these: what runs when it does."""
+        """Return a package and all that it needs, as far as they are among these: everything that runs with it."""
         found: set[CondaName] = set()
         waiting = [name]
         while waiting:
@@ -133,16 +133,16 @@ class Arrivals:
         return frozenset(found)
 
     def local_and_new(self) -> Iterator[tuple[CondaPackage, Path]]:
-        """Yield the packages of directory channels that are not in the cache, with where they are."""
+        """Yield the packages of directory channels that are not in the cache, with their paths."""
         for package in self._packages.values():
             if (path := local_path(package.url)) and not self._place(package).is_dir():
                 yield package, path
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
-        """Stop the extraction of a package that becomes much larger than an honest one.
+        """Stop the extraction of a package that becomes much larger than any real one.
 
-        A single file is stopped by the operating system, many by taking away the directory they are written to.
+        The operating system stops a single file; many files are stopped by removing their directory.
         """
         largest = max([self._limit(package) for package in self._packages.values()], default=SAFE_SIZE)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -174,7 +174,7 @@ class Arrivals:
                         self._stop(package, growing)
 
     def _stop(self, package: CondaPackage, growing: Path) -> None:
-        """Put a file in the place of the directory that a package is extracted to."""
+        """Replace the directory that a package is extracted to by a file."""
         text = f"{package.name} {package.version} {self._too_large(package)}"
         with self._lock:
             self._stopped.add(growing)
@@ -202,13 +202,13 @@ def place_of(package: CondaPackage, directory: Path) -> Path:
 
 
 def local_path(url: str) -> Path | None:
-    """Return the path of a `file:` URL; None for another."""
+    """Return the path of a `file:` URL; None for other URLs."""
     parts = urlsplit(url)
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
 def damage(package: CondaPackage, path: Path) -> str | None:
-    """Say how a package's file differs from what its channel's index says; None if it does not. Raises OSError."""
+    """Say how a package's file differs from its channel's index; None if it does not. Raises OSError."""
     if digest.of_file(path) == package.sha256:
         return None
     size = path.stat().st_size
@@ -218,7 +218,7 @@ def damage(package: CondaPackage, path: Path) -> str | None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Say whether a package's file has its end: a zip its directory, a bzip2 stream its last block."""
+    """Say whether a package's file is complete: a zip has its directory, a bzip2 stream its last block."""
     if path.suffix == ".conda":
         return zipfile.is_zipfile(path)
     stream = bz2.BZ2Decompressor()
@@ -242,7 +242,7 @@ def _free(directory: Path) -> int:
 
 
 def size_of(directory: Path) -> int:
-    """Return the bytes of all files below a directory; what is moved or removed meanwhile is passed over.
+    """Return the bytes of all files below a directory; files that are moved or removed meanwhile are skipped.
 
     Each file and directory counts for `_ENTRY` bytes at least: a million empty ones are a bomb as well.
     """

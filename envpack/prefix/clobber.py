@@ -1,8 +1,8 @@
-"""Two packages that bring one file: which one's is used, by a rule that is always the same.
+"""Two packages with the same file: a fixed rule decides whose file is used.
 
-Where wheels are among them one of them wins, because wheels are installed after conda packages. Among those that
-are left, the one that no other of them needs wins; of several the first by name. That is rattler's order too, which
-has already decided between files of conda packages, but not between their entry points, which are a race.
+If wheels are among them, a wheel wins, because wheels are installed after conda packages. Among the rest, the
+package that no other of them needs wins; of several the first by name. That is also the order of rattler, which has
+already decided between files of conda packages, but not between their entry points, which are a race.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True, order=True)
 class Clobber:
-    """A file that one package brought and another replaced with a different one."""
+    """A file of one package that another package replaced with a different one."""
 
     winner: str
     """The owner whose file is used, such as `pypi/NAME`."""
@@ -50,14 +50,14 @@ class Clobber:
 
 @dataclass(frozen=True)
 class Settled:
-    """A prefix in which it is decided whose files are used."""
+    """A prefix in which whose files are used is decided."""
 
     clobbered: tuple[Clobber, ...]
     warnings: tuple[str, ...]
 
     @property
     def paths(self) -> frozenset[str]:
-        """The files that more than one package brought, with different content."""
+        """The files that more than one package has, with different content."""
         return frozenset(clobber.path for clobber in self.clobbered)
 
 
@@ -79,7 +79,7 @@ class _Owned:
 
     @cached_property
     def lost_to_rattler(self) -> dict[tuple[str, str], tuple[str, str]]:
-        """Owner and path to where rattler put the file, and its digest."""
+        """Owner and path to the place where rattler put the file, and its digest."""
         return {
             (record.owner, entry["original_path"]): (
                 entry["_path"],
@@ -96,7 +96,7 @@ class _Owned:
         return self.staged[owner]
 
     def content(self, owner: str, path: str) -> str:
-        """Return what tells an owner's file from another's; empty if nothing does."""
+        """Return what distinguishes an owner's file from another's; empty if nothing does."""
         if known := self.lost_to_rattler.get((owner, path)):
             return known[1]
         package = self.packages[owner]
@@ -118,11 +118,11 @@ def settle(
     stage: Callable[[str], Path],
     allowed: Collection[str] = (),
 ) -> Settled:
-    """See that each file that several packages brought is the right one's, and say which these are.
+    """Ensure that each file of several packages is the right one's, and return these files.
 
-    `stage` installs one owner's package alone. `allowed` are names of packages whose clobbering is no news: neither
-    warned about nor refused. Raises PackingFailed when what was replaced is a shared library, part of Python, or a
-    module that verification would import of a requested package.
+    `stage` installs one owner's package alone. `allowed` are names of packages whose clobbering is neither warned
+    about nor refused. Raises PackingFailed when the replaced file is a shared library, part of Python, or a module
+    of a requested package that verification would import.
     """
     installed = read(prefix)
     owned = _Owned(installed, _needs(installed, lock), stage)
@@ -146,7 +146,7 @@ def settle(
 
 
 def _decided(owned: _Owned) -> Iterator[Clobber]:
-    """Put the right file in each contested place, and yield what lost it."""
+    """Put the right file in each contested place, and yield the losers."""
     first: dict[str, str] = {}
     claimants: dict[str, set[str]] = {}
     lost = ((path, owner) for owner, path in owned.lost_to_rattler)
@@ -200,7 +200,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def _entry_point(record: CondaRecord, path: str) -> str:
-    """Return what an entry point of a noarch Python package calls; empty when the path is none."""
+    """Return what an entry point of a noarch Python package calls; empty when the path is not one."""
     if record.source is None or not path.startswith("bin/"):
         return ""
     try:
@@ -212,7 +212,7 @@ def _entry_point(record: CondaRecord, path: str) -> str:
 
 
 def _in_cache(record: CondaRecord, path: str) -> str:
-    """Return what tells a link from another, or the digest of a file, as its package has it; empty if unknown."""
+    """Return a link's identity, or the digest of a file, from its package; empty if unknown."""
     source = record.source / path if record.source else None
     if source is None or not os.path.lexists(source):
         return ""
@@ -220,7 +220,7 @@ def _in_cache(record: CondaRecord, path: str) -> str:
 
 
 def _ruin(owned: _Owned, loser: str, path: str, lock: Lock) -> str | None:
-    """Say why the loser cannot do without its file, if so."""
+    """Say why the loser needs its file, if so."""
     if _plain(loser) == "python" and loser.startswith("conda/"):
         return "it is part of Python"
     here = owned.installed.prefix / path
@@ -258,7 +258,7 @@ def _below(path: str) -> PurePosixPath:
 
 
 def _differs(loser: Path, winner: Path) -> bool:
-    """Say whether a module does something that the one in its place does not."""
+    """Say whether a module contains code that its replacement does not."""
     try:
         lost, used = (ast.parse(path.read_bytes()) for path in (loser, winner))
     except (OSError, SyntaxError, ValueError):

@@ -1,6 +1,6 @@
-"""Find out whether an extracted conda package is what its own list of files says, and may be linked.
+"""Check whether an extracted conda package matches its own list of files, and may be linked.
 
-rattler links what `info/paths.json` names without looking: a path that leads out of the prefix is followed, an
+rattler links what `info/paths.json` names without checks: a path that leads out of the prefix is followed, an
 absolute one ends the process, digests and sizes are not compared (rattler's `rattler/src/install` and
 `path_resolver`). conda compares sizes, and digests when `extra_safety_checks` is on. So each package is checked
 when it has been extracted and before it is linked.
@@ -34,7 +34,7 @@ _LIST_AT_MOST = 1 << 28
 _SHOWN = 4
 
 _READ_BY_INSTALLERS = ("paths.json", "files", "has_prefix", "no_link", "no_softlink", "index.json", "link.json")
-"""What of a package's `info/` decides what linking does."""
+"""The files in a package's `info/` that control linking."""
 
 _METADATA = re.compile(r"\.(dist|egg)-info(/|$)")
 
@@ -46,7 +46,7 @@ class ListedFile:
     """One line of a package's list of files."""
 
     path: str
-    """As the package has it: `site-packages/...` in a noarch Python package."""
+    """As in the package: `site-packages/...` in a noarch Python package."""
     link: bool = False
     sha256: str | None = None
     size: int | None = None
@@ -54,24 +54,24 @@ class ListedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found out about a package."""
+    """The result of a package's check."""
 
     problems: tuple[str, ...] = ()
-    """What forbids to link it, each the end of a sentence that begins with its name."""
+    """The reasons not to link it, each the end of a sentence that begins with its name."""
     listed: tuple[ListedFile, ...] = ()
     """Its list of files."""
     links: tuple[Entry, ...] = ()
-    """Its symbolic links, where they will be in the prefix."""
+    """Its symbolic links, by their paths in the prefix."""
 
 
 @dataclass
 class Links:
-    """The symbolic links of all packages of a prefix so far: one may lead out of it only through another's."""
+    """The symbolic links of all packages of a prefix so far: one may lead out only through another's."""
 
     known: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, new: Iterable[Entry]) -> str | None:
-        """Take in a package's links; say what is wrong if one of them leads out, or makes an earlier one do so."""
+        """Add a package's links; say what is wrong if one of them leads out, or makes an earlier one do so."""
         arrived = {link.path: link for link in new}
         if not arrived:
             return None
@@ -118,20 +118,20 @@ def every(path: str) -> bool:  # noqa: ARG001 - of `contents`
 def read_here(path: str) -> bool:
     """Accept the files that a build reads or runs on this machine, whether it packs them or not.
 
-    They are what distributions say of themselves, and what activating sets.
+    They are the metadata of distributions, and the activation files.
     """
     return path.startswith("etc/conda/") or _METADATA.search(path) is not None
 
 
 def unlisted(directory: Path, listed: Iterable[ListedFile]) -> tuple[str, ...]:
-    """Return what is legal but says that something is amiss: files that a package has and does not list."""
+    """Return findings that are legal but suspicious: files that a package has and does not list."""
     known = {entry.path for entry in listed}
     there = [path for path in _walk(directory, "") if not path.startswith("info/") and path not in known]
     return (f"holds files that it does not list, which were not linked: {_some(there)}",) if there else ()
 
 
 def unproven(directory: Path, listed: Iterable[ListedFile]) -> dict[str, str]:
-    """Return the digests, by path, of what a package's list of files does not tell: the list, files without one.
+    """Return the digests, by path, that a package's list of files lacks: of the list, and of files without one.
 
     Raises OSError.
     """
@@ -155,7 +155,7 @@ def _digest(path: Path) -> str:
 def read_list(directory: Path) -> list[ListedFile]:
     """Return an extracted package's list of files: `info/paths.json`, or `info/files` of packages before 2017.
 
-    Raises ValueError, KeyError, TypeError or AttributeError when it is none.
+    Raises ValueError, KeyError, TypeError or AttributeError when it is invalid.
     """
     path, older = directory / "info/paths.json", directory / "info/files"
     if not path.is_file():
@@ -195,7 +195,7 @@ def _unfit(listed: Sequence[ListedFile]) -> Iterator[tuple[str, str]]:
 def _differing(
     directory: Path, listed: Sequence[ListedFile], *, contents: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is there otherwise than the list says."""
+    """Yield the differences between the files and the list."""
     root = f"{directory}/"
     for entry in listed:
         try:
@@ -244,7 +244,7 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _winds(target: str) -> bool:
-    """Say whether a link goes down and up again, so that where it leads depends on what is on its way."""
+    """Say whether a link goes down and up again, so that its target depends on other links on the way."""
     steps = [step for step in target.split("/") if step not in ("", ".")]
     return ".." in steps[next((at for at, step in enumerate(steps) if step != ".."), len(steps)) :]
 

@@ -1,4 +1,4 @@
-"""From a lock to a linked prefix, with a Python of this machine that can compile for it."""
+"""From a lock to a linked prefix, with a Python for this machine that can compile for it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class InstalledPrefix:
 
     prefix: Path
     python: Path
-    """A Python of the very version inside that this machine can run: its own, or another platform's."""
+    """A Python of exactly the same version that this machine can run: the prefix's own, or another one."""
     clobbered: frozenset[str]
-    """The files that more than one package brought, and of which it is decided whose are used."""
+    """The files that more than one package has, and for which it is decided whose are used."""
     warnings: tuple[str, ...]
 
 
@@ -52,10 +52,10 @@ def install(
     allow_clobber: Collection[str] = (),
     progress: Progress,
 ) -> InstalledPrefix:
-    """Link what a lock names into a new prefix in `scratch`.
+    """Link a lock's packages into a new prefix in `scratch`.
 
-    `built` says where the wheels are that are made from sources. `allow_clobber` are packages whose files may
-    replace others', or be replaced, without a word. Raises Unreachable, PackingFailed, Unsatisfiable.
+    `built` says where the wheels built from sources are. `allow_clobber` are packages whose files may replace
+    others', or be replaced, without a message. Raises Unreachable, PackingFailed, Unsatisfiable.
     """
     prefix = _room(scratch, "prefix")
     login = login_of(request)
@@ -102,7 +102,7 @@ def only_wheels(
 ) -> Path:
     """Install the wheels of a lock into a new directory in `scratch`, and return it.
 
-    They say of themselves what no lock does, such as their licences. Raises as `install` does.
+    Their metadata hold what no lock has, such as their licences. Raises as `install` does.
     """
     prefix = _room(scratch, "only-wheels")
     link_wheels(
@@ -120,14 +120,14 @@ def only_wheels(
 
 
 def at_hand(wheel: Wheel, built: Mapping[ProjectName, Path]) -> Wheel:
-    """Return a wheel as it is installed: one that was built from this machine's file, which nobody named."""
+    """Return a wheel as it is installed: a built one from its local file, which no requirement names."""
     if wheel.made is None:
         return wheel
     return replace(wheel, url=built[wheel.name].as_uri(), direct=False, made=None)
 
 
 def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: Cache) -> tuple[str, ...]:
-    """See what wheels left in the prefix: all of one that was not seen before, else whether it has changed.
+    """Check what wheels left in the prefix: everything for a new wheel, else whether it has changed.
 
     Raises BrokenPackage, and DamagedPackage with all that are damaged in uv's cache.
     """
@@ -197,7 +197,7 @@ def login_of(request: Request) -> Login:
 
 
 def python_packages(packages: Sequence[CondaPackage]) -> tuple[CondaPackage, ...]:
-    """Return the Python among conda packages, and those that it needs."""
+    """Return the Python among conda packages, and the packages that it needs."""
     by_name = {str(package.name): package for package in packages}
     needed: dict[str, CondaPackage] = {}
     waiting = ["python"]
@@ -235,9 +235,9 @@ def python_here(
 def _other_python(
     version: str, target: Target, login: Login, cache: Cache, *, scratch: Path, progress: Progress
 ) -> Path:
-    """Return an interpreter for this machine of the very version that is packed for another platform.
+    """Return an interpreter for this machine of exactly the version that is packed for another platform.
 
-    Bytecode differs between versions, so no other version will do. The channels are asked first.
+    Bytecode differs between versions, so the version must be the same. The channels are asked first.
     """
     here = Platform.here()
     try:

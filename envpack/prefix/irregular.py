@@ -1,7 +1,7 @@
-"""What installed wheels did that they should not have: against their own `RECORD`, or to one another.
+"""Faults of installed wheels: differences from their own `RECORD`, and conflicts between wheels.
 
-Wheels in local folders are looked at before they are installed (`files/wheel.py`); of one that an index serves the
-installer keeps no file, so what it left in the prefix is looked at.
+Wheels in local folders are checked before they are installed (`files/wheel.py`); for a wheel from an index the
+installer keeps no file, so its files in the prefix are checked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SHOWN = 4
 
 _NAMESPACE = re.compile(rb"extend_path|declare_namespace")
-"""What makes a package a namespace that other distributions add to."""
+"""Code that makes a package a namespace that other distributions add to."""
 
 _MADE_BY_INSTALLER = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"})
 
@@ -34,11 +34,11 @@ _MADE_BY_INSTALLER = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER
 def check(
     installed: Installed, *, unchecked: Collection[str], settled: Collection[str], python: str
 ) -> tuple[str, ...]:
-    """See that wheels left what they said; return what is legal but worth knowing.
+    """Check that wheels installed what they list; return findings that are legal but worth knowing.
 
-    `unchecked` are the projects whose wheels were not looked at before, `settled` the paths that several packages
-    brought. Raises BrokenPackage with all that is wrong; where it is files that differ, DamagedPackage, as the copy
-    in the installer's cache may be what is at fault.
+    `unchecked` are the projects whose wheels were not checked before, `settled` the paths that several packages
+    have. Raises BrokenPackage with all that is wrong; where files differ, DamagedPackage, as the copy in the
+    installer's cache may be damaged.
     """
     wheels = [wheel for wheel in installed.wheels if wheel.project in unchecked]
     problems = [problem for wheel in wheels for problem in _problems(installed.prefix, wheel, settled, python)]
@@ -94,7 +94,7 @@ def _other(path: Path, sha256: str) -> bool:
 
 
 def _unlisted(installed: Installed) -> list[str]:
-    """Return the files beside the wheels' that no package lists."""
+    """Return the files that no package lists."""
     known = {path for record in installed.conda for path in record.files}
     known |= {path for wheel in installed.wheels for path in wheel.files}
     found = []
@@ -112,7 +112,7 @@ def _is_note(path: str) -> bool:
 
 
 def _intruders(installed: Installed) -> Iterator[str]:
-    """Yield which wheels put modules into a package that another distribution brought, unless it is a namespace."""
+    """Yield which wheels put modules into another distribution's package, unless it is a namespace."""
     homes: dict[str, str] = {}
     for owner, files in _owned(installed):
         for path in files:
@@ -136,7 +136,7 @@ def _owned(installed: Installed) -> Iterator[tuple[str, Collection[str]]]:
 
 
 def _home(path: str, homes: Collection[str]) -> str | None:
-    """Return the outermost package that a module lies in."""
+    """Return the outermost package of a module."""
     steps = path.split("/")
     return next((home for n in range(1, len(steps)) if (home := "/".join(steps[:n])) in homes), None)
 
@@ -150,7 +150,7 @@ def _is_namespace(folder: Path) -> bool:
 
 
 def _alike(installed: Installed) -> Iterator[str]:
-    """Yield the modules whose names differ by case only: on macOS and Windows there is room for one of them."""
+    """Yield the modules whose names differ only by case: on macOS and Windows only one of them can exist."""
     names: dict[str, set[str]] = defaultdict(set)
     for wheel in installed.wheels:
         for path in wheel.files:

@@ -1,7 +1,7 @@
-"""What packages were when they arrived in the cache, so that what lies there later can be held against it.
+"""The state of packages when they arrived in the cache, for comparison with their later state.
 
-A lock proves a package's file. What an installer has unpacked of it is proven by the package's own list of files,
-and that list, which lies in the same cache, by what is noted here. A disk may change a byte and keep size and time.
+A lock proves a package's file. The package's own list of files proves what an installer has unpacked, and the notes
+here prove that list, which is in the same cache. A disk may change a byte and keep size and time.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
-    """What a package was when it was found sound."""
+    """The state of a package when it was found intact."""
 
     digests: dict[Text, Digest] = {}
-    """What else must not change, by name: lists of files, and files of which no list tells the digest."""
+    """Digests of other files that must not change, by name: lists of files, and files without a digest in a
+    list."""
     warnings: tuple[Text, ...] = ()
-    """What is legal but says that something is amiss."""
+    """Findings that are legal but suspicious."""
 
 
 STORED = Kind(
@@ -48,12 +49,12 @@ class Ledger:
         return STORED.recall(self._path(key)) if key else None
 
     def keep(self, key: str, *, digests: Mapping[str, str], warnings: tuple[str, ...] = ()) -> None:
-        """Note a package that was found sound; that it cannot be written is no reason to fail."""
+        """Note a package that was found intact; a failure to write is ignored."""
         if key:
             STORED.keep(self._path(key), {"digests": dict(digests), "warnings": list(warnings)})
 
     def forget(self, key: str) -> None:
-        """Let a package be looked at again, whatever follows its key."""
+        """Forget a package, so that it is checked again, with any suffix of its key."""
         for path in self.root.glob(f"{key}*") if key else ():
             with suppress(OSError):
                 path.unlink()

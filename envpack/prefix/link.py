@@ -52,7 +52,7 @@ class Login:
     """Project name to the address of a wheel that the requirements name, credentials included."""
 
     def requirement(self, wheel: Wheel) -> str:
-        """Return what uv is to install for a locked wheel.
+        """Return what uv has to install for a locked wheel.
 
         Raises PackingFailed when its address needs a variable that is not set.
         """
@@ -72,13 +72,13 @@ def link_conda(
     named: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
-    """Link conda packages into an empty prefix and return what a person should know about them.
+    """Link conda packages into an empty prefix and return notes on them for the user.
 
-    Their files name the prefix, or the directory `named` in its place.
+    Their files contain the path of the prefix, or of the directory `named` instead.
 
-    Each is checked before it is linked. Post-link scripts are not run: they may do anything, and what they do is
-    not in the lock. Raises Unreachable when a package cannot be fetched, DamagedPackage with those that lay damaged
-    in the cache and no longer do, PackingFailed when one cannot be linked.
+    Each is checked before it is linked. Post-link scripts are not run: they may do anything, and their effects are
+    not in the lock. Raises Unreachable when a package cannot be fetched, DamagedPackage with those that were
+    damaged in the cache and are now removed, PackingFailed when one cannot be linked.
     """
     size = sum(package.size or 0 for package in packages)
     records = [_record(package) for package in packages]
@@ -120,7 +120,7 @@ def link_wheels(
 ) -> None:
     """Install wheels into a prefix that holds Python, whose version is `version`.
 
-    `python` is what the programs of wheels are to be started with; it is not run. Raises Unreachable and
+    `python` is the interpreter for the wheels' programs; it is not run. Raises Unreachable and
     PackingFailed.
     """
     if not wheels:
@@ -132,7 +132,7 @@ def link_wheels(
     with progress.step("wheels", total=sum(sizes.values()), unit="bytes") as step:
 
         def tell(line: str) -> None:
-            # uv tells when a wheel that was not cached has arrived: ` Downloaded NAME`.
+            # uv reports the download of a wheel that was not cached: ` Downloaded NAME`.
             words = line.split()
             if len(words) == 2 and words[0] == "Downloaded":
                 step.advance(sizes.get(words[1], 0))
@@ -158,7 +158,7 @@ def link_wheels(
 
 
 def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) -> None:
-    """See that the wheels in local folders may be installed. Raises BrokenPackage with all that is wrong."""
+    """Check that the wheels in local folders may be installed. Raises BrokenPackage with all that is wrong."""
     found: list[str] = []
     for wheel in wheels:
         path = local_path(wheel.url)
@@ -193,7 +193,7 @@ def _filled(wheel: Wheel) -> str:
 
 
 def _unpacked_at_most(wheels: Sequence[Wheel]) -> int:
-    """Return the bytes that the largest of some wheels may unpack to."""
+    """Return the unpacked size in bytes that the largest of some wheels may have."""
     sizes = [wheel.size for wheel in wheels]
     return max(unpacked_at_most(size) if size else uv_bounds.ANY for size in sizes)
 
@@ -203,7 +203,8 @@ def _from_cache_or_network(
 ) -> None:
     """Run uv without the network if every wheel is cached: uv asks servers whether cached files are still fresh.
 
-    Builds that need the network take turns: uv's cache stays whole when two fill it, but both would fetch the same.
+    Builds that need the network take turns: uv's cache stays intact when two fill it, but both would fetch the
+    same.
     """
     try:
         run([*arguments, "--offline"])
@@ -213,7 +214,7 @@ def _from_cache_or_network(
 
 
 def _forget_urls(prefix: Path, wheels: Sequence[Wheel]) -> None:
-    """Take back what uv notes of wheels that it was given by URL: an index chose them, not the person (PEP 610)."""
+    """Remove uv's notes on wheels that were given by URL: an index chose them, not the user (PEP 610)."""
     chosen = {wheel.name for wheel in wheels if not wheel.direct}
     for noted in prefix.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
         folder = noted.parent
@@ -249,7 +250,7 @@ async def _install(
 
 
 class _Reporter(InstallerReporter):
-    """Turns rattler's callbacks into the advance of two steps."""
+    """Turns rattler's callbacks into the progress of two steps."""
 
     def __init__(self, download: Step, linking: Step, sizes: dict[str, int], arrivals: Arrivals) -> None:
         self._download = download

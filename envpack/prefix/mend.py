@@ -1,4 +1,4 @@
-"""Take damaged packages out of the caches, so that they are fetched again."""
+"""Remove damaged packages from the caches, so that they are fetched again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def forget(owners: Collection[str], lock: Lock, cache: Cache, scratch: Path) -> None:
-    """Remove what the caches hold of some of a lock's packages, each `conda/NAME` or `pypi/NAME`.
+    """Remove the caches' copies of some of a lock's packages, each `conda/NAME` or `pypi/NAME`.
 
     Raises the errors of `uv.run` when uv's cache cannot be changed.
     """

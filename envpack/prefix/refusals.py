@@ -1,4 +1,4 @@
-"""Why conda packages are not linked, in words a person can act on: none of rattler's, and no bytes of a file."""
+"""Why conda packages are not linked, in words that help the user: none of rattler's, and no bytes of a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = filtered_logger(__name__)
 _NAMED = re.compile(r"failed to (?:fetch|link) (\S+)")
 
 _LONGEST = 300
-"""Characters of a reason that are shown."""
+"""The most characters of a reason that are shown."""
 
 _MEND_CHANNEL = (
     "mend the channel and its index, or solve again with --upgrade if the package was replaced on purpose"
@@ -78,13 +78,13 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
         "if a package was replaced in its channel, solve again with --upgrade",
     ),
 )
-"""What rattler says, as a regular expression, and what that means; the first that fits."""
+"""rattler's messages, as regular expressions, and their meanings; the first match counts."""
 
 
 def check_local(arrivals: Arrivals) -> None:
-    """See that the packages of directory channels are those that were locked: rattler compares no digests there.
+    """Check that the packages of directory channels are the locked ones: rattler compares no digests there.
 
-    Raises Unreachable when one is not there, BrokenPackage when one is another file or only a part of it.
+    Raises Unreachable when one is missing, BrokenPackage when one is another file or only a part of it.
     """
     absent, damaged = [], []
     for package, path in arrivals.local_and_new():
@@ -133,6 +133,6 @@ def explained(error: Exception, prefix: Path) -> EnvpackError:
 
 
 def _plain(text: str) -> str:
-    """Return a message as it can be shown: some quote what a file holds."""
+    """Return a message as it can be shown: some quote the content of a file."""
     shown = text.strip() if text.strip().isprintable() else ascii(text.strip())
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."

@@ -1,10 +1,10 @@
-"""Is what an installer's cache holds of a wheel still what the wheel was.
+"""Check whether an installer's cached copy of a wheel still equals the wheel.
 
-An installer keeps a wheel unpacked. Its `RECORD` proves its files as they are packed, and what is noted here proves
+An installer keeps a wheel unpacked. Its `RECORD` proves its files when they are packed, and the notes here prove
 the `RECORD`. Scripts with the first line `#!python` are not installed as they are in the wheel
 (packaging.python.org, specifications/binary-distribution-format): the installer puts the interpreter's path there,
-and writes a `RECORD` of its own for what came of it. Such a script is compared without its first line, and with
-the copy that the installer keeps.
+and writes its own `RECORD` for the result. Such a script is compared without its first line, and with the
+installer's copy.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _NOTES = frozenset({_RECORD, "INSTALLER", "REQUESTED", "direct_url.json"})
 """What installers write into a `.dist-info`."""
 
 _LONG = rb"""/bin/sh\n'''exec'[ ][^\n]+[ ]"\$0"[ ]"\$@"\n'[ ]'''"""
-"""What stands for an interpreter whose path is too long for a first line."""
+"""The replacement of an interpreter whose path is too long for a first line."""
 
 _PLACED = re.compile(rb"\A#!(?:" + _LONG + rb"|[^\n]*?/bin/python[0-9.]*)(?P<rest>.*)\Z", re.DOTALL)
 """A script whose first line an installer has written."""
 
 
 def digests(wheel: Distribution) -> dict[str, str]:
-    """Return the digests of what must not change of an installed wheel: its `RECORD`, and its scripts by path."""
+    """Return the digests of a wheel's files that must not change: its `RECORD`, and its scripts by path."""
     return {_RECORD: _of_record(wheel), **{path: _of_script(wheel.prefix / path) for path in _scripts(wheel)}}
 
 
 def changed(wheel: Distribution, known: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the paths of an installed wheel that are no longer what is `known` of them.
+    """Return the paths of an installed wheel whose files differ from `known`.
 
-    Looked at are the `RECORD`, what the distribution says of itself, and scripts; other files are held against the
-    `RECORD` when they are packed.
+    The `RECORD`, the distribution's metadata and scripts are checked; other files are compared with the `RECORD`
+    when they are packed.
     """
     if known.get(_RECORD) != _of_record(wheel):
         return (f"{wheel.folder}/{_RECORD}",)
@@ -55,7 +55,7 @@ def changed(wheel: Distribution, known: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def spoiled_scripts(wheel: Distribution, uv_cache: Path) -> tuple[str, ...]:
-    """Return the scripts of which uv's cache holds a copy that is not what the `RECORD` beside it says."""
+    """Return the scripts whose copies in uv's cache differ from the `RECORD` beside them."""
     found: set[str] = set()
     for record in uv_cache.glob(f"archive-v*/*/{posixpath.basename(wheel.folder)}/{_RECORD}"):
         for path, sha256 in _lines(_content(record)):
@@ -67,7 +67,7 @@ def spoiled_scripts(wheel: Distribution, uv_cache: Path) -> tuple[str, ...]:
 
 
 def _of_record(wheel: Distribution) -> str:
-    """Return the digest of what the wheel's own `RECORD` said; lines that installers add do not count."""
+    """Return the digest of the wheel's own `RECORD`; lines that installers add do not count."""
     return digest.of_json(sorted((path, line) for path, line in wheel.files.items() if not _is_added(wheel, path)))
 
 
@@ -77,7 +77,7 @@ def _is_added(wheel: Distribution, path: str) -> bool:
 
 
 def _scripts(wheel: Distribution) -> list[str]:
-    """Return the paths of the scripts that are in the wheel; what starts an entry point is the installer's own."""
+    """Return the paths of the scripts that are in the wheel; the installer writes those of entry points."""
     made = {f"bin/{point.name}" for point in wheel.metadata.entry_points if point.group.endswith("_scripts")}
     return [path for path in wheel.files if path.startswith("bin/") and path not in made]
 

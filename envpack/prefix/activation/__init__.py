@@ -1,4 +1,4 @@
-"""Work out the environment variables that a packed environment wants; nothing activates it on a node."""
+"""Compute the environment variables that a packed environment needs; nothing activates it on a node."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Activation:
     """What activating an environment would set."""
 
     variables: Mapping[str, str]
-    """Sorted by name; values hold where the archive is unpacked as `./environment`."""
+    """Sorted by name; values apply where the archive is unpacked as `./environment`."""
     warnings: tuple[str, ...]
-    """What was left out, and why."""
+    """The variables that were left out, and why."""
 
 
 def keep(prefix: Path, own: Mapping[str, str]) -> None:
-    """Write an environment file's `variables:` into the prefix that is to be packed, as conda does."""
+    """Write an environment file's `variables:` into the prefix to pack, as conda does."""
     state.write(prefix, own)
 
 
@@ -56,15 +56,16 @@ def activate(
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Activation:
-    """Return the variables that hold on a node, out of all that activating the prefix would set.
+    """Return the variables that apply on a node, from all that activating the prefix would set.
 
     As with conda the files of `etc/conda/env_vars.d` come first, then `conda-meta/state`, then the scripts of
-    `etc/conda/activate.d` by name, each winning over those before it. `own` are an environment file's `variables:`;
-    they win over all and stay as they are. Without another SSL_CERT_FILE it names the environment's certificates.
+    `etc/conda/activate.d` by name, each overriding those before it. `own` are an environment file's `variables:`;
+    they override all and stay unchanged. If nothing sets SSL_CERT_FILE, it is set to the environment's
+    certificates.
 
-    The scripts of a prefix for this machine are run, each in a shell and a cage of its own for at most `timeout`
-    seconds, in `workdir`, which is empty. Where they cannot be run, or not safely, they are read. Source of order
-    and precedence: conda's activate.py.
+    The scripts of a prefix for this machine are run, each in its own shell and cage for at most `timeout` seconds,
+    in `workdir`, which is empty. Where they cannot be run safely, they are read. Source of order and precedence:
+    conda's activate.py.
     """
     work = _Work(prefix=prefix.absolute(), own=own)
     run = _Run(target=target, timeout=timeout, confine=confine, progress=progress)
@@ -94,7 +95,7 @@ class _Work:
     own: Mapping[str, str]
     found: dict[str, Found] = field(default_factory=dict)
     environ: dict[str, str | None] = field(default_factory=dict)
-    """What the next script sees, beside what every shell has; None for a value that is not known."""
+    """What the next script sees, in addition to every shell's variables; None for an unknown value."""
     warnings: list[str] = field(default_factory=list)
 
     def take_in_files(self) -> None:
@@ -121,7 +122,7 @@ class _Work:
         for name, value in outcome.changed.items():
             self.environ[name] = value
             self.found.pop(name, None)
-            # What is exported empty says to the script that undoes it that there was nothing before.
+            # An empty exported value tells the deactivation script that there was no value before.
             if value != "" and name not in self.own:
                 self.found[name] = Found(value=value, origin=script.name, text=text)
         if outcome.problem:
@@ -163,7 +164,7 @@ def _scripts(prefix: Path) -> list[Path]:
 
 @contextmanager
 def _place(prefix: Path, workdir: Path) -> Iterator[Place]:
-    """Give the scripts paths without blanks; careless ones split at these, and would do another thing elsewhere."""
+    """Give the scripts paths without blanks; careless scripts split at blanks, and would behave differently."""
     if _PLAIN.fullmatch(str(prefix)) and _PLAIN.fullmatch(str(workdir)):
         yield Place(directory=workdir, prefix=prefix)
         return
@@ -190,7 +191,7 @@ def _uncertified(prefix: Path, variables: Mapping[str, str]) -> list[str]:
 
 
 def _of_a_home(own: Mapping[str, str]) -> list[str]:
-    """Warn of a person's values that name their home directory; they stay."""
+    """Warn of the user's values that contain the home directory; they stay."""
     place = os.path.expanduser("~")  # noqa: PTH111 - a Path has no answer for who has no home
     home = re.compile(rf"(?<![\w.-]){re.escape(place)}(?:/|:|$)")
     named = [name for name, value in sorted(own.items()) if home.search(value)]

@@ -1,4 +1,4 @@
-"""Find the certificates that an environment's OpenSSL needs to be told of."""
+"""Find the certificates that an environment's OpenSSL does not find by itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _OPENSSL = "lib/libcrypto.so*"
 def bundle(prefix: Path) -> str | None:
     """Return the path, below the prefix, of the certificates that SSL_CERT_FILE must name, or None.
 
-    conda's OpenSSL looks below the directory that it was built for, which no node has. Where it is without
-    `ca-certificates`, those of `certifi` serve. A prefix without an OpenSSL uses the node's, with the node's own.
+    conda's OpenSSL looks below the directory that it was built for, which no node has. Without `ca-certificates`,
+    those of `certifi` are used. A prefix without an OpenSSL uses the node's, with the node's certificates.
     """
     if (prefix / OF_CONDA).is_file():
         return OF_CONDA
@@ -29,5 +29,5 @@ def bundle(prefix: Path) -> str | None:
 
 
 def has_openssl(prefix: Path) -> bool:
-    """Return whether the prefix brings an OpenSSL of its own."""
+    """Return whether the prefix has its own OpenSSL."""
     return any(prefix.glob(_OPENSSL))

@@ -1,4 +1,4 @@
-"""Decide a shell's tests without running anything: true, false, or not to be known."""
+"""Decide a shell's tests without running anything: true, false, or unknown."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def negated(condition: Condition) -> Condition:
 
 
 def both(first: Condition, second: Condition) -> Condition:
-    """Return whether both hold; one that does not settles it."""
+    """Return whether both hold; one that is false decides it."""
     if first is False or second is False:
         return False
     return None if first is None or second is None else True
 
 
 def either(first: Condition, second: Condition) -> Condition:
-    """Return whether one of two holds; one that does settles it."""
+    """Return whether one of two holds; one that is true decides it."""
     return negated(both(negated(first), negated(second)))
 
 
 def test(operands: Sequence[str | None], *, prefix: Path, variables: Mapping[str, str | None]) -> Condition:
-    """Decide what `test` would say of its operands. Of files, only those below the prefix are asked.
+    """Decide what `test` would return for its operands. Only files below the prefix are checked.
 
     Source: POSIX, the utility `test`, and bash's manual for `-v` and `==`.
     """

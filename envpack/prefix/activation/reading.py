@@ -1,9 +1,8 @@
 """Find out what an activation script exports by reading it, where it cannot be run.
 
-Most scripts say little: they export constants and paths below the prefix, and ask whether something is there. That
-much of the shell's language is followed here. A value that depends on anything else is not known, and from the
-first construct on that is not followed (loops, functions, `case`, ...) every variable that is named counts as
-changed.
+Most scripts are simple: they export constants and paths below the prefix, and test whether something exists. That
+part of the shell's language is interpreted here. A value that depends on anything else is unknown, and from the
+first construct that is not interpreted (loops, functions, `case`, ...) every named variable counts as changed.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 _NOT_FOLLOWED = re.compile(
     "[!{}]|case|coproc|do|done|elif|else|esac|fi|for|function|in|select|then|time|until|while"
 )
-"""Reserved words that stand where a command should and are not followed there."""
+"""Reserved words in the place of a command that are not interpreted."""
 
 _CHANGING = re.compile(
     "alias|builtin|command|coproc|declare|enable|eval|exec|getopts|let|local|mapfile|read|readarray|readonly"
     "|set|shift|shopt|trap|typeset|unalias"
 )
-"""Commands of bash that may change variables, or what other commands mean."""
+"""Commands of bash that may change variables, or the meaning of other commands."""
 
 _SURE = {":": True, "true": True, "false": False}
-"""Commands that change no variable and whose status is known. Those of all others is not."""
+"""Commands that change no variable and whose status is known. The status of all others is unknown."""
 
 _DEEPEST = 5
-"""How many files may read one another."""
+"""How deep files may source one another."""
 
 
 class _Mode(IntEnum):
-    """Whether the commands that are being read are carried out."""
+    """Whether the commands that are being read are executed."""
 
     NO = 0
     PERHAPS = 1
@@ -49,7 +48,7 @@ class _Mode(IntEnum):
 
 
 class _ReturnedError(Exception):
-    """The script ends here, by its own wish."""
+    """The script ends here by its own command."""
 
 
 class _EndedError(Exception):
@@ -81,7 +80,7 @@ def read(script: Path, environ: Mapping[str, str | None], place: Place, *, machi
 
 
 def _follow(file: Path, variables: Variables, prefix: Path, depth: int) -> None:
-    """Take in what a file does to the variables."""
+    """Apply a file's changes to the variables."""
     text = file.read_text("utf-8", "surrogateescape")
     found, end = tokens(text)
     reader = _Reader(found, end, variables, prefix, depth)
@@ -97,12 +96,12 @@ def _follow(file: Path, variables: Variables, prefix: Path, depth: int) -> None:
 
 
 class _Reader:
-    """Goes through the tokens of one script and carries out what it can follow."""
+    """Reads the tokens of one script and interprets what it can."""
 
     def __init__(self, found: list[Token], end: int, variables: Variables, prefix: Path, depth: int) -> None:
         self.found = found
         self.rest = end
-        """Where the tokens end in the script."""
+        """The offset in the script at which the tokens end."""
         self.variables = variables
         self.prefix = prefix
         self.depth = depth
@@ -110,11 +109,11 @@ class _Reader:
         self.mode = _Mode.YES
 
     def script(self) -> None:
-        """Carry out a whole script. Raises UnreadableError where it cannot be followed any more."""
+        """Interpret a whole script. Raises UnreadableError at the first construct that cannot be interpreted."""
         self.commands(())
 
     def commands(self, ends: Collection[str]) -> Condition:
-        """Carry out commands up to one of the reserved words; return the last one's status."""
+        """Interpret commands up to one of the reserved words; return the last one's status."""
         status: Condition = True
         while self.at < len(self.found):
             if self.operator("\n", ";"):
@@ -142,7 +141,7 @@ class _Reader:
             self.at += 1
         status = self.command()
         while self.operator("|", "|&"):
-            # Each command of a pipeline has a shell of its own, so that no variable comes out of it.
+            # Each command of a pipeline has its own shell, so none changes a variable here.
             self.line_ends()
             with self.only_if(condition=False):
                 self.command()
@@ -161,7 +160,7 @@ class _Reader:
                 return self.simple()
 
     def conditional(self) -> Condition:
-        """Carry out an `if`: of the branches the one that is taken, or all of them perhaps."""
+        """Interpret an `if`: the branch that is taken, or all as possible."""
         start = self.here()
         undecided: Condition = True
         while self.reserved() in ("if", "elif"):
@@ -212,7 +211,7 @@ class _Reader:
         return self.test(operands)
 
     def simple(self) -> Condition:
-        """Carry out a command, with the assignments before it."""
+        """Interpret a command, with the assignments before it."""
         start = self.here()
         words = list(self.words(start))
         if not words:
@@ -266,7 +265,7 @@ class _Reader:
         return status
 
     def assign(self, word: Word) -> None:
-        """Carry out `NAME=VALUE` or `NAME+=VALUE`."""
+        """Interpret `NAME=VALUE` or `NAME+=VALUE`."""
         found = assignment(word)
         if found is None or self.mode == _Mode.NO:
             return
@@ -302,7 +301,7 @@ class _Reader:
         return True
 
     def source(self, arguments: list[Word], start: int) -> Condition:
-        """Take in another file; of one outside the prefix it is not known what it does."""
+        """Interpret another file; the effect of one outside the prefix is unknown."""
         if self.mode == _Mode.PERHAPS:
             return self.unread(start)
         if self.mode == _Mode.YES:
@@ -332,14 +331,14 @@ class _Reader:
         return test(operands, prefix=self.prefix, variables=self.variables.values)
 
     def unread(self, start: int) -> Condition:
-        """Stop at a command that is not followed; one that is not carried out is no reason to."""
+        """Stop at a command that is not interpreted, unless it is not executed."""
         if self.mode == _Mode.NO:
             return None
         raise UnreadableError(start)
 
     @contextmanager
     def only_if(self, condition: Condition) -> Iterator[None]:
-        """Carry out what is read in the block only if a condition holds."""
+        """Execute what is read in the block only if a condition holds."""
         before = self.mode
         self.mode = min(before, {True: _Mode.YES, False: _Mode.NO, None: _Mode.PERHAPS}[condition])
         yield
@@ -363,7 +362,7 @@ class _Reader:
         return token.text if isinstance(token, Operator) and token.text in wanted else None
 
     def operator(self, *wanted: str) -> str | None:
-        """Go past one of the operators, if it comes next, and return it."""
+        """Skip one of the operators, if it comes next, and return it."""
         found = self.operator_here(*wanted)
         self.at += found is not None
         return found

@@ -1,4 +1,4 @@
-"""Decide which variables hold on a node, and write their values for it."""
+"""Decide which variables apply on a node, and write their values for it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _NOISE = re.compile(
     r"|CONDA_(?:PREFIX|STACKED)(?:_\d+)?|CONDA_(?:SHLVL|DEFAULT_ENV|PROMPT_MODIFIER|EXE|PYTHON_EXE|ROOT)|_CE_\w+"
     r"|_|PWD|OLDPWD|SHLVL|PS\d|PROMPT_COMMAND|IFS|OPTIND|TERM|COLUMNS|LINES|BASH\w*"
 )
-"""What conda, its scripts and the shell keep for themselves."""
+"""Variables for internal use of conda, its scripts and the shell."""
 
 _OF_COMPILERS = re.compile("AR|AS|CC|CPP|CXX|F77|FC|LD|NM|RANLIB|(?:C|CPP|CXX|F|LD)FLAGS")
-"""A script that sets one of these prepares for compiling, with all that it sets."""
+"""A script that sets one of these is for compiling, with all its variables."""
 
 _OTHERS = (
     (
@@ -45,7 +45,7 @@ _OTHERS = (
 """Variables that an environment must not set for Spark's processes, by the reason."""
 
 _PATH_OR_URL = frozenset({"XML_CATALOG_FILES"})
-"""Variables whose readers take a path where a `file:` URL stands. Source: libxml2's catalog.c."""
+"""Variables whose readers accept a path in place of a `file:` URL. Source: libxml2's catalog.c."""
 
 _URL = re.compile(r"\b(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']*")
 _ABSOLUTE = re.compile(r"(?:^|(?<=[\s:;,=@\"'(){}\[\]<>|&])|(?<=-[A-Z]))(/[^\s:;,\"'(){}\[\]<>|&]*)")
@@ -59,37 +59,37 @@ class Found:
     """One variable that activation would set."""
 
     value: str | None
-    """None when it is not known."""
+    """None when unknown."""
     origin: str
-    """The file that sets it, as messages name it."""
+    """The file that sets it, as named in messages."""
     text: str
     """That file's text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prefix:
-    """The prefix in all the ways in which a value may spell its path."""
+    """The prefix in all spellings that a value may have for its path."""
 
     spellings: tuple[str, ...]
 
     @classmethod
     def of(cls, *paths: Path) -> Prefix:
-        """Return the spellings of a prefix that is known under these paths."""
+        """Return the spellings of a prefix with these paths."""
         known = {spelling for path in paths for spelling in (str(path), os.path.realpath(path))}
         known |= {quote(path) for path in known} | {path.replace(" ", "%20") for path in known}
         return cls(spellings=tuple(sorted(known, key=len, reverse=True)))
 
     def relative(self, value: str) -> str:
-        """Return a value with the prefix written as it is on a node, wherever it stands in it."""
+        """Return a value with every occurrence of the prefix replaced by its path on a node."""
         alternatives = "|".join(re.escape(path) for path in self.spellings)
         return re.sub(rf"(?:{alternatives})(?![\w.%~+-])", ROOT, value)
 
 
 def relocate(found: Mapping[str, Found], prefix: Prefix) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the variables that hold on a node with their values there, and what to say of the others.
+    """Return the variables that apply on a node with their values there, and notes on the others.
 
-    An absolute path outside the prefix is kept only if the file that sets the variable has it word for word and it
-    lies in a directory that every Linux has; any other was found on the machine that builds.
+    An absolute path outside the prefix is kept only if it is literally in the file that sets the variable and is in
+    a directory that every Linux has; any other comes from the build machine.
     """
     compilers = {item.origin for name, item in found.items() if _OF_COMPILERS.fullmatch(name)}
     kept: dict[str, str] = {}
@@ -128,7 +128,7 @@ def _reason(name: str, value: str | None, item: Found) -> str | None:
 
 
 def _of_this_machine(value: str, text: str) -> bool:
-    """Return whether a value holds what was found on this machine and not in the text of the file that sets it."""
+    """Return whether a value contains data of this machine that is not in the text of the file that sets it."""
     paths = [path.rstrip("/.") for path in _ABSOLUTE.findall(_URL.sub("", value).replace("file://", " "))]
     if any(path and not (_OF_EVERY_SYSTEM.match(path) and path in text) for path in paths):
         return True
@@ -137,7 +137,7 @@ def _of_this_machine(value: str, text: str) -> bool:
 
 
 def _names() -> Iterator[str]:
-    """Yield what this machine and its user are called, within a cage and without."""
+    """Yield the names of this machine and its user, inside a cage and outside."""
     yield from (cage.HOST, cage.USER)
     yield os.uname().nodename
     with suppress(KeyError):

@@ -1,4 +1,4 @@
-"""What an activation script did to a shell's exported variables, however that was found out."""
+"""The changes of an activation script to a shell's exported variables, from running or reading it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a script is tried. No path has a character in it that a careless script would split at."""
+    """Where a script is run. No path contains a character at which a careless script would split."""
 
     directory: Path
     """An empty directory, the only one that may be written to."""
     prefix: Path
-    """The linked prefix, or a link to it: what the script knows as CONDA_PREFIX."""
+    """The linked prefix, or a link to it: the script's CONDA_PREFIX."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptOutcome:
-    """What one script did."""
+    """The changes of one script."""
 
     changed: Mapping[str, str | None]
-    """The exported variables that it set; None for a value that is not known."""
+    """The exported variables that it set; None for an unknown value."""
     removed: frozenset[str] = frozenset()
-    """The exported variables that it took away."""
+    """The exported variables that it unset."""
     problem: str | None = None
-    """What went wrong, as words behind the script's name."""
+    """What went wrong, as words that follow the script's name."""
 
 
 NOTHING: Mapping[str, str | None] = {}
-"""What a script sets that did not come to its end."""
+"""The result of a script that did not finish."""

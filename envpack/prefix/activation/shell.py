@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from envpack.tools.cage import Ended
 
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash", "/run/current-system/sw/bin/bash")
-"""Where a bash may be. conda's scripts are written for it."""
+"""Paths at which bash may be. conda's scripts are written for it."""
 
 OF_THE_MACHINE = ("PATH", "HOME", "TMPDIR")
-"""Those of a clean shell's variables whose values differ from one machine to the next."""
+"""Variables of a clean shell whose values differ between machines."""
 
 LIMITS = Limits(processes=512, file_size=16 << 20, disk=64 << 20, output=16 << 20)
-"""A script has little to do and little to say."""
+"""Limits for one script, which does little and prints little."""
 
 _MOST_VARIABLES = 1 << 20
 """Bytes of all exported variables; the kernel allows a process about as much."""
@@ -49,8 +49,8 @@ builtin printf end >| {end}
 def usable(confine: Confine = Confine.BEST) -> str | None:
     """Return the bash that scripts can be run with, or None when they cannot be run safely on this machine.
 
-    A script may write anywhere. Run without walls it could change the prefix, and through its hard links the
-    package cache; then scripts are read instead, unless a person has taken the walls away.
+    A script may write anywhere. Without walls it could change the prefix, and through its hard links the package
+    cache; then scripts are read instead, unless the user has switched the walls off.
     """
     found = next((shell for shell in SHELLS if os.access(shell, os.X_OK)), None)
     return found if found and (landlock.version() or confine is Confine.OFF) else None
@@ -59,7 +59,7 @@ def usable(confine: Confine = Confine.BEST) -> str | None:
 def clean_environ(place: Place) -> dict[str, str]:
     """Return the variables that a shell has in which conda has just activated the prefix, and no others.
 
-    Nothing of the caller's environment is in it. Source: conda's activate.py, `_build_activate_stack`.
+    It contains nothing of the caller's environment. Source: conda's activate.py, `_build_activate_stack`.
     """
     return {
         "PATH": f"{place.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
@@ -86,7 +86,7 @@ def run(
     """Source a script as conda does, in a bash with these variables, and return what it exported.
 
     It runs in a cage, has no input and no terminal, and is killed with all that it started after `timeout` seconds.
-    A script that ends its shell, or is killed, counts as one that set nothing.
+    A script that ends its shell, or is killed, counts as one that sets nothing.
     """
     room = place.directory / "shell"
     for name in ("home", "tmp", "work", "shell"):
@@ -123,7 +123,7 @@ def run(
 
 
 def _read(file: Path) -> bytes | None:
-    """Return what a script has left in a file; None when there is none, or something else in its place."""
+    """Return what a script wrote into a file; None when there is no regular file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -151,7 +151,7 @@ def _ending(ended: Ended) -> str:
 
 
 def _last_line(output: bytes, place: Place) -> str:
-    """Return the last line that a script printed, as words to add; paths of this machine are not in it."""
+    """Return the last line that a script printed, as words to add, without paths of this machine."""
     for path, shown in ((place.prefix, b"$CONDA_PREFIX"), (place.directory, b"$HOME")):
         output = output.replace(os.fsencode(path), shown)
     lines = lines_of(output)

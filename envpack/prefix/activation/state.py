@@ -1,4 +1,4 @@
-"""Variables that stand in a prefix's JSON files, as conda reads and writes them."""
+"""Variables in a prefix's JSON files, as conda reads and writes them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 STATE = "conda-meta/state"
-"""What a person set for the environment, below the prefix. Source: conda's base/constants.py."""
+"""What the user set for the environment, below the prefix. Source: conda's base/constants.py."""
 
 OF_PACKAGES = "etc/conda/env_vars.d"
-"""The directory of the files that packages bring."""
+"""The directory of the packages' files."""
 
 _LARGEST = 4 << 20
 """Bytes of one file."""
 
 _UNSET = "***unset***"
-"""A value that stands for none. Source: conda's base/constants.py."""
+"""A value that means unset. Source: conda's base/constants.py."""
 
 
 def files(prefix: Path) -> list[Path]:
     """Return the files in the order in which conda reads them: those of packages by name, then the state.
 
-    What a later one says wins. Source: conda's activate.py, `_get_environment_env_vars`.
+    Later ones win. Source: conda's activate.py, `_get_environment_env_vars`.
     """
     folder = prefix / OF_PACKAGES
     found = sorted(folder.iterdir(), key=str) if folder.is_dir() else []
@@ -35,10 +35,10 @@ def files(prefix: Path) -> list[Path]:
 
 
 def read(path: Path) -> dict[str, str | None]:
-    """Return the variables of one file; None stands for one that is to be unset.
+    """Return the variables of one file; None means one to unset.
 
-    Names are in capitals, as conda exports them unless told otherwise (`envvars_force_uppercase`). Raises
-    ValueError when the file is not what conda writes.
+    Names are in capitals, as conda exports them by default (`envvars_force_uppercase`). Raises ValueError when the
+    file is not in conda's format.
     """
     try:
         value: Any = json.loads(read_regular(path, _LARGEST).decode("utf-8"))
@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, str | None]:
 
 
 def write(prefix: Path, variables: Mapping[str, str]) -> None:
-    """Write an environment file's `variables:` into the prefix, where conda keeps them; none, and there is no file.
+    """Write an environment file's `variables:` into the prefix, where conda keeps them; no file if there are none.
 
     With them in it, two archives whose variables differ have two digests.
     """

@@ -1,4 +1,4 @@
-"""What is known of a shell's variables while a script is read, and what its words stand for."""
+"""What is known of a shell's variables while a script is read, and the values of its words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SAME_EVERYWHERE: Mapping[str, str | None] = {"BASH_VERSION": "5", "OSTYPE": "linux-gnu"}
-"""Variables that a bash on a cluster's nodes has. Of its version scripts ask only whether there is one."""
+"""Variables that a bash on a cluster's nodes has. Scripts only test whether its version is set."""
 
 _OF_THE_SHELL = re.compile(
     r"_|BASH\w*|COLUMNS|COMP_\w+|DIRSTACK|E?UID|EPOCH\w+|FUNCNAME|GROUPS|HIST\w+|HOSTNAME|HOSTTYPE|IFS|LINENO|LINES"
@@ -36,27 +36,27 @@ _COMMENT = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
 
 
 class Variables:
-    """The variables of a shell. A value of None is not known; the variable may not even be there."""
+    """The variables of a shell. A value of None is unknown; the variable may even be unset."""
 
     def __init__(self, environ: Mapping[str, str | None], machine: str) -> None:
         self.values = {**_SAME_EVERYWHERE, **environ}
         self.exported = set(environ)
         self.perhaps_exported: set[str] = set()
         self.touched: set[str] = set()
-        """Those that were set or taken away, or may have been."""
+        """Those that were set or unset, or may have been."""
         self.hidden = False
-        """Whether others may have been set, too."""
+        """Whether others may have been set too."""
         self.ended = False
         """Whether the shell may have been ended, with all that was set."""
         self._answers = {"uname": "Linux", "uname -s": "Linux", "uname -m": machine}
 
     def assign(self, name: str, value: str | None) -> None:
-        """Set a variable, to something unknown if the value is None."""
+        """Set a variable; None means an unknown value."""
         self.values[name] = value
         self.touched.add(name)
 
     def unset(self, name: str) -> None:
-        """Take a variable away."""
+        """Unset a variable."""
         self.values.pop(name, None)
         self.exported.discard(name)
         self.perhaps_exported.discard(name)
@@ -70,7 +70,7 @@ class Variables:
             self.perhaps_exported.add(name)
 
     def export(self, name: str, *, sure: bool) -> None:
-        """Hand a variable on to the commands that are started."""
+        """Export a variable to the commands that are started."""
         self.touched.add(name)
         if sure:
             self.exported.add(name)
@@ -78,7 +78,7 @@ class Variables:
             self.perhaps_exported.add(name)
 
     def take_in_unread(self, text: str) -> None:
-        """Doubt every variable that a piece of a script names as if it changed it."""
+        """Mark as unknown every variable that a piece of a script names as if it changed it."""
         text = _COMMENT.sub("", text)
         exported = {*_named(text, _EXPORTING)}
         assigned = {*_ASSIGNED.findall(text)}
@@ -90,14 +90,14 @@ class Variables:
         self.perhaps_exported |= {name for name in exported if name}
 
     def value(self, parts: Sequence[Part]) -> str | None:
-        """Return what a word stands for where the shell does not split it, or None when that is not known."""
+        """Return the value of a word where the shell does not split it, or None when unknown."""
         if any(isinstance(part, Literal) and re.search(r"(?:^|[:=])~", part.text) for part in unquoted(parts)):
             return None
         texts = [self._expanded(part) for part in parts]
         return None if None in texts else "".join(text for text in texts if text is not None)
 
     def fields(self, word: Word) -> list[str | None] | None:
-        """Return the words that the shell makes of a word, or None when it is not known how many."""
+        """Return the words that the shell makes of a word, or None when their number is unknown."""
         value, loose = self.value(word.parts), unquoted(word.parts)
         if value is None:
             return [None] if all(isinstance(part, Literal) for part in loose) else None
@@ -130,7 +130,7 @@ class Variables:
 
 
 def assignment(word: Word, *, quoted: bool = True) -> tuple[str, bool, tuple[Part, ...]] | None:
-    """Return name, whether it is added to, and the value's parts, if a word assigns.
+    """Return name, whether the value is appended, and the value's parts, if a word assigns.
 
     The whole may be `quoted` where it is the argument of a command.
     """
@@ -146,7 +146,7 @@ def assignment(word: Word, *, quoted: bool = True) -> tuple[str, bool, tuple[Par
 
 
 def variable_of(word: Word) -> str | None:
-    """Return the variable that a word names or assigns; "" when it is an option, None when it cannot be told."""
+    """Return the variable that a word names or assigns; "" when it is an option, None when unknown."""
     found, plain = assignment(word), word.plain or ""
     if found:
         return found[0]
@@ -156,7 +156,7 @@ def variable_of(word: Word) -> str | None:
 
 
 def _named(text: str, command: re.Pattern[str]) -> Iterator[str | None]:
-    """Yield what is given to a command wherever it stands in a piece of a script; None for what cannot be told."""
+    """Yield the arguments of a command anywhere in a piece of a script; None for unknown ones."""
     for match in command.finditer(text):
         line = _LINE.match(text, match.end())
         found, end = tokens(line[0] if line else "")

@@ -1,7 +1,7 @@
-"""Take a shell script apart into words and operators, as far as that can be done without running it.
+"""Split a shell script into words and operators, as far as possible without running it.
 
-Source: POSIX.1-2017, Shell Command Language, sections 2.2 (quoting), 2.3 (tokens) and 2.6 (expansions); what bash
-adds is given in its manual.
+Source: POSIX.1-2017, Shell Command Language, sections 2.2 (quoting), 2.3 (tokens) and 2.6 (expansions); bash's
+additions are in its manual.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class UnreadableError(Exception):
-    """The script goes on, from an offset on, in a way that is not read here."""
+    """From an offset on, the script uses syntax that is not read here."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(f"unreadable from {offset}")
@@ -24,7 +24,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Literal:
-    """Text that stands for itself."""
+    """Literal text."""
 
     text: str
     quoted: bool
@@ -100,7 +100,7 @@ _LITERAL_IN_BRACES = re.compile(r"[^}'\"\\$`]+")
 
 
 def tokens(text: str) -> tuple[list[Token], int]:
-    """Return the tokens of a script, up to the line with the first that is not read, and where that line starts."""
+    """Return the tokens of a script, up to the line with the first unreadable one, and where that line starts."""
     found: list[Token] = []
     try:
         for token in _Scanner(text).tokens():
@@ -113,7 +113,7 @@ def tokens(text: str) -> tuple[list[Token], int]:
 
 
 class _Scanner:
-    """Goes through a script from its start to its end."""
+    """Reads a script from start to end."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -149,7 +149,7 @@ class _Scanner:
         return tuple(found)
 
     def special(self, start: int, *, in_quotes: bool) -> tuple[Part, ...] | None:
-        """Return what begins with a quote, a backslash, a dollar or a backtick; None at anything else."""
+        """Return the part that begins with a quote, a backslash, a dollar or a backtick; None at anything else."""
         match self.text[self.at]:
             case "\\":
                 return self.escaped(in_quotes=in_quotes)
@@ -202,7 +202,7 @@ class _Scanner:
         return Literal("$", in_quotes)
 
     def balanced(self, opening: str, closing: str, start: int, *, in_quotes: bool = False) -> str:
-        """Go past a pair of brackets and return it with all that is in it."""
+        """Skip a pair of brackets and return it with its content."""
         begin, depth = self.at, 0
         while self.at < len(self.text):
             character = self.text[self.at]
@@ -217,7 +217,7 @@ class _Scanner:
         raise UnreadableError(start)
 
     def through(self, end: str, start: int) -> str:
-        """Go past the next `end` behind the character here and return what was passed."""
+        """Skip past the next `end` after the current character and return the skipped text."""
         found = self.text.find(end, self.at + 1)
         if found < 0:
             raise UnreadableError(start)
