@@ -1,4 +1,4 @@
-"""Work out the next ones of a series while the last ones are being used."""
+"""Compute the next items of a series while the previous ones are being used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 @contextmanager
 def ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
-    """Give the items, which a thread takes from `items` as fast as they come; all of them may wait in memory.
+    """Yield the items, which a thread takes from `items` as fast as they come; all of them may wait in memory.
 
-    What `items` raises is raised where its next item would be. When the block ends early no more are taken.
+    An exception of `items` is raised in place of its next item. When the block ends early no more are taken.
     """
     waiting: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
     stopped = False

@@ -35,7 +35,7 @@ log = filtered_logger(__name__)
 
 _SCRIPT = Path(__file__).with_name("compile_share.py")
 
-# No site, no user's modules, no bytecode of its own; UTF-8 file names whatever the locale.
+# No site, no user's modules, no bytecode of its own; UTF-8 file names in any locale.
 _OPTIONS = ("-S", "-s", "-B", "-X", "utf8", "-W", "ignore")
 
 _PATIENCE = 600.0
@@ -46,24 +46,24 @@ _PYC = ".pyc"
 
 
 class Brought(NamedTuple):
-    """What a package's list of files says of a module that it brought with its bytecode."""
+    """The entries in a package's list of files for a module with its bytecode."""
 
     source: str
-    """The SHA-256 of the module, as linking leaves it."""
+    """The SHA-256 of the module after linking."""
     pyc: str
     """The SHA-256 of its bytecode."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compiler:
-    """Makes the bytecode of an environment while it is packed, of those modules that no kept piece has."""
+    """Makes the bytecode of an environment while it is packed, for the modules that are in no kept piece."""
 
     python: Path
-    """An interpreter of the very version that will run the bytecode."""
+    """An interpreter of exactly the version that will run the bytecode."""
     into: Path
     """Where the pyc files go, in the prefix's layout: the prefix itself, or an empty directory."""
     own: bool = False
-    """Whether bytecode is taken that the prefix's Python would take there, whoever compiled it."""
+    """Whether to use existing bytecode that the prefix's Python would accept, compiled by anyone."""
     confine: Confine = Confine.BEST
 
 
@@ -81,16 +81,15 @@ def compile_prefix(
 ) -> int:
     """Compile every module below `lib/pythonX.Y` of `prefix` and return how many pyc files were written.
 
-    `python` is an interpreter of the very version that will run them: the prefix's own or, for another platform's
-    prefix, one of this machine. The pyc files go below `into`, which gets the prefix's layout (default: into the
-    prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked against
-    their source (PEP 552), and hold no path and no time of this machine. Modules that are no valid Python, such as
-    templates, are passed over, and so are those in `without`, by path from the prefix. Where a package brought the
-    bytecode of a module, `vouched` says by the module's path what its list of files says of both. If they are these
-    files, and this Python would take the one for the other, the code is read from there and not compiled. With
-    `own` it is enough that this Python would take it.
-    `workers` is the number of processes (default: one for each core), each in a cage of its own: the prefix's
-    Python is packaged code.
+    `python` is an interpreter of exactly the version that will run them: the prefix's own or, for another
+    platform's prefix, one of this machine. The pyc files go below `into`, which gets the prefix's layout (default:
+    into the prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked
+    against their source (PEP 552), and hold no path and no time of this machine. Modules that are not valid Python,
+    such as templates, are skipped, and so are those in `without`, by path from the prefix. Where a package has the
+    bytecode of a module, `vouched` holds by the module's path the digests of both in its list of files. If the
+    files have these digests, and this Python would accept the bytecode for the source, the code is read from there
+    and not compiled. With `own` it is enough that this Python would accept it. `workers` is the number of processes
+    (default: one for each core), each in a cage of its own: the prefix's Python is packaged code.
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
@@ -120,7 +119,7 @@ def compile_prefix(
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """What is to be compiled, and how."""
+    """What to compile, and how."""
 
     prefix: Path
     python: Path
@@ -131,13 +130,13 @@ class _Work:
     progress: Progress
 
     def write_lists(self, folder: Path) -> None:
-        """Write what `compile_share.py` reads."""
+        """Write the files that `compile_share.py` reads."""
         vouched = [text for path, (source, pyc) in sorted(self.vouched.items()) for text in (path, source, pyc)]
         for name, texts in (("without", sorted(self.without)), ("vouched", vouched)):
             (folder / name).write_bytes(b"\0".join(map(os.fsencode, texts)))
 
     def cage(self, made: Path) -> Cage:
-        """Return what a process finds that writes to `made`."""
+        """Return the cage of a process that writes to `made`."""
         return Cage(
             directory=made,
             # Sets of strings are written in the order of their hashes before Python 3.11.
@@ -151,7 +150,7 @@ class _Work:
 
 
 _COMPILED = re.compile(rb"[01] ([A-Za-z0-9._-]{0,64})")
-"""What is said of a module that was looked at, and what it belongs to."""
+"""The report on a processed module, and what it belongs to."""
 
 
 class _Share:
@@ -164,7 +163,7 @@ class _Share:
         """Where its bytecode is."""
 
     def count(self) -> int:
-        """Return how many modules it is going to compile: the first thing it says. Raises PackingFailed."""
+        """Return how many modules it is going to compile: the first line of its report. Raises PackingFailed."""
         line = self._line() or b""
         if not (line.isdigit() and len(line) < 10):
             raise self._failure()
@@ -208,7 +207,7 @@ class _Share:
 
 @contextmanager
 def _compiler(work: _Work, into: Path, number: int, shares: int) -> Iterator[_Share]:
-    """Start `compile_share.py` in a cage; it is killed if the block ends before it does."""
+    """Start `compile_share.py` in a cage; it is killed if the block ends first."""
     made = Path(tempfile.mkdtemp(prefix=".compiled-", dir=into.absolute().parent))
     try:
         work.write_lists(made)
@@ -231,7 +230,8 @@ def _cannot_run(error: OSError) -> PackingFailed:
 
 
 def _homes(python: Path, prefix: Path) -> Iterator[Path]:
-    """Yield what an interpreter needs that is not the prefix's own: where it is called, and where it lies."""
+    """Yield the directories that an interpreter needs outside the prefix: by its given path, and by its real
+    path."""
     for place in (python.absolute(), Path(os.path.realpath(python))):
         if place.is_relative_to(prefix):
             continue
@@ -240,9 +240,9 @@ def _homes(python: Path, prefix: Path) -> Iterator[Path]:
 
 
 def _put(made: Path, into: Path) -> int:
-    """Move the bytecode that packaged code has made to where it belongs; return how many files it was.
+    """Move the bytecode that packaged code has made to its place; return the number of files.
 
-    What is no plain file stays behind, and nothing is put through a link that leads out of `into`. By rename, so
+    Anything but plain files is left, and nothing is written through a link that leads out of `into`. By rename, so
     that what is hard-linked to a package cache keeps its content.
     """
     root, owner, moved = os.path.realpath(into), (os.geteuid(), os.getegid()), 0

@@ -1,11 +1,11 @@
-"""Compile a share of a prefix's modules; the environment's own Python runs this, so it imports nothing of ours.
+"""Compile a share of a prefix's modules; the environment's own Python runs this, so it imports nothing of envpack.
 
 Arguments: the prefix, a new directory that receives the bytecode, the number of this share, the number of shares
-and a descriptor. `without` in the new directory has the modules to pass over, by path from the prefix, with NULs
-between them. `vouched` has three entries for each module whose package brought its bytecode: the path, the SHA-256
-of the source, that of the bytecode. With `own` as the last argument, all bytecode is taken that this Python would
-take for its source in the prefix. Tells the descriptor how many modules the share has, then one line for each: 1
-if there is bytecode of it now, 0 if it is not Python.
+and a descriptor. `without` in the new directory has the modules to skip, by path from the prefix, with NULs between
+them. `vouched` has three entries for each module whose package has its bytecode: the path, the SHA-256 of the
+source, that of the bytecode. With `own` as the last argument, all bytecode is used that this Python would accept
+for its source in the prefix. Writes to the descriptor how many modules the share has, then one line for each: 1 if
+it has bytecode now, 0 if it is not Python.
 
 Runs on Python 3.8 and newer.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
-"""The flags of a pyc that the import system takes as it is (PEP 552)."""
+"""The flags of a pyc that the import system accepts without a check (PEP 552)."""
 
 HEADER = 16
 """Bytes of a pyc before its code: magic number, flags, and the source's time and size or its hash (PEP 552)."""
@@ -35,33 +35,33 @@ LIBRARY = "lib/python{}.{}{}".format(*sys.version_info[:2], "t" if "t" in sys.ab
 LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"
 
 BEFORE_311 = ("co_code", "co_varnames", "co_freevars", "co_cellvars") if sys.version_info < (3, 11) else ()
-"""What a newer Python makes anew whenever it is asked for; 3.10 shares what is equal between functions."""
+"""Attributes that a newer Python creates at each access; 3.10 shares equal ones between functions."""
 
 CODE_FIELDS = [
     name
     for name in ("co_names", "co_name", "co_qualname", LINES, "co_exceptiontable", *BEFORE_311)
     if hasattr(CodeType, name)
 ]
-"""What marshal may write as a reference, besides the constants, and `CodeType.replace` takes."""
+"""Attributes, besides the constants, that marshal may write as a reference and `CodeType.replace` accepts."""
 
 
 class Canon:
-    """Makes equal values one object, so that what marshal writes depends on values alone.
+    """Makes equal values one object, so that marshal's output depends only on values.
 
     marshal marks an object for later reference when it has several owners, and interned strings are written in
     another way. Both depend on what the process did before (https://github.com/python/cpython/issues/78274), and so
-    does which equal constants the compiler shares. Here every string is interned, and every value is shared and has
-    a second owner. So code that was read from a pyc gives the bytes that compiling gives.
+    does the compiler's sharing of equal constants. Here every string is interned, and every value is shared and has
+    a second owner. So code that was read from a pyc gives the same bytes as compiled code.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        """The file name that all code gets."""
+        """The file name of all code objects."""
         self.seen: dict[Any, Any] = {}
         self.owned: list[Any] = []
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - any constant
-        """Return the one object that stands for a constant."""
+        """Return the one object that represents a constant."""
         if isinstance(value, CodeType):
             return self.code(value)
         key: Any
@@ -84,7 +84,7 @@ class Canon:
         return self.seen.setdefault(key, value)
 
     def code(self, code: CodeType) -> CodeType:
-        """Return an equal code object that is made of such values."""
+        """Return an equal code object made of such values."""
         fields = {name: self.value(getattr(code, name)) for name in CODE_FIELDS}
         fields["co_filename"] = self.value(self.path)
         new = code.replace(co_consts=self.value(code.co_consts), **fields)
@@ -103,13 +103,13 @@ def modules(prefix: Path, without: set[str]) -> list[str]:
 
 
 def vouched_for(listed: bytes) -> dict[str, tuple[str, str]]:
-    """Return by path what the source's and the bytecode's SHA-256 must be, from the file `vouched`."""
+    """Return by path the required SHA-256 of source and bytecode, from the file `vouched`."""
     entries = list(map(os.fsdecode, listed.split(b"\0")))
     return {entries[n]: (entries[n + 1], entries[n + 2]) for n in range(0, len(entries) - 2, 3)}
 
 
 def belongs(pyc: bytes, source: bytes, time: int) -> bool:
-    """Return whether this Python would take a pyc for this source, last changed at `time`, in seconds (PEP 552)."""
+    """Return whether this Python would accept a pyc for this source, changed at `time`, in seconds (PEP 552)."""
     if len(pyc) < HEADER or pyc[:4] != MAGIC_NUMBER:
         return False
     flags = int.from_bytes(pyc[4:8], "little")
@@ -119,9 +119,9 @@ def belongs(pyc: bytes, source: bytes, time: int) -> bool:
 
 
 def brought(prefix: Path, path: str, source: bytes, digests: tuple[str, str] | None) -> CodeType | None:
-    """Return the code of the bytecode that is there.
+    """Return the code of the existing bytecode.
 
-    None if it does not belong to the source, or if one of them is not what the package brought, by its `digests`.
+    None if it does not belong to the source, or if one of them is not the package's, by its `digests`.
     """
     try:
         pyc = (prefix / cache_from_source(path, optimization="")).read_bytes()
@@ -150,7 +150,7 @@ def bytecode(source: bytes, path: str, code: CodeType | None) -> bytes:
     `path` is put into it; the import system replaces it by the real one.
     """
     code = code or compile(source, path, "exec", dont_inherit=True, optimize=0)
-    canon = Canon(path)  # owns what it made until marshal has counted the owners
+    canon = Canon(path)  # keeps its values until marshal has counted the owners
     return b"".join([MAGIC_NUMBER, UNCHECKED_HASH, source_hash(source), marshal.dumps(canon.code(code))])
 
 
@@ -161,7 +161,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, str]], *, own: bool) -> bool:
-    """Write the bytecode of one module; return whether it is Python that can be compiled."""
+    """Write the bytecode of one module; return whether it is valid Python."""
     try:
         source = (prefix / path).read_bytes()
         digests = None if own else vouched.get(path)

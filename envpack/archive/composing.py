@@ -1,4 +1,4 @@
-"""Put an archive together: pieces that are kept are copied, the others are compressed and may be kept."""
+"""Compose an archive: kept pieces are copied, the others are compressed and may be kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Manner:
 
     format: Format
     level: int
-    """Of compression; 0 where the format has none."""
+    """The compression level; 0 where the format has none."""
     threads: int
     scratch: Path
     """Where large members of a zip wait."""
@@ -39,7 +39,7 @@ class Manner:
 
 @dataclass(frozen=True, kw_only=True)
 class Keep:
-    """Where new pieces are kept, and under which key; None for one that is not to be."""
+    """Where new pieces are kept, and under which key; None for one that is not kept."""
 
     pieces: Pieces
     key_of: Callable[[Part, Facts], str | None]
@@ -47,34 +47,34 @@ class Keep:
 
 @dataclass(frozen=True, kw_only=True)
 class Laid:
-    """A piece as it lies in an archive."""
+    """A piece in an archive."""
 
     facts: Facts
     start: int
     """Where it begins in the archive, in bytes."""
     key: str | None
-    """Under which it is kept; None if it is not."""
+    """The key under which it is kept; None if it is not."""
     reused: bool
-    """Whether it was kept before."""
+    """Whether it was already kept."""
 
 
 class Writer(Protocol):
-    """What a module that writes a format offers."""
+    """The interface of a module that writes a format."""
 
     HEADER: bytes
-    """What an archive begins with."""
+    """The bytes at the beginning of an archive."""
 
     def runs(self, part: Part, step: Step) -> Iterator[Block]:
-        """Yield what is to be compressed of a part, in blocks; `step` advances by the bytes that were read."""
+        """Yield the data of a part to compress, in blocks; `step` advances by the bytes that were read."""
 
     def made(self, stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:
-        """Yield blocks as they are to be written, in their order."""
+        """Yield compressed blocks for writing, in their order."""
 
     def collect(self, part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
-        """Write a part to `out` as it is compressed, and return what is to be known of it."""
+        """Write a compressed part to `out`, and return its facts."""
 
     def ending(self, pieces: Sequence[Facts]) -> bytes:
-        """Return what ends an archive of these pieces."""
+        """Return the bytes at the end of an archive of these pieces."""
 
 
 def writer_of(format: Format) -> Writer:
@@ -85,7 +85,7 @@ def writer_of(format: Format) -> Writer:
 def compose(
     parts: Iterable[Part | Piece], out: Sink, *, manner: Manner, keep: Keep | None, step: Step
 ) -> list[Laid]:
-    """Write an archive of `parts`, in their order, to `out`, and return how its pieces lie in it.
+    """Write an archive of `parts`, in their order, to `out`, and return the positions of its pieces.
 
     Raises Gone when a kept piece vanishes meanwhile, and PackingFailed when a file changes.
     """
@@ -146,7 +146,7 @@ class _Both:
 
 
 class Digested:
-    """Digests in a thread of its own what is written to a file."""
+    """Digests in its own thread what is written to a file."""
 
     def __init__(self, out: Sink) -> None:
         self._out = out

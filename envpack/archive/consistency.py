@@ -1,4 +1,4 @@
-"""Is the prefix what its packages say? If not, which package spoiled which."""
+"""Check whether the prefix matches its packages; if not, which package damaged which."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envpack.files.installed import Installed
 
 _MOST = 4
-"""How many files of one kind of trouble are listed."""
+"""How many files are listed for one kind of problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,29 +28,29 @@ class PackageFiles:
     """A package in the prefix and the files it brought."""
 
     name: str
-    """Name and version, and that it is a wheel if it is one."""
+    """Name and version, with a mark for wheels."""
     project: str
     """The normalised name."""
     owner: str
-    """What it is called among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
+    """Its name among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
     files: dict[str, str]
-    """By path from the prefix: the SHA-256 as the package's record has it, in hex or as a wheel's `RECORD` does;
+    """By path from the prefix: the SHA-256 in the package's record, in hex or in the form of a wheel's `RECORD`;
     empty where it is not known."""
     record: str = ""
     """The path of a conda package's record; a wheel's is one of its files."""
     packaged: dict[str, str] = field(default_factory=dict)
-    """The same as `files` with the SHA-256 that a file had before it was linked, where that is another."""
+    """The same as `files` with the SHA-256 of a file before linking, where that differs."""
     placed: frozenset[str] = frozenset()
     """Those of the files that were made or changed for this prefix."""
 
     def sha256(self, path: str) -> str:
-        """Return the SHA-256 that the package's record has of one of its files, in hex; empty if it has none."""
+        """Return the SHA-256 of one of the package's files from its record, in hex; empty if it has none."""
         known = self.files.get(path, "")
         return known if self.record else digest.of_record(known)
 
 
 def conda_packages(found: Installed) -> list[PackageFiles]:
-    """Return what conda put into a prefix."""
+    """Return the conda packages of a prefix."""
     return [
         PackageFiles(
             name=f"{record.name} {record.version}",
@@ -66,7 +66,7 @@ def conda_packages(found: Installed) -> list[PackageFiles]:
 
 
 def wheels(found: Installed) -> list[PackageFiles]:
-    """Return what pip or uv put into a prefix."""
+    """Return the packages of a prefix from pip or uv."""
     return [
         PackageFiles(
             name=f"the wheel {wheel.spelling} {wheel.version}",
@@ -82,11 +82,10 @@ def wheels(found: Installed) -> list[PackageFiles]:
 def check(
     prefix: Path, conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles], settled: Collection[str] = ()
 ) -> None:
-    """See that every file of every conda package is there and that no wheel has overwritten one.
+    """Check that every file of every conda package exists and that no wheel has overwritten one.
 
-    Bytecode does not count, and what is `settled` is as it should be. Where two conda packages bring the same
-    file, what is in the prefix is what runs. Raises PackingFailed naming the package, the files and the package
-    that is to blame.
+    Bytecode is ignored, and `settled` files are correct. Where two conda packages have the same file, the one in
+    the prefix is used. Raises PackingFailed with the package, the files and the package that is to blame.
     """
     problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi, settled)]
     if problems:
@@ -97,7 +96,7 @@ def check(
 
 
 def check_nothing_leads_out(prefix: Path, pypi: Sequence[PackageFiles]) -> None:
-    """See that no package's code lies outside the prefix: editable installations, `.pth` and `.egg-link` files.
+    """Check that no package's code is outside the prefix: editable installations, `.pth` and `.egg-link` files.
 
     Raises PackingFailed naming the package.
     """

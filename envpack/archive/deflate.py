@@ -1,11 +1,10 @@
-"""Deflate bytes in blocks on several threads; how many threads never shows in the result.
+"""Deflate bytes in blocks on several threads; the result does not depend on their number.
 
-Every block is deflated by a stream of its own that knows the 32 KiB before it, as pigz does, so the blocks join to
-one deflate stream. So do runs of blocks that know nothing of each other, as long as only the last one ends the
-stream. The compressor is zlib-ng, whose output is the same on every processor since 2.2
-(https://github.com/zlib-ng/zlib-ng/pull/1681); ISA-L's differs with the instruction set it finds. A stream is used
-once, because one that is used again may remember (https://github.com/zlib-ng/zlib-ng/issues/2100), which is why
-this is not `gzip_ng_threaded` of the same library.
+Every block is deflated by its own stream that knows the previous 32 KiB, as in pigz, so the blocks join to one
+deflate stream. Independent runs of blocks join too, as long as only the last one ends the stream. The compressor is
+zlib-ng, whose output is the same on every processor since 2.2 (https://github.com/zlib-ng/zlib-ng/pull/1681);
+ISA-L's differs with the instruction set it finds. A stream is used once, because a reused one may keep state
+(https://github.com/zlib-ng/zlib-ng/issues/2100); therefore `gzip_ng_threaded` of the same library is not used.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BLOCK = 1 << 20
-"""Bytes of input that are deflated at once."""
+"""Bytes of input in one block."""
 
 WINDOW = 1 << 15
 """How far back deflate can refer."""
 
 VERSION = str(zlib_ng.ZLIBNG_RUNTIME_VERSION)
-"""The version of zlib-ng: another one may give other bytes."""
+"""The version of zlib-ng: another version may give other bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Deflated:
 
 
 def blocks(chunks: Iterable[bytes], *, ends_stream: bool) -> Iterator[Block]:
-    """Cut a run of bytes into blocks of equal size, the last one excepted; an empty run is one empty block."""
+    """Cut a run of bytes into blocks of equal size, except for the last; an empty run is one empty block."""
     waiting: list[bytes | memoryview] = []
     room = BLOCK
     before = b""
@@ -95,7 +94,7 @@ def combine(crc: int, following: int, size: int) -> int:
 def deflate(block: Block, level: int) -> Deflated:
     """Deflate one block."""
     stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS, zdict=block.before)
-    # A sync flush ends the block on a byte, so that the next one can follow.
+    # A sync flush ends the block on a byte boundary, so that the next one can follow.
     ending = zlib_ng.Z_FINISH if block.ends_stream else zlib_ng.Z_SYNC_FLUSH
     data = stream.compress(block.data) + stream.flush(ending)
     return Deflated(data, len(block.data), zlib_ng.crc32(block.data), block.last)

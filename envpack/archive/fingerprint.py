@@ -1,9 +1,9 @@
-"""Tell whether the files of a prefix are those of the last time, without reading them.
+"""Detect whether the files of a prefix have changed since the last time, without reading them.
 
-As git's index does it: a file whose size, times and inode are the same is the same file. The change time cannot be
-set by a program, so a file that was changed and given its old times is noticed. It does not count for a file with
-more than one name: linking the same package into another prefix, or removing that, changes it. A file that was
-changed in the same moment as it was looked at might not be noticed, so nothing is said of a prefix that has one.
+As in git's index, a file whose size, times and inode are the same is the same file. The change time cannot be set
+by a program, so a file that was changed and given its old times is noticed. It is ignored for a file with more than
+one name: linking the same package into another prefix, or removing that, changes it. A file that was changed at the
+moment of the check might not be noticed, so a prefix with such a file has no fingerprint.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _MOMENT = 100_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """What a prefix looks like. Bytecode is no part of it."""
+    """The state of a prefix, without bytecode."""
 
     prefix: str
     files: Mapping[str, str]
-    """Path to what tells the file from another."""
+    """Path to what identifies the file."""
 
     @property
     def whole(self) -> str:
@@ -39,7 +39,7 @@ class Fingerprint:
         return digest.of_json([self.prefix, sorted(self.files.items())])
 
     def identities(self, owners: Owners) -> dict[str, str]:
-        """Return what tells each package's files from others, by owner. The Python counts for all of them."""
+        """Return what identifies each package's files, by owner. The Python counts for all of them."""
         by_owner: dict[str, list[tuple[str, str]]] = {}
         for path, facts in sorted(self.files.items()):
             by_owner.setdefault(owners.of(path), []).append((path, facts))
@@ -52,7 +52,7 @@ class Fingerprint:
 
 
 def fingerprint(prefix: Path) -> Fingerprint | None:
-    """Return what a prefix looks like; None while it is being changed."""
+    """Return the state of a prefix; None while it is being changed."""
     files: dict[str, str] = {}
     newest = 0
     for path, status in _walk(str(prefix), ""):

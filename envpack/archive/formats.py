@@ -17,10 +17,10 @@ FormatName = Literal["tar.gz", "tar", "zip"]
 """What `--format` takes and a manifest holds."""
 
 Unpacker = Literal["yarn", "spark", "shell"]
-"""Who unpacks an archive on a node: YARN's localizer, Spark's own Java code, or a person's shell."""
+"""What unpacks an archive on a node: YARN's localizer, Spark's own Java code, or the user's shell."""
 
 Since = tuple[int, int]
-"""The first Spark that something is true of."""
+"""The first Spark version for which something is true."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Format:
 
     name: FormatName
     suffixes: tuple[str, ...]
-    """The endings by which Spark and YARN recognise it; envpack writes the first."""
+    """The suffixes by which Spark and YARN recognise it; envpack writes the first."""
     media_type: str
     writer: str
     """The module of this package that writes it; see `envpack.archive.composing.Writer`."""
@@ -41,8 +41,8 @@ class Format:
     stream: str | None = None
     """The same for standard input; None where it needs a file."""
     since: Mapping[Unpacker, Since | None] = field(default_factory=dict)
-    """The first Spark with which this unpacker gives a Python that runs, None where no Spark does; an unpacker that
-    is not named always does."""
+    """The first Spark with which this unpacker gives a Python that runs, None for no Spark; a missing unpacker
+    always does."""
     loss: str = ""
     """What is lost otherwise."""
 
@@ -94,7 +94,7 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType({format.name: format for
 DEFAULT: FormatName = "tar.gz"
 
 SUFFIXES = tuple(suffix for format in _ALL for suffix in format.suffixes)
-"""What Spark and YARN recognise an archive by, among the formats that envpack writes."""
+"""The suffixes by which Spark and YARN recognise the formats that envpack writes."""
 
 
 def format_of(file_name: str) -> Format | None:

@@ -1,6 +1,6 @@
-"""The files that envpack adds to an archive, so that on every node the archive's own packages are imported.
+"""The files that envpack adds to an archive, so that every node imports the archive's own packages.
 
-`docs/spark.md` says what each is good for; `envpack/archive/outranking.py` has the table.
+`docs/spark.md` says what each is for; `envpack/archive/outranking.py` has the table.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
 LAUNCHERS = frozenset({"bin/python", "bin/python3"})
-"""What becomes a script where it is a link to the program: settings and scripts name the first."""
+"""Names that become a script where they are links to the program: settings and scripts name the first."""
 
 PYVENV = "pyvenv.cfg"
 MODULE = "_envpack_start"
 FIRST, LAST = "00-envpack.pth", "zzzz-envpack.pth"
-"""`site` takes `.pth` files in the order of their names: these are before and behind all that packages bring."""
+"""`site` reads `.pth` files in the order of their names: these are before and after all of the packages'."""
 
 _USER_SITE_OFF = b"include-system-site-packages = false\n"
-"""Without `home` it makes no virtual environment: `sys.prefix` stays what it is (getpath, `site.venv`)."""
+"""Without `home` it makes no virtual environment: `sys.prefix` is unchanged (getpath, `site.venv`)."""
 
 _LAUNCHER = """\
 #!/bin/sh
@@ -53,13 +53,13 @@ _ELF = b"\x7fELF"
 
 _STARTED = re.compile(rb'\A#!/bin/sh\n.*\nexec "\$here/(?P<program>python3\.[0-9]+t?)" "\$@"\n\Z', re.DOTALL)
 _MOST = 4096
-"""Bytes of a file that may be such a script."""
+"""The largest size of such a script, in bytes."""
 
 
 def launcher(here: str, path: str) -> Member | None:
-    """Return the script that takes the place of a link in the prefix to a Python beside it, for Linux.
+    """Return the script that replaces a link in the prefix to a Python beside it, for Linux.
 
-    None where it is no such link: `here` is its place on this machine, `path` that in the environment.
+    None where it is not such a link: `here` is its path on this machine, `path` that in the environment.
     """
     if path not in LAUNCHERS:
         return None
@@ -80,7 +80,7 @@ def program(environment: Path) -> str:
 
 
 def members(prefix: Path, wheels: Collection[str]) -> Iterator[Member]:
-    """Yield the files that belong to no package: for each Python in the prefix those that it starts with.
+    """Yield the files that belong to no package: for each Python in the prefix its start-up files.
 
     `wheels` are the normalised names of the projects that came as wheels.
     """
@@ -100,13 +100,13 @@ _FIRST = (
     'import sys; sys.path.insert(0, "%s/lib/python%d.%d%s/site-packages" % (sys.prefix, *sys.version_info[:2], '
     f'"t" if "t" in sys.abiflags else "")); import {MODULE}; del sys.path[0]; {MODULE}.begin()\n'
 )
-"""The archive's own module is meant, whatever PYTHONPATH has under its name."""
+"""This must be the archive's own module, even if PYTHONPATH has one of its name."""
 
 _LAST = f"import {MODULE}; {MODULE}.end()\n"
 
 
 def _zones(packages: str) -> Sequence[str]:
-    """Return where conda's tzdata and the wheel have time zones."""
+    """Return the paths of the time zones of conda's tzdata and of the wheel."""
     return ("share/zoneinfo", f"{packages}/tzdata/zoneinfo")
 
 

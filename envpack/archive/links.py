@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from envpack.archive.members import Kind, Member
 
 _MOST = 40
-"""How many links may stand behind one another, as on Linux."""
+"""How many links may follow one another, as on Linux."""
 
 
 class Placed(Protocol):
@@ -23,7 +23,7 @@ class Placed(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Its path."""
         ...
 
     @property
@@ -33,7 +33,7 @@ class Placed(Protocol):
 
     @property
     def link(self) -> str:
-        """What a link says."""
+        """A link's target, as written."""
         ...
 
 
@@ -41,9 +41,9 @@ M = TypeVar("M", bound=Placed)
 
 
 def check(members: Iterable[Placed]) -> None:
-    """See that every link stays inside the archive, whatever links are on its way; it need not lead to anything.
+    """Check that every link stays inside the archive, also through other links; its target need not exist.
 
-    Raises PackingFailed naming the first that does not.
+    Raises PackingFailed for the first that does not.
     """
     tree = Tree(members)
     for link in tree.links:
@@ -51,7 +51,7 @@ def check(members: Iterable[Placed]) -> None:
 
 
 class Tree(Generic[M]):
-    """The members of an archive, as a file system has them."""
+    """The members of an archive as a file system."""
 
     def __init__(self, members: Iterable[M]) -> None:
         self._members = {member.path: member for member in members}
@@ -69,7 +69,7 @@ class Tree(Generic[M]):
         return [member for member in self._members.values() if member.kind == "link"]
 
     def resolve(self, link: Placed) -> str:
-        """Return the path that a link leads to through all links on its way; "" is the archive's root."""
+        """Return the path that a link leads to through all links; "" is the archive's root."""
         here = link.path.split("/")[:-1]
         ahead = _steps(link, link)
         links = 0
@@ -91,27 +91,27 @@ class Tree(Generic[M]):
         return "/".join(here)
 
     def target(self, link: Placed) -> M | None:
-        """Return what a link leads to, if it is there."""
+        """Return a link's target, if it exists."""
         path = self.resolve(link)
         if not path:
             raise _contains_itself(link.path)
         return self._members.get(path)
 
     def inside(self, path: str) -> list[M]:
-        """Return what stands directly in a directory."""
+        """Return the direct members of a directory."""
         return self._inside.get(path, [])
 
 
 def copies(tree: Tree[Member], link: Member) -> Iterator[Member]:
-    """Yield what stands in place of a link where a format has none: a copy of the file or of the directory.
+    """Yield the replacement of a link in formats without links: a copy of the file or of the directory.
 
-    Raises PackingFailed for a link that leaves the archive and for one to a directory around it.
+    Raises PackingFailed for a link that leaves the archive and for one to a directory above it.
     """
     yield from _copies(tree, link, link.path, ())
 
 
 def _copies(tree: Tree[Member], member: Member, path: str, within: tuple[str, ...]) -> Iterator[Member]:
-    """Yield what stands at `path` instead of `member`; `within` are the directories that are being copied."""
+    """Yield the members at `path` instead of `member`; `within` are the directories that are being copied."""
     target = tree.target(member) if member.kind == "link" else member
     if target is None:
         return
@@ -125,7 +125,7 @@ def _copies(tree: Tree[Member], member: Member, path: str, within: tuple[str, ..
 
 
 def _steps(link: Placed, first: Placed) -> list[str]:
-    """Return the steps of a link's way, the first one last."""
+    """Return the steps of a link's path, in reverse order."""
     if link.link.startswith("/"):
         raise _leaves(first)
     return link.link.split("/")[::-1]

@@ -1,4 +1,4 @@
-"""What an archive is made of: its members, in one fixed order."""
+"""The members of an archive, in one fixed order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TIME = 315532800
 Kind = Literal["file", "link", "directory"]
 
 CHUNK = 1 << 20
-"""How many bytes of a file are read at once."""
+"""Bytes of a file to read at once."""
 
 
 class Entry(NamedTuple):
-    """A member as it stands in a piece."""
+    """A member in a piece."""
 
     path: str
     kind: Kind
@@ -33,17 +33,17 @@ class Entry(NamedTuple):
     """What a link says."""
     executable: bool
     crc: int = 0
-    """CRC-32 of a file's content; of a zip's members only."""
+    """CRC-32 of a file's content; only for a zip's members."""
     deflated: int = 0
-    """Bytes of the content when deflated; of a zip's members only."""
+    """Bytes of the content when deflated; only for a zip's members."""
     offset: int = 0
-    """Where its header starts in the piece; of a zip's members only."""
+    """Offset of its header in the piece; only for a zip's members."""
     sha256: str = ""
     """Of a file's content."""
 
 
 class Promise(NamedTuple):
-    """What the content of a file has to be, by the records of the packages that brought it."""
+    """The required content of a file, by the records of its packages."""
 
     digests: tuple[str, ...]
     """SHA-256 in hex; one of them must be the content's."""
@@ -51,7 +51,7 @@ class Promise(NamedTuple):
     """The packages."""
 
     def hold(self, path: str, found: str) -> None:
-        """Compare the digest that was found of a file. Raises DamagedPackage when it is none of these."""
+        """Check the digest of a file. Raises DamagedPackage when it is none of these."""
         if found not in self.digests:
             packages = " or ".join(owner.partition("/")[2] for owner in self.owners)
             raise DamagedPackage(
@@ -60,7 +60,7 @@ class Promise(NamedTuple):
 
 
 class Sink(Protocol):
-    """What an archive is written to, from its start to its end."""
+    """A sink for an archive, from start to end."""
 
     def write(self, data: bytes) -> object:
         """Write all of `data`."""
@@ -71,7 +71,7 @@ class Member:
     """One file, link or directory of an archive. Its content comes from `data` or else from `source`."""
 
     path: str
-    """Where it is in the archive, with slashes, not starting with one."""
+    """Its path in the archive, with slashes, not starting with one."""
     kind: Kind = "file"
     executable: bool = False
     size: int = 0
@@ -79,27 +79,27 @@ class Member:
     source: str | None = None
     """The path of the file to read."""
     data: bytes | None = None
-    """The content of a file that is not archived as it is."""
+    """The content of a file that is changed for the archive."""
     restore: Callable[[bytes], bytes] | None = None
     """Applied to the content of `source`; keeps its length."""
     link: str = ""
-    """What a link says, relative to where the link is."""
+    """A link's target, relative to the link's directory."""
     promise: Promise | None = None
-    """What the content has to be; None where that is not known."""
+    """The required content; None where that is not known."""
 
     @property
     def mode(self) -> int:
-        """Permissions that let any user read and run what root unpacked."""
+        """Permissions with which any user can read and run files that root unpacked."""
         return mode_of(self.kind, executable=self.executable)
 
     def entry(self) -> Entry:
-        """Return the member as a piece remembers it."""
+        """Return the member as stored in a piece."""
         return Entry(self.path, self.kind, self.size, self.link, self.executable)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content of a file.
 
-        Raises PackingFailed when the file is no longer as long as it was.
+        Raises PackingFailed when the file's length has changed.
         """
         left = self.size
         for chunk in self._read():
@@ -112,8 +112,8 @@ class Member:
     def proven(self, digests: MutableMapping[str, str]) -> Iterator[bytes]:
         """Yield the content of a file, and note its SHA-256 in `digests` under its path.
 
-        What was yielded must not be used before the end: only then it is known. Raises DamagedPackage when it is
-        not what it has to be, and PackingFailed as `chunks` does.
+        Yielded content must not be used before the end: only then it is checked. Raises DamagedPackage when it is
+        not as required, and PackingFailed as `chunks` does.
         """
         hashed = hashlib.sha256()
         for chunk in self.chunks():
@@ -137,7 +137,7 @@ class Member:
 
 
 def opened(path: str) -> FileIO:
-    """Open a file for reading, without the detour of a `Path`, which takes as long as reading a small file."""
+    """Open a file for reading, without a `Path`, which takes as long as reading a small file."""
     return open(path, "rb", buffering=0)  # noqa: PTH123 - see above; the caller closes it
 
 

@@ -1,4 +1,4 @@
-"""What packages say about themselves in a prefix, without what belongs to the building machine."""
+"""The packages' metadata in a prefix, without what belongs to the build machine."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ DROPPED_FROM_WHEELS = frozenset({"uv_cache.json", "uv_build.json"})
 """Files that uv puts into a `*.dist-info` for its own use."""
 
 _LOCAL_FIELDS = ("requested_spec", "requested_specs", "installed_system_menus", "indexed_timestamp")
-"""By which words a package was asked for, and when its channel was last indexed."""
+"""The words with which a package was asked for, and the time when its channel was last indexed."""
 
 
 def conda_record(data: bytes, kept: Collection[str], changed: Mapping[str, bytes | None]) -> bytes:
     """Return a `conda-meta/*.json` that is the same on every machine.
 
-    `kept` are the paths of the archive: files that are not in it, such as other bytecode, are no longer listed.
-    `changed` has the contents that are not the package's, None for one that depends on other packages. A file's
-    `sha256_in_prefix`, or else its `sha256`, is that of the file in the archive.
+    `kept` are the paths of the archive: files that are not in it, such as other bytecode, are removed from the
+    list. `changed` has the contents that differ from the package's, None for one that depends on other packages. A
+    file's `sha256_in_prefix`, or else its `sha256`, is that of the file in the archive.
     """
     record: dict[str, Any] = json.loads(data)
     for name in _LOCAL_FIELDS:
@@ -58,12 +58,12 @@ def _public_channel(channel: str) -> str:
 
 
 def _path_entry(entry: dict[str, Any], changed: Mapping[str, bytes | None]) -> dict[str, Any]:
-    """Return an entry with the digest of the file in the archive, and without what only holds on this machine."""
+    """Return an entry with the digest of the file in the archive, and without what applies only to this machine."""
     path = entry["_path"]
     dropped = {"sha256_in_prefix"}
     if entry.get("prefix_placeholder"):
         dropped |= {"size_in_bytes"}
-    # Bytecode is made for the archive, whatever the package has in its place.
+    # Bytecode is made for the archive; the package's own does not count.
     made = entry.get("path_type") not in ("hardlink", "softlink", "directory") or path.endswith(".pyc")
     if made or path in changed:
         dropped |= {"size_in_bytes"}
@@ -76,7 +76,7 @@ def _path_entry(entry: dict[str, Any], changed: Mapping[str, bytes | None]) -> d
 
 
 def direct_url(data: bytes) -> bytes | None:
-    """Return a `direct_url.json` (PEP 610) without credentials; None if it names a place on this machine."""
+    """Return a `direct_url.json` (PEP 610) without credentials; None if it names a path on this machine."""
     try:
         facts = json.loads(data)
         scheme = urlsplit(facts["url"]).scheme
@@ -90,11 +90,11 @@ def direct_url(data: bytes) -> bytes | None:
 def record_of_wheel(
     data: bytes, dist_info: str, changed: Mapping[str, bytes | None], kept: Collection[str]
 ) -> bytes:
-    """Return a wheel's `RECORD` for the files as they are in the archive, sorted by path.
+    """Return a wheel's `RECORD` for the files in the archive, sorted by path.
 
-    `dist_info` is the directory of the `RECORD`; `changed` has the contents that are not as installed, None for one
-    that depends on other packages. Paths that are not in `kept` lose their line, and so does bytecode, as the
-    format allows. Raises BrokenPackage for a `RECORD` that cannot be read.
+    `dist_info` is the directory of the `RECORD`; `changed` has the contents that differ from the installed ones,
+    None for one that depends on other packages. Paths that are not in `kept` lose their line, and so does bytecode,
+    as the format allows. Raises BrokenPackage for a `RECORD` that cannot be read.
     """
     lines = []
     try:

@@ -1,8 +1,8 @@
-"""What of a node's configuration could win over an archive, and what keeps it from that: one table.
+"""One table of the node's configuration that could override an archive, and of what prevents that.
 
 Sources are CPython's documentation and sources (`Doc/using/cmdline.rst`, `Modules/getpath.py`, `Lib/site.py`,
-`Python/initconfig.c`, `Python/preconfig.c`) and those of Spark that docs/spark.md names. What has a remedy in the
-archive was tried with CPython 3.8 to 3.14.
+`Python/initconfig.c`, `Python/preconfig.c`) and those of Spark that docs/spark.md names. The remedies in the
+archive were tested with CPython 3.8 to 3.14.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 KEEP = "ENVPACK_KEEP"
-"""A variable with the names, separated by commas, of those that the start-up file is to leave as they are."""
+"""A variable with the names, separated by commas, of the variables that the start-up file leaves unchanged."""
 
 
 class Remedy(str, Enum):
-    """What keeps a variable from winning."""
+    """What prevents a variable from overriding the archive."""
 
     LAUNCHER = "`bin/python` unsets it"
     """`bin/python` is a small script in the archive: these variables act before a Python reads any file."""
@@ -28,9 +28,9 @@ class Remedy(str, Enum):
     PYVENV = "`pyvenv.cfg` of the archive"
     """It says `include-system-site-packages = false`, which switches the user's packages off (`site.venv`)."""
     SPARK = "Spark sets it"
-    """For its Python processes, whatever the node says."""
+    """For its Python processes, independent of the node."""
     NONE = "none: no package comes from elsewhere"
-    """It changes how a Python runs, as it does for the node's own; a job may want that."""
+    """It changes how a Python runs, also the node's own; a job may want that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Variable:
 
     name: str
     effect: str
-    """What it would do to the packed Python."""
+    """Its effect on the packed Python."""
     remedy: Remedy
 
 
@@ -122,19 +122,19 @@ PYTHON = (
 """Every variable that CPython 3.8 to 3.15 or its standard library reads."""
 
 UNSET = tuple(variable.name for variable in PYTHON if variable.remedy is Remedy.LAUNCHER)
-"""What `bin/python` unsets, and `envpack run` too."""
+"""The variables that `bin/python` and `envpack run` unset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageVariable:
-    """A variable by which a node leads what a wheel brings to the node's own files."""
+    """A variable with which a node directs a wheel's libraries to the node's own files."""
 
     name: str
     packages: tuple[str, ...]
-    """Projects whose wheels bring such files and read the variable first."""
+    """Projects whose wheels have such files and read the variable first."""
     effect: str
     source: str
-    """Where this was read or seen."""
+    """The source of this."""
 
 
 OF_PACKAGES = (
@@ -197,16 +197,16 @@ SAID = (
         remedy=Remedy.START,
     ),
 )
-"""Variables of others than CPython that a node is known to set."""
+"""Variables of other software than CPython that nodes are known to set."""
 
 LIBRARIES = ("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1", "libexpat.so.1")
-"""Libraries that manylinux lets wheels take from the machine, those that others need first.
+"""Libraries that manylinux lets wheels use from the machine; those that others need come first.
 
 The start-up file loads the archive's own where LD_LIBRARY_PATH names others. Sources: PEP 600, auditwheel's policy;
-ld.so(8): a library is loaded once by its name, whoever needs it.
+ld.so(8): a library is loaded only once by its name.
 """
 
 
 def of_wheels(projects: Collection[str]) -> tuple[str, ...]:
-    """Return the variables that outrank what the wheels of some projects bring, sorted."""
+    """Return the variables that override files in the wheels of some projects, sorted."""
     return tuple(sorted(row.name for row in OF_PACKAGES if not set(row.packages).isdisjoint(projects)))

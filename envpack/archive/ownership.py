@@ -1,4 +1,4 @@
-"""Which package each file of a prefix belongs to, and so which piece of the archive it is in."""
+"""Which package each file of a prefix belongs to, and thus which piece of the archive it is in."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from envpack.archive.consistency import PackageFiles
 
 ENVIRONMENT = ""
-"""The owner of what no package brought, or more than one."""
+"""The owner of files that belong to no package, or to more than one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owners:
-    """Who brought what."""
+    """The owners of files."""
 
     by_path: Mapping[str, str]
-    """Path to owner, of the files that one package alone has."""
+    """Path to owner, for files that only one package has."""
     contested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Owner to those of its paths that another package has too, sorted."""
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Owner to those of its paths where another package's file is, sorted."""
+    """Owner to those of its paths at which another package's file is, sorted."""
     names: tuple[str, ...] = ()
-    """All owners, in the order in which their files come: sorted, those that come last behind the others."""
+    """All owners, in the order of their files: sorted, those that come last at the end."""
 
     def of(self, path: str) -> str:
         """Return the owner of a path; bytecode belongs to its module's."""
@@ -39,9 +39,9 @@ class Owners:
 
 
 def owners_of(prefix: Path, packages: Sequence[PackageFiles], last: Collection[str] = ()) -> Owners:
-    """Return the owners of the files that packages brought into a prefix; a file that two brought is nobody's.
+    """Return the owners of the packages' files in a prefix; a file of two packages has no owner.
 
-    Those in `last` come behind the others.
+    Those in `last` come at the end.
     """
     by_path: dict[str, str] = {}
     contested: dict[str, set[str]] = {}
@@ -69,7 +69,7 @@ def owners_of(prefix: Path, packages: Sequence[PackageFiles], last: Collection[s
 def _lost(
     prefix: Path, packages: Sequence[PackageFiles], contested: Mapping[str, Collection[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return by owner the contested paths whose file is not the owner's own, as far as its record tells."""
+    """Return by owner the contested paths whose file is not the owner's own, as far as its record shows."""
     lost: dict[str, list[str]] = {}
     files = {package.owner: package for package in packages}
     for path in sorted(contested):

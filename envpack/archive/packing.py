@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from envpack.progress import Progress, Step
 
 _MOST_THREADS = 16
-"""More would wait for the one that reads, and each keeps a few blocks in memory."""
+"""More threads would wait for the reader, and each keeps a few blocks in memory."""
 
 _SHOWN = 6
 """How many files a warning names."""
 
 _TRIES = 3
-"""How often kept pieces may vanish or be found damaged while an archive is made of them; then none are used."""
+"""How often kept pieces may vanish or be damaged while an archive is made of them; then none are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,22 +52,23 @@ class Packed:
     size: int
     """Bytes."""
     sha256: str
-    """The digest."""
+    """The archive's digest."""
     unpacked_size: int
     """Bytes of all files when unpacked."""
     members: int
-    """How many files, links and directories it holds; a directory counts once however often a tar names it."""
+    """The number of its files, links and directories; a directory counts once even if a tar names it several
+    times."""
     pieces: tuple[Laid, ...] = ()
-    """What it is made of, in order."""
+    """Its pieces, in order."""
 
     @property
     def saved(self) -> tuple[Saving, ...]:
-        """What was left out as no node needs it."""
+        """What was left out because no node needs it."""
         return total(saving for piece in self.pieces for saving in piece.facts.saved)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What in the archive will not work on a node, as nothing runs `conda-unpack` there."""
+        """What in the archive will not work on a node, because nothing runs `conda-unpack` there."""
         facts = [piece.facts for piece in self.pieces]
         runs = {entry.path for each in facts for entry in each.entries if entry.executable}
         texts = sorted({row.path for each in facts for row in each.rewritten if row.kind == "text"})
@@ -97,21 +98,20 @@ def pack(
     last: Collection[str] = (),
     progress: Progress = SILENT,
 ) -> Packed:
-    """Write the archive of a conda prefix to `out`, in place of what may be there; the prefix is only read.
+    """Write the archive of a conda prefix to `out`, replacing any file there; the prefix is only read.
 
-    The bytes depend on the content of the prefix, on `format`, `level` (1 to 9) and `slim`, and on nothing else:
-    not on where the prefix is, who packs it, when, with how many `threads` (default: one for each core), or on
-    which pieces were `kept`. Memory does not grow with the prefix. Bytecode is taken only where it is the same
-    everywhere, as `compile_prefix` writes it, from the directory `bytecode` or else from the prefix; other pyc
-    files stay behind. A `compiler` makes it first, where it puts it. With `slim` what no node needs is left out.
-    `settled` are files that more packages brought than one, and that are as they should be. `last` are owners, such
-    as `pypi/features`, whose files come behind those of the others: they change most often. With `proven` each file
-    that is read has to be what its package's record says.
+    The bytes depend only on the content of the prefix, `format`, `level` (1 to 9) and `slim`: not on the prefix's
+    path, the user, the time, the number of `threads` (default: one for each core), or the `kept` pieces. Memory
+    does not grow with the prefix. Bytecode is included only where it is the same everywhere, as `compile_prefix`
+    writes it, from the directory `bytecode` or else from the prefix; other pyc files are left out. A `compiler`
+    makes it first. With `slim`, files that no node needs are left out. `settled` are correct files that more than
+    one package has. `last` are owners, such as `pypi/features`, whose files come after those of the others: they
+    change most often. With `proven`, each file that is read has to match its package's record.
 
-    Raises DamagedPackage when one is not, and PackingFailed for a prefix that would not work elsewhere (files
+    Raises DamagedPackage when one does not, and PackingFailed for a prefix that would not work elsewhere (files
     missing or overwritten, links and editable packages that lead out of it), and when `out` cannot be written.
     """
-    # Not resolve(): the files name the prefix as it was called when it was made.
+    # Not resolve(): the files contain the prefix's path from when it was made.
     prefix, out = Path(os.path.abspath(prefix)), Path(os.path.abspath(out))  # noqa: PTH100
     manner = _manner(format, level, threads or min(cores(), _MOST_THREADS), out)
     # conda_pack takes 0.1 s to import.
@@ -139,7 +139,7 @@ def pack(
 def assemble(
     keys: Sequence[str], pieces: Pieces, out: Path, *, format: FormatName = DEFAULT, progress: Progress = SILENT
 ) -> Packed | None:
-    """Write the archive of the kept pieces with these keys, in their order; None if one of them is not there.
+    """Write the archive of the kept pieces with these keys, in their order; None if one of them is missing.
 
     Raises PackingFailed when `out` cannot be written.
     """
@@ -190,7 +190,7 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def _counted(parts: Iterable[Part | Piece], step: Step) -> Iterator[Part | Piece]:
-    """Yield the parts, and let the step know of each how much there is to do."""
+    """Yield the parts, and report the amount of work of each to the step."""
     known = 0
     for part in parts:
         known += _unpacked(part)
@@ -228,14 +228,14 @@ def _packed(out: Path, manner: Manner, file: Digested, laid: Sequence[Laid]) -> 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Digested]:
-    """Open a file that appears under its name when it is complete, or not at all."""
+    """Open a file that gets its name only when it is complete."""
     with replacing(path) as file, Digested(file).running() as digested:
         yield digested
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Leave garbage for later: what is known of files is none, and looking through it takes a tenth of the time."""
+    """Delay garbage collection: the data on files is no garbage, and scanning it takes a tenth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -247,7 +247,7 @@ def _uncollected() -> Iterator[None]:
 
 @contextmanager
 def _explained(out: Path) -> Iterator[None]:
-    """Tell trouble with `out` from trouble with the files that are read."""
+    """Distinguish errors of `out` from errors of the files that are read."""
     try:
         yield
     except OSError as error:

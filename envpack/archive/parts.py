@@ -1,4 +1,4 @@
-"""How an archive is divided: the directories, each package's own files, and what is the environment's."""
+"""The parts of an archive: the directories, each package's own files, and the environment's files."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Members that an archive holds side by side, and that are compressed on their own."""
+    """Members that are adjacent in an archive and are compressed on their own."""
 
     owner: str
-    """The package; empty for what is the environment's."""
+    """The package; empty for the environment's part."""
     members: tuple[Member, ...]
     """Sorted by path."""
     directories: tuple[str, ...] = ()
-    """Directories that the package wants though nothing may be in them, sorted."""
+    """Directories that the package needs even if they are empty, sorted."""
     rewritten: tuple[Rewritten, ...] = ()
     saved: tuple[Saving, ...] = ()
-    """What was left out of the package's files."""
+    """The files of the package that were left out."""
     crossing: bool = False
-    """Whether some of its links lead elsewhere, or to nothing as long as another package is not there; where a
-    format has no links, their copies are in another part."""
+    """Whether some of its links lead to other parts, or to nothing without another package; where a format has no
+    links, their copies are in another part."""
     lasting: bool = True
     """Whether it is the same in every prefix that the same package is linked into."""
     digests: dict[str, str] = field(default_factory=dict)
     """By path: the SHA-256 of the content of the members that were read, see `Member.proven`."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the members, which have been read, as a piece remembers them."""
+        """Yield the members, which have been read, as stored in a piece."""
         for member in self.members:
             yield member.entry()._replace(sha256=self.digests.get(member.path, ""))
 
 
 def part_of(owner: str, selected: Selected) -> Part:
-    """Return the part of what was selected of an owner."""
+    """Return the part for an owner's selected files."""
     return Part(
         owner=owner,
         members=_by_path(member for member in selected.members if member.kind != "directory"),
@@ -59,16 +59,16 @@ def part_of(owner: str, selected: Selected) -> Part:
 
 
 def crosses(part: Part) -> bool:
-    """Say whether some link of a part leads elsewhere than to a file of the same part."""
+    """Say whether some link of a part leads to anything but a file of the same part."""
     inside = links.Tree(part.members)
     return any(_file(inside, link) is None for link in inside.links)
 
 
 def without_links(parts: Sequence[Part], progress: Progress) -> list[Part]:
-    """Return the parts with copies in place of links, for a format that has none.
+    """Return the parts with copies in place of links, for a format without links.
 
-    A copy of a file of the same part stays in it; every other copy is the environment's, because what it is a copy
-    of depends on other packages. Links that lead to nothing are left out, with a warning.
+    A copy of a file of the same part stays in it; every other copy is the environment's, because its content
+    depends on other packages. Links that lead to nothing are left out, with a warning.
     """
     tree = links.Tree(
         [
@@ -96,12 +96,12 @@ def without_links(parts: Sequence[Part], progress: Progress) -> list[Part]:
 
 
 def with_members(part: Part, members: Iterable[Member]) -> Part:
-    """Return a part with more members, or others in place of those with the same path."""
+    """Return a part with further members, which replace those with the same path."""
     return replace(part, members=_by_path([*part.members, *members]))
 
 
 def with_directories(part: Part) -> Part:
-    """Return a part with the directories that its members need, and those it wants, among its members."""
+    """Return a part with the directories of its members, and those that the package needs, as members."""
     paths = all_directories([member.path for member in part.members], part.directories)
     folders = [Member(path=path, kind="directory") for path in paths]
     return replace(part, members=_by_path([*folders, *part.members]))
@@ -135,7 +135,7 @@ def _file(inside: links.Tree[Member], link: Member) -> Member | None:
 
 
 def directories(parts: Iterable[Part]) -> list[str]:
-    """Return every directory that the members need or that a package wants, sorted."""
+    """Return every directory that the members or a package need, sorted."""
     paths = [member.path for part in parts for member in part.members]
     return all_directories(paths, [path for part in parts for path in part.directories])
 

@@ -1,12 +1,12 @@
 """Pieces of archives that are kept: a package's files never change, so they are compressed once.
 
-A piece is what an archive holds of one package, compressed, with what must be known to put an archive together
+A piece is one package's part of an archive, compressed, with the facts that are needed to compose an archive
 without reading it: its members, its CRC. The file of a piece is
 
     the compressed bytes | an index in JSON | the CRC-32 of each and the index's length, 16 bytes
 
-so that it is whole or nothing. A damaged index is seen when the piece is found, damaged bytes when they were read:
-whoever reads them must not use them before the last one.
+so that an incomplete file is detected. A damaged index is detected when the piece is found, damaged bytes when they
+were read: a reader must not use them before the last one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TAIL = struct.Struct("<LLQ")
 """The CRC-32 of the compressed bytes, that of the index, and the length of the index."""
 
 _IN_USE = 3600
-"""Seconds after its last use in which a piece is not removed to make room: a build may be about to read it."""
+"""Seconds after its last use in which a piece is not removed to free space: a build may be about to read it."""
 
 log = filtered_logger(__name__)
 
@@ -55,25 +55,25 @@ class Rewritten(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a piece without reading it."""
+    """The facts of a piece that are known without reading it."""
 
     owner: Text
     """The package; empty for what is the environment's."""
     length: Count
     """Bytes, compressed."""
     sha256: Digest
-    """Of the compressed bytes."""
+    """Digest of the compressed bytes."""
     size: Count
-    """Bytes before compressing: of the tar records, or of the content of a zip's members."""
+    """Bytes before compression: of the tar records, or of the content of a zip's members."""
     crc: Count
     """CRC-32 of the tar records; 0 in a zip."""
     entries: tuple[Entry, ...]
     """Its members, in their order."""
     directories: tuple[str, ...] = ()
-    """Directories that the package wants though nothing may be in them."""
+    """Directories that the package needs even if they are empty."""
     rewritten: tuple[Rewritten, ...] = ()
     saved: tuple[Saving, ...] = ()
-    """What of the package was left out as no node needs it."""
+    """The files of the package that were left out because no node needs them."""
     crossing: bool = False
     """Whether the package has links that lead into other packages and are copies in a zip."""
 
@@ -89,7 +89,7 @@ STORED = Kind(
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A piece that is kept."""
+    """A kept piece."""
 
     key: str
     facts: Facts
@@ -100,8 +100,8 @@ class Piece:
     def chunks(self) -> Iterator[bytes]:
         """Yield the compressed bytes.
 
-        Raises PieceGone when they are no longer there, and at their end when they are not what was written; the
-        piece is removed then.
+        Raises PieceGone when they are missing, and at their end when they are not what was written; the piece is
+        removed then.
         """
         left = self.facts.length
         crc = 0
@@ -119,7 +119,7 @@ class Piece:
 
 
 class PieceGone(Exception):
-    """A piece vanished between being found and being read, or was damaged."""
+    """A piece vanished after it was found, or was damaged."""
 
 
 class Pieces:
@@ -131,14 +131,14 @@ class Pieces:
         self._limit = limit
 
     def find(self, keys: Iterable[str]) -> dict[str, Piece]:
-        """Return those of the pieces that are there; one whose index is damaged is removed."""
+        """Return those of the pieces that exist; one whose index is damaged is removed."""
         return {key: piece for key in dict.fromkeys(keys) if (piece := self._find(key))}
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[Keeping]:
-        """Open a piece for writing; it is there for others once it was finished.
+        """Open a piece for writing; others can use it once it is finished.
 
-        That it cannot be written is no reason to fail: then it is not kept.
+        A failure to write it is ignored: then it is not kept.
         """
         new = self._root / "new"
         sweep(new)
@@ -149,7 +149,7 @@ class Pieces:
             keeping.close()
 
     def shrink(self) -> None:
-        """Remove the pieces that were not used for longest until the rest fits the limit."""
+        """Remove the least recently used pieces until the rest fits the limit."""
         with contextlib.suppress(OSError):
             kept = sorted((_used(path), path) for path in self._root.glob("*/*"))
             total = sum(size for (_, size), _ in kept)
@@ -172,28 +172,28 @@ class Pieces:
         except (OSError, ValueError, struct.error, Unreadable) as error:
             _remove(path, str(error))
             return None
-        with contextlib.suppress(OSError):  # of another user's cache only what is read can be had
+        with contextlib.suppress(OSError):  # another user's cache can only be read
             os.utime(path)
         return piece
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """Pieces of earlier archives, and what tells which of them fit."""
+    """Pieces of earlier archives, and what decides which of them fit."""
 
     pieces: Pieces
     identify: Callable[[Owners], Mapping[str, str]]
     """Returns by owner what decides the content of its files, bytecode included; an owner that is left out is
     compressed every time."""
     fetch: Callable[[Collection[str]], object] | None = None
-    """Puts pieces that are missing, by key, where the others are kept, if it finds them elsewhere."""
+    """Adds missing pieces, by key, to the kept ones, if it finds them elsewhere."""
 
 
 class Keeping:
     """A piece that is being written."""
 
     def __init__(self, folder: Path, path_of: Callable[[str], Path]) -> None:
-        """Begin one in `folder`; its key, and so its place by `path_of`, is known at its end."""
+        """Begin one in `folder`; its key, and thus its path by `path_of`, is known at its end."""
         self._path_of = path_of
         self._crc = 0
         self._writing = ExitStack()
@@ -228,7 +228,7 @@ class Keeping:
         self._draft = None
 
     def close(self) -> None:
-        """Remove what was not finished."""
+        """Remove an unfinished piece."""
         self._draft = None
         self._writing.close()
 

@@ -1,4 +1,4 @@
-"""What an archive is made of: kept pieces where they fit, parts of the prefix for the rest."""
+"""The composition of an archive: kept pieces where they fit, parts of the prefix for the rest."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What an archive is made from."""
+    """The input of an archive."""
 
     content: PrefixContent
     bytecode: Path
-    """Where the pyc files are, in the prefix's layout."""
+    """The directory of the pyc files, in the prefix's layout."""
     compiler: Compiler | None
     kept: Kept | None
     slim: bool
-    """Whether what no node needs is left out."""
+    """Whether files that no node needs are left out."""
     proven: bool = False
-    """Whether each file has to be what its package's record says."""
+    """Whether each file has to match its package's record."""
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
-        """What tells which kept pieces fit, by owner."""
+        """What decides which kept pieces fit, by owner."""
         return self.kept.identify(self.content.owners) if self.kept else {}
 
 
 def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterable[Part | Piece]:
-    """Return the parts and kept pieces of an archive, in its order; those of a tar are worked out one by one.
+    """Return the parts and kept pieces of an archive, in its order; those of a tar are computed one by one.
 
-    Bytecode that is missing is made at once. Each package's files come by owner, then what is the environment's
-    own. In a tar each part has its directories just before what is in them, those that several parts need more
-    than once. In a zip they all stand at the beginning, once.
+    Missing bytecode is made at once. The packages' files come by owner, then the environment's own. In a tar each
+    part has its directories just before their content; directories of several parts occur more than once. In a zip
+    they are all at the beginning, once.
     """
     found = _find(sources, manner)
     _compile(sources, found, progress)
@@ -77,7 +77,7 @@ def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
         if owner in found:
             part = found[owner]
         else:
-            # Not sooner: the kept ones before the first that is not can be copied in the meantime.
+            # Not sooner: the kept pieces before the first new one can be copied in the meantime.
             selecting = selecting or _selecting(sources, progress)
             part = with_directories(selecting(owner))
             if not part.members:
@@ -94,7 +94,7 @@ def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
 def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part | Piece]:
     parts = _select(sources, found, progress)
     if found and any(crosses(part) for part in parts):
-        # Where links become copies, what they lead to must be at hand.
+        # Where links become copies, their targets must be available.
         found = {}
         _compile(sources, found, progress)
         parts = _select(sources, found, progress)
@@ -109,9 +109,9 @@ def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
 
 
 def key_of(part: Part, facts: Facts, sources: Sources, manner: Manner) -> str | None:
-    """Return under which key a new piece is kept: a package's own, or for the rest that of its bytes.
+    """Return the key under which a new piece is kept: a package's own, or for the rest that of its bytes.
 
-    None if it is not to be kept.
+    None if it is not kept.
     """
     if not part.lasting:
         return None
@@ -163,9 +163,9 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
 
 
 def _vouched(content: PrefixContent) -> dict[str, Brought]:
-    """Return by path what conda packages' lists of files say of the modules that they brought with bytecode.
+    """Return by path the entries in conda packages' lists of files for their modules with bytecode.
 
-    A wheel's RECORD does not say it: the installer compiles what a wheel brought.
+    A wheel's RECORD does not have them: the installer compiles a wheel's modules.
     """
     return {
         module: Brought(source, pyc)
@@ -179,7 +179,7 @@ def _vouched(content: PrefixContent) -> dict[str, Brought]:
 
 
 def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
-    """List the prefix's files, and return what gives the part of an owner."""
+    """List the prefix's files, and return a function that gives the part of an owner."""
     listing = listed(sources.content, proven=sources.proven)
 
     def part(owner: str) -> Part:
@@ -190,7 +190,7 @@ def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
 
 
 def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
-    """Return the parts of all that is not found, sorted by owner, the environment's own first."""
+    """Return the parts of all owners without a kept piece, sorted by owner, the environment's own first."""
     selecting = _selecting(sources, progress)
     packages = [selecting(owner) for owner in sources.content.owners.names if owner not in found]
     return [selecting(ENVIRONMENT), *(part for part in packages if part.members or part.directories)]

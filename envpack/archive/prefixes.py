@@ -1,4 +1,4 @@
-"""Find a prefix's path in files, and put a placeholder in its place."""
+"""Find a prefix's path in files, and replace it by a placeholder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from envpack.archive.members import CHUNK, opened
 
 TEXT_AT_MOST = 64 << 20
-"""A file that is larger is no text that needs a prefix, in bytes."""
+"""The largest text file that may need a prefix, in bytes."""
 
 
 def starts_with(path: str, wanted: bytes) -> bool:
@@ -33,7 +33,7 @@ def contains(path: str, size: int, wanted: bytes) -> bool:
 
 
 def text(path: str, size: int) -> bytes | None:
-    """Return the content of a file that is text (UTF-8, as conda-pack has it), else None."""
+    """Return the content of a file that is text (UTF-8, as in conda-pack), else None."""
     if size > TEXT_AT_MOST:
         return None
     data = Path(path).read_bytes()
@@ -48,7 +48,7 @@ def unlinked(data: bytes, prefix: bytes, placeholder: bytes) -> bytes:
     """Return a binary as it was before it was linked: with its placeholder instead of `prefix`, of the same length.
 
     This undoes what conda does when it links: it replaces the placeholder inside NUL-terminated strings and fills
-    them up with NULs (conda_pack/prefixes.py, `binary_replace`). A string without that room is left alone.
+    them up with NULs (conda_pack/prefixes.py, `binary_replace`). A string without that room is unchanged.
     """
 
     def restored(match: re.Match[bytes]) -> bytes:

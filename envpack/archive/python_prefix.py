@@ -1,4 +1,4 @@
-"""Python modules and scripts that name the prefix: they ask their interpreter for it instead."""
+"""Python modules and scripts that contain the prefix: they ask their interpreter for it instead."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ASKED_BYTES = '__import__("os").fsencode(__import__("sys").prefix)'
 
 
 def without_prefix(source: bytes, prefix: bytes) -> bytes | None:
-    """Return a source whose constants hold `sys.prefix` in place of a path; None when it cannot be made to.
+    """Return a source whose constants use `sys.prefix` in place of a path; None when that is not possible.
 
-    `prefix` is what it has for the environment's directory. In comments and docstrings `$PREFIX` stands instead.
+    `prefix` is its text for the environment's directory. Comments and docstrings get `$PREFIX` instead.
     """
     try:
         tree = ast.parse(source)
@@ -29,7 +29,7 @@ def without_prefix(source: bytes, prefix: bytes) -> bytes | None:
 
 
 def _constants(tree: ast.AST, prefix: str) -> Iterator[ast.Constant]:
-    """Yield the constants with the prefix that something is done with. Raises ValueError for one in an f-string."""
+    """Yield the constants with the prefix that are used. Raises ValueError for one in an f-string."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             if any(_holds(value, prefix) for value in ast.walk(node)):
@@ -50,7 +50,7 @@ def _holds(node: ast.AST, prefix: str) -> bool:
 
 
 def _docstrings_only(tree: ast.AST) -> bool:
-    """Say whether `$PREFIX` has come into no constant that something is done with."""
+    """Say whether `$PREFIX` is in no constant that is used."""
     return not any(True for _ in _constants(tree, "$PREFIX"))
 
 
@@ -64,7 +64,7 @@ def _asking(value: object, prefix: bytes) -> bytes:
 
 
 def _replace(lines: list[bytes], node: ast.Constant, text: bytes) -> None:
-    """Put a text in the place of a node that ends nowhere after those that were replaced before."""
+    """Replace a node by a text; nodes are replaced from the end to the beginning."""
     first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
     before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
     lines[first : last + 1] = [before + text + after]

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FOUND = b'"$(dirname -- "$(realpath -- "$0")")/%b"'
-"""A program by its way from the script, in the shell's words."""
+"""A program by its path from the script, in shell syntax."""
 
 _PYTHON_HEAD = b"""#!/bin/sh
 '''exec' %b%b%b "$0" "$@"
 ' '''
 """
-"""A shell runs the second line, which starts the environment's Python; to Python the two lines are a string."""
+"""A shell runs the second line, which starts the environment's Python; for Python the two lines are a string."""
 
 _SHEBANG = re.compile(rb"\A#![ \t]*(?P<program>/[^ \t\r\n]*)(?P<options>[^\r\n]*)\r?\n")
 
@@ -35,10 +35,10 @@ _PYTHON_SHEBANG = re.compile(rb"\A#![^\n]*\n'''exec' |\A#![^\n]*\bpython[0-9.]*\
 
 
 def freed(path: str, data: bytes, prefix: bytes) -> bytes:
-    """Return a text without the prefix as far as it can do without it, whoever unpacks it where.
+    """Return a text without the prefix, as far as it works without it in any place.
 
-    `path` is where it is in the environment, `prefix` what it has for the environment's directory. Scripts and
-    modules that can find the environment themselves do so; what is left of the prefix is for `conda-unpack`.
+    `path` is its path in the environment, `prefix` its text for the environment's directory. Scripts and modules
+    that can find the environment themselves do so; other occurrences of the prefix are for `conda-unpack`.
     """
     if path.startswith("bin/") or data.startswith(b"#!"):
         data = relocatable(data, [prefix], path)
@@ -58,11 +58,11 @@ def freed(path: str, data: bytes, prefix: bytes) -> bytes:
 
 
 def relocatable(script: bytes, prefixes: Sequence[bytes], path: str = "bin/script") -> bytes:
-    """Return a script with an interpreter line that does not depend on where the prefix is.
+    """Return a script with an interpreter line that does not depend on the prefix's path.
 
     A Python of one of the `prefixes`, or found on PATH by `env`, becomes the `python` of the environment. Another
-    program of a prefix is looked up on PATH, as conda-pack has it. Other scripts
-    stay as they are. `path` is where the script is in the environment.
+    program of a prefix is looked up on PATH, as in conda-pack. Other scripts are unchanged. `path` is the script's
+    path in the environment.
     """
     match = _LONG_SHEBANG.match(script) or _SHEBANG.match(script)
     if match is None:
@@ -82,7 +82,7 @@ def relocatable(script: bytes, prefixes: Sequence[bytes], path: str = "bin/scrip
 
 
 def _understood(program: bytes, words: Sequence[bytes]) -> tuple[list[bytes], bytes, list[bytes]]:
-    """Return `env`'s own words, the interpreter and its arguments."""
+    """Return `env`'s own arguments, the interpreter and its arguments."""
     if program not in (b"/usr/bin/env", b"/bin/env"):
         return [], program, list(words)
     rest = list(words)
@@ -99,7 +99,7 @@ def _understood(program: bytes, words: Sequence[bytes]) -> tuple[list[bytes], by
 
 
 def _way(path: str, program: bytes) -> bytes:
-    """Return the way from the directory of a script to a program of the environment."""
+    """Return the relative path from the directory of a script to a program of the environment."""
     folder = posixpath.dirname(path) or "."
     return program if folder == "bin" else posixpath.relpath("bin", folder).encode() + b"/" + program
 
