@@ -230,8 +230,7 @@ def _cannot_run(error: OSError) -> PackingFailed:
 
 
 def _homes(python: Path, prefix: Path) -> Iterator[Path]:
-    """Yield the directories that an interpreter needs outside the prefix: by its given path, and by its real
-    path."""
+    """Yield the directories that an interpreter needs outside the prefix: for its own and its real path."""
     for place in (python.absolute(), Path(os.path.realpath(python))):
         if place.is_relative_to(prefix):
             continue

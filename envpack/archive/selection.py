@@ -1,14 +1,14 @@
-"""What goes into an archive: conda-pack's choice of a prefix's files, each as it is to be unpacked.
+"""The content of an archive: conda-pack's choice of a prefix's files, each as it will be unpacked.
 
-The only home of conda_pack. It lists the files, and writes the `conda-unpack` and `activate` scripts. What it would
-read whole, or take as it is from this machine, is handled here:
+The only user of conda_pack. It lists the files, and writes the `conda-unpack` and `activate` scripts. Files that it
+would read whole, or copy unchanged from this machine, are handled here:
 
-- Files without a placeholder come from the prefix, because that is what runs. Those with one come from the package
-  cache, or are turned back where the cache no longer has the package.
+- Files without a placeholder come from the prefix, because those are used. Those with one come from the package
+cache, or are restored where the cache no longer has the package.
 - Scripts get an interpreter line that works anywhere, and with modules they find the prefix themselves.
-- Other texts that name the prefix get a placeholder instead, for `conda-unpack`.
-- Metadata is freed from what belongs to this machine; locks and caches of installers stay behind.
-- Bytecode is taken only where it is the same on every machine.
+- Other texts that contain the prefix get a placeholder instead, for `conda-unpack`.
+- Metadata about this machine is removed; locks and caches of installers are left out.
+- Bytecode is included only where it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -44,16 +44,17 @@ if TYPE_CHECKING:
     from envpack.progress import Progress
 
 _LEFT_OUT = (".lock", "CACHEDIR.TAG", "__clobbers__/")
-"""What uv and rattler leave in a prefix for their own use; `__clobbers__` has the files that lost their place."""
+"""Files of uv and rattler for their own use; `__clobbers__` has the files that were replaced."""
 
 _OF_THE_PERSON = frozenset(
     {".condarc", "condarc", ".mambarc", "etc/conda/.condarc", "pip.conf", "etc/pip.conf", "uv.toml"}
     | {".netrc", ".pypirc", ".env", ".git-credentials", ".aws/config", ".aws/credentials"}
 )
-"""Configuration in an existing environment that no package brought: it may hold passwords, and no node needs it."""
+"""Configuration in an existing environment that no package has: it may hold passwords, and no node needs it."""
 
 _KEPT_OF_CONDA_META = frozenset({"conda-meta/state", "conda-meta/pinned"})
-"""Besides the packages' records. `history` is written again: it holds dates, and conda knows a prefix by it."""
+"""Besides the packages' records. `history` is written again: it holds dates, and conda recognises a prefix by
+it."""
 
 _UNCHECKED = (1).to_bytes(4, "little")
 """The flags of a pyc that holds no time and is not compared with its source (PEP 552)."""
@@ -61,7 +62,7 @@ _UNCHECKED = (1).to_bytes(4, "little")
 
 @dataclass(frozen=True, kw_only=True)
 class PrefixContent:
-    """What a prefix says it holds."""
+    """The packages of a prefix, by its records."""
 
     prefix: Path
     records: dict[str, dict[str, Any]]
@@ -69,11 +70,11 @@ class PrefixContent:
     packages: tuple[consistency.PackageFiles, ...]
     """Conda packages, then wheels."""
     last: frozenset[str] = frozenset()
-    """Owners that come behind the others."""
+    """Owners whose files come last."""
 
     @cached_property
     def owners(self) -> Owners:
-        """Who brought which file."""
+        """The owner of each file."""
         return owners_of(self.prefix, self.packages, self.last)
 
     @cached_property
@@ -84,28 +85,28 @@ class PrefixContent:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The files of a prefix, as conda-pack lists them."""
+    """The files of a prefix, as listed by conda-pack."""
 
     content: PrefixContent
     by_owner: dict[str, list[File]]
-    """Sorted by where they go; one that several packages have is there for each of them, as the environment's.
+    """Sorted by target path; a file of several packages is listed for each of them, as the environment's.
 
-    An owner's files are taken out when they are selected: in a large prefix the list is much of the memory.
+    An owner's files are removed when they are selected: in a large prefix the list uses much memory.
     """
 
     @cached_property
     def placeholders(self) -> Mapping[str, tuple[str, str]]:
-        """By path: the placeholder that linking has replaced, and the kind of the file, `text` or `binary`.
+        """By path: the placeholder that linking replaced, and the kind of the file, `text` or `binary`.
 
         Of packages that are no longer in the cache.
         """
         return _placeholders(self.content.records.values())
 
     proven: bool
-    """Whether each file has to be what its package's record says."""
+    """Whether each file has to match its package's record."""
 
     def promises(self, owner: str) -> Promises:
-        """Return what the files of an owner have to be."""
+        """Return the required content of an owner's files."""
         content = self.content
         if not self.proven:
             return Promises()
@@ -116,25 +117,25 @@ class Listing:
 
     @cached_property
     def conda(self) -> frozenset[str]:
-        """The paths that conda packages brought."""
+        """The paths of conda packages' files."""
         return frozenset(path for package in self.content.packages if package.record for path in package.files)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promises:
-    """What the records of packages say of files, by path.
+    """The digests of files in the packages' records, by path.
 
-    A file of which one of its packages says nothing is not among them.
+    A file without a digest in one of its packages is not included.
     """
 
     installed: Mapping[str, Promise] = field(default_factory=dict)
     """Files as they are in the prefix."""
     packaged: Mapping[str, Promise] = field(default_factory=dict)
-    """Files as they are in their package; only those that linking has changed."""
+    """Files as they are in their package; only those that linking changed."""
 
     @classmethod
     def of(cls, packages: Iterable[consistency.PackageFiles], among: Collection[str] | None = None) -> Promises:
-        """Return what the packages' records say, of the files that are `among` some if these are given."""
+        """Return the digests in the packages' records, only for files in `among` if it is given."""
         installed: dict[str, Promise] = {}
         packaged: dict[str, Promise] = {}
         unknown: set[str] = set()
@@ -153,7 +154,7 @@ class Promises:
         return cls(installed=installed, packaged=changed)
 
     def as_packaged(self, path: str) -> Promise | None:
-        """Return what a file has to be before it is linked."""
+        """Return the required content of a file before linking."""
         return self.packaged.get(path) or self.installed.get(path)
 
 
@@ -168,19 +169,19 @@ class Selected:
 
     members: list[Member]
     rewritten: list[Rewritten]
-    """What `conda-unpack` would do to them."""
+    """The changes that `conda-unpack` would make."""
     marked: list[str]
-    """Paths of files that name the prefix and cannot be freed from it."""
+    """Paths of files that contain the prefix, which cannot be removed."""
     saved: tuple[Saving, ...]
-    """What was left out as no node needs it."""
+    """The files that were left out because no node needs them."""
 
 
 def read(prefix: Path, settled: Collection[str] = (), last: Collection[str] = ()) -> PrefixContent:
-    """Return what is in a prefix, where it is `settled` which package some files are of.
+    """Return the content of a prefix; for `settled` files it is decided whose they are.
 
-    `last` are the owners that come behind the others.
+    `last` are the owners whose files come last.
 
-    Raises PackingFailed when it is none, is not consistent or leads out of itself.
+    Raises PackingFailed when it is not a prefix, is not consistent or leads out of itself.
     """
     if not (prefix / "conda-meta").is_dir():
         raise PackingFailed(
@@ -201,7 +202,7 @@ def read(prefix: Path, settled: Collection[str] = (), last: Collection[str] = ()
 
 
 def listed(content: PrefixContent, *, proven: bool) -> Listing:
-    """List the files of a prefix; with `proven` each has to be what its package's record says.
+    """List the files of a prefix; with `proven` each has to match its package's record.
 
     Raises PackingFailed when conda-pack cannot.
     """
@@ -214,10 +215,10 @@ def listed(content: PrefixContent, *, proven: bool) -> Listing:
 
 
 def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress: Progress) -> Selected:
-    """Return the members that the files of an owner become, and take those out of the listing.
+    """Return the members for an owner's files, and remove these files from the listing.
 
-    `bytecode` is a directory in the prefix's layout that holds pyc files. With `slim`, what no node needs is left
-    out.
+    `bytecode` is a directory in the prefix's layout that holds pyc files. With `slim`, files that no node needs are
+    left out.
     """
     content = listing.content
     lost = frozenset(path for paths in content.owners.lost.values() for path in paths)
@@ -225,7 +226,7 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     files = groupby(listing.by_owner.pop(owner, ()), key=lambda file: file.target)
     members = [selection.member(list(candidates)) for _, candidates in files]
     chosen = {member.path: member for member in members if member is not None}
-    # What was compiled from a module with the prefix in it has the prefix of this machine.
+    # Bytecode of a module that contains the prefix has the prefix of this machine.
     naming = {row.path for row in selection.rewritten} | {path for path, m in chosen.items() if m.data is not None}
     chosen |= {member.path: member for member in _bytecode(bytecode, chosen.keys() - naming)}
     stays, saved = trimmed(chosen, content.owners.of) if slim else (chosen, ())
@@ -238,7 +239,7 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
 
 
 def conda_unpack(prefix: Path, rewritten: Iterable[Rewritten]) -> Iterator[Member]:
-    """Yield conda-pack's own scripts; `rewritten` is what `conda-unpack` does."""
+    """Yield conda-pack's own scripts; `rewritten` are the files that `conda-unpack` changes."""
     written: list[Member] = []
     packer = Packer(str(prefix), _Collector(written))
     packer.prefixes = sorted(tuple(row) for row in rewritten)
@@ -250,7 +251,7 @@ def conda_unpack(prefix: Path, rewritten: Iterable[Rewritten]) -> Iterator[Membe
 
 @dataclass
 class _Selection:
-    """Turns conda-pack's files into members, and remembers which of them `conda-unpack` has to rewrite."""
+    """Turns conda-pack's files into members, and records which of them `conda-unpack` has to rewrite."""
 
     prefix: Path
     placeholders: Mapping[str, tuple[str, str]]
@@ -267,7 +268,7 @@ class _Selection:
         self.root = f"{self.prefix}/"
 
     def member(self, candidates: list[File]) -> Member | None:
-        """Return the member for the files that packages have for one path; None if it stays behind."""
+        """Return the member for the packages' files of one path; None if it is left out."""
         path = candidates[0].target
         if _stays_behind(path):
             return None
@@ -387,8 +388,8 @@ class _Selection:
 
 
 def _files(prefix: Path) -> list[File]:
-    """Return conda-pack's files, sorted by where they go; of packages in the cache, as they lie there."""
-    # What conda-pack would ask for has been checked, and it need not warn of a missing cache.
+    """Return conda-pack's files, sorted by target path; those of packages in the cache are as in the cache."""
+    # What conda-pack would check has been checked, and it need not warn of a missing cache.
     options = {"on_missing_cache": "ignore", "ignore_editable_packages": True, "ignore_missing_files": True}
     try:
         return list(CondaEnv.from_prefix(str(prefix), **options))
@@ -398,7 +399,7 @@ def _files(prefix: Path) -> list[File]:
 
 @dataclass
 class _Collector:
-    """What conda-pack's Packer writes to."""
+    """The target of conda-pack's Packer."""
 
     members: list[Member]
 
@@ -450,10 +451,10 @@ def _is_unchecked(pyc: str) -> bool:
 def _with_public_metadata(
     chosen: Mapping[str, Member], listing: Listing, owner: str, *, slim: bool, cut: bool
 ) -> Iterator[Member]:
-    """Yield an owner's members with their metadata as it may be known outside this machine.
+    """Yield an owner's members with their metadata as it may be published.
 
-    What a package says of its files is a matter of its own files, so that it is the same in every environment.
-    `cut` says whether some of them stay behind as no node needs them.
+    A package's metadata depend only on its own files, so they are the same in every environment. `cut` says whether
+    some of the files are left out because no node needs them.
     """
     content, conda = listing.content, listing.conda
     kept = {
@@ -461,11 +462,11 @@ def _with_public_metadata(
         for path, member in chosen.items()
         if (public := member if path in conda else _public(member)) is not None
     }
-    # A file that several packages have is the environment's; whether it stays behind must not depend on the others.
+    # A file of several packages is the environment's; whether it is left out must not depend on the others.
     contested = content.owners.contested.get(owner, ())
     lost = content.owners.lost.get(owner, ())
     there = {*kept, *(path for path in contested if not (slim and left_out(path)))} - {*lost}
-    # What such a file is in the archive depends on the others, so nothing is said of it.
+    # The content of such a file in the archive depends on the others, so it gets no digest.
     changed: dict[str, bytes | None] = {
         path: None for path in contested if path in content.placed or _is_script(path)
     }
@@ -486,7 +487,7 @@ def _is_wheel_record(path: str) -> bool:
 
 
 def _public(member: Member) -> Member | None:
-    """Return a wheel's file without what belongs to this machine; None if nothing is left."""
+    """Return a wheel's file without the data of this machine; None if nothing is left."""
     folder, _, name = member.path.rpartition("/")
     if not folder.endswith(".dist-info"):
         return member

@@ -1,7 +1,8 @@
-"""Shell scripts that name the prefix in their body: they work it out from where they are instead.
+"""Shell scripts that contain the prefix in their body: they compute it from their own path instead.
 
-Each way of quoting needs its own words for the same value, so the script is read as a shell reads it (POSIX.1-2017,
-Shell Command Language, 2.2 Quoting and 2.7.4 Here-Document). What does not come out even is left alone.
+Each way of quoting needs a different spelling of the same value, so the script is read as a shell reads it
+(POSIX.1-2017, Shell Command Language, 2.2 Quoting and 2.7.4 Here-Document). A script with unbalanced quotes or
+brackets is left unchanged.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ _BEFORE_COMMENT = " \t\n;&|("
 
 
 class _UnevenError(Exception):
-    """The script does not come out even, or has the prefix where no variable can be."""
+    """The script's quotes or brackets are unbalanced, or the prefix is where no variable can be."""
 
 
 def is_shell(text: str) -> bool:
-    """Say whether a script says that a POSIX-like shell is to run it."""
+    """Say whether a script is for a POSIX-like shell, by its first line."""
     return bool(_SHELLS.match(text))
 
 
 def without_prefix(text: str, path: str, prefix: str) -> str | None:
-    """Return a shell script that finds out where its environment is; None when it cannot be made to.
+    """Return a shell script that finds its environment; None when that is not possible.
 
-    `path` is where the script is in the environment, `prefix` what it has for the environment's directory.
+    `path` is the script's path in the environment, `prefix` its text for the environment's directory.
     """
     try:
         body = _Reader(text, prefix).read()
@@ -43,14 +44,14 @@ def without_prefix(text: str, path: str, prefix: str) -> str | None:
 
 @dataclass
 class _Reader:
-    """Goes through a script, and puts the variable in the place of the prefix."""
+    """Reads a script, and replaces the prefix by the variable."""
 
     text: str
     prefix: str
     at: int = 0
     out: list[str] = field(default_factory=list)
     within: list[str] = field(default_factory=list)
-    """What is open: `"`, `)`, a backtick, `}` in code, and `}"` inside double quotes."""
+    """The open constructs: `"`, `)`, a backtick, `}` in code, and `}"` inside double quotes."""
     waiting: list[tuple[str, bool, bool]] = field(default_factory=list)
     """Here-documents that begin with the next line: the word at their end, whether it is quoted, `<<-`."""
 
@@ -96,7 +97,7 @@ class _Reader:
             self._code(rest)
 
     def _code(self, rest: str) -> None:
-        """Go on where nothing is quoted."""
+        """Continue outside of quotes."""
         if rest.startswith("$'"):
             self._single(2, "$'")
         elif rest[0] == "'":
@@ -131,7 +132,7 @@ class _Reader:
         self._take(length)
 
     def _single(self, length: int, opening: str) -> None:
-        """Take in what stands in single quotes; in `$'...'` a backslash escapes."""
+        """Read a text in single quotes; in `$'...'` a backslash escapes."""
         end = self.at + length
         while end < len(self.text) and self.text[end] != "'":
             end += 2 if opening == "$'" and self.text[end] == "\\" else 1

@@ -1,7 +1,7 @@
-"""What a node never needs of an environment: the rules by which `--slim` leaves files out.
+"""The rules by which `--slim` leaves out files that nodes never need.
 
-A rule looks at the path alone, so a package's files are judged alike in every environment. Where a path cannot
-tell, the file stays; what stays is unchanged, and the archive is verified without the rest.
+A rule depends only on the path, so a package's files are treated alike in every environment. If the path does not
+decide, the file stays; files that stay are unchanged, and the archive is verified without the rest.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 _SITE = r"^lib/python[^/]+/site-packages/"
 
 _METADATA = r"\.(dist|egg)-info/"
-"""What distributions say of themselves, licences among it."""
+"""The metadata of distributions, including licences."""
 
 _COMPILES = _SITE + (
     r"(torch|torchgen|triton|cuda|nvidia|cupy|cupyx|cupy_backends|numba|numba_cuda|pycuda|pyopencl|flashinfer|"
     r"deepspeed|tilelang|cutlass|tvm|taichi|warp|halide|pykeops|keopscore|brian2|neuron|httpstan|cppyy|"
     r"cppyy_backend|clang|ziglang|cmake|pyximport|Cython|pythran|pytensor|cffi|(.*/)?cmdstan[^/]*)/"
 )
-"""Packages that hand their own sources or headers to a compiler, on the node or on its GPU."""
+"""Packages that pass their own sources or headers to a compiler, on the node or on its GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class Rule:
     """One kind of file that is left out."""
 
     name: str
-    """In a word or two, as it stands in the manifest."""
+    """A word or two, as in the manifest."""
     patterns: tuple[str, ...]
-    """Regular expressions, of which one is found in the path."""
+    """Regular expressions; one of them matches the path."""
     keeps: tuple[str, ...] = ()
-    """Regular expressions of what stays though a pattern fits."""
+    """Regular expressions of paths that stay although a pattern matches."""
 
     def leaves_out(self, path: str) -> bool:
         """Return whether the rule leaves a path of the archive out."""
@@ -61,10 +61,10 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         name="tests",
-        # No job runs them; what tests are written with, such as numpy.testing, stays
+        # No job runs them; test tools, such as numpy.testing, stay
         patterns=(
             _SITE + r"(.*/)?tests(/|$)",
-            # `test` is often a part of the interface (tensorflow.test): only where it is known not to be
+            # `test` is often a part of the interface (tensorflow.test): only where it is known not to be one
             _SITE + r"((gensim|joblib|nltk|tornado)/test|Crypt(o|odome)/SelfTest)(/|$)",
             r"^lib/python[^/]+/((ctypes|distutils|idlelib|lib2to3|sqlite3|tkinter|unittest)/)?tests?(/|$)",
         ),
@@ -148,10 +148,10 @@ RULES: tuple[Rule, ...] = (
         patterns=(r"/__pycache__/[^/]+\.opt-[12]\.pyc$",),
     ),
 )
-"""The first rule that fits counts."""
+"""The first matching rule counts."""
 
 VERSION = digest.of_json([[rule.name, rule.patterns, rule.keeps] for rule in RULES])[: digest.SHORT]
-"""Changes with every change of what is left out; part of the key of all that is made with the rules."""
+"""Changes with every change of the rules' results; part of the key of everything made with the rules."""
 
 
 def left_out(path: str) -> Rule | None:
@@ -162,10 +162,10 @@ def left_out(path: str) -> Rule | None:
 def trimmed(
     members: Mapping[str, Member], owner_of: Callable[[str], str]
 ) -> tuple[dict[str, Member], tuple[Saving, ...]]:
-    """Return the members by path that stay, each as it was, and what each rule has saved.
+    """Return the members by path that stay, each unchanged, and the saving of each rule.
 
-    What a link that stays leads to stays as well, if it is of the same package (`owner_of` a path): a package's
-    share of an archive must not depend on the other packages.
+    The target of a link that stays also stays, if it is of the same package (`owner_of` a path): a package's part
+    of an archive must not depend on the other packages.
     """
     gone = {path: rule for path in members if (rule := left_out(path))}
     stay = [member for path, member in members.items() if member.link and path not in gone]
@@ -184,7 +184,7 @@ def _savings(members: Mapping[str, Member], gone: Mapping[str, Rule]) -> tuple[S
 
 
 def total(savings: Iterable[Saving]) -> tuple[Saving, ...]:
-    """Return what each rule saved in all."""
+    """Return the total saving of each rule."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for saving in savings:

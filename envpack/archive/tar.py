@@ -26,7 +26,7 @@ HEADER = b""
 _TYPES = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "directory": tarfile.DIRTYPE}
 
 _RECORD = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 8s 247x")
-"""Name, mode, user, group, size, time, checksum, type, link, magic; the names of user and group stay empty."""
+"""Name, mode, user, group, size, time, checksum, type, link, magic; the names of user and group are empty."""
 
 _NOBODY = b"0000000\0"
 """User and group 0."""
@@ -38,13 +38,13 @@ def runs(part: Part, step: Step) -> Iterator[Block]:
 
 
 def made(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:  # noqa: ARG001 - a Writer's
-    """Yield blocks as they are; a tar holds no CRC of its content, so none is worked out."""
+    """Yield blocks unchanged; a tar holds no CRC of its content, so none is computed."""
     for block in stream:
         yield Deflated(block.data, len(block.data), 0, block.last)
 
 
 def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:  # noqa: ARG001 - a Writer's
-    """Write the part's run to `out` as it comes, and return what is to be known of it."""
+    """Write the part's run to `out` as it comes, and return its facts."""
     length = size = crc = 0
     digest = hashlib.sha256()
     for block in compressed:
@@ -69,12 +69,12 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
 
 
 def ending(pieces: Sequence[Facts]) -> bytes:
-    """Return what ends a tar of these pieces: two empty blocks, and what fills its last record."""
+    """Return the end of a tar of these pieces: two empty blocks, and the padding of its last record."""
     return end_of(sum(piece.size for piece in pieces))
 
 
 def end_of(size: int) -> bytes:
-    """Return what ends a tar whose records take `size` bytes."""
+    """Return the end of a tar whose records take `size` bytes."""
     end = 2 * tarfile.BLOCKSIZE
     return bytes(end + -(size + end) % tarfile.RECORDSIZE)
 
@@ -82,10 +82,10 @@ def end_of(size: int) -> bytes:
 def records(
     members: Iterable[Member], digests: MutableMapping[str, str], advance: Callable[[int], object]
 ) -> Iterator[bytes]:
-    """Yield the tar's records of members, telling `advance` how many bytes of their content were read.
+    """Yield the tar's records of members; `advance` gets the number of bytes of their content that were read.
 
-    `digests` gets the SHA-256 of each file's content by its path. Raises DamagedPackage when one is not what it has
-    to be, and PackingFailed when a file has changed.
+    `digests` gets the SHA-256 of each file's content by its path. Raises DamagedPackage when one is not as
+    required, and PackingFailed when a file has changed.
     """
     for member in members:
         yield _header(member)
@@ -98,10 +98,10 @@ def records(
 
 
 def _header(member: Member) -> bytes:
-    """Return what stands before a member's content, in GNU's form.
+    """Return the header before a member's content, in GNU's form.
 
-    Every tar on a cluster reads its long names and large sizes, and it holds names that are no text. tarfile writes
-    the same in four times the time. Fields: GNU tar's manual, "Basic Tar Format".
+    Every tar on a cluster reads its long names and large sizes, and it can hold names that are not valid text.
+    tarfile writes the same but takes four times as long. Fields: GNU tar's manual, "Basic Tar Format".
     """
     name = member.path.encode("utf-8", "surrogateescape") + (b"/" if member.kind == "directory" else b"")
     link = member.link.encode("utf-8", "surrogateescape")

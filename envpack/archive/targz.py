@@ -21,7 +21,7 @@ HEADER = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 
 
 def ending(pieces: Sequence[Facts]) -> bytes:
-    """Return what ends an archive of these pieces: the end of the tar, of the deflate stream and of the member."""
+    """Return the end of an archive of these pieces: of the tar, of the deflate stream and of the member."""
     crc = size = 0
     for piece in pieces:
         crc = combine(crc, piece.crc, piece.size)

@@ -1,4 +1,4 @@
-"""Unpack an archive without letting any of its members out of the directory it goes to."""
+"""Unpack an archive; no member can get out of the target directory."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _BAD_DATA = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
     OverflowError, IndexError, NotImplementedError, RuntimeError, struct.error,
 )  # fmt: skip
-"""What the readers of the formats raise for headers and content that nobody writes by accident."""
+"""Exceptions of the formats' readers for malicious headers and content."""
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 2048
-"""Bytes; Linux allows paths of 4095, of which the directory that is unpacked into takes its part."""
+"""Bytes; Linux allows paths of 4095, including the directory that is unpacked into."""
 
 _SPARE = 100
-"""Directories that any archive may name once more."""
+"""The number of directories that any archive may name repeatedly."""
 
 _LONGEST_HEADER = 1 << 20
 """Bytes of an extended header of a tar, which is read whole."""
@@ -67,12 +67,12 @@ Opener = Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]
 """Opens the content of a compressed file."""
 
 Reader = Callable[["Path", Step], Iterator["FoundMember"]]
-"""Reads the members of an archive; the step advances by the archive's bytes."""
+"""Reads the members of an archive; the step advances by bytes of the archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much an archive may hold."""
+    """The limits of an archive's content."""
 
     size: int
     """Bytes of all files."""
@@ -88,15 +88,15 @@ def unpack(
     read_only: bool = False,
     progress: Progress = SILENT,
 ) -> None:
-    """Unpack an archive into `directory`, which appears whole or not at all.
+    """Unpack an archive into `directory`, which appears complete or not at all.
 
-    Files become 0644, or 0755 when they can be run, and directories 0755, whatever the umask; with `read_only`
-    nobody may write. Directories above `directory` that are made get what the umask gives. What a killed process
-    has left beside the directory is removed.
+    Files become 0644, or 0755 when they can be run, and directories 0755, independent of the umask; with
+    `read_only` nobody may write. Directories that are made above `directory` follow the umask. Leftovers of a
+    killed process beside the directory are removed.
 
-    Raises UsageError when `directory` holds something already, cannot be written or has no room for what the
-    archive may hold, and VerificationFailed when the archive is damaged, holds more than it may or names every
-    member that leads out of the directory.
+    Raises UsageError when `directory` is not empty, cannot be written or has no room for what the archive may hold,
+    and VerificationFailed when the archive is damaged, holds more than it may or has members that lead out of the
+    directory; the error names them all.
     """
     check_empty(directory)
     directory = directory.absolute()
@@ -110,7 +110,7 @@ def unpack(
                 refused = extract(archive, tree, extent=extent, read_only=read_only, step=step)
             if refused:
                 raise VerificationFailed([f"{archive.name}: {reason}" for reason in refused])
-            tree.chmod(_FOLDER)  # who may not write to a directory may not move it
+            tree.chmod(_FOLDER)  # moving a directory requires write permission for it
             tree.replace(directory)
             if read_only:
                 directory.chmod(0o555)
@@ -131,7 +131,7 @@ def _check_room(directory: Path, extent: Extent | None) -> None:
 
 
 def check_empty(directory: Path) -> None:
-    """Raise UsageError unless a directory is empty or not there."""
+    """Raise UsageError unless a directory is empty or missing."""
     if directory.is_dir() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty", hint="name a directory that is empty or not there yet")
     if directory.exists() and not directory.is_dir():
@@ -147,11 +147,11 @@ class ReadMember(NamedTuple):
     size: int
     """Bytes of a file."""
     link: str
-    """Where a link leads."""
+    """A link's target."""
     sha256: str
-    """Of a file's content; else empty."""
+    """Digest of a file's content; else empty."""
     data: bytes | None
-    """The content, where it was wanted."""
+    """The content, if it was wanted."""
 
 
 def read_members(
@@ -171,7 +171,7 @@ def read_members(
 
 
 def _content(member: FoundMember, *, keep: bool) -> tuple[str, bytes | None]:
-    """Return the digest of a file's content, and the content if it is to be kept and no more than is read whole."""
+    """Return the digest of a file's content, and the content if it is to be kept and not too large."""
     hashed, kept = hashlib.sha256(), bytearray()
     if member.open:
         with member.open() as file:
@@ -193,13 +193,13 @@ def extract(
     replaces: bool = False,
     shown: str | None = None,
 ) -> list[str]:
-    """Write what is safe of an archive into an empty directory, and return why each other member was refused.
+    """Write an archive's safe members into an empty directory, and return why each other member was refused.
 
     With `read_only`, files and directories end without write permission, as in a node's cache. The archive's own
-    checksums are compared, which nodes never do. `step` advances by the bytes of the archive. `read` reads another
-    kind of archive than those of environments; with `replaces` a later member takes the place of an earlier one of
-    its name, as tar does it. `shown` is what errors call the archive, else its name. Raises VerificationFailed when
-    the archive is damaged, holds more than it may or is not what its suffix says.
+    checksums are checked, which nodes never do. `step` advances by bytes of the archive. `read` reads another kind
+    of archive than those of environments; with `replaces` a later member replaces an earlier one of its name, as in
+    tar. `shown` is the archive's name in errors. Raises VerificationFailed when the archive is damaged, holds more
+    than it may or is not what its suffix says.
     """
     tree = _Tree(root=directory, read_only=read_only, replaces=replaces)
     shown = shown or archive.name
@@ -225,8 +225,8 @@ def extract_pieces(
 ) -> list[str]:
     """Write the members of some pieces of a tar, compressed or not, into a directory that may have others.
 
-    Each piece comes with its first byte in the archive. Written are their directories, and what is `wanted` by its
-    path and is not there yet. All ends without write permission. Returns as `extract` does, and raises
+    Each piece comes with its first byte in the archive. Their directories are written, and the paths that are
+    `wanted` and do not exist yet. All ends without write permission. Returns as `extract` does, and raises
     VerificationFailed when a piece is damaged.
     """
     format = format_of(archive.name) or FORMATS[DEFAULT]
@@ -252,7 +252,7 @@ def extract_pieces(
 
 
 class _Records:
-    """The tar records of one piece, inflated as they are read."""
+    """The tar records of one piece, decompressed as they are read."""
 
     def __init__(self, raw: IO[bytes], facts: Facts, *, compressed: bool) -> None:
         self._raw, self._facts, self._left = raw, facts, facts.length
@@ -261,7 +261,7 @@ class _Records:
         self._size = self._crc = 0
 
     def read(self, size: int) -> bytes:
-        """Return at most so many bytes, none at the end of the piece."""
+        """Return at most `size` bytes; none at the end of the piece."""
         while not self._ready and self._left:
             data = self._raw.read(min(self._left, _CHUNK))
             if not data:
@@ -276,7 +276,7 @@ class _Records:
         return bytes(given)
 
     def check(self) -> None:
-        """Raise ValueError unless all was read and is what the piece's facts say."""
+        """Raise ValueError unless all was read and matches the piece's facts."""
         while self.read(_CHUNK).strip(b"\0"):
             raise ValueError("there is data behind the end of a piece")
         crc = self._facts.crc if self._inflate else self._crc
@@ -285,7 +285,7 @@ class _Records:
 
 
 def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) -> Iterator[FoundMember]:
-    """Yield an archive's members, as long as they are no more than there may be. Raises VerificationFailed."""
+    """Yield an archive's members, up to the limits. Raises VerificationFailed."""
     size = 0
     for count, member in enumerate(members, start=1):
         size += member.size
@@ -298,7 +298,7 @@ def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) 
 
 
 def _reader_of(archive: Path) -> Reader:
-    """Return what reads an archive's members; a name that Spark would not unpack is read as the default format."""
+    """Return the reader of an archive's members; a name that Spark does not unpack has the default format."""
     format = format_of(archive.name) or FORMATS[DEFAULT]
     if not format.links:
         return _zip_members
@@ -307,7 +307,7 @@ def _reader_of(archive: Path) -> Reader:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundMember:
-    """One entry of an archive, whichever the format."""
+    """One entry of an archive of any format."""
 
     name: str
     kind: Literal["file", "directory", "link", "hard link", "device or pipe"]
@@ -316,13 +316,13 @@ class FoundMember:
     size: int = 0
     """Bytes of a file."""
     target: str = ""
-    """Where a link leads: as written for a link, a member's name for a hard link."""
+    """A link's target: as written for a link, a member's name for a hard link."""
     mtime: float | None = None
     """Seconds since the epoch, where the archive knows them in UTC."""
     open: Callable[[], IO[bytes]] | None = None
     """Opens the content of a file."""
     reason: str = ""
-    """Why the node's own unpacker would not do this entry justice."""
+    """Why the node's own unpacker would not unpack this entry correctly."""
 
 
 @dataclass(kw_only=True)
@@ -333,7 +333,7 @@ class _Tree:
     read_only: bool
     replaces: bool = False
     begun: bool = False
-    """Whether directories may be there already."""
+    """Whether directories may already exist."""
     refused: list[str] = field(default_factory=list)
     _files: set[str] = field(default_factory=set)
     _links: dict[str, str] = field(default_factory=dict)
@@ -368,7 +368,7 @@ class _Tree:
         return self.root if name == "." else inside(self.root, name)
 
     def finish(self) -> None:
-        """Make the links, refuse those that lead out by way of another, and take write permission away."""
+        """Make the links, refuse those that lead out through another, and remove write permission."""
         for name, target in self._links.items():
             self._at(name).symlink_to(target)
         top = os.path.realpath(self.root)
@@ -436,7 +436,7 @@ class _Tree:
 
 
 def _make_folder(path: Path, *, begun: bool = False) -> None:
-    """Make a directory with the mode that archives have, whatever the umask; it may be there if it was `begun`."""
+    """Make a directory with the mode for archives, independent of the umask; it may exist if it was `begun`."""
     path.mkdir(exist_ok=begun)
     path.chmod(_FOLDER)
 
@@ -457,7 +457,7 @@ def _leaves(path: str) -> bool:
 
 
 def _bad_modes(member: FoundMember) -> Iterator[str]:
-    """Say what is wrong with a mode: whoever unpacks it, all must be able to read and none to write."""
+    """Say what is wrong with a mode: every user must be able to read, and no other user to write."""
     needed = 0o555 if member.kind == "directory" else 0o444
     if member.mode & 0o7000:
         yield f"mode {member.mode:o} is setuid, setgid or sticky"
@@ -468,7 +468,7 @@ def _bad_modes(member: FoundMember) -> Iterator[str]:
 
 
 class _Header(tarfile.TarInfo):
-    """The header of a tar's member, of which nothing is read that no archive of an environment has."""
+    """The header of a tar's member; fields that no archive of an environment has are not read."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -485,7 +485,7 @@ class _Header(tarfile.TarInfo):
 
 
 def gzipped(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
-    """Open the content of a gzip file, which a thread decompresses."""
+    """Open the content of a gzip file, decompressed in a thread."""
     return cast("AbstractContextManager[IO[bytes]]", igzip_threaded.open(raw))  # type: ignore[no-untyped-call]  # isal gives it no types
 
 
@@ -549,7 +549,7 @@ def _zip_members(archive: Path, step: Step) -> Iterator[FoundMember]:
 
 
 def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> FoundMember:
-    """Describe a zip entry, and refuse what Hadoop's unpacker (`FileUtil.unZip`) loses or rejects."""
+    """Describe a zip entry, and refuse entries that Hadoop's unpacker (`FileUtil.unZip`) loses or rejects."""
     mode = info.external_attr >> 16
     reason = ""
     if stat.S_ISLNK(mode):

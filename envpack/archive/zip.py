@@ -1,6 +1,6 @@
 """An archive's pieces as members of a zip that Hadoop, Java and Info-ZIP read.
 
-It has no links, no data descriptors, and ZIP64 where it is needed.
+It has no links and no data descriptors; ZIP64 is used where it is needed.
 
 Layout: PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to 4.3.16 (the end)
 and 4.5.3 (ZIP64).
@@ -43,7 +43,7 @@ _VERSION, _VERSION_64 = 20, 45
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 
 _IN_MEMORY = 16 << 20
-"""A member that is larger than this when deflated waits in a file until its size is known."""
+"""A member that is larger than this when deflated is kept in a file until its size is known."""
 
 
 def runs(part: Part, step: Step) -> Iterator[Block]:
@@ -56,9 +56,9 @@ def runs(part: Part, step: Step) -> Iterator[Block]:
 
 
 def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:
-    """Write the part's members, of which none is a link, to `out`, and return what is to be known of them.
+    """Write the part's members, none of which is a link, to `out`, and return their facts.
 
-    Large ones wait in a file in `scratch` until they are deflated.
+    Large ones are kept in a file in `scratch` until they are deflated.
     """
     entries = []
     digest = hashlib.sha256()
@@ -89,7 +89,7 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
 
 
 def _fill(content: IO[bytes], compressed: Iterator[Deflated]) -> int:
-    """Take one file from what is deflated; return its CRC-32."""
+    """Take one file from the deflated blocks; return its CRC-32."""
     crc = 0
     for block in compressed:
         content.write(block.data)
@@ -100,7 +100,7 @@ def _fill(content: IO[bytes], compressed: Iterator[Deflated]) -> int:
 
 
 def _local(entry: Entry, content: IO[bytes]) -> Iterator[bytes]:
-    """Yield a member as it stands in a zip: its header and its deflated content."""
+    """Yield a member as in a zip: its header and its deflated content."""
     yield _local_header(entry)
     content.seek(0)
     while chunk := content.read(CHUNK):
@@ -154,7 +154,7 @@ def _extra(*values: int) -> bytes:
 
 
 def ending(pieces: Sequence[Facts]) -> bytes:
-    """Return what ends an archive of these pieces: the central directory and its end."""
+    """Return the end of an archive of these pieces: the central directory and its end record."""
     headers = []
     start = 0
     for piece in pieces:

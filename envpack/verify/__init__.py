@@ -55,22 +55,23 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 _MOSTLY = 0.5
-"""The part of an archive that may be new so that the rest need not be unpacked: else there is little to gain."""
+"""The largest share of new pieces with which the rest need not be unpacked: with more there is little to gain."""
 
 _EMULATED = 5
-"""How many times as long an import may take under an emulator."""
+"""The factor for an import's time limit under an emulator."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """An archive that works, and how that was found out."""
+    """An archive that works, and how that was checked."""
 
     ran: bool
     """Whether its Python ran and imported; otherwise it was only read, being made for another machine."""
     imported: tuple[str, ...]
     """The modules that were imported, sorted."""
     taken_over: Mapping[str, str]
-    """The modules that were not imported now, as all they depend on is as it was: for which release they were."""
+    """The modules that were not imported now, because nothing they depend on has changed: with the release for
+    which they were."""
     glibc: str | None
     """The oldest glibc that all its binaries can be loaded with; None when it has none that need glibc."""
     seconds: float
@@ -80,19 +81,19 @@ class Verified:
     under: str | None = None
     """The emulator that its Python ran under, if one was needed."""
     record: VerificationRecord | None = None
-    """What archives may take over that have something in common with it."""
+    """Findings that archives with common pieces may reuse."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """What a build knows of the archive that it made, and of those before it."""
+    """What a build knows of its archive and of earlier ones."""
 
     pieces: Sequence[Laid]
-    """What the archive is made of, in order."""
+    """The archive's pieces, in order."""
     prefix: Path
-    """What it was made from; it is used up."""
+    """The prefix that it was made from; it is consumed."""
     records: Records
-    """What was found in earlier archives, and where is noted what is found now."""
+    """The findings in earlier archives, to which the new findings are added."""
     name: str
     """The release's."""
     sha256: str
@@ -100,7 +101,7 @@ class Earlier:
 
     @property
     def release(self) -> str:
-        """What the archive is called in these notes."""
+        """The archive's name in these notes."""
         return f"{self.name}@{self.sha256[: digest.SHORT]}"
 
 
@@ -119,18 +120,18 @@ def verify(
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Verified:
-    """Unpack an archive as a node does, read-only and in another place, and use it there.
+    """Unpack an archive as a node does, read-only and at another path, and use it there.
 
     `python` is the version that must be inside, such as `3.11.7`. `requested` are names of distributions or conda
     packages, without versions. `variables` are the settings' environment variables, relative to the directory that
-    holds `environment`. `import_timeout` is in seconds. `extent` is what the archive may hold
-    at most. All that is made in `workdir` is removed again.
+    holds `environment`. `import_timeout` is in seconds. `extent` is the limit of the archive's content. Everything
+    made in `workdir` is removed again.
 
     When this machine can run the target's programs, itself or with qemu's user mode, the archive's Python imports
-    what was requested; otherwise it is only inspected. With `earlier`, what was found out of the same pieces before
-    is taken over: only new pieces are unpacked and read, and only what they can have changed is imported. Should
-    anything be wrong then, all is done again from the archive alone. Raises VerificationFailed with every problem
-    that was found.
+    what was requested; otherwise it is only inspected. With `earlier`, earlier findings on the same pieces are
+    reused: only new pieces are unpacked and read, and only modules that they can have changed are imported. If
+    anything is wrong then, everything is done again from the archive alone. Raises VerificationFailed with all
+    problems.
     """
     start = time.monotonic()
     format = format_of(archive.name)
@@ -176,7 +177,7 @@ def verify(
 
 @dataclass(frozen=True, kw_only=True)
 class _Case:
-    """What is to be verified."""
+    """The archive to verify."""
 
     archive: Path
     target: Target
@@ -192,11 +193,11 @@ class _Case:
 
     @cached_property
     def content(self) -> Content | None:
-        """What the archive holds, where that is known."""
+        """The archive's content, where that is known."""
         return Content(self.earlier.pieces) if self.earlier else None
 
     def node(self, room: _Room, emulated: Emulator | None) -> Node:
-        """Return the node that a room stands for."""
+        """Return the node that a room represents."""
         return Node(
             directory=room.directory,
             variables=self.variables,
@@ -207,21 +208,21 @@ class _Case:
         )
 
     def judge(self, found: ImportTrial, wanted: Wanted, room: _Room) -> list[Defect]:
-        """Return what is wrong with what was imported."""
+        """Return what is wrong with the imports."""
         return list(findings(found, wanted, python=self.python, environment=room.environment, target=self.target))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Room:
-    """A directory whose `environment` is the archive's content, or stands for it."""
+    """A directory whose `environment` is the archive's content, or represents it."""
 
     directory: Path
     refused: Sequence[str]
     """Why members were not written."""
     seen: Mapping[str, SeenPiece] = field(default_factory=dict)
-    """What is known of pieces that were not unpacked, by the SHA-256 of their bytes."""
+    """The facts of pieces that were not unpacked, by the SHA-256 of their bytes."""
     stand: Stand | None = None
-    """What the environment is made with that was a prefix."""
+    """What turns the prefix into the environment."""
 
     @property
     def environment(self) -> Path:
@@ -230,12 +231,12 @@ class _Room:
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What verification came to."""
+    """The result of verification."""
 
     findings: Sequence[Defect]
     survey: Survey
     attempts: Sequence[tuple[ImportTrial, Sequence[Defect]]]
-    """What was imported now, and what is wrong with it."""
+    """The modules that were imported now, and what is wrong with them."""
     taken_over: Mapping[str, Imported]
     """By module: the imports of an earlier verification, in place of new ones."""
     scene: Scene | None
@@ -267,7 +268,7 @@ class _Found:
 
 
 def _on_the_prefix(case: _Case, step: Step) -> _Found | None:
-    """Verify an archive by its new pieces and by what is known of the others; None if that does not tell enough."""
+    """Verify an archive by its new pieces and by the facts of the others; None if that is not enough."""
     earlier, content = case.earlier, case.content
     if earlier is None or content is None or not earlier.prefix.is_dir():
         return None
@@ -292,7 +293,7 @@ def _on_the_prefix(case: _Case, step: Step) -> _Found | None:
 
 
 def _look(case: _Case, room: _Room) -> _Found:
-    """Find out whether the environment in a room works."""
+    """Check whether the environment in a room works."""
     content = case.content
     files = sorted(content.entries) if room.stand and content else walk(room.environment)
     try:
@@ -305,7 +306,7 @@ def _look(case: _Case, room: _Room) -> _Found:
     taken_over = _taken_over(case, room, scene, wanted)
     left = {module: name for module, name in wanted.owners.items() if module not in taken_over}
     refused = [*room.refused, *_exact(room, scene, left)]
-    # To read every file takes about as long as to import the modules, and keeps another core busy.
+    # Reading every file takes about as long as importing the modules, and uses another core.
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         reading = pool.submit(survey, room.environment, _unread(case, room, files), case.build_prefix)
         reason, emulated = _how_to_run(files, case.target)
@@ -343,7 +344,7 @@ def _look(case: _Case, room: _Room) -> _Found:
 
 
 def _taken_over(case: _Case, room: _Room, scene: Scene | None, wanted: Wanted) -> dict[str, Imported]:
-    """Return the modules that were imported before in what is the same for them, with that."""
+    """Return the modules that were imported before under the same conditions, with those imports."""
     if scene is None or case.earlier is None or room.stand is None:
         return {}
     found: dict[str, Imported] = {}
@@ -354,7 +355,7 @@ def _taken_over(case: _Case, room: _Room, scene: Scene | None, wanted: Wanted) -
 
 
 def _exact(room: _Room, scene: Scene | None, left: Mapping[str, str]) -> list[str]:
-    """Let what is going to run be what the archive has; return what of it was refused."""
+    """Make the files that will run equal to the archive's; return the refused ones."""
     if scene is None or room.stand is None:
         return []
     refused = room.stand.make_exact({ENVIRONMENT, *scene.needed(left.values())})
@@ -363,7 +364,7 @@ def _exact(room: _Room, scene: Scene | None, left: Mapping[str, str]) -> list[st
 
 
 def _unread(case: _Case, room: _Room, files: Sequence[str]) -> list[str]:
-    """Return the files that nobody has read before."""
+    """Return the files that were not read before."""
     known = {
         entry.path
         for piece in (case.earlier.pieces if case.earlier else ())
@@ -374,7 +375,7 @@ def _unread(case: _Case, room: _Room, files: Sequence[str]) -> list[str]:
 
 
 def _whole(read: Survey, room: _Room, files: Sequence[str]) -> Survey:
-    """Return what is known of all files, from those that were read now and those that were read before."""
+    """Return the facts of all files, from those that were read now and those that were read before."""
     if room.stand is None:
         return read
     before = [binary for note in room.seen.values() for binary in note.known()]
@@ -383,7 +384,7 @@ def _whole(read: Survey, room: _Room, files: Sequence[str]) -> Survey:
 
 
 def _record(case: _Case, found: _Found) -> VerificationRecord | None:
-    """Return what later builds may take over; None where nothing ran, or not by itself."""
+    """Return the findings that later builds may reuse; None where nothing ran, or only with an emulator."""
     earlier, scene = case.earlier, found.scene
     if earlier is None or scene is None or found.reason or found.emulated:
         return None
@@ -403,7 +404,7 @@ def _record(case: _Case, found: _Found) -> VerificationRecord | None:
 
 
 def _inspect(found: Survey, installed: InstalledModules, target: Target, build_prefix: Path | None) -> list[Defect]:
-    """Return all that can be found out without running anything."""
+    """Return all findings that need no running."""
     return [
         *check_structure(found, installed.python_minor),
         *check_bytecode(found, installed.python_minor),
@@ -417,7 +418,7 @@ def _inspect(found: Survey, installed: InstalledModules, target: Target, build_p
 
 @contextmanager
 def _room(workdir: Path) -> Iterator[Path]:
-    """Make a directory that stands for a container on a node, and remove it at the end."""
+    """Make a directory that represents a container on a node, and remove it at the end."""
     room = Path(tempfile.mkdtemp(prefix="node-", dir=workdir)).resolve()
     try:
         (room / "environment").mkdir()
@@ -427,7 +428,7 @@ def _room(workdir: Path) -> Iterator[Path]:
 
 
 def _how_to_run(files: Sequence[str], target: Target) -> tuple[str | None, Emulator | None]:
-    """Say why the archive's Python is not tried on this machine, if so, and what runs it if that is needed."""
+    """Say why the archive's Python is not run on this machine, if so, and return the emulator, if one is needed."""
     if "bin/python" not in files:
         return "there is no bin/python", None
     if target.is_this_machine:
@@ -439,7 +440,7 @@ def _how_to_run(files: Sequence[str], target: Target) -> tuple[str | None, Emula
 
 
 def _needs_newer_glibc(found: Survey, emulated: Emulator | None) -> str | None:
-    """Say why what was tried on this machine means nothing, if so."""
+    """Say why the test on this machine is not meaningful, if so."""
     if emulated:
         where, family = str(emulated.root), "glibc"
         here = provides(emulated.libc) or (0, 0)

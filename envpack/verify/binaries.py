@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from envpack.files.elf import Binary
     from envpack.verify.survey import Survey
 
-# Part of glibc, and what the manylinux policy (PEP 600) lets every wheel expect, as far as a node without a screen
-# has it.
+# Part of glibc, and the libraries that the manylinux policy (PEP 600) lets every wheel expect, as far as a node
+# without a screen has them.
 _ON_EVERY_NODE = (
     "ld-linux", "libBrokenLocale.", "libanl.", "libc.", "libdl.", "libm.", "libmvec.", "libnsl.", "libpthread.",
     "libresolv.", "librt.", "libthread_db.", "libutil.", "libgcc_s.", "libstdc++.", "libz.",
@@ -32,7 +32,7 @@ def is_of_driver(library: str, target: Target) -> bool:
 
 
 def check_binaries(found: Survey, target: Target) -> Iterator[Defect]:
-    """Yield what keeps the target from loading the binaries of an environment."""
+    """Yield what prevents the target from loading the binaries of an environment."""
     native = [binary for binary in found.binaries if binary.machine == target.machine]
     yield from _check_machine(found.binaries, target)
     yield from _check_glibc(native, target)
@@ -40,7 +40,7 @@ def check_binaries(found: Survey, target: Target) -> Iterator[Defect]:
 
 
 def _check_machine(binaries: Sequence[Binary], target: Target) -> Iterator[Defect]:
-    """Find what was made for another processor. A directory that holds the right file as well chooses by itself."""
+    """Find binaries for another processor. A directory that also holds the right file chooses by itself."""
     right = {posixpath.dirname(binary.name) for binary in binaries if binary.machine == target.machine}
     foreign: dict[str, list[str]] = defaultdict(list)
     for binary in binaries:

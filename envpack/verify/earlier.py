@@ -1,8 +1,8 @@
-"""What earlier verifications found, so that the next one looks at what is new.
+"""The findings of earlier verifications, so that the next one checks only what is new.
 
-A piece of an archive was once unpacked and read: what its binaries need is noted under the SHA-256 of its bytes.
-Modules were once imported in one process: what that process loaded, and which modules it looked for in vain, is
-noted with them. They need not be imported again in an environment where all of this is the same.
+When a piece of an archive is unpacked and read, the needs of its binaries are noted under the SHA-256 of its bytes.
+When modules are imported in one process, the files that it loaded, and the modules that it did not find, are noted
+with them. They need not be imported again in an environment where all of this is the same.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from envpack.verify.trial import Loaded
 
 _MOST = 300
-"""How many imports are remembered that began alike."""
+"""How many imports with the same start are kept."""
 
 _STARTS = frozenset({"sitecustomize.py", "usercustomize.py", f"{guard.MODULE}.py"})
-"""Besides `.pth` files: what Python imports from `site-packages` before anything else."""
+"""Besides `.pth` files: modules that Python imports from `site-packages` before anything else."""
 
 _PROGRAMS = frozenset({b"console_scripts", b"gui_scripts"})
 """Groups of entry points that no other package looks for."""
@@ -123,11 +123,11 @@ class Records:
     root: Path
 
     def seen(self, piece: str) -> SeenPiece | None:
-        """Return what is known of a piece, by the SHA-256 of its bytes."""
+        """Return the facts of a piece, by the SHA-256 of its bytes."""
         return SEEN.recall(self._piece(piece))
 
     def imports(self, start: str) -> tuple[Imported, ...]:
-        """Return the imports of processes that started from the same, the newest first."""
+        """Return the imports of processes with the same start, the newest first."""
         return IMPORTS.recall(self._imports(start)) or ()
 
     def of_archive(self, sha256: str) -> VerificationRecord | None:
@@ -135,7 +135,7 @@ class Records:
         return KEPT_RECORD.recall(self._record(sha256))
 
     def keep(self, record: VerificationRecord, archive: str | None = None) -> None:
-        """Note what a verification found out, that of an `archive` with this SHA-256 if it was made here."""
+        """Note the findings of a verification, under the `archive` with this SHA-256 if it was made here."""
         for sha256, piece in record.pieces.items():
             if not self._piece(sha256).exists():
                 SEEN.keep(self._piece(sha256), to_builtins(piece))
@@ -161,12 +161,12 @@ def dump(record: VerificationRecord) -> bytes:
 
 
 def seen(binaries: Iterable[Binary]) -> SeenPiece:
-    """Return what is noted of a piece that has these binaries."""
+    """Return the note for a piece with these binaries."""
     return SeenPiece(binaries=tuple(SeenBinary(**vars(binary)) for binary in binaries))
 
 
 class Content:
-    """What an archive holds, piece by piece."""
+    """The content of an archive, piece by piece."""
 
     def __init__(self, pieces: Sequence[Laid]) -> None:
         self.pieces = pieces
@@ -183,7 +183,7 @@ class Content:
         for piece in pieces:
             digests[piece.facts.owner].append(piece.facts.sha256)
         self.digests = {owner: digest.of_json(found) for owner, found in digests.items() if owner}
-        """By package: what tells whether its files are the same."""
+        """By package: what identifies the content of its files."""
 
     def modules(self, library: str) -> frozenset[str]:
         """Return the full names of all modules, packages and folders below a `lib/pythonX.Y`."""
@@ -213,16 +213,16 @@ def _plugins(installed: InstalledModules) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What decides how imports end in an environment, besides the files they load."""
+    """What decides the result of imports in an environment, besides the files they load."""
 
     content: Content
     installed: InstalledModules
     start: str
-    """The digest of what a process begins with, and of the plugins that it may look for."""
+    """The digest of a process's start-up files, and of the plugins that it may look for."""
 
     @classmethod
     def of(cls, content: Content, installed: InstalledModules, variables: Mapping[str, str], probe: bytes) -> Scene:
-        """Look at an environment; `variables` and `probe` are what its processes are given."""
+        """Read an environment; `variables` and `probe` are the input of its processes."""
         library = f"lib/python{installed.python_minor}"
         plugins = sorted(_plugins(installed))
         begins = sorted(
@@ -244,7 +244,7 @@ class Scene:
         return self.content.modules(f"lib/python{self.installed.python_minor}")
 
     def needed(self, names: Iterable[str]) -> set[str]:
-        """Return the packages that requested names are, with all that these may need; and Python."""
+        """Return the packages with the requested names, with all that these may need; and Python."""
         waiting = ["python", *names]
         found: set[str] = set()
         while waiting:
@@ -255,7 +255,7 @@ class Scene:
         return found
 
     def _package(self, name: str) -> tuple[str | None, list[str]]:
-        """Return what a package is called in the archive, and the names of those that it may need."""
+        """Return a package's name in the archive, and the names of those that it may need."""
         from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - 30 ms
         from packaging.utils import canonicalize_name  # noqa: PLC0415
 
@@ -274,7 +274,7 @@ class Scene:
         return owner, needs
 
     def still_hold(self, imports: Iterable[Imported]) -> Iterator[Imported]:
-        """Yield the imports that would end as they did: all they depended on is here, and nothing they lacked."""
+        """Yield the imports that would have the same result: all they used exists, and nothing they lacked."""
         for each in imports:
             if (
                 each.owners.items() <= self.content.digests.items()
@@ -290,7 +290,7 @@ class Scene:
     def imported(
         self, modules: Mapping[str, str], loaded: Loaded, notes: Sequence[Defect], release: str
     ) -> Imported | None:
-        """Return what is to be noted of imports; None if they loaded what the archive does not have.
+        """Return the note for imports; None if they loaded files that the archive does not have.
 
         `modules` are those that were imported, with the requested name of each.
         """

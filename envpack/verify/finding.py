@@ -1,4 +1,4 @@
-"""What verification found out: a problem that forbids publishing, or a note."""
+"""A finding of verification: a problem that forbids publishing, or a note."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Defect:
-    """One thing that a person should know about an archive."""
+    """One thing that the user should know about an archive."""
 
     text: str
-    """What is the matter, with the file or module it is about."""
+    """The problem, with the file or module it is about."""
     hint: str | None = None
     """The next step."""
     fatal: bool = True
@@ -24,7 +24,7 @@ class Defect:
 
 
 def listed(names: Collection[str]) -> str:
-    """Return names for a message: sorted, and no more than a person reads."""
+    """Return names for a message: sorted, and not too many to read."""
     shown = ", ".join(sorted(names)[:_SHOWN])
     more = len(names) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

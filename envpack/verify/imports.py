@@ -1,4 +1,4 @@
-"""Import what was requested, in as many processes as there are cores, and judge how it went."""
+"""Import what was requested, in as many processes as there are cores, and judge the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportTrial:
-    """Modules that one process was told to import, and what came of it."""
+    """Modules for one process to import, and the result."""
 
     owners: Mapping[str, str]
     """Each module with the requested name that it belongs to."""
@@ -35,7 +35,7 @@ class ImportTrial:
 
 
 def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[ImportTrial]:
-    """Import modules, those of one requested name in one process; there are at most `shares` at a time.
+    """Import modules, those of one requested name in one process; at most `shares` processes run at a time.
 
     `owners` has each module's requested name. The first process imports `ssl` as well.
     """
@@ -78,7 +78,7 @@ def findings(
 
 
 def _failure(module: str, wanted: Wanted, reason: str, target: Target) -> Defect:
-    """Return the finding for a module that is not imported; a note when a node has what is missing or need not."""
+    """Return the finding for a module that failed; a note when a node has, or does not need, what is missing."""
     owner = wanted.owners.get(module, module)
     name = module if module == owner else f"{module} (of {owner})"
     library = missing_library(reason)

@@ -1,4 +1,4 @@
-"""Find out which modules each requested distribution brought into an environment."""
+"""Find which modules each requested distribution has in an environment."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _NOT_FOR_IMPORT = {"bin", "doc", "docs", "example", "examples", "scripts", "test
 
 @dataclass(frozen=True)
 class Modules:
-    """The modules that a distribution or conda package brought, sorted."""
+    """The modules of a distribution or conda package, sorted."""
 
     required: tuple[str, ...] = ()
-    """Those without which it does not work: they bear its name, or hold most of its files."""
+    """Those without which it does not work: they have its name, or hold most of its files."""
     others: tuple[str, ...] = ()
-    """Those that may need what is optional, such as duckdb's `adbc_driver_duckdb` and black's `blackd`."""
+    """Those that may need optional dependencies, such as duckdb's `adbc_driver_duckdb` and black's `blackd`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstalledModules:
-    """What an environment says of itself: the distributions and conda packages it holds."""
+    """The metadata of an environment: the distributions and conda packages it holds."""
 
     python_minor: str
     """Version of the Python, such as `3.11`."""
     environment: Path
     distributions: Mapping[str, Sequence[Distribution]]
-    """Those that its Python finds, by normalised project name; more than one is one too many."""
+    """Those that its Python finds, by normalised project name; more than one is an error."""
     conda: Mapping[str, CondaRecord]
     """By conda name."""
 
@@ -67,7 +67,7 @@ class InstalledModules:
     def modules(self, name: str) -> Modules | None:
         """Return the modules to import for a requested name, a project's or a conda package's.
 
-        Empty when it brought none, as stubs and programs do; None when there is nothing of that name. Raises
+        Empty when it has none, such as stubs and programs; None when there is nothing of that name. Raises
         BrokenPackage.
         """
         found = self.distributions.get(canonicalize_name(name))
@@ -76,7 +76,7 @@ class InstalledModules:
         return modules_of(name, self._below(found[0].listed))
 
     def _below(self, paths: Iterable[str]) -> Iterator[PurePosixPath]:
-        """Yield the paths that lie below `site-packages`, seen from there."""
+        """Yield the paths below `site-packages`, relative to it."""
         above = f"lib/python{self.python_minor}/site-packages/"
         yield from (PurePosixPath(path.removeprefix(above)) for path in paths if path.startswith(above))
 
@@ -84,7 +84,7 @@ class InstalledModules:
 def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
     """Divide the modules among the files of a distribution or conda package, whose paths are below `site-packages`.
 
-    Where none bears the name and none holds more than half of the files, those with the most are required.
+    Where none has the name and none holds more than half of the files, those with the most are required.
     """
     paths = list(files)
     found = top_modules(paths)
@@ -100,7 +100,7 @@ def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
 
 
 def belongs(file: PurePosixPath, module: str) -> bool:
-    """Say whether a file, below `site-packages`, is a module's own or lies in the package that the module is."""
+    """Say whether a file, below `site-packages`, is a module's own or is in the package that the module is."""
     steps = tuple(module.split("."))
     inside = file.parts[: len(steps)]
     if len(file.parts) == len(steps):
@@ -115,7 +115,7 @@ def _bears(module: str, name: str) -> bool:
 
 
 def top_modules(files: Iterable[PurePosixPath]) -> tuple[str, ...]:
-    """Return the modules that a person would import of these files, sorted.
+    """Return the modules that a user would import from these files, sorted.
 
     The outermost packages, also those inside a namespace (`google.cloud.storage`), and single modules. Private ones
     count only where there are no others; tests and examples never do.
@@ -129,7 +129,7 @@ def top_modules(files: Iterable[PurePosixPath]) -> tuple[str, ...]:
 
 
 def _module(file: PurePosixPath, packages: set[PurePosixPath]) -> str | None:
-    """Return the outermost package that holds a file, else the file's own module or the namespace it lies in."""
+    """Return the outermost package that holds a file, else the file's own module or its namespace."""
     above = [parent for parent in reversed(file.parents) if parent.parts]
     package = next((parent for parent in above if parent in packages), above[0] if above else None)
     if package:
@@ -149,11 +149,11 @@ class Wanted:
     owners: dict[str, str]
     """Each module with the requested name it belongs to."""
     required: frozenset[str]
-    """Those that have to be imported; that another cannot be is worth a note."""
+    """Those that have to be imported; a failure of another is only a note."""
 
 
 def requested_modules(environment: InstalledModules, requested: Sequence[str]) -> tuple[Wanted, list[Defect]]:
-    """Return the modules to import, and what is missing of the requested."""
+    """Return the modules to import, and the requested names that are missing."""
     owners: dict[str, str] = {}
     required: set[str] = set()
     findings = []
@@ -169,7 +169,7 @@ def requested_modules(environment: InstalledModules, requested: Sequence[str]) -
 
 
 def check_distributions(environment: InstalledModules) -> Iterator[Defect]:
-    """Yield the distributions that are installed twice: which one is imported is a matter of luck."""
+    """Yield the distributions that are installed twice: which one is imported is undefined."""
     for name, found in sorted(environment.distributions.items()):
         if len(found) > 1:
             versions = [f"{name} {distribution.version}" for distribution in found]
@@ -191,7 +191,7 @@ def check_paths(environment: InstalledModules) -> Iterator[Defect]:
 
 
 def check_present(environment: InstalledModules, owners: dict[str, str]) -> Iterator[Defect]:
-    """Yield the modules whose files are not there; for when nothing can be imported."""
+    """Yield the modules whose files are missing; used when nothing can be imported."""
     for module, owner in owners.items():
         path = environment.site_packages.joinpath(*module.split("."))
         if not path.is_dir() and not any(path.parent.glob(f"{path.name}.*")):

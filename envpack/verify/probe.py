@@ -1,9 +1,9 @@
-"""The program that the packed Python runs: import the modules that it is told, and report on each.
+"""The program that the packed Python runs: import the given modules, and report on each.
 
 It runs as `python -c TEXT DESCRIPTOR`, where envpack is not installed. Standard input has one JSON object a line,
 `{"import": MODULE, "token": TEXT}`; each is answered before the next comes, with a line on the descriptor that
-repeats the token. Without a module, it tells what all imports together have loaded, in several lines. It uses
-nothing that Python 3.8 lacks.
+repeats the token. Without a module, it reports what all imports together have loaded, in several lines. It runs on
+Python 3.8.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Missed:
 
     @classmethod
     def find_spec(cls, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG003
-        """Note the name of a module that is not there."""
+        """Note the name of a missing module."""
         cls.names.add(name)
 
 
@@ -84,7 +84,7 @@ def mapped() -> list[str]:
 
 
 def outcome(module: str) -> dict[str, object]:
-    """Import a module; return how that went."""
+    """Import a module; return the result."""
     try:
         importlib.import_module(module)
         trusted = certificates() if module == "ssl" else None

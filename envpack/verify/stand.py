@@ -1,8 +1,8 @@
-"""Turn a linked prefix into what its archive unpacks to, as far as that is looked at.
+"""Turn a linked prefix into what its archive unpacks to, as far as verification needs.
 
-A node unpacks all of an archive. Where most of its pieces were unpacked and read before, in an earlier archive, the
-prefix is moved elsewhere instead. The new pieces are unpacked into it, and the files of the packages that are going
-to run are held against the digests of those in the archive.
+A node unpacks all of an archive. Where most of its pieces were already unpacked and read, in an earlier archive,
+the prefix is moved elsewhere instead. The new pieces are unpacked into it, and the files of the packages that will
+run are compared with the digests of those in the archive.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Stand:
-    """A directory that stands for an unpacked archive."""
+    """A directory that represents an unpacked archive."""
 
     def __init__(self, archive: Path, content: Content, environment: Path, step: Step) -> None:
         self._archive, self._content, self._step = archive, content, step
@@ -34,7 +34,7 @@ class Stand:
         self._there: set[str] = set()
 
     def put(self, new: Collection[Laid]) -> list[str]:
-        """Remove what the archive does not have, and unpack the pieces that are new.
+        """Remove files that the archive does not have, and unpack the new pieces.
 
         Returns why members were refused.
         """
@@ -47,7 +47,7 @@ class Stand:
         return extract_pieces(self._archive, _spans(new), self._environment, step=self._step)
 
     def make_exact(self, owners: Collection[str]) -> list[str]:
-        """Make the files of packages what the archive has of them, bytecode included."""
+        """Make the files of packages equal to those in the archive, including bytecode."""
         pieces = [piece for piece in self._content.pieces if piece.facts.owner in {*owners} - self._exact]
         self._exact.update(owners)
         wrong = {
@@ -64,7 +64,7 @@ class Stand:
         )
 
     def is_exact(self, paths: Iterable[str]) -> bool:
-        """Say whether files are what the archive has."""
+        """Say whether files are equal to the archive's."""
         entries = self._content.entries
         return all(
             path in entries and (self._content.owners[path] in self._exact or self._is(entries[path]))
@@ -72,17 +72,17 @@ class Stand:
         )
 
     def close(self) -> None:
-        """Take the permission to write from all directories, as in a node's cache."""
+        """Remove write permission from all directories, as in a node's cache."""
         self._there = self._present()
         for folder, _, _ in os.walk(self._environment):
             os.chmod(folder, 0o555)  # noqa: PTH101, S103 - there are thousands, and nobody may write
 
     def gone(self) -> list[str]:
-        """Return the files that are no longer there, since it was closed."""
+        """Return the files that were removed since it was closed."""
         return sorted(self._there - self._present())
 
     def _present(self) -> set[str]:
-        """Return the archive's files that are there; bytecode that nobody needs is not."""
+        """Return the archive's files that exist; bytecode that is not needed does not."""
         top = str(self._environment)
         return {path for path in self._content.entries if os.path.lexists(f"{top}/{path}")}
 

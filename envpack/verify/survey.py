@@ -21,7 +21,7 @@ _FEW = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What lies in an environment; paths are relative to it."""
+    """The files of an environment; paths are relative to it."""
 
     environment: Path
     """Where it is unpacked."""
@@ -85,7 +85,7 @@ def _walk(folder: Path | str, above: str = "") -> Iterator[str]:
 
 
 def _scan(path: Path, needle: bytes) -> tuple[bool, bool]:
-    """Say whether a file is an ELF file and whether it holds `needle`, also across the border of two pieces."""
+    """Say whether a file is an ELF file and whether it contains `needle`, also across two pieces."""
     with path.open("rb", buffering=0) as file:
         piece = file.read(_CHUNK)
         is_elf = piece.startswith(_ELF)
@@ -98,7 +98,7 @@ def _scan(path: Path, needle: bytes) -> tuple[bool, bool]:
 
 
 def check_structure(found: Survey, python_minor: str) -> Iterator[Defect]:
-    """Yield what keeps a node from starting `bin/python`, for a Python such as `3.11`."""
+    """Yield what prevents a node from starting `bin/python`, for a Python such as `3.11`."""
     python = found.environment / "bin" / "python"
     tops = {name.split("/", 1)[0] for name in found.files}
     wrapper = next((top for top in tops if f"{top}/bin/python" in found.files), None)
@@ -119,7 +119,7 @@ def check_structure(found: Survey, python_minor: str) -> Iterator[Defect]:
 
 
 def check_prefix(found: Survey, build_prefix: Path | None) -> Iterator[Defect]:
-    """Yield the files that name a directory of the machine they were built on."""
+    """Yield the files that contain a directory of the machine they were built on."""
     if found.with_prefix:
         yield Defect(
             text=f"the build directory {build_prefix}, which no node has, is named in {listed(found.with_prefix)}",

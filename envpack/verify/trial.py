@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 PROBE = Path(__file__).with_name("probe.py")
-"""What the archive's Python runs."""
+"""The program that the archive's Python runs."""
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
 _OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
 _SHOWN, _READ = 400, 4000
-"""Characters of a message that are shown, and that are looked at."""
+"""Characters of a message that are shown, and that are read."""
 _STARTING = 60.0
 _LEAVING = 5.0
-"""Seconds that a process may take to end when it has closed its report, by dying most of the time."""
+"""Seconds that a process may take to end after it closed its report, usually by dying."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A directory that stands for a node: the unpacked archive is its `environment`."""
+    """A directory that represents a node: the unpacked archive is its `environment`."""
 
     directory: Path
-    """Nothing in it may be changed but what `cage` makes."""
+    """Only what `cage` makes in it may be changed."""
     variables: Mapping[str, str]
     """The settings' variables, values relative to the directory of a container."""
     timeout: float
     """Seconds that one import may take."""
     confine: Confine = Confine.BEST
     emulator: Emulator | None = None
-    """What runs its Python, when that is another processor's."""
+    """The emulator of its Python, when that is for another processor."""
     progress: Progress = SILENT
 
     @property
@@ -61,11 +61,11 @@ class Node:
         return self.directory / "environment"
 
     def cage(self, modules: int) -> Cage:
-        """Return what one process finds that imports so many modules, in a container that nobody has used.
+        """Return the cage of one process that imports so many modules, in an unused container.
 
         YARN links the unpacked archive into the container's directory, the only one that may be written to, and
         names a home that nobody may write to (`yarn.nodemanager.user-home-dir`, by default `/home/`). The process
-        is no user of this machine's. That modes let every user read is seen when the archive is unpacked.
+        is no user of this machine. Whether modes let every user read is checked when the archive is unpacked.
         """
         container = Path(tempfile.mkdtemp(prefix="container-", dir=self.directory))
         (container / "tmp").mkdir()
@@ -91,7 +91,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """What the imports of one process came to."""
+    """The result of one process's imports."""
 
     files: frozenset[str]
     """Modules and libraries, by path from the environment."""
@@ -101,10 +101,10 @@ class Loaded:
 
 @dataclass(kw_only=True)
 class Trial:
-    """What the Python processes of a node told."""
+    """The reports of a node's Python processes."""
 
     version: str | None = None
-    """Of the Python; None when it did not start."""
+    """The version of the Python; None when it did not start."""
     path: list[str] = field(default_factory=list)
     """The real paths on its `sys.path`."""
     certificates: int | None = None
@@ -122,29 +122,29 @@ class Trial:
     processes: int = 0
     """How many were started."""
     loaded: Loaded | None = None
-    """What the last process has loaded, if it told."""
+    """What the last process has loaded, if it reported that."""
 
     @property
     def told(self) -> set[str]:
-        """The modules of which it is known how they fared."""
+        """The modules whose result is known."""
         return {*self.imported, *self.failed}
 
     def begin(self) -> None:
-        """Forget what the last process was at."""
+        """Forget the module that the last process was importing."""
         self.importing, self.ended = None, ""
         self.loaded, self.processes = None, self.processes + 1
 
     def fail(self, module: str, reason: str) -> None:
-        """Note why a module could not be imported, whatever was known of it."""
+        """Note why a module could not be imported, replacing an earlier result."""
         with suppress(ValueError):
             self.imported.remove(module)
         self.failed[module] = reason
 
 
 def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]]:
-    """Import modules in one process, and each that fails there once more in a process of its own.
+    """Import modules in one process, and each that fails there once more in its own process.
 
-    Returns what was told, and notes: on modules that fail only beside the others, and on what was not tried.
+    Returns the reports, and notes: on modules that fail only together with others, and on untried ones.
     """
     findings = []
     trial = Trial()
@@ -171,7 +171,7 @@ def missing_of_cluster(reason: str) -> bool:
 
 
 def hint_for(reason: str) -> str | None:
-    """Return the next step for the reasons that are met most."""
+    """Return the next step for the most common reasons."""
     library = missing_library(reason)
     if "GLIBC_" in reason:
         return "solve for an older glibc with --glibc"
@@ -185,7 +185,7 @@ def hint_for(reason: str) -> str | None:
 
 
 def _run_all(node: Node, modules: Sequence[str], trial: Trial) -> None:
-    """Import all modules, going on in a new process behind each that ends its process."""
+    """Import all modules, continuing in a new process after each that ends its process."""
     left = list(modules)
     while left and _run(node, left, trial):
         left = [module for module in left if module not in trial.told]
@@ -193,9 +193,9 @@ def _run_all(node: Node, modules: Sequence[str], trial: Trial) -> None:
 
 
 def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
-    """Import modules in one process until it ends; return whether it came as far as to try one.
+    """Import modules in one process until it ends; return whether it tried at least one.
 
-    What ended it before its time is laid at the door of the module that was being imported.
+    A premature end is attributed to the module that was being imported.
     """
     trial.begin()
     text = PROBE.read_text("utf-8")
@@ -221,10 +221,10 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
 
 
 def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float) -> None:
-    """Have one module after the other imported.
+    """Import one module after the other.
 
-    Raises TimeoutError, BrokenReport, and EOFError when there comes no more. A token that nobody can guess tells
-    the probe's answers from what a module has written there.
+    Raises TimeoutError, BrokenReport, and EOFError at the end of the report. A secret token distinguishes the
+    probe's answers from output of modules.
     """
     report = ReportPipe(caged.report)
     hello = _event(report, timeout)
@@ -247,7 +247,7 @@ def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float
 
 
 def _loaded(caged: Caged, report: ReportPipe, timeout: float) -> Loaded:
-    """Ask what was loaded; raises as `_converse` does, and OSError when nobody is there to ask."""
+    """Ask what was loaded; raises as `_converse` does, and OSError when the process is gone."""
     token = secrets.token_hex(8)
     assert caged.commands is not None  # noqa: S101 - for the type checker: it was asked for
     caged.commands.write(json.dumps({"token": token}).encode() + b"\n")
@@ -295,14 +295,14 @@ def _event(report: ReportPipe, timeout: float) -> dict[str, Any]:
 
 
 def _has_ended(report: ReportPipe) -> bool:
-    """Return whether the process is gone, which is then laid at the door of what comes next."""
+    """Return whether the process is gone, which is then attributed to the next module."""
     with suppress(TimeoutError):
         return report.line(0) is None
     return False
 
 
 def _end(caged: Caged) -> str:
-    """Say how a process ended that was not asked to."""
+    """Say how a process ended on its own."""
     try:
         ended = caged.wait(_LEAVING)
     except TimeoutError:
