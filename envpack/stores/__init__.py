@@ -23,22 +23,22 @@ _DEFAULTS = S3Options()
 
 
 def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
-    """Return the store at a URL; nothing is read, written or asked for yet.
+    """Return the store at a URL; nothing is read, written or requested yet.
 
     `url` is `s3://BUCKET[/PREFIX]` (or `s3a://`, as Hadoop spells it), `file:///DIRECTORY` or a directory.
-    `options` matter to S3 only. Raises UsageError for anything else.
+    `options` are for S3 only. Raises UsageError for anything else.
     """
     try:
         place = store_place(url, Path.cwd())
     except ValueError as error:
         raise UsageError(str(error), hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory") from error
-    # Only the one that is asked for is imported: boto3 takes 0.4 s, and a local store does without.
+    # Only the requested kind is imported: boto3 takes 0.4 s, and a local store does not need it.
     opened: Store = import_module(f"envpack.stores.{store_module(place)}").open_at(place, options)
     return opened
 
 
 def store_of(config: Config, url: str | None = None) -> Store:
-    """Return the configured store, or the one at `url` with what is configured of S3.
+    """Return the configured store, or the one at `url` with the configured S3 options.
 
     Raises UsageError when none is named.
     """

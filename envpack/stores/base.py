@@ -1,4 +1,4 @@
-"""What a store must do: keep objects that are never overwritten, and a few that move only as expected."""
+"""The interface of a store: objects that are never overwritten, and a few that are replaced conditionally."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ListedObject:
     modified: float
     """When it was written, in seconds since 1970."""
     stamp: str
-    """Another one whenever the object is written again."""
+    """Changes whenever the object is written again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,37 +44,37 @@ class Held:
     key: str
     """The object, in the same store."""
     start: int
-    """Where in the object they begin."""
+    """Their offset in the object."""
     offset: int
-    """Where in the file they begin."""
+    """Their offset in the file."""
     size: int
-    """How many they are."""
+    """Their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """What an upload that has not ended has left in a store so far; no reader sees it."""
+    """The part of an unfinished upload in a store; no reader sees it."""
 
     key: str
-    """The object that it was to become, or the file that it lies in."""
+    """The object that it was to become, or its file."""
     token: str
-    """What the store knows it by."""
+    """Its id in the store."""
     size: int
-    """Bytes that are there."""
+    """Bytes that are stored."""
     begun: float
-    """When it was begun or, where the store knows that, last written; in seconds since 1970."""
+    """When it was begun or, where known, last written; in seconds since 1970."""
 
 
 SMALL = 64 << 20
-"""Bytes that an object which is read whole has at most; what envpack writes is far smaller."""
+"""The largest object that is read whole, in bytes; envpack's own are far smaller."""
 
 PROBE = ".doctor-"
-"""How the names of objects begin that were written to try a store out."""
+"""The prefix of the names of objects that were written to test a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What trying a store out has shown."""
+    """A result of testing a store."""
 
     level: Literal["ok", "note", "warning", "problem"]
     text: str
@@ -83,14 +83,14 @@ class Observation:
 
 
 class Store(Protocol):
-    """A place of archives and manifests. Keys are `/`-separated and relative to the store's URL.
+    """A store of archives and manifests. Keys are `/`-separated and relative to the store's URL.
 
-    Every method raises StoreRefused or StoreUnreachable when the store says no or nothing at all. A store may be
+    Every method raises StoreRefused or StoreUnreachable when the store refuses or does not answer. A store may be
     used from several threads at once.
     """
 
     url: str
-    """The store as the person named it, without a trailing slash."""
+    """The store as the user named it, without a trailing slash."""
 
     def uri(self, key: str) -> str:
         """Return the object's full address, such as `s3://bucket/prefix/KEY`."""
@@ -99,7 +99,7 @@ class Store(Protocol):
     def read(self, key: str, known: Object | None = None) -> Object | None:
         """Return a small object, or None when there is none. Raises UsageError for one of more than SMALL bytes.
 
-        `known` is what it was when it was read before; it is returned, and not sent again, if it still is.
+        `known` is the object as it was read before; if it is unchanged, it is returned and not sent again.
         """
         ...
 
@@ -118,12 +118,12 @@ class Store(Protocol):
     def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:
         """Write a file unless the key is taken; say whether it was written.
 
-        `held` says which of its bytes the store already has, for stores that can copy them where they lie. It is
-        advice: wrong or outdated, it costs time and never the object.
+        `held` says which of its bytes the store already has, for stores that can copy them internally. It is a
+        hint: if it is wrong or outdated, it costs only time.
 
-        The object appears whole or not at all, and its content is checked on the way. When the key is taken, what
-        is there is believed to be this file only if its SHA-256 proves it; else AnotherContent is raised. `step`
-        is advanced by bytes, sent or copied; an amount is negative where bytes must be sent again.
+        The object appears complete or not at all, and its content is checked during the upload. When the key is
+        taken, the existing object counts as this file only if its SHA-256 proves it; else AnotherContent is raised.
+        `step` is advanced by bytes, sent or copied; an amount is negative where bytes must be sent again.
         """
         ...
 
@@ -135,7 +135,7 @@ class Store(Protocol):
         ...
 
     def part(self, key: str, start: int, size: int) -> Iterator[bytes]:
-        """Yield the bytes `[start, start + size)` of an object, and fewer where it ends before.
+        """Yield the bytes `[start, start + size)` of an object; fewer where it ends earlier.
 
         Raises UsageError when there is no such object, and StoreRefused when the store cannot give a part.
         """
@@ -148,45 +148,45 @@ class Store(Protocol):
     def folders(self, prefix: str = "") -> tuple[str, ...]:
         """Return, sorted, the names between `prefix`, which is empty or ends with a slash, and a key's next slash.
 
-        Quicker than `list`; a name may be there of which all objects have been removed.
+        Faster than `list`; a name may remain after all its objects have been removed.
         """
         ...
 
     def delete(self, key: str) -> bool:
-        """Remove an object; one that is not there is no error. Say whether its bytes are freed.
+        """Remove an object; a missing one is no error. Say whether its bytes are freed.
 
         They are not in a versioned S3 bucket, which keeps them as an older version.
         """
         ...
 
     def unfinished(self) -> Iterator[Unfinished]:
-        """Yield every upload that has not ended: those under way and those of killed writers."""
+        """Yield every unfinished upload: those under way and those of killed writers."""
         ...
 
     def abort(self, upload: Unfinished) -> None:
-        """Remove what an upload has left; one that has ended meanwhile is no error, and its object stays."""
+        """Remove an unfinished upload; one that has ended meanwhile is no error, and its object stays."""
         ...
 
     def check_usable(self) -> None:
-        """Raise StoreRefused where it can be seen, without a write or a request, that nothing can be kept here."""
+        """Raise StoreRefused where it is known, without a write or a request, that nothing can be stored here."""
         ...
 
     def examine(self) -> Iterator[Observation]:
-        """Try out who one is here, and whether one may list, read, write with conditions, and delete.
+        """Test which user this is, and whether it may list, read, write with conditions, and delete.
 
-        One object is written for it, and removed again where that is allowed. What the store refuses is observed,
+        One object is written for it, and removed again where that is allowed. Refusals of the store are returned,
         not raised.
         """
         ...
 
 
 def missing(uri: str) -> UsageError:
-    """Return the error for an object that is not there."""
+    """Return the error for a missing object."""
     return UsageError(f"{uri} does not exist", hint="`envpack list` shows what the store holds")
 
 
 def damaged(uri: str) -> StoreRefused:
-    """Return the error for an upload whose bytes are not those that were meant."""
+    """Return the error for an upload whose bytes are wrong."""
     return StoreRefused(
         f"{uri} was not written: what arrived is not what was meant to be sent",
         hint="try again; if it happens again, the file was changed after its digest was taken: build it again",
@@ -198,7 +198,7 @@ class AnotherContent(Conflict):
 
 
 def too_large(uri: str) -> UsageError:
-    """Return the error for an object that should be small and is not."""
+    """Return the error for an object that is too large."""
     return UsageError(
         f"{uri} is larger than {SMALL >> 20} MiB, and envpack writes nothing so large there",
         hint="find out who wrote it, and remove it",
@@ -215,7 +215,7 @@ def another_content(uri: str) -> AnotherContent:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the local disk refuses, such as a full disk, into a UsageError that names the file."""
+    """Turn errors of the local disk, such as a full disk, into a UsageError that names the file."""
     try:
         yield
     except OSError as error:

@@ -42,22 +42,22 @@ if TYPE_CHECKING:
     from envpack.stores.s3.options import S3Options
 
 DRAFT = ".envpack-draft-"
-"""How the names of unfinished files begin; no reader sees them."""
+"""The prefix of unfinished files' names; no reader sees them."""
 
 LOCK = ".envpack-lock"
 """The file that is locked while an object of its directory is replaced."""
 
 STALE = 3600.0
-"""Seconds without a write after which a draft is taken for a killed writer's."""
+"""Seconds without a write after which a draft counts as a killed writer's."""
 
 LOCK_PATIENCE = 30.0
 """Seconds to wait for another writer; it holds the lock for milliseconds, and the kernel frees a dead one's."""
 
 _TRIES = 20
-"""How often a directory is made again for a file."""
+"""How often a directory is recreated for a file."""
 
 _WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What link(2) says where the file system has no hard links (FAT, some FUSE mounts)."""
+"""Errors of link(2) where the file system has no hard links (FAT, some FUSE mounts)."""
 
 _NOT_ANSWERING = {errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
 
@@ -81,10 +81,9 @@ def open_at(url: str, _: S3Options) -> LocalStore:
 
 
 class LocalStore:
-    """Objects are files under one directory, made with the first write; see Store for what the methods promise.
-
-    A file comes to be under a draft's name in its own directory and gets its real name once it is whole and
-    on the disk: by link(2), which refuses a taken name on NFS too, or by rename(2) under a lock.
+    """Objects are files under one directory, made with the first write; see Store for the methods. A file is
+    written under a draft's name in its own directory and gets its real name once it is complete and on the disk: by
+    link(2), which refuses a taken name on NFS too, or by rename(2) under a lock.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -190,7 +189,7 @@ class LocalStore:
                     yield chunk
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
-        """Yield the objects, but no drafts and locks."""
+        """Yield the objects, without drafts and locks."""
         with _refusals(self._root):
             entries = sorted(self._entries(prefix), key=lambda entry: entry.key)
         yield from entries
@@ -211,7 +210,7 @@ class LocalStore:
         with _refusals(path):
             path.unlink(missing_ok=True)
             for folder in path.parents[: key.count("/")]:
-                with suppress(OSError):  # where something is in it, or another writer has removed it
+                with suppress(OSError):  # it is not empty, or another writer has removed it
                     folder.rmdir()
         return True
 
@@ -244,7 +243,7 @@ class LocalStore:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def examine(self) -> Iterator[Observation]:
-        """Try the directory out; one that is not there yet is made with the first write."""
+        """Test the directory; a missing one is made with the first write."""
         key = f"{PROBE}{uuid.uuid4().hex}.json"
         there = self._root.is_dir()
         place = next(path for path in (self._root, *self._root.parents) if path.exists())
@@ -274,7 +273,7 @@ class LocalStore:
 
     @contextmanager
     def _new(self, path: Path) -> Iterator[BinaryIO]:
-        """Open a draft of an object, to be read by all who may read the store's directory and by no others."""
+        """Open a draft of an object, readable for exactly those who may read the store's directory."""
         with _draft(path, self._root) as draft:
             with suppress(OSError):  # a file system without modes
                 os.fchmod(draft.fileno(), 0o600 | self._root.stat().st_mode & 0o044)
@@ -324,7 +323,7 @@ def _directory(url: str) -> Path:
 
 @contextmanager
 def _draft(path: Path, root: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that no reader sees; what is left of it goes when the block ends.
+    """Open a file beside `path` that no reader sees; any rest of it is removed when the block ends.
 
     Directories that are made below `root` get its mode.
     """
@@ -337,7 +336,7 @@ def _draft(path: Path, root: Path) -> Iterator[BinaryIO]:
 
 
 def _opened(draft: Path, root: Path) -> BinaryIO:
-    """Open a new file and make its directory, which others may be removing because it is empty."""
+    """Open a new file and make its directory; others may be removing the directory because it is empty."""
     for _ in range(_TRIES):
         _make_folder(draft.parent, root)
         _sweep(draft.parent)
@@ -348,9 +347,9 @@ def _opened(draft: Path, root: Path) -> BinaryIO:
 
 
 def _make_folder(folder: Path, root: Path) -> None:
-    """Make a directory and those above it: `root` as the umask has it, those below as open as `root` is.
+    """Make a directory and those above it: `root` by the umask, those below with the permissions of `root`.
 
-    None is made that every user may write to. The bit that hands a group down stays.
+    None is made writable for every user. The setgid bit stays.
     """
     if folder.is_dir():
         return
@@ -358,7 +357,7 @@ def _make_folder(folder: Path, root: Path) -> None:
         _make_folder(folder.parent, root)
     elif not root.parent.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError, FileNotFoundError):  # another writer made it, or removes what is empty
+    with suppress(FileExistsError, FileNotFoundError):  # another writer made it, or removes empty directories
         folder.mkdir()
         with suppress(OSError):  # a file system without modes
             folder.chmod(0o700 | root.stat().st_mode & 0o2775)
@@ -377,12 +376,13 @@ def _settle(draft: BinaryIO) -> None:
 
 
 def _name_anew(draft: BinaryIO, path: Path) -> bool:
-    """Give a draft its name once its bytes are on the disk; say whether the name was free."""
+    """Rename a draft once its bytes are on the disk; say whether the name was free."""
     _settle(draft)
     try:
         os.link(draft.name, path)
     except FileExistsError:
-        # NFS says so too when its first answer was lost; a second name shows that the link is ours (open(2)).
+        # NFS also reports this when its first answer was lost; a link count of two shows that the link is ours
+        # (open(2)).
         return os.fstat(draft.fileno()).st_nlink == 2
     except OSError as error:
         if error.errno not in _WITHOUT_LINKS:
@@ -396,11 +396,11 @@ def _name_anew(draft: BinaryIO, path: Path) -> bool:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Keep other writers of the directory out, in this process and in others."""
+    """Exclude other writers of the directory, in this process and in others."""
     from filelock import FileLock, Timeout  # noqa: PLC0415 - 0.1 s that only a moving tag has to spend
 
     try:
-        # Whoever may make files in the directory may lock it.
+        # Anyone who may create files in the directory may lock it.
         with FileLock(path.with_name(LOCK), mode=0o600 | path.parent.stat().st_mode & 0o060, timeout=LOCK_PATIENCE):
             yield
     except Timeout as error:
@@ -411,7 +411,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _copy(source: BinaryIO, target: BinaryIO, step: Step) -> str:
-    """Copy a file in pieces and return the SHA-256 of what was copied."""
+    """Copy a file in pieces and return the SHA-256 of the copy."""
     seen = hashlib.sha256()
     while chunk := source.read(digest.CHUNK):
         target.write(chunk)

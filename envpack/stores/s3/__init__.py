@@ -1,4 +1,4 @@
-"""A store in an S3 bucket; the only home of boto3."""
+"""A store in an S3 bucket; the only user of boto3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""See that an answer is one of S3: what a later step takes from it must be there, whoever answered."""
+"""Check that an answer is one of S3: it must have what a later step reads from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEEDED = {
     "ListMultipartUploads": ("Bucket",),
     "ListParts": ("UploadId",),
 }
-"""What an answer has by S3's API reference, of what is used here."""
+"""The fields of an answer that are used here, by S3's API reference."""
 
 _ENTRIES = {
     ("ListObjectsV2", "Contents"): ("Key", "Size", "LastModified", "ETag"),
@@ -30,7 +30,7 @@ _ENTRIES = {
 def check(parsed: dict[str, Any], http_response: Any, model: Any, **_: object) -> None:  # noqa: ANN401
     """Raise ResponseParserError for an answer that reports success and lacks what S3's answer has.
 
-    A captive portal, a proxy or a wrong endpoint says 200 to everything. botocore calls it after each request
+    A captive portal, a proxy or a wrong endpoint answers 200 to everything. botocore calls it after each request
     ("Extensibility guide", event `after-call`).
     """
     if http_response.status_code >= 300:
@@ -41,5 +41,5 @@ def check(parsed: dict[str, Any], http_response: Any, model: Any, **_: object) -
             missing += [f"{group}.{name}" for name in names for entry in parsed.get(group, ()) if name not in entry]
     if missing:
         if body := parsed.get("Body"):
-            body.close()  # nobody else will
+            body.close()  # nothing else closes it
         raise ResponseParserError(f"the answer to {model.name} has no {', '.join(sorted(set(missing)))}")

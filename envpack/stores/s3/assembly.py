@@ -1,4 +1,4 @@
-"""An object that S3 makes of parts: some are sent from the file, others copied from objects that it already has."""
+"""An object that S3 makes of parts: some are sent from the file, others copied from existing objects."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 _proofs: dict[tuple[str, str], tuple[Proof, ...]] = {}
-"""By endpoint and bucket, the proofs that are worth an attempt, as far as this process has learned."""
+"""By endpoint and bucket, the proofs that are worth an attempt, as far as known in this process."""
 
 
 class Uncopyable(Exception):
-    """S3 does not copy, or its copy is not what the file has. Nothing was written: the file may be sent whole."""
+    """S3 does not copy, or its copy differs from the file. Nothing was written: the file may be sent whole."""
 
     def __init__(self, reason: str, *, lasting: bool) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class Uncopyable(Exception):
 
 
 class _Unproven(Exception):
-    """S3's answer to a copy does not tell what was copied."""
+    """S3's answer to a copy does not say what was copied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,12 @@ class CopySource:
     key: str
     """With the store's prefix."""
     etag: str
-    """S3 copies only while the object has this one."""
+    """S3 copies only while the object has this ETag."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assembly:
-    """What is to be made of which parts."""
+    """The object to make, and its parts."""
 
     client: Any
     bucket: str
@@ -72,25 +72,25 @@ class Assembly:
     """By the keys that the parts name."""
     concurrency: int
     advance: Callable[[int], object]
-    """Told of bytes that are sent or copied; the amount is negative where they must be again."""
+    """Called with the bytes that are sent or copied; negative where they must be sent or copied again."""
     copied: Callable[[int], object]
-    """Told at the end how many of them were copied."""
+    """Called at the end with the number of copied bytes."""
 
 
 def can_copy(client: Any, bucket: str) -> bool:  # noqa: ANN401 - boto3 has no types
-    """Say whether it is worth an attempt: False once this process has seen that the bucket's server does not."""
+    """Say whether it is worth an attempt: False once the bucket's server has failed to copy in this process."""
     return _proofs.get((client.meta.endpoint_url, bucket)) != ()
 
 
 def assemble(assembly: Assembly) -> None:
     """Make the object, unless the key is taken.
 
-    Each copied part is compared with the file's own bytes before the object comes to be, by SHA-256 or, where the
-    server gives none of a copy, by MD5. The finished object is looked at once more. Memory does not grow with the
+    Each copied part is compared with the file's own bytes before the object is completed, by SHA-256 or, where the
+    server gives none for a copy, by MD5. The finished object is checked once more. Memory does not grow with the
     parts: they are read as they are sent.
 
-    Raises Uncopyable, and then leaves nothing behind; StoreRefused when the finished object is not what was meant;
-    what boto3 raises when the key is taken or something else than copying fails.
+    Raises Uncopyable, and then leaves nothing behind; StoreRefused when the finished object is wrong; boto3's
+    errors when the key is taken or anything but copying fails.
     """
     place = assembly.client.meta.endpoint_url, assembly.bucket
     for proof in _proofs.get(place, (SHA256, MD5)):
@@ -112,7 +112,7 @@ def assemble(assembly: Assembly) -> None:
 
 @contextmanager
 def _taking_back(advance: Callable[[int], object]) -> Iterator[Callable[[int], object]]:
-    """Give what reports progress; what it reported is taken back when the block's way leads nowhere."""
+    """Yield a function that reports progress; its reports are reverted when the block fails."""
     lock = threading.Lock()
     made = 0
 
@@ -140,7 +140,7 @@ class _Made:
 
 
 class _Upload:
-    """One upload in parts, which ends by its completion or is aborted."""
+    """One upload in parts, which is completed or aborted."""
 
     def __init__(self, assembly: Assembly, proof: Proof, advance: Callable[[int], object]) -> None:
         self._assembly = assembly
@@ -151,16 +151,16 @@ class _Upload:
         self._upload: dict[str, str] = {}  # with its id, once it has one
         self._stopping = threading.Event()
         self._broken: BaseException | None = None  # what the listener raised
-        # As boto3's own transfers do: a body that is read to be signed is no progress.
+        # As in boto3's own transfers: reading a body to sign it is no progress.
         events = self._client.meta.events
         events.register_first("request-created.s3", signal_not_transferring, unique_id="s3upload-not-transferring")
         events.register_last("request-created.s3", signal_transferring, unique_id="s3upload-transferring")
 
     def run(self) -> None:
-        """Make the object; on Ctrl-C the threads are left soon, as the network may hold them."""
+        """Make the object; Ctrl-C waits only briefly for the threads, as the network may block them."""
         pool = ThreadPoolExecutor(self._assembly.concurrency)
         try:
-            # In a thread too: its answer, without which nothing can be aborted, outlives Ctrl-C.
+            # In a thread too: its answer, which is needed to abort, still arrives after Ctrl-C.
             pool.submit(self._create).result()
             made = self._make_parts(pool)
             self._complete(made)
@@ -190,7 +190,7 @@ class _Upload:
                 self._client.abort_multipart_upload(**self._upload)
 
     def _make_parts(self, pool: ThreadPoolExecutor) -> list[_Made]:
-        """Copy and send the parts side by side, one copy before all: it shows whether the rest is worth it."""
+        """Copy and send the parts in parallel, after one copy that shows whether the rest is worth it."""
         parts = enumerate(self._assembly.parts, 1)
         first, *others = sorted(parts, key=lambda numbered: isinstance(numbered[1], Sent))
         made = [self._result(pool.submit(self._make, *first))]
@@ -230,7 +230,7 @@ class _Upload:
             )["CopyPartResult"]
         except (ClientError, BotoCoreError) as error:
             if self._proof is SHA256 and isinstance(error, ClientError) and _status(error) == 400:
-                raise _Unproven from error  # MinIO copies nothing into an upload that is to have checksums
+                raise _Unproven from error  # MinIO does not copy into an upload with checksums
             raise Uncopyable(str(error), lasting=_is_refusal(error)) from error
         agrees = self._proof.agrees(answer, digest)
         if agrees is None:
@@ -242,7 +242,7 @@ class _Upload:
         return str(answer["ETag"])
 
     def _report(self, bytes_transferred: int) -> None:
-        """Tell the listener, unless the upload is given up: then the part under way ends here."""
+        """Call the listener, unless the upload is given up: then the current part ends here."""
         if self._stopping.is_set() and bytes_transferred > 0:
             raise CancelledError
         try:
@@ -250,7 +250,7 @@ class _Upload:
         except BaseException as error:
             self._broken = error
             self._stopping.set()
-            # botocore tries again after anything else.
+            # botocore retries after anything else.
             raise CancelledError from error
 
     def _complete(self, made: Sequence[_Made]) -> None:
@@ -266,7 +266,7 @@ class _Upload:
             raise
 
     def _check(self, made: Sequence[_Made]) -> None:
-        """Look at what S3 has made; what is not right is removed, if the credentials allow that, and refused."""
+        """Check the object that S3 made; a wrong one is removed, if the credentials allow that, and refused."""
         head = self._client.head_object(**self._address, ChecksumMode="ENABLED")
         whole = hashlib.sha256(b"".join(part.digest for part in made)).digest()
         said = str(head.get("ChecksumSHA256", ""))
@@ -283,5 +283,5 @@ def _status(error: ClientError) -> int:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Say whether a copy failed for reasons that another copy would meet too: not for its source or the network."""
+    """Say whether a copy failed for reasons that apply to every copy: not for its source or the network."""
     return isinstance(error, ClientError) and _status(error) in {400, 403, 405, 501}

@@ -1,4 +1,4 @@
-"""A boto3 client that waits no longer than a person does, and whose requests carry the store's conditions."""
+"""A boto3 client with short timeouts, whose requests carry the store's conditions."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from envpack.stores.s3.options import S3Options
 
 CONNECT_TIMEOUT = 5
-"""Seconds; with three attempts an address where nobody is fails in well under 30 s."""
+"""Seconds; with three attempts an address without a server fails in well under 30 s."""
 
 READ_TIMEOUT = 20
 """Seconds without a byte from a server that took the connection."""
 
 ATTEMPTS = 3
-"""How often botocore's standard mode sends a request in all; throttling and 5xx count too."""
+"""The total attempts of a request in botocore's standard mode, including throttling and 5xx."""
 
 _CONDITIONAL = frozenset({"PutObject", "CompleteMultipartUpload"})
-"""The operations that can bring an object to be and that take a condition."""
+"""The operations that can create an object and that take a condition."""
 
 
 def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> Any:  # noqa: ANN401 - boto3 has no types
-    """Return a client; it asks for owner and encryption, and overwrites only what `IfMatch` names.
+    """Return a client; it requests owner and encryption, and overwrites only what `IfMatch` names.
 
-    `url` is the store's, for errors; `say` hears once that S3 asks to slow down. Raises UsageError for an endpoint
-    that is no URL, and StoreRefused when boto3's chain gives no credentials.
+    `url` is the store's, for errors; `say` is called once when S3 asks to slow down. Raises UsageError for an
+    endpoint that is not a URL, and StoreRefused when boto3's chain gives no credentials.
     """
     filter_python_deprecation_warnings()
     meet(options.endpoint or "")
@@ -64,7 +64,7 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     except EnvpackError:
         raise
     except Exception as error:
-        # Whatever the chain meets: programs, files and services of the site, and values in their configuration.
+        # Any error of the chain: programs, files and services of the site, and values in their configuration.
         raise credentials.refusal(error, core, url) from error
     endpoint = take_apart(client.meta.endpoint_url)
     if endpoint.userinfo:
@@ -84,12 +84,12 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
 
 @cache
 def _loader() -> Any:  # noqa: ANN401 - botocore has no types
-    """Return what reads botocore's description of S3 and keeps it; without it each client reads 1 MB of JSON."""
+    """Return a loader that keeps botocore's description of S3; without it each client reads 1 MB of JSON."""
     return botocore.session.get_session().get_component("data_loader")
 
 
 def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # noqa: ANN401 - boto3 has no types
-    """Return boto3's client. What the SDK's own places say holds; ours fill in what they leave open."""
+    """Return boto3's client. The SDK's own settings have priority; envpack's fill in the rest."""
     profile = core.get_scoped_config()
     retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
     if "AWS_RETRY_MODE" in os.environ or "retry_mode" in profile:
@@ -103,7 +103,7 @@ def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # no
         given |= {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT}
     config = Config(
         max_pool_connections=options.concurrency,
-        # Every request names the checksum that it is to be verified by.
+        # Every request names its own checksum.
         request_checksum_calculation="when_required",
         user_agent_extra=f"envpack/{VERSION}",
         **given,
@@ -111,7 +111,7 @@ def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # no
     try:
         return session.client("s3", endpoint_url=options.endpoint, config=config)
     except ValueError as error:
-        # What botocore says of an endpoint that is no URL; it comes from the options, a variable or a profile.
+        # botocore's error for an endpoint that is not a URL; it comes from the options, a variable or a profile.
         if not str(error).startswith("Invalid endpoint"):
             raise
         raise UsageError(
@@ -120,10 +120,10 @@ def _client(session: boto3.Session, core: Any, options: S3Options) -> Any:  # no
 
 
 def _sum_up(params: dict[str, Any], **_: object) -> None:
-    """Take the SHA-256 of what is sent before it is sent, so that it goes as a header.
+    """Compute the SHA-256 of a body before it is sent, so that it is sent as a header.
 
-    Asked for an algorithm alone, botocore sends the checksum behind the body, in chunks of its own (`aws-chunked`),
-    over HTTPS, which many servers that are not AWS's refuse.
+    If only an algorithm is given, botocore sends the checksum after the body, in its own chunks (`aws-chunked`),
+    over HTTPS, which many servers other than AWS's refuse.
     """
     if params.get("ChecksumAlgorithm") != "SHA256" or "ChecksumSHA256" in params:
         return
@@ -145,17 +145,17 @@ def _sum_up(params: dict[str, Any], **_: object) -> None:
 
 
 def _nothing() -> None:
-    """Stand in for what a body of boto3's transfers has and a plain file has not."""
+    """Replace the methods that a body of boto3's transfers has and a plain file lacks."""
 
 
 def _know_token(request: Any, **_: object) -> None:  # noqa: ANN401 - boto3 has no types
-    """Let the filter of secrets know the token of a role, which changes while a process runs."""
+    """Pass the token of a role, which changes while a process runs, to the filter of secrets."""
     token = request.headers.get("X-Amz-Security-Token")
     know(token.decode() if isinstance(token, bytes) else token)
 
 
 def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time in an answer
-    """Read a time in an answer: quickly if it is written as S3 writes them (2024-01-31T12:00:00.000Z)."""
+    """Read a time in an answer: fast if it is in S3's form (2024-01-31T12:00:00.000Z)."""
     if isinstance(text, str) and text.endswith("Z"):
         with suppress(ValueError):
             return datetime.fromisoformat(f"{text[:-1]}+00:00")
@@ -164,7 +164,7 @@ def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time i
 
 
 def _standing(options: S3Options) -> dict[str, str]:
-    """Return the parameters that go with every operation that takes them."""
+    """Return the parameters for every operation that takes them."""
     wanted = {
         "ExpectedBucketOwner": options.expected_bucket_owner,
         "ExpectedSourceBucketOwner": options.expected_bucket_owner,
@@ -175,7 +175,7 @@ def _standing(options: S3Options) -> dict[str, str]:
 
 
 def _complete(standing: dict[str, str], params: dict[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401
-    """Add to an operation's parameters what boto3's transfers cannot be told: owner, encryption, condition.
+    """Add to an operation's parameters what boto3's transfers cannot set: owner, encryption, condition.
 
     botocore calls it before each request: "Extensibility guide" of boto3, event `before-parameter-build`.
     """

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import boto3
 
 _CHAIN = ("botocore.credentials", "botocore.tokens", "botocore.configloader")
-"""Where the chain runs; whatever is raised there is about credentials or configuration."""
+"""The code of the chain; any exception there is about credentials or configuration."""
 
 _ASKING = ("assume-role",)
-"""The credential providers of botocore that ask a person."""
+"""The credential providers of botocore that ask the user."""
 
 _LOGIN = (aws.NoAuthTokenError, aws.SSOError, aws.TokenRetrievalError)
 
@@ -37,22 +37,22 @@ _PROVIDERS = {
     "SSOProvider": ("sso_session", "sso_start_url"),
     "AssumeRoleProvider": ("role_arn",),
 }
-"""What makes each link of the chain take part: variables, and entries of a profile."""
+"""What enables each link of the chain: variables, and entries of a profile."""
 
 _RENEW = "get new temporary credentials (for SSO: `aws sso login`), then try again"
 _LOOK = "see what `aws configure list` and the variables AWS_* say"
 
 
 def never_ask_blindly(core: Any) -> None:  # noqa: ANN401 - botocore has no types
-    """Have a botocore session ask for the code of an MFA device on a terminal only."""
+    """Make a botocore session ask for the code of an MFA device only on a terminal."""
     for name in _ASKING:
         core.get_component("credential_provider").get_provider(name)._prompter = _ask  # noqa: SLF001 - no other way
 
 
 def check_certificates(core: Any) -> None:  # noqa: ANN401 - botocore has no types
-    """Raise StoreRefused when the bundle of certificate authorities that is configured is not there.
+    """Raise StoreRefused when the configured bundle of certificate authorities is missing.
 
-    botocore would meet it in the first request, as if the network had failed.
+    botocore would fail in the first request, as if by a network error.
     """
     bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     if bundle and not Path(bundle).exists():
@@ -63,21 +63,21 @@ def check_certificates(core: Any) -> None:  # noqa: ANN401 - botocore has no typ
 
 
 def load(session: boto3.Session) -> None:
-    """Look the credentials up, once, and let the filter of secrets know them. Raises what the chain raises."""
+    """Look the credentials up, once, and pass them to the filter of secrets. Raises the chain's exceptions."""
     if credentials := session.get_credentials():
         keys = credentials.get_frozen_credentials()
         know(keys.access_key, keys.secret_key, keys.token)
 
 
 def concerns(error: BaseException) -> bool:
-    """Return whether an exception came out of the chain of credentials, now or in a later request."""
+    """Return whether an exception came from the chain of credentials, now or in a later request."""
     return isinstance(error, aws.NoCredentialsError) or any(
         frame.f_globals.get("__name__") in _CHAIN for frame in _frames(error)
     )
 
 
 def refusal(error: Exception, core: Any, uri: str) -> StoreRefused:  # noqa: ANN401 - botocore has no types
-    """Return what a person can do about an exception of the chain; `core` is botocore's session."""
+    """Return what the user can do about an exception of the chain; `core` is botocore's session."""
     reason = redact(" ".join(str(error).split()) or type(error).__name__)
     hint = _LOOK
     if isinstance(error, aws.NoCredentialsError):
@@ -111,15 +111,15 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
 
 
 def _asked(error: BaseException) -> tuple[str, ...]:
-    """Return what made the link of the chain take part that an exception came out of."""
+    """Return what enabled the link of the chain that raised an exception."""
     links = [type(frame.f_locals.get("self")).__name__ for frame in _frames(error)]
     return next((_PROVIDERS[link] for link in reversed(links) if link in _PROVIDERS), ())
 
 
 def _sources(core: Any, said: str, asked: tuple[str, ...] = ()) -> str:  # noqa: ANN401 - botocore has no types
-    """Return which variables and which entries of a profile hold a value that an error speaks of.
+    """Return the variables and the entries of a profile whose values an error contains.
 
-    Where none does: the profile and its files, which the chain was reading.
+    Without any: the profile and its files, which the chain was reading.
     """
     profile = _profile(core)
     variables = [(name, name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_")]

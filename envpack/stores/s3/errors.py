@@ -1,4 +1,4 @@
-"""What boto3's errors mean to a person: which kind it is and what to do about it."""
+"""What boto3's errors mean for the user: their kind and the next step."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from envpack.stores.s3.options import S3Options
 
 NOT_FOUND = "404"
-"""What the answer to a HEAD, which has no body, says of an object or a bucket that is not there."""
+"""The code for a missing object or bucket in the answer to a HEAD, which has no body."""
 
 NOT_MODIFIED = "304"
-"""The answer to a conditional read of an object that is still the version that was named."""
+"""The answer to a conditional read of an object that still has the named version."""
 
 CONDITION_FAILED = frozenset({"412", "PreconditionFailed"})
 """The key is taken, or holds another version than expected."""
 
 CONFLICTING_WRITE = "ConditionalRequestConflict"
-"""Another write to the key ended meanwhile: to be tried again, says the API reference of PutObject."""
+"""Another write to the key ended meanwhile: to be retried, by the API reference of PutObject."""
 
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
 
@@ -57,13 +57,13 @@ BROKEN_OFF = (
     aws.ResponseStreamingError,
     S3TransferRetriesExceededError,
 )
-"""An answer that did not arrive whole, or not as it was sent."""
+"""An answer that arrived incomplete or changed."""
 
 _DEEPEST = 20
-"""How many errors behind one are looked at."""
+"""How many causes of an error are examined."""
 
 EXPLAINED = (aws.ClientError, aws.BotoCoreError, ResponseParserError, S3TransferRetriesExceededError)
-"""What boto3 raises for reasons outside of this program."""
+"""boto3's exceptions for causes outside of this program."""
 
 _UNREACHABLE = (aws.ConnectionError, aws.HTTPClientError, *BROKEN_OFF)
 
@@ -75,12 +75,12 @@ class Attempt:
     uri: str
     """The object or the bucket."""
     permission: str
-    """The IAM actions it takes, such as `s3:PutObject`."""
+    """The IAM actions it needs, such as `s3:PutObject`."""
     options: S3Options
     endpoint: str
-    """The URL that was asked."""
+    """The URL of the request."""
     seconds: float = 0.0
-    """How long it took."""
+    """Its duration."""
 
 
 def code_of(error: aws.ClientError) -> str:
@@ -89,12 +89,12 @@ def code_of(error: aws.ClientError) -> str:
 
 
 def contested(uri: str) -> StoreRefused:
-    """Return the error for a key that other writers did not leave alone for long enough."""
+    """Return the error for a key that other writers kept changing."""
     return StoreRefused(f"{uri}: other writers keep writing to it", hint="try again later")
 
 
 def spoiled(uri: str) -> StoreRefused:
-    """Return the error for an object that S3 did not make of its parts as they are."""
+    """Return the error for an object that S3 did not assemble correctly from its parts."""
     return StoreRefused(
         f"{uri} is not what was uploaded: the server put its parts together wrongly",
         hint="if the object is still there, remove it (no release names it), and tell who runs the server",
@@ -102,7 +102,7 @@ def spoiled(uri: str) -> StoreRefused:
 
 
 def in_circles(error: BaseException | None) -> bool:
-    """Return whether botocore followed redirects between regions until Python ended it."""
+    """Return whether botocore followed redirects between regions up to Python's recursion limit."""
     for _ in range(_DEEPEST):
         if error is None or isinstance(error, RecursionError):
             break
@@ -116,7 +116,7 @@ def redirected(uri: str) -> StoreRefused:
 
 
 def _not_s3(attempt: Attempt) -> StoreRefused:
-    """Return the error for an answer that no S3 server gives, such as a web page."""
+    """Return the error for an answer that is not from an S3 server, such as a web page."""
     return StoreRefused(
         f"{attempt.uri}: {redact(attempt.endpoint)} does not answer as an S3 server does",
         hint="correct the endpoint (AWS_ENDPOINT_URL_S3), or the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)",

@@ -1,4 +1,4 @@
-"""Try out on S3 what a build and a gc will do there, with an object that is made for it."""
+"""Test on S3 what a build and a gc will do there, with an object that is made for the test."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _UNSAFE = "use another S3 server, or a newer version of this one: without it two
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """One look at a store on S3."""
+    """One test of a store on S3."""
 
     client: Any
     bucket: str
     prefix: str
     options: S3Options
     asking: Callable[[str, str], AbstractContextManager[None]]
-    """Explains what goes wrong in its block; takes the permission and the key."""
+    """Explains errors in its block; takes the permission and the key."""
 
     def observe(self) -> Iterator[Observation]:
-        """Yield what is found; it ends with the first thing without which the rest would tell nothing."""
+        """Yield the results; it ends with the first failure that makes the rest meaningless."""
         yield from self._who()
         try:
             yield from self._list()
@@ -61,7 +61,7 @@ class Examination:
         yield Observation(level="ok", text=f"{text}, {arn}" if arn else text)
 
     def _arn(self, session: Any) -> str | None:  # noqa: ANN401 - boto3 has no types
-        """Ask AWS whose credentials these are; another vendor's server has no such service."""
+        """Ask AWS for the owner of the credentials; servers of other vendors have no such service."""
         host = urlsplit(self.client.meta.endpoint_url).hostname or ""
         with suppress(ClientError, BotoCoreError):
             sts = session.client("sts", region_name=self.client.meta.region_name)
@@ -101,7 +101,7 @@ class Examination:
         yield removed
 
     def _refuses(self, address: dict[str, str], condition: str, key: str, **given: str) -> Observation:
-        """Say whether the server keeps an object against a write whose condition does not hold.
+        """Say whether the server refuses a write whose condition does not hold.
 
         The client adds `If-None-Match: *` to each write without a condition of its own.
         """

@@ -1,4 +1,4 @@
-"""How to talk to S3 where boto3's own chain of variables and files does not say it."""
+"""Options for S3 that boto3's own chain of variables and files does not set."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Addressing = Literal["auto", "path", "virtual"]
 MIB = 1 << 20
 
 SMALLEST_PART = 5 * MIB
-"""S3 takes no smaller part but the last: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
+"""S3 takes smaller parts only as the last: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Options:
-    """What a person may set about S3; None leaves it to boto3 (environment, `~/.aws`, the machine's role).
+    """What the user may set for S3; None leaves it to boto3 (environment, `~/.aws`, the machine's role).
 
-    Raises UsageError for values that S3 would not take.
+    Raises UsageError for values that S3 would refuse.
     """
 
     endpoint: str | None = None
@@ -40,9 +40,9 @@ class S3Options:
     part_size: int = 16 * MIB
     """Bytes per part of an upload; a file of one part is sent in one request."""
     patience: float = 60.0
-    """Seconds for which a request is sent again that S3 answers with SlowDown."""
+    """Seconds for which a request is retried while S3 answers SlowDown."""
     concurrency: int = 8
-    """How many parts travel at once."""
+    """How many parts are transferred in parallel."""
 
     def __post_init__(self) -> None:
         if self.part_size < SMALLEST_PART:

@@ -1,4 +1,4 @@
-"""Which parts S3 makes an object of: what it copies from objects that it has, and what must be sent.
+"""The parts of an S3 object: some are copied from existing objects, the others must be sent.
 
 The rules of parts: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
 """
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 COPIED_PART = 64 * MIB
-"""Bytes of a copied part at most, where the number of parts allows it: S3 copies several side by side."""
+"""The largest copied part in bytes, where the number of parts allows it: S3 copies several in parallel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartRules:
-    """What S3 takes. `largest` must be twice `smallest` or more."""
+    """The limits of S3. `largest` must be at least twice `smallest`."""
 
     smallest: int = SMALLEST_PART
-    """Bytes of every part but the last, and of a range that is worth a copy."""
+    """The least bytes of every part except the last, and of a range that is worth a copy."""
     largest: int = 5 << 30
-    """Bytes of a part."""
+    """The most bytes of a part."""
     most: int = 10_000
-    """Parts of an object."""
+    """The most parts of an object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ Part = Sent | Held
 S3_RULES = PartRules()
 
 NOTHING = Held(key="", start=0, offset=0, size=0)
-"""The empty range, from which a search begins."""
+"""The empty range, the start of a search."""
 
 
 def plan(
@@ -56,9 +56,9 @@ def plan(
     """Return the parts of a file of `size` bytes, in order, so that as few bytes as possible are sent.
 
     `sent_part` and `copied_part` are the bytes of a part to aim at; parts are larger where there would be too many.
-    Among plans that send equally much it is one with the fewest turns between sending and copying.
+    Among plans that send the same amount it has the fewest changes between sending and copying.
 
-    Where ranges overlap, the one that reaches furthest is taken. Beside what is not held, fewer than
+    Where ranges overlap, the one that reaches furthest is used. In addition to bytes that are not held, fewer than
     `2 * rules.smallest` bytes are sent for each range: what a neighbouring gap lacks to be a part, or all of a
     range that is shorter than that. (All is sent where the ranges alone make more parts than S3 takes.) Raises
     ValueError for a file that no `rules.most` parts can hold.
@@ -81,19 +81,19 @@ def _end(part: Part) -> int:
 
 
 def _cut(held: Held, start: int, end: int) -> Held:
-    """Return what a range has between two places of the file; not positive in size where that is nothing."""
+    """Return the part of a range between two places of the file; its size is not positive if there is none."""
     start = max(start, held.offset)
     return replace(held, start=held.start + start - held.offset, offset=start, size=min(end, _end(held)) - start)
 
 
 def _pieces(size: int, held: Sequence[Held], smallest: int) -> list[Held]:
-    """Return ranges that can be copied, disjoint and in order: joined where they go on in their source."""
+    """Return ranges that can be copied, disjoint and in order: joined where they are contiguous in their source."""
     joined = [range_ for range_ in _joined(size, held) if range_.size >= smallest]
     return [piece for piece in _disjoint(joined) if piece.size >= smallest]
 
 
 def _joined(size: int, held: Sequence[Held]) -> Iterator[Held]:
-    """Yield the ranges within the file, as one where several continue each other in file and source."""
+    """Yield the ranges within the file, joined where they are contiguous in file and source."""
 
     def line(held: Held) -> tuple[str, int]:
         return held.key, held.start - held.offset
@@ -130,11 +130,11 @@ class _Way:
     run: Part = NOTHING
     """The last run."""
     before: _Way | None = None
-    """The way to where that run begins; None where there is no run yet."""
+    """The path to the start of that run; None where there is no run yet."""
     sent: int = 0
-    """How many bytes are sent."""
+    """The number of sent bytes."""
     turns: int = 0
-    """How many runs there are."""
+    """The number of runs."""
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -155,9 +155,10 @@ class _Way:
 def _runs(size: int, pieces: Sequence[Held], smallest: int) -> list[Part]:
     """Return the runs of sent and of copied bytes that make up the file with the fewest bytes sent.
 
-    Every run but the last has `smallest` bytes or more. This is the shortest way from 0 to `size` over the places
-    where a run of some best plan can end. To each place the best way is kept that ends by sending, which may go
-    on, and the best that ends by copying. All steps lead forward, so the places are visited in order.
+    Every run except the last has at least `smallest` bytes. This is the shortest path from 0 to `size` over the
+    places where a run of some best plan can end. For each place, the best path that ends by sending, which may
+    continue, and the best that ends by copying are kept. All steps lead forward, so the places are visited in
+    order.
     """
     ways: dict[int, dict[type[Part], _Way]] = {0: {Held: _Way()}}
     places = [0]
@@ -174,7 +175,7 @@ def _runs(size: int, pieces: Sequence[Held], smallest: int) -> list[Part]:
 
 
 def _steps(way: _Way, place: int, size: int, pieces: Sequence[Held], smallest: int) -> Iterator[_Way]:
-    """Yield the ways that lead on from a place.
+    """Yield the paths that continue from a place.
 
     A run that is sent ends where a piece begins, or has the smallest size. A run that is copied ends with its
     piece, or where one that is sent in the smallest size then ends at the next piece, or, so that such a one
@@ -198,7 +199,7 @@ def _steps(way: _Way, place: int, size: int, pieces: Sequence[Held], smallest: i
 
 
 def _count(run: Part, into: int, rules: PartRules) -> int:
-    """Return how many parts a run gives, of `into` bytes at most if that does not make them too small."""
+    """Return the number of parts of a run, of at most `into` bytes if that does not make them too small."""
     return max(1, min(-(-run.size // into), run.size // rules.smallest))
 
 

@@ -1,4 +1,4 @@
-"""How S3 shows that the bytes of a part are those that were meant: by SHA-256, or by MD5 where it cannot."""
+"""How S3 proves that the bytes of a part are correct: by SHA-256, or by MD5 where it cannot."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A digest that S3 takes of each part of an object."""
+    """A digest that S3 computes for each part of an object."""
 
     new: Callable[[], Any]
     """Begins one, as `hashlib` does."""
     creating: Mapping[str, str]
-    """The parameters of CreateMultipartUpload that ask for it."""
+    """The parameters of CreateMultipartUpload that request it."""
     sending: str
-    """The parameter of UploadPart, Base64, by which S3 refuses other bytes."""
+    """The parameter of UploadPart, Base64, with which S3 refuses other bytes."""
     answering: str
-    """Where S3's answers have it."""
+    """Its field in S3's answers."""
     text: Callable[[bytes], str]
-    """Writes it as the answers do."""
+    """Writes it in the form of the answers."""
 
     def of(self, path: Path, offset: int, size: int) -> bytes:
         """Return the digest of a range of a file."""
@@ -42,21 +42,21 @@ class Proof:
         return digest
 
     def sent_with(self, digest: bytes) -> dict[str, str]:
-        """Return what UploadPart says of a part."""
+        """Return the parameters of UploadPart for a part."""
         return {self.sending: base64_of(digest)}
 
     def completed_with(self, digest: bytes) -> dict[str, str]:
-        """Return what CompleteMultipartUpload says of a part; it must name a checksum that was asked for."""
+        """Return the entry of CompleteMultipartUpload for a part; it must name a requested checksum."""
         return {self.answering: self.text(digest)} if self.creating else {}
 
     def agrees(self, answer: Mapping[str, Any], digest: bytes) -> bool | None:
-        """Say whether S3 has the bytes of a digest; None when its answer does not tell."""
+        """Say whether S3 has the bytes of a digest; None when its answer does not say."""
         said, meant = str(answer.get(self.answering, "")).strip('"'), self.text(digest)
         return said == meant if len(said) == len(meant) else None
 
 
 def base64_of(digest: bytes) -> str:
-    """Return a digest as headers of S3 have it."""
+    """Return a digest in the form of S3's headers."""
     return base64.b64encode(digest).decode()
 
 
@@ -67,10 +67,10 @@ SHA256 = Proof(
     answering="ChecksumSHA256",
     text=base64_of,
 )
-"""What AWS takes of a copied part too: "CopyPartResult" of the S3 API reference.
+"""AWS also computes it for a copied part: "CopyPartResult" of the S3 API reference.
 
-MinIO refuses a copy where it is asked for; versitygw 1.8.0 gives that of the source, which the number of parts
-behind it tells apart.
+MinIO refuses a copy where it is requested; versitygw 1.8.0 gives that of the source, which the appended number of
+parts shows.
 """
 
 MD5 = Proof(
@@ -84,7 +84,7 @@ MD5 = Proof(
 
 
 def of_parts(path: Path, part_size: int) -> str:
-    """Return what S3 says of a file that was uploaded in parts of one size: Base64 of a SHA-256, and their number.
+    """Return S3's checksum of a file that was uploaded in parts of one size: Base64 of a SHA-256, and their number.
 
     It is the SHA-256 of the parts' own, one after the other ("Checking object integrity" of the S3 user guide,
     composite checksums).

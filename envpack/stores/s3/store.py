@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, of AWS or of any server that keeps S3's rules on conditional writes."""
+"""A store in an S3 bucket, of AWS or of any server that follows S3's rules on conditional writes."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ if TYPE_CHECKING:
     from envpack.stores.s3.parts import Part
 
 CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds to wait before a write that met another one to the same key is tried again."""
+"""Seconds to wait before a write that collided with another one to the same key is retried."""
 
 READS = 3
-"""How often a small object is asked for whose answer breaks off."""
+"""How often a small object is requested when its answer breaks off."""
 
 logger = filtered_logger(__name__)
 
 _URL = re.compile(r"s3a?://(?P<bucket>[A-Za-z0-9._-]{3,255})(?:/(?P<prefix>[^?#]*))?", re.IGNORECASE)
 
 _REJECTIONS = CONDITION_FAILED | {CONFLICTING_WRITE, "NoSuchKey", "NoSuchUpload"}
-"""Answers after which to look at the key again: `NoSuchUpload` comes when the answer to a completion was lost."""
+"""Answers after which to check the key again: `NoSuchUpload` comes when the answer to a completion was lost."""
 
 _CONTENT_TYPES = {
     ".json": "application/json",
@@ -82,15 +82,16 @@ _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
 }
-"""By suffix, the rest being plain bytes; never with a Content-Encoding, which some clients would undo."""
+"""By suffix; others are plain bytes. Never with a Content-Encoding, which some clients would undo."""
 
 
 class S3Store:
-    """Objects under one prefix of one bucket; see Store for what the methods promise.
+    """Objects under one prefix of one bucket; see Store for the methods' contracts.
 
-    Every write is conditional (`If-None-Match: *`, or `If-Match` to replace), so S3 itself keeps what is there.
-    A HEAD goes before each, for servers that pass conditions over: there only a race can overwrite. A server that
-    refuses conditions is refused. Each request carries a SHA-256 that S3 verifies: of the object, or of each part.
+    Every write is conditional (`If-None-Match: *`, or `If-Match` to replace), so S3 itself protects existing
+    objects. A HEAD precedes each, for servers that ignore conditions: there only a race can overwrite. A server
+    that refuses conditions is refused. Each request carries a SHA-256 that S3 verifies: of the object, or of each
+    part.
     """
 
     def __init__(self, url: str, options: S3Options) -> None:
@@ -121,7 +122,7 @@ class S3Store:
             for attempt in range(READS):
                 try:
                     return self._read(key, known, condition)
-                except BROKEN_OFF:  # botocore sends a request again, but only before the answer's body
+                except BROKEN_OFF:  # botocore retries a request, but only before the answer's body
                     if attempt == READS - 1:
                         raise
                     time.sleep(0.1 * (attempt + 1))  # some servers answer while the object is being replaced
@@ -136,14 +137,14 @@ class S3Store:
             if code_of(error) == NOT_MODIFIED:
                 return known
             raise
-        # As a context, boto3's body gives what is below it, which checks neither length nor checksum.
+        # As a context, boto3's body gives the raw stream, which checks neither length nor checksum.
         with closing(answer["Body"]) as body:
             if answer["ContentLength"] > SMALL:
                 raise too_large(self.uri(key))
             return Object(data=body.read(), version=answer["ETag"])
 
     def size(self, key: str) -> int | None:
-        """Return the bytes of an object by a HEAD."""
+        """Return the size of an object by a HEAD."""
         there = self._head(key)
         return int(there["ContentLength"]) if there else None
 
@@ -159,13 +160,13 @@ class S3Store:
         return there is not None and there["ETag"] == version and self._put(key, data, IfMatch=version)
 
     def upload(self, key: str, path: Path, sha256: str, step: Step, held: Sequence[Held] = ()) -> bool:
-        """Write a file, a larger one in parts that travel at once; any failure and Ctrl-C abort them.
+        """Write a file, a larger one in parallel parts; any failure and Ctrl-C abort them.
 
-        What is held is copied within the bucket. Where the server cannot, or its copy is not what the file has,
+        Held bytes are copied within the bucket. Where the server cannot copy, or its copy differs from the file,
         the file is sent whole.
         """
         if digest.of_file(path) != sha256:
-            # Of an object in parts S3 verifies each part's SHA-256 and knows none of the whole.
+            # For an object in parts, S3 verifies each part's SHA-256 and has none of the whole.
             raise damaged(self.uri(key))
         for pause in CONFLICT_PAUSES:
             if self._taken(key, path, sha256):
@@ -178,7 +179,7 @@ class S3Store:
         raise contested(self.uri(key))
 
     def download(self, key: str, path: Path, step: Step) -> None:
-        """Copy an object to a file by ranges that travel at once."""
+        """Copy an object to a file by parallel ranges."""
         with writing(path), self._asking("s3:GetObject and s3:ListBucket", key):
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._transfers(key) as transfers:
@@ -202,7 +203,7 @@ class S3Store:
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
             for found in (entry for page in pages for entry in page.get("Contents", ())):
-                # Consoles mark empty folders by objects whose keys end so.
+                # Consoles mark empty folders with objects whose keys end in a slash.
                 if not found["Key"].endswith("/"):
                     yield ListedObject(
                         key=found["Key"].removeprefix(self._prefix),
@@ -248,10 +249,10 @@ class S3Store:
             self._client.abort_multipart_upload(**self._address(upload.key), UploadId=upload.token)
 
     def check_usable(self) -> None:
-        """Find nothing: only a request tells what a bucket allows."""
+        """Find nothing: only a request shows what a bucket allows."""
 
     def examine(self) -> Iterator[Observation]:
-        """Try the bucket out."""
+        """Test the bucket."""
         from envpack.stores.s3.examination import Examination  # noqa: PLC0415 - only `envpack doctor` needs it
 
         try:
@@ -265,7 +266,7 @@ class S3Store:
         ).observe()
 
     def _arrived(self, key: str, upload_id: str) -> int:
-        """Return the bytes of an upload's parts; 0 when it has ended meanwhile."""
+        """Return the total size of an upload's parts; 0 when it has ended meanwhile."""
         with self._asking("s3:ListMultipartUploadParts", key), suppress(self._client.exceptions.NoSuchUpload):
             pages = self._client.get_paginator("list_parts").paginate(**self._address(key), UploadId=upload_id)
             return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
@@ -285,7 +286,7 @@ class S3Store:
             return answer
 
     def _taken(self, key: str, path: Path, sha256: str) -> bool:
-        """Say whether the key holds this very file; raises AnotherContent when it holds something else."""
+        """Say whether the key holds exactly this file; raises AnotherContent when it holds something else."""
         there = self._head(key)
         if there is None:
             return False
@@ -294,10 +295,10 @@ class S3Store:
         return True
 
     def _holds(self, key: str, path: Path, sha256: str) -> bool:
-        """Say whether an object has the bytes of a file: by a SHA-256 that S3 has taken of it, else by reading it.
+        """Say whether an object has the bytes of a file: by a SHA-256 that S3 computed, else by reading it.
 
-        What the writer says of it in the metadata proves nothing. Of an object in parts S3 has the SHA-256 of the
-        parts' own, and they are mostly of one size, that of the first.
+        The writer's metadata prove nothing. For an object in parts S3 has the SHA-256 of the parts' SHA-256, and
+        the parts mostly have one size, that of the first.
         """
         address = self._address(key)
         with self._asking("s3:GetObject", key):
@@ -360,7 +361,7 @@ class S3Store:
         return [], {}
 
     def _source(self, key: str, reach: int) -> CopySource | None:
-        """Return an object to copy from, or None if it cannot be read or has not `reach` bytes."""
+        """Return an object to copy from, or None if it cannot be read or has fewer than `reach` bytes."""
         try:
             head = self._client.head_object(**self._address(key))
         except ClientError as error:
@@ -377,7 +378,7 @@ class S3Store:
                     **condition,
                     Body=stored(data),
                     ContentType=_content_type(key),
-                    CacheControl="no-cache",  # what may be replaced is asked for again; it costs 304 and no bytes
+                    CacheControl="no-cache",  # a replaceable object is requested again; it costs a 304 and no bytes
                     ChecksumAlgorithm="SHA256",
                 )
                 if failure is None:
@@ -388,7 +389,7 @@ class S3Store:
         raise contested(self.uri(key))
 
     def _wrote_unheard(self, failure: ClientError, key: str, data: bytes) -> bool:
-        """Say whether it was this store's own first attempt, its answer lost, that made a condition fail."""
+        """Say whether a condition failed because of this store's own first attempt, whose answer was lost."""
         if not failure.response["ResponseMetadata"].get("RetryAttempts"):
             return False
         there = self.read(key)
@@ -396,15 +397,16 @@ class S3Store:
 
     @contextmanager
     def _transfers(self, key: str) -> Iterator[Any]:
-        """Open boto3's transfers; they have ended, and what failed is cleared away, when the block does.
+        """Open boto3's transfers; when the block ends, they have ended and failed ones are cleaned up.
 
-        On Ctrl-C the threads may wait for a network that hangs: they are left soon, their upload aborted from here.
+        On Ctrl-C the threads may wait for a network that hangs: they are soon abandoned, and their upload is
+        aborted here.
         """
         config = TransferConfig(
             multipart_threshold=self._options.part_size,
             multipart_chunksize=self._options.part_size,
             max_concurrency=self._options.concurrency,
-            # The other engine, awscrt's, passes over this client's events and so over its conditions.
+            # The other engine, awscrt's, ignores this client's events and thus its conditions.
             preferred_transfer_client="classic",
         )
         manager = create_transfer_manager(self._client, config)
@@ -441,12 +443,12 @@ class S3Store:
 
     @contextmanager
     def _asking(self, permission: str, key: str = "") -> Iterator[None]:
-        """Explain what goes wrong in the block; `permission` is what it takes."""
+        """Explain errors in the block; `permission` is what it needs."""
         began = time.monotonic()
         try:
             yield
         except Exception as error:
-            if credentials.concerns(error):  # keys are looked up and renewed while a store is in use
+            if credentials.concerns(error):  # credentials are looked up and renewed while a store is in use
                 raise credentials.refusal(error, botocore.session.get_session(), self.url) from error
             if in_circles(error):
                 raise redirected(self.uri(key) if key else self.url) from error
@@ -465,13 +467,13 @@ class S3Store:
             ) from error
 
     def _in_words(self, error: Exception, key: str) -> Exception:
-        """Ask by GET for the reason that the answer to a HEAD has no room for, such as an expired token."""
+        """Ask by GET for the reason that the answer to a HEAD cannot contain, such as an expired token."""
         words: Exception = error
         if key and isinstance(error, ClientError) and code_of(error).isdigit():
             try:
                 self._client.get_object(**self._address(key))["Body"].close()
             except (ClientError, BotoCoreError) as answer:
-                # Some servers answer that there is no object to those who may not look.
+                # Some servers answer that there is no object if access is denied.
                 denied = code_of(error) != NOT_FOUND
                 if not (denied and isinstance(answer, ClientError) and code_of(answer) in {"NoSuchKey", NOT_FOUND}):
                     words = answer
@@ -479,7 +481,7 @@ class S3Store:
 
 
 def _rejection(write: Callable[..., object], **arguments: object) -> ClientError | None:
-    """Run a conditional write; return S3's answer when the key's state stood against it, None when it is done."""
+    """Run a conditional write; return S3's answer when the condition failed, None when it is done."""
     try:
         write(**arguments)
     except ClientError as error:
@@ -494,7 +496,7 @@ def _content_type(key: str) -> str:
 
 
 def _checksum(sha256: str, *, whole: bool) -> dict[str, str]:
-    """Return how S3 is to verify a file: by its own SHA-256, or by one that boto3 takes of each part."""
+    """Return how S3 verifies a file: by its own SHA-256, or by one that boto3 computes for each part."""
     if whole:
         return {"ChecksumSHA256": base64_of(bytes.fromhex(sha256))}
     return {"ChecksumAlgorithm": "SHA256"}

@@ -1,4 +1,4 @@
-"""Wait out a storm: S3 says SlowDown when a prefix gets more requests than it has grown for yet.
+"""Retry throttled requests: S3 answers SlowDown when a prefix gets more requests than it is scaled for yet.
 
 How long that takes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html.
 """
@@ -27,16 +27,16 @@ THROTTLED = frozenset(
 
 
 class Throttling:
-    """Sends throttled requests of one client again until its patience ends; other failures are botocore's."""
+    """Retries throttled requests of one client up to a time limit; botocore handles other failures."""
 
     def __init__(self, patience: float, say: Callable[[str], object]) -> None:
-        """Take the seconds to go on for, and where to say so once."""
+        """Take the time limit in seconds, and where to report once."""
         self._patience = patience
         self._say = say
         self._told = False
 
     def watch(self, client: Any) -> None:  # noqa: ANN401 - boto3 has no types
-        """Hear of each answer before botocore's own retries do ("Extensibility guide": `needs-retry`)."""
+        """Handle each answer before botocore's own retries do ("Extensibility guide": `needs-retry`)."""
         client.meta.events.register_first("needs-retry.s3", self._pause)
 
     def _pause(
