@@ -1,4 +1,4 @@
-"""What the configuration says of packing: how small archives are made, and how many of their pieces are kept."""
+"""The configuration of packing: how small archives are made, and how many of their pieces are kept."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def level_of(config: Config) -> int:
 
 
 def pieces_of(config: Config, cache: Cache) -> Pieces:
-    """Return the pieces of archives that are kept. Raises UsageError when the limit is no size."""
+    """Return the kept pieces of archives. Raises UsageError when the limit is not a size."""
     return Pieces(cache.pieces, limit=size_of(config.cache_limit, "cache-limit"))

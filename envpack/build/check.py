@@ -1,7 +1,7 @@
-"""Check every value that a person gives before any work begins.
+"""Check every value from the user before any work begins.
 
 One rule for each field of the configuration and each option of a build. A rule raises ValueError or UsageError with
-what is wrong and what to write; where the value came from is added by the caller.
+what is wrong and what to write; the caller adds where the value came from.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def configuration(config: Config) -> None:
 
 
 def problems_of(config: Config) -> list[str]:
-    """Return what is wrong with a configuration, each problem with where the value came from."""
+    """Return the problems of a configuration, each with where the value came from."""
     return [
         line
         for name in _RULES
@@ -63,7 +63,7 @@ def problems_of(config: Config) -> list[str]:
 
 
 def options(given: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the options of a build, each problem with its option."""
+    """Return the problems of a build's options, each with its option."""
     return [line for name in _OPTIONS for line in _problems(flag_of(name), name, given.get(name), option)]
 
 

@@ -1,4 +1,4 @@
-"""What the policy says of a lock, before anything of it is installed."""
+"""The policy's check of a lock, before anything of it is installed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def allow_lock(lock: Lock, request: Request, config: Config, progress: Progress, *, sure: bool = False) -> None:
     """Raise PolicyViolated with everything in a lock that the configured policy does not allow.
 
-    Only wheels themselves tell their licences. Where the policy is about licences they are fetched: when something
-    is denied anyway, so that all is told at once, and when the answer has to be `sure`, as nothing will be
-    installed. In that case the errors of fetching are raised, too.
+    The licences of wheels are only in the wheels. Where the policy is about licences they are fetched: when
+    something is denied anyway, so that everything is reported at once, and when the answer has to be `sure`, as
+    nothing will be installed. In that case errors of fetching are raised too.
     """
     chosen = policy.configured(config)
     asks_wheels = bool(chosen.licenses and lock.wheels)
@@ -35,7 +35,7 @@ def allow_lock(lock: Lock, request: Request, config: Config, progress: Progress,
         if asks_wheels:
             try:
                 packages = _with_licenses(lock, request, config, progress)
-            except EnvpackError:  # what is known is reason enough
+            except EnvpackError:  # the known reasons are enough
                 raise known from None
             allow(packages, lock, request, config)
         raise

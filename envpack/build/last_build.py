@@ -1,7 +1,7 @@
-"""Remember what a build came to, so that the same build again asks the store three small questions.
+"""Remember the result of a build, so that a repeated build sends the store only three small requests.
 
-Does the tag still point at the release, is its manifest as it was, is its archive there. They are asked at once. A
-conditional read of what has not changed is answered without a body, and so is a HEAD.
+Does the tag still point at the release, is its manifest unchanged, does its archive exist. They are sent in
+parallel. A conditional read of an unchanged object is answered without a body, and so is a HEAD.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 4
-"""Questions that are under way."""
+"""Requests in parallel."""
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
-    """What a build came to, as it is kept."""
+    """The result of a build, as it is kept."""
 
     manifest: Manifest
     seen: dict[Line, tuple[Text, Line]]
-    """The objects that said so: key to content and version."""
+    """The objects that prove it: key to content and version."""
 
 
 STORED = Kind(
@@ -51,7 +51,7 @@ STORED = Kind(
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What one build came to: the same store, name and inputs."""
+    """The result of one build: the same store, name and inputs."""
 
     path: Path
 
@@ -86,7 +86,7 @@ class Memory:
             return release if all(pool.map(is_as_it_was, _keys(manifest, wanted))) and whole.result() else None
 
     def keep(self, store: Store, release: Release, wanted: Sequence[str]) -> None:
-        """Remember a release that the wanted tags point at; that it cannot be written is no reason to fail."""
+        """Remember a release that the wanted tags point at; a failure to write is ignored."""
         known = _keys(release.manifest, wanted)
         seen = {key: (there.data.decode(), there.version) for key in known if (there := store.read(key))}
         value = {"manifest": release.manifest.to_json(), "seen": seen}

@@ -1,4 +1,4 @@
-"""From a lock to a tried archive: link, pack, verify; or put it together from pieces that were tried before."""
+"""From a lock to a verified archive: link, pack, verify; or compose it from pieces that were verified before."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is to be made."""
+    """The archive to make."""
 
     name: str
     lock: Lock
     request: Request
     config: Config
     verify: bool
-    """Whether the archive is tried before it is published."""
+    """Whether the archive is verified before it is published."""
 
     @property
     def format(self) -> FormatName:
@@ -68,12 +68,12 @@ class Job:
 
     @property
     def level(self) -> int:
-        """How much is done to make the archive small. Raises UsageError for a word that means none."""
+        """How much is done to make the archive small. Raises UsageError for an unknown word."""
         return level_of(self.config)
 
     @property
     def confine(self) -> Confine:
-        """What to do where packaged code cannot be confined. Raises UsageError for a word that means nothing."""
+        """What to do where packaged code cannot be confined. Raises UsageError for an unknown word."""
         return Confine.named(self.config.confine)
 
     @cached_property
@@ -91,7 +91,7 @@ class Job:
         )
 
     def sketch(self) -> Manifest:
-        """Return the manifest as far as it is known before there is an archive."""
+        """Return the part of the manifest that is known before there is an archive."""
         unknown = "0" * 64
         return Manifest(
             name=self.name,
@@ -115,7 +115,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """Where a build works: its caches and its own empty directory."""
+    """The places of a build: its caches and its own empty directory."""
 
     cache: Cache
     scratch: Path
@@ -131,7 +131,7 @@ class Workshop:
 
 
 class Watch:
-    """Takes the time of the named parts of a build."""
+    """Measures the time of the named parts of a build."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -158,15 +158,15 @@ class Made:
     packed: Packed
     manifest: Manifest
     files: tuple[File, ...]
-    """What is in it."""
+    """Its content."""
     verification: bytes | None
-    """What its verification found out that may hold for others, as it is stored; None where it was not run."""
+    """The findings of its verification that may apply to others, as stored; None where it was not run."""
 
 
 def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> Made:
     """Return the archive of a job's lock. Raises the errors of the steps, each an EnvpackError.
 
-    Pieces that this machine does not have are taken from the releases of `store`, as the configuration allows.
+    Pieces that this machine lacks are taken from the releases of `store`, as far as the configuration allows.
     """
     from envpack.verify.earlier import Records
 
@@ -248,7 +248,7 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
     allow(packages, job.lock, job.request, job.config)
     with watch.time("pack"):
         packed = _pack(installed, job, site, kept)
-    with watch.time("install"):  # of scripts that run after the archive was made nothing can be in it
+    with watch.time("install"):  # the archive cannot contain results of scripts that run after it was made
         activated = activation.activate(
             installed.prefix,
             job.lock.variables,
@@ -291,7 +291,7 @@ def _stored(record: VerificationRecord | None) -> bytes | None:
 
 
 def _files(packed: Packed) -> tuple[File, ...]:
-    """Return the files of an archive, whose digests were taken of the very bytes that were packed."""
+    """Return the files of an archive, with the digests of exactly the bytes that were packed."""
     return list_files((piece.facts.owner, entry) for piece in packed.pieces for entry in piece.facts.entries)
 
 
@@ -300,7 +300,7 @@ def allow(
 ) -> None:
     """Raise PolicyViolated with every package that the configured policy does not allow.
 
-    Before they are `installed`, the licences of wheels are not known, nor which package brought them in.
+    Before they are `installed`, the licences of wheels are not known, nor which packages need them.
     """
     chosen = policy.configured(config)
     if not chosen:
@@ -322,7 +322,7 @@ def allow(
 def described(
     packages: Sequence[PackedPackage], lock: Lock, request: Request, prefix: Path
 ) -> tuple[PackedPackage, ...]:
-    """Return packages with what only a prefix tells: what they need, and their licences."""
+    """Return packages with the facts that are only in a prefix: what they need, and their licences."""
     return with_licenses(_with_requires(packages, lock, request, prefix), prefix)
 
 
@@ -334,7 +334,7 @@ def _with_requires(
 
 
 def _of_now(manifest: Manifest, packed: Packed, job: Job) -> Manifest:
-    """Return the manifest of an archive that was made just now, for this job's name, by whoever this is."""
+    """Return the manifest of a new archive, for this job's name and the current user."""
     return replace(
         manifest,
         name=job.name,

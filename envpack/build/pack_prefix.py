@@ -1,4 +1,4 @@
-"""Pack an environment that is there already, made by whatever tool."""
+"""Pack an existing environment, made by any tool."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ def pack_prefix(
 ) -> Packed:
     """Pack an existing prefix, which is not changed, into a file.
 
-    Bytecode that a node could use is written aside when the prefix's Python runs here: what lies in the prefix
-    holds times and paths. Where that Python would take it for its source, its code is read from there and not
-    compiled. What has not changed since it was packed before is not compressed again.
-    Raises PackingFailed.
+    Bytecode that a node can use is written outside the prefix when the prefix's Python runs here: the prefix's own
+    bytecode contains times and paths. Where that Python would accept it for its source, its code is read from there
+    and not compiled. Unchanged parts of an earlier archive are not compressed again. Raises PackingFailed.
     """
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 - not resolve(): the files name the prefix as it was called
     cache = Cache(Path(config.cache_dir))

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one build differs from another of the same configuration."""
+    """The options of one build that are not in the configuration."""
 
     name: str | None = None
     """The release's name; by default the requirements file's stem."""
@@ -65,9 +65,9 @@ class Options:
     locked: bool = False
     """Fail when the lock is missing or stale."""
     upgrade: bool = False
-    """Solve again though the lock is good."""
+    """Solve again although the lock is valid."""
     verify: bool = True
-    """Try the archive before it is published."""
+    """Verify the archive before it is published."""
     dry_run: bool = False
     """Solve, and change nothing."""
     driver_python: str | None = None
@@ -93,8 +93,8 @@ def build(
 ) -> Built:
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
-    `text` is what it would hold where there is no such file; then its lock alone is beside it.
-    An unchanged build ends with the release that is there. Raises the errors of its steps, each an EnvpackError.
+    `text` is its content where there is no such file; then only its lock is written.
+    An unchanged build returns the existing release. Raises the errors of its steps, each an EnvpackError.
     """
     watch = Watch()
     descriptors.ensure()
@@ -109,7 +109,7 @@ def build(
         locked = _lock(request, config, options, progress)
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)
     where = store.uri(name) if store else f"s3://{name}"
-    _settings(job.sketch(), where, config, options.driver_python)  # refuses before the work, not after it
+    _settings(job.sketch(), where, config, options.driver_python)  # fails before the work, not after it
     release: Release | None
     if store and not options.dry_run:
         release, reused = _released(job, store, options, progress, watch)
@@ -137,7 +137,7 @@ def build(
 
 
 def _released(job: Job, store: Store, options: Options, progress: Progress, watch: Watch) -> tuple[Release, bool]:
-    """Return the release of a job with its tags in place, and whether it was there already."""
+    """Return the release of a job with its tags in place, and whether it already existed."""
     wanted = tuple(dict.fromkeys(tag for tag in (tags.LATEST if options.latest else None, options.tag) if tag))
     memory = Memory.of(Cache(Path(job.config.cache_dir)).unchanged, store, job.name, job.inputs)
     with watch.time("publish"):
@@ -148,7 +148,7 @@ def _released(job: Job, store: Store, options: Options, progress: Progress, watc
     provide = partial(_provide, job=job, store=store, wanted=wanted, progress=progress, watch=watch)
     try:
         release, reused = provide(_published(job, store))
-    except Gone:  # a gc was at it: then it has to be made again
+    except Gone:  # a gc removed it: then it has to be made again
         release, reused = provide(None)
     memory.keep(store, release, wanted)
     return release, reused
@@ -157,7 +157,7 @@ def _released(job: Job, store: Store, options: Options, progress: Progress, watc
 def _provide(
     release: Release | None, *, job: Job, store: Store, wanted: Sequence[str], progress: Progress, watch: Watch
 ) -> tuple[Release, bool]:
-    """Make the release unless it is there, and move its tags; return it and whether it was there already."""
+    """Make the release unless it exists, and move its tags; return it and whether it already existed."""
     reused = True
     if release is None:
         cache = Cache(Path(job.config.cache_dir))
@@ -185,7 +185,7 @@ def lock(
     text: str | None = None,
     progress: Progress = SILENT,
 ) -> Locked:
-    """Write the lock of a requirements file beside it, or find that the one there is still good."""
+    """Write the lock of a requirements file beside it, or find that the existing one is still valid."""
     descriptors.ensure()
     _check(config)
     request = request_of(read(file, config, text), config)
@@ -194,7 +194,7 @@ def lock(
 
 
 def write_pylock(file: Path, lock: Lock) -> Path:
-    """Write a lock's wheels beside its requirements file as PEP 751 has it, and return where. Raises UsageError."""
+    """Write a lock's wheels beside its requirements file as PEP 751 says; return the path. Raises UsageError."""
     path = pylock.beside(file)
     try:
         atomic.write(path, hide(pylock.dump(lock)).encode())
@@ -214,8 +214,8 @@ def settings(
 ) -> Settings:
     """Return what the configured launcher needs to run in a release.
 
-    The Spark is the configured one, else that of `asked`, what the newest build asked for, else the manifest's.
-    `directory` is where the person unpacks the archive, for a launcher that does not; `requirements` is the name of
+    The Spark is the configured one, else that of `asked`, the requests of the newest build, else the manifest's.
+    `directory` is where the user unpacks the archive, for a launcher that does not; `requirements` is the name of
     the file that the release is built from. Raises UsageError when launcher, Spark and archive cannot work
     together.
     """
@@ -228,9 +228,9 @@ def settings(
 def request_of(asked: Requirements, config: Config) -> Request:
     """Return what is asked of the resolver: the file and the configuration together.
 
-    Channels named by a flag or a variable take the place of an environment file's own (conda's
-    `--override-channels`), and those the place of `envpack.yaml`'s.
-    A pyspark in the file is left to the cluster, and says which Spark it has where nothing else does.
+    Channels named by a flag or a variable replace an environment file's own (conda's `--override-channels`), and
+    those replace `envpack.yaml`'s. A pyspark in the file is left to the cluster, and gives the cluster's Spark
+    version where nothing else does.
     """
     chosen = config.origins.get("channels", "").startswith(("--", "ENVPACK_"))
     channels = config.channels if chosen or not asked.channels else asked.channels
@@ -316,7 +316,7 @@ def _settings(
 def _published(job: Job, store: Store) -> Release | None:
     """Return the release of the same inputs, unless it was never verified and now should be.
 
-    Raises PolicyViolated when it holds what a newer policy does not allow.
+    Raises PolicyViolated when it contains packages that a newer policy does not allow.
     """
     release = lookup.find_build(store, job.name, job.inputs)
     if release:
@@ -327,7 +327,7 @@ def _published(job: Job, store: Store) -> Release | None:
 
 
 def _check(config: Config, options: Options = DEFAULTS) -> None:
-    """Refuse what cannot be used before any file is read. Raises UsageError."""
+    """Refuse invalid options before any file is read. Raises UsageError."""
     given = {"name": options.name, "tag": options.tag, "driver_python": options.driver_python}
     if problems := [*check.problems_of(config), *check.options(given)]:
         raise BadConfiguration(problems)
@@ -335,7 +335,7 @@ def _check(config: Config, options: Options = DEFAULTS) -> None:
 
 
 def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
-    """Yield which remarks of the file a release does not have, since a release is never changed."""
+    """Yield the remarks of the file that a release lacks, since a release is never changed."""
     for what in ("description", "owner"):
         said, kept = getattr(asked, what), getattr(manifest, what)
         if said != kept:
@@ -346,7 +346,7 @@ def _kept_remarks(asked: Requirements, manifest: Manifest) -> Iterator[str]:
 
 
 def _unfit(lock: Lock) -> tuple[str, ...]:
-    """Return what will not work with the cluster's Spark in a locked environment; settings say it of a release."""
+    """Return what will not work with the cluster's Spark in a locked environment; settings say it for a release."""
     if lock.target.spark is None:
         return ()
     packages = {package.name: package.version for package in packages_of(lock)}
@@ -390,7 +390,7 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
 
 
 def _stale(old: Lock, request: Request) -> str:
-    """Return what a lock that answers another request says of the difference."""
+    """Return the difference between this request and the one that a lock answers."""
     found = differences(old.asked, request.parts())
     what = f": {'; '.join(found)}" if found else ""
     return f"the lock does not match its requirements and configuration{what}"
@@ -405,7 +405,7 @@ def _with_projects_of_now(old: Lock, request: Request, config: Config, progress:
 
 
 def _write_lock(path: Path, lock: Lock) -> tuple[str, ...]:
-    """Write a lock whole or not at all; a directory that cannot be written is no reason to fail."""
+    """Write a lock whole or not at all; a directory that cannot be written is not an error."""
     try:
         atomic.write(path, hide(dump(lock)).encode())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a site does not allow in its environments, and what of it a build would bring in."""
+"""What a site does not allow in its environments, and which such packages a build would include."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Policy:
     licenses: tuple[str, ...] = ()
     """SPDX identifiers, patterns of them, or `unknown`."""
     packages: Mapping[str, Callable[[Contained], bool]] = field(default_factory=dict)
-    """Names with versions, as they are written, and what says whether a package is meant."""
+    """Names with versions, as written, and a function that says whether a package matches."""
     hashes: bool = False
     """Whether a wheel that the requirements name by URL needs its hash there too."""
 
@@ -44,7 +44,7 @@ class Violation:
     package: PackedPackage
     reason: str
     chain: tuple[str, ...] = ()
-    """From what was requested to the package, where that is known."""
+    """The chain from a requested package to this one, where known."""
 
     def __str__(self) -> str:
         source = "conda" if self.package.source == "conda" else "PyPI"
@@ -78,7 +78,7 @@ def enforce(
     """Raise PolicyViolated with every package that a policy does not allow.
 
     `unhashed` are wheels that the requirements name by URL and without a hash. Before packages are `installed`,
-    wheels' licences are not known, and none is missed.
+    wheels' licences are not known, and a missing one is no violation.
     """
     found = [
         Violation(package=package, reason=reason, chain=_chain(packages, requested, package))
@@ -94,7 +94,7 @@ def enforce(
 
 
 def notes(policy: Policy, packages: Sequence[PackedPackage]) -> tuple[str, ...]:
-    """Return what a person should know where a policy on licences could not be applied."""
+    """Return notes for the user where a policy on licences could not be applied."""
     if not policy.licenses or UNKNOWN in policy.licenses:
         return ()
     unclear = [f"{package.name} ({package.license or 'none'})" for package in packages if _unclear(package)]

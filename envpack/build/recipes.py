@@ -1,4 +1,4 @@
-"""Remember of what pieces an archive was made, so that the same one can be put together without a prefix."""
+"""Remember the pieces of an archive, so that the same one can be composed without a prefix."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from envpack.archive.packing import Packed
 
 _MOST = 500
-"""How many recipes are kept; each is some ten kilobytes."""
+"""How many recipes are kept; each has about ten kilobytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to make an archive again, and what is known of it."""
+    """How to make an archive again, and its facts."""
 
     pieces: tuple[FileName, ...]
     """The keys of the archive's pieces, in order."""
     sha256: Digest
     """The archive's digest."""
     manifest: Manifest | None = None
-    """That of the build; another of the same inputs differs in its name, its time and who made it."""
+    """The build's manifest; another of the same inputs differs in its name, its time and its maker."""
 
 
 STORED = Kind(
@@ -51,7 +51,7 @@ class Recipes:
         return STORED.recall(self._path(key))
 
     def keep(self, key: str, recipe: Recipe) -> None:
-        """Write a recipe, whole or not at all; that it cannot be written is no reason to fail."""
+        """Write a recipe, whole or not at all; a failure to write is ignored."""
         value = {
             "pieces": list(recipe.pieces),
             "sha256": recipe.sha256,

@@ -1,4 +1,4 @@
-"""What builds and locks come to, as values with a JSON form."""
+"""The results of builds and locks, as values with a JSON form."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Locked:
-    """A lock, and how it came about."""
+    """A lock, and how it was made."""
 
     lock: Lock
     path: Path
     """The lock's file, beside the requirements."""
     solved: bool
-    """Whether it had to be solved; otherwise the file's lock was still good."""
+    """Whether it had to be solved; otherwise the file's lock was still valid."""
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -46,24 +46,24 @@ class Locked:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What a build came to."""
+    """The result of a build."""
 
     name: str
     lock: Lock
     release: Release | None
-    """None after a dry run of something that is not published."""
+    """None after a dry run if there is no release yet."""
     reused: bool
-    """Whether the release was there already."""
+    """Whether the release already existed."""
     settings: Settings | None
     """None when there is no release."""
     notes: tuple[str, ...] = ()
-    """What a person may want to know of how it was made."""
+    """Notes for the user on how it was made."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of `solve`, `install`, `pack`, `verify`, `publish` and `total`."""
 
     @property
     def packages(self) -> tuple[PackedPackage, ...]:
-        """What is inside, with where each package came from."""
+        """The packages inside, with their sources."""
         return packages_of(self.lock)
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Built:
 
 
 def describe(release: Release) -> dict[str, Any]:
-    """Return what names a release and its archive, as JSON values."""
+    """Return the names and addresses of a release and its archive, as JSON values."""
     archive = release.manifest.archive
     return {
         "reference": release.manifest.reference,

@@ -1,7 +1,7 @@
-"""Which bytes of an archive a store already holds in others, so that they need not be sent again.
+"""Which bytes of an archive a store already has in other archives, so that they need not be sent again.
 
-Every release has a `pieces.json` that says where each piece lies in its archive. Asked are the newest release of
-the same name, and those that this machine has published to the store and that have most in common.
+Every release has a `pieces.json` that says where each piece is in its archive. The newest release of the same name
+is used, and those that this machine has published to the store and that have most in common.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SCHEMA = 1
 logger = filtered_logger(__name__)
 
 _WORTH = 5 << 20
-"""Bytes; S3 copies no part that is smaller."""
+"""Bytes; S3 copies no smaller part."""
 
 _MOST_SOURCES = 3
-"""How many releases are asked for what they have."""
+"""How many releases are used."""
 
 _REMEMBERED = 30
 """How many of the releases that this machine published are remembered for each store."""
@@ -93,12 +93,12 @@ class PublishedPieces:
 
     @classmethod
     def load(cls, directory: Path, store: Store) -> PublishedPieces:
-        """Read what is remembered of a store; what cannot be read is forgotten."""
+        """Read the memory of a store; unreadable data are dropped."""
         path = inside(directory, f"{digest.of_bytes(store.url.encode())}.json")
         return cls(path=path, releases=PUBLISHED.recall(path) or {})
 
     def remember(self, folder: str, pieces: Sequence[Laid]) -> None:
-        """Add a release, and forget the oldest; that it cannot be written is no reason to fail."""
+        """Add a release, and forget the oldest; a failure to write is ignored."""
         sizes = {piece.facts.sha256: piece.facts.length for piece in pieces}
         others = {name: held for name, held in self.releases.items() if name != folder}
         newest = dict(list({**others, folder: sizes}.items())[-_REMEMBERED:])
@@ -116,7 +116,7 @@ class PublishedPieces:
 def dump(file: str, pieces: Iterable[Laid], facts: str, verification: str | None = None) -> bytes:
     """Return the `pieces.json` of an archive whose file name is `file`.
 
-    `facts` is the SHA-256 of what is known of its pieces, `verification` that of what its verification found out.
+    `facts` is the SHA-256 of its pieces' facts, `verification` that of its verification's findings.
     """
     rows = [
         {
@@ -133,7 +133,7 @@ def dump(file: str, pieces: Iterable[Laid], facts: str, verification: str | None
 
 
 def held_by(store: Store, name: str, pieces: Sequence[Laid], published: PublishedPieces) -> tuple[Held, ...]:
-    """Return which pieces of an archive that is to be published as `name` the store has already."""
+    """Return which pieces of an archive that will be published as `name` the store already has."""
     missing = {piece.facts.sha256: piece.facts.length for piece in pieces}
     found: dict[str, tuple[str, int]] = {}
     asked: set[str] = set()
@@ -162,7 +162,7 @@ def _sources(store: Store, name: str, wanted: Mapping[str, int], published: Publ
 
 
 def _pieces_in(store: Store, folder: str) -> dict[str, tuple[str, int]]:
-    """Return where a release has its pieces: digest to key and start; nothing if it does not say so."""
+    """Return the places of a release's pieces: digest to key and start; nothing if it does not list them."""
     there = store.read(f"{folder}/{keys.PIECES}")
     if there is None:
         return {}

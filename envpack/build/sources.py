@@ -1,4 +1,4 @@
-"""What a build does with sources: the team's own project among them."""
+"""How a build handles sources, including the team's own project."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def forbidden(config: Config) -> frozenset[str]:
 def contents(asked: Requirements, config: Config) -> dict[str, str]:
     """Return the digest of each of the team's own projects, by normalised name.
 
-    Of a project that is left out only its declaration counts: what it needs.
+    For a project that is left out only its declared dependencies count.
     """
     lines = [line for line in asked.pypi if line.source and line.source.kind == "project"]
     if not lines:
@@ -75,7 +75,7 @@ def contents(asked: Requirements, config: Config) -> dict[str, str]:
 
 
 def builder(request: Request, config: Config, cache: Cache, scratch: Path, progress: Progress) -> WheelBuilder:
-    """Return what builds the wheels of a request's sources."""
+    """Return the builder for the wheels of a request's sources."""
     from envpack.sources.builder import WheelBuilder
 
     return WheelBuilder(
@@ -114,7 +114,7 @@ def renewed(old: Lock, request: Request, building: WheelBuilder) -> Lock | None:
 def provided(
     lock: Lock, building: Callable[[], WheelBuilder], published: Callable[[Wheel], Path | None]
 ) -> dict[ProjectName, Path]:
-    """Return where the wheels of a lock are that are made from sources; see `WheelBuilder.provide`."""
+    """Return where a lock's wheels from sources are; see `WheelBuilder.provide`."""
     return building().provide(lock, published) if any(wheel.made for wheel in lock.wheels) else {}
 
 
@@ -146,7 +146,7 @@ def projects(lock: Lock) -> frozenset[str]:
 
 
 def _needs_the_same(now: Wheel, before: Wheel) -> bool:
-    """Return whether a project asks for what it asked for; a lock of an older envpack does not tell."""
+    """Return whether a project's dependencies are unchanged; a lock of an older envpack does not say."""
     return bool(now.made and before.made and now.made.needs == before.made.needs)
 
 

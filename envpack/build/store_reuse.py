@@ -1,8 +1,9 @@
 """Fetch pieces of archives from releases of the same store, so that they need not be made again.
 
-Every release says in `pieces.json` under which key each of its pieces is kept and where it lies in the archive; the
-manifest has the digest of `pieces.json`, which has that of the facts beside it. So whoever trusts the manifest can
-check each byte before it is used. What is missing, damaged or refused is made as if nothing had been found.
+Every release says in `pieces.json` under which key each of its pieces is kept and where it is in the archive; the
+manifest has the digest of `pieces.json`, which has that of the facts beside it. So with a trusted manifest each
+byte can be checked before it is used. A piece that is missing, damaged or refused is made as if nothing had been
+found.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 _MOST_NAMES = 8
-"""How many other names are asked for their latest release."""
+"""How many other names are searched for their latest release."""
 
 _MOST_SOURCES = 4
-"""How many releases are read for what they have."""
+"""How many releases are read."""
 
 _AT_ONCE = 8
 """How many ranges are fetched at the same time."""
@@ -58,18 +59,18 @@ FACTS: Kind[dict[Digest, Facts]] = Kind(
 
 
 class Reuse(Enum):
-    """Whose releases a build takes pieces from."""
+    """The releases from which a build takes pieces."""
 
     NAME = "name"
     """Those of the same name."""
     STORE = "store"
     """Those of the same store."""
     OFF = "off"
-    """Nobody's."""
+    """None."""
 
 
 def dump(pieces: Sequence[Laid]) -> bytes:
-    """Return what is known of the pieces of an archive that are kept under a key, as the bytes that are stored."""
+    """Return the facts of an archive's pieces that are kept under a key, as the bytes that are stored."""
     known = sorted((piece.key, piece.facts) for piece in pieces if piece.key)
     text = b",".join(b'"%s":%s' % (key.encode(), facts.dumps()) for key, facts in dict(known).items())
     return gzip.compress(b"{%s}" % text, 6, mtime=0)
@@ -77,7 +78,7 @@ def dump(pieces: Sequence[Laid]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreReuse:
-    """What fetches pieces for the build of a release."""
+    """Fetches pieces for the build of a release."""
 
     store: Store
     name: str
@@ -86,11 +87,11 @@ class StoreReuse:
     pieces: Pieces
     """Where the pieces are put."""
     records: Records | None = None
-    """Where is put what the releases' verifications found out."""
+    """Where the findings of the releases' verifications are put."""
     progress: Progress = SILENT
 
     def fetch(self, wanted: Collection[str]) -> None:
-        """Fetch those of the pieces with these keys that the store has. No failure is one of the build."""
+        """Fetch those of the pieces with these keys that the store has. A failure does not fail the build."""
         missing = set(wanted)
         if self.whose is Reuse.OFF or not missing:
             return
@@ -113,7 +114,7 @@ class StoreReuse:
                 yield name, tag.digest
 
     def _take(self, name: str, sha256: str, missing: Collection[str]) -> set[str]:
-        """Fetch what a release has of the missing pieces, and return the keys of those that are here now."""
+        """Fetch a release's missing pieces, and return the keys of those that are here now."""
         folder = keys.folder(name, sha256)
         try:
             release = lookup.at(self.store, name, sha256)
@@ -147,7 +148,7 @@ class StoreReuse:
         return taken
 
     def _take_over(self, records: Records, folder: str, sha256: str) -> None:
-        """Note what the verification of a release found out. Raises as `_proven` does, and Unreadable."""
+        """Note the findings of a release's verification. Raises as `_proven` does, and Unreadable."""
         from envpack.verify.earlier import RECORD  # noqa: PLC0415 - an unchanged build verifies nothing
 
         records.keep(RECORD.loads(self._proven(f"{folder}/{keys.VERIFICATION}", sha256), folder))
@@ -160,7 +161,7 @@ class StoreReuse:
         return there.data
 
     def _fetch(self, archive: str, run: Sequence[_Wanted], advance: Callable[[int], object]) -> set[str]:
-        """Fetch neighbouring pieces of an archive by one request; return the keys of those that are right."""
+        """Fetch neighbouring pieces of an archive by one request; return the keys of the correct ones."""
         taken: set[str] = set()
         try:
             chunks = _Chunks(self.store.part(archive, run[0].start, run[-1].end - run[0].start))
@@ -183,7 +184,7 @@ class StoreReuse:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """A piece that is to be fetched."""
+    """A piece to fetch."""
 
     key: str
     start: int
@@ -192,7 +193,7 @@ class _Wanted:
 
     @property
     def end(self) -> int:
-        """The byte behind its last."""
+        """The byte after its last."""
         return self.start + self.facts.length
 
 
@@ -201,7 +202,7 @@ def _fits(known: Facts, piece: StoredPiece) -> bool:
 
 
 class _Chunks:
-    """Cuts a stream of bytes again."""
+    """Cuts a stream of bytes into other blocks."""
 
     def __init__(self, stream: Iterator[bytes]) -> None:
         self._stream = stream
@@ -219,7 +220,7 @@ class _Chunks:
 
 
 def _runs(pieces: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Yield pieces that are neighbours, together."""
+    """Yield neighbouring pieces together."""
     run: list[_Wanted] = []
     for piece in sorted(pieces, key=lambda piece: piece.start):
         if run and (run[-1].end != piece.start or piece.end - run[0].start > _RANGE):

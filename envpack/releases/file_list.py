@@ -1,4 +1,4 @@
-"""The files of a release, told without its archive: a list beside the manifest."""
+"""The files of a release, known without its archive: a list beside the manifest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = keys.FILES
 SCHEMA = 1
 
 _DIGITS = 16
-"""How much of a file's SHA-256 is kept: enough to tell two versions of a file apart."""
+"""How much of a file's SHA-256 is kept: enough to distinguish two versions of a file."""
 
 
 class File(NamedTuple):
@@ -40,20 +40,20 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """A file that one release has and another has not, or has otherwise."""
+    """A file that differs between two releases, or that only one has."""
 
     path: str
     before: int | None
-    """Bytes; None where it is not there."""
+    """Bytes; None where it is missing."""
     after: int | None
 
 
 class PackedMember(Protocol):
-    """What is known of a member of an archive."""
+    """The facts of a member of an archive."""
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Its path."""
         ...
 
     @property
@@ -68,12 +68,12 @@ class PackedMember(Protocol):
 
     @property
     def link(self) -> str:
-        """What a link says."""
+        """A link's target, as written."""
         ...
 
     @property
     def sha256(self) -> str:
-        """Of a file's content, in hex."""
+        """SHA-256 of a file's content, in hex."""
         ...
 
 
@@ -89,7 +89,7 @@ def list_files(members: Iterable[tuple[str, PackedMember]]) -> tuple[File, ...]:
 
 
 def content(kind: str, link: str, sha256: str) -> str:
-    """Return what the list says of the content of a member."""
+    """Return the list's entry for the content of a member."""
     return f"-> {link}" if kind == "link" else sha256[:_DIGITS]
 
 
@@ -155,7 +155,7 @@ def loads(data: bytes, where: str) -> tuple[File, ...]:
 
 
 def differences(before: Iterable[File], after: Iterable[File]) -> tuple[FileChange, ...]:
-    """Return the files that differ, sorted; bytecode, which follows from its source, is passed over."""
+    """Return the files that differ, sorted; bytecode, which follows from its source, is ignored."""
     old = {file.path: file for file in before if not file.path.endswith(".pyc")}
     new = {file.path: file for file in after if not file.path.endswith(".pyc")}
     return tuple(

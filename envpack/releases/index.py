@@ -1,9 +1,8 @@
-"""What a store holds, short enough to list and search ten thousand releases.
+"""A summary of a store, short enough to list and search ten thousand releases.
 
-The listing of the store decides what there is; an index only spares reading a manifest or a tag that it has read
-before, as it knows by the object's stamp. So a missing, damaged or old index costs time and nothing else. Each
-machine keeps its own copies in the cache directory. What is listed and searched comes from here; nothing that is
-pulled, run or set up does.
+The listing of the store decides what exists; an index only saves reading manifests and tags that were read before,
+which it recognises by the object's stamp. So a missing, damaged or old index costs only time. Each machine keeps
+its own copies in the cache directory. Listing and searching use the index; pulling, running and settings do not.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 _AT_ONCE = 8
-"""How many requests are under way; the stores' connections are as many."""
+"""How many requests are sent in parallel; the stores have as many connections."""
 
 _TRIES = 3
 
 _SAMPLE = 4
-"""How many releases and how many tags of each name are compared with what a store's index says of them."""
+"""How many releases and how many tags of each name are compared with the store's index."""
 
 
 def read(
@@ -72,10 +71,10 @@ def read(
 
 
 def refresh(store: Store, name: str) -> bool:
-    """Bring the index of a name in the store up to date; say whether it is.
+    """Update the index of a name in the store; say whether it is up to date.
 
-    That is done after a release is published or a tag moved, and never stands in the way of either: what the store
-    refuses is left for the next time.
+    It is done after a release is published or a tag moved, and never makes either fail: if the store refuses, it is
+    left for the next time.
     """
     key = keys.index(name)
     try:
@@ -108,7 +107,7 @@ def rebuild(store: Store, *, progress: Progress = SILENT) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """What the listing of a name says."""
+    """The listing of a name."""
 
     name: str
     manifests: Mapping[str, str]
@@ -118,7 +117,7 @@ class _Held:
     has_index: bool
 
     def known_to(self, *indexes: NameIndex) -> NameIndex:
-        """Return what any of the indexes knows of it."""
+        """Return the entries for it from any of the indexes."""
         return NameIndex(
             name=self.name,
             releases={
@@ -137,7 +136,7 @@ class _Held:
 
 
 def _names(store: Store) -> tuple[str, ...]:
-    """Return the folders in which releases can be; others, such as the catalog's, may hold many objects."""
+    """Return the folders that can hold releases; others, such as the catalog's, may hold many objects."""
     return tuple(name for name in store.folders() if keys.is_name(name))
 
 
@@ -154,10 +153,10 @@ def _listing(store: Store, name: str) -> _Held:
 
 
 def _with_shared(store: Store, held: _Held, copy: NameIndex) -> tuple[NameIndex, str | None]:
-    """Return what this machine knows, and where that is not enough what the store's own index knows too.
+    """Return this machine's index, and where that is not enough the store's own index too.
 
-    Whoever writes to the store may have written the index. Some of what it says is compared with the manifests and
-    tags; if that is not the same, nothing of it is used, and the second value says so.
+    Anyone who can write to the store may have written the index. A sample is compared with the manifests and tags;
+    if it differs, the index is not used, and the second value says so.
     """
     known = held.known_to(copy)
     missing = len(held.manifests) - len(known.releases) + len(held.tags) - len(known.tags)
@@ -170,7 +169,7 @@ def _with_shared(store: Store, held: _Held, copy: NameIndex) -> tuple[NameIndex,
 
 
 def _first_lie(store: Store, shared: NameIndex, known: NameIndex) -> str | None:
-    """Return the address of a manifest or a tag, out of a few, of which a store's index says something else."""
+    """Return the address of a manifest or a tag, from a sample, that differs from a store's index."""
     releases = sorted(shared.releases.keys() - known.releases)
     pointers = sorted(shared.tags.keys() - known.tags)
     for short in random.sample(releases, min(_SAMPLE, len(releases))):
@@ -185,7 +184,7 @@ def _first_lie(store: Store, shared: NameIndex, known: NameIndex) -> str | None:
 
 
 def _complete(store: Store, looks: Sequence[tuple[_Held, NameIndex]], pool: ThreadPoolExecutor) -> list[NameIndex]:
-    """Return what there is of each name: what is known already, and what is read now."""
+    """Return the content of each name: known entries, and those that are read now."""
     manifests = [(held.name, short) for held, known in looks for short in held.manifests.keys() - known.releases]
     tagged = [(held.name, tag) for held, known in looks for tag in held.tags.keys() - known.tags]
     read_releases = dict(zip(manifests, pool.map(lambda key: _summary_at(store, *key), manifests), strict=True))
@@ -216,7 +215,7 @@ def _completed(
 
 
 def _summary_at(store: Store, name: str, short: str) -> Listed | UsageError | None:
-    """Return a release in short; None when it has gone since, the error when its manifest cannot be read."""
+    """Return a release's summary; None when it is gone, the error when its manifest cannot be read."""
     try:
         release = lookup.at(store, name, short)
     except UsageError as error:
@@ -233,7 +232,7 @@ def _pointed_at(store: Store, name: str, tag: str) -> str | UsageError | None:
 
 
 def summary(manifest: Manifest) -> Listed:
-    """Return a release in short."""
+    """Return a release's summary."""
     provenance = manifest.provenance
     return Listed(
         name=manifest.name,

@@ -1,4 +1,4 @@
-"""The indexes that this machine keeps of each store, so that a store is asked for what is new only."""
+"""This machine's copies of each store's indexes, so that a store is asked only for new entries."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _COPY = ".json.gz"
 
 
 class Copies:
-    """The indexes of one store that this machine keeps; those it cannot keep are read again each time."""
+    """This machine's copies of one store's indexes; those that cannot be written are read again each time."""
 
     def __init__(self, root: Path, url: str) -> None:
-        """Take the directory of all stores' copies and the store's URL, however it is spelt."""
+        """Take the directory of all stores' copies and the store's URL, in any spelling."""
         plain = re.sub(r"^s3a://", "s3://", url, flags=re.IGNORECASE).rstrip("/")
         self._folder = inside(root, digest.of_bytes(plain.encode())[: digest.SHORT])
 
@@ -42,7 +42,7 @@ class Copies:
             return NameIndex(name=name)
 
     def keep(self, index: NameIndex) -> None:
-        """Keep a copy for the next time, if this machine lets us; another process may do the same."""
+        """Keep a copy for the next time, if possible; another process may do the same."""
         atomic.keep(self._path(index.name), index.dumps())
 
     def _path(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Take stock of a store from one listing: releases and what is left of unfinished ones, records, tags."""
+"""The inventory of a store from one listing: releases and remains of unfinished ones, records, tags."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from envpack.stores.base import ListedObject, Store
 
 _READERS = 8
-"""Small objects that are read at a time; S3 connections are as many."""
+"""Small objects that are read in parallel; there are as many S3 connections."""
 
 
 @dataclass(kw_only=True)
 class Folder:
-    """The objects of one release, or of what was to become one: those under `NAME/DIGEST`."""
+    """The objects of one release, or of an unfinished one: those under `NAME/DIGEST`."""
 
     name: str
     digest: str
@@ -35,12 +35,12 @@ class Folder:
 
     @property
     def key(self) -> str:
-        """Where it lies in the store."""
+        """Its place in the store."""
         return f"{self.name}/{self.digest}"
 
     @property
     def published(self) -> float | None:
-        """When its manifest was written, in seconds since 1970; None when there is none: then it is no release."""
+        """When its manifest was written, in seconds since 1970; None without one: then it is no release."""
         return next((entry.modified for entry in self.objects if self._is_manifest(entry)), None)
 
     @property
@@ -54,10 +54,10 @@ class Folder:
         return sum(entry.size for entry in self.objects)
 
     def in_order(self) -> list[ListedObject]:
-        """Return all objects in the order in which they have to go.
+        """Return all objects in the order of removal.
 
-        First what leads to the release, then what makes it one, the archive last: whatever is left when a removal
-        ends early is found again, and nobody takes it for whole.
+        First what refers to the release, then its manifest, the archive last: if a removal ends early, the rest is
+        found again, and is never mistaken for a complete release.
         """
         archive = keys.archive_stem(self.name, self.digest)
         rest = sorted(self.objects, key=lambda entry: (not self._is_manifest(entry), entry.key.startswith(archive)))
@@ -78,7 +78,7 @@ class JobUse:
 
 @dataclass(kw_only=True)
 class Shelf:
-    """All that a store holds under one name."""
+    """Everything that a store holds under one name."""
 
     name: str
     folders: dict[str, Folder] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class _Found:
         part, _, file = rest.partition("/")
         known = keys.is_short(part) or part in (keys.BUILDS, keys.TAGS, keys.USED, keys.JOBS)
         if not (file and known and keys.is_name(name)):
-            return  # not a release's: indexes, pages, other people's objects
+            return  # not a release's: indexes, pages, foreign objects
         shelf = self.shelves.setdefault(name, Shelf(name=name))
         stem = file.removesuffix(".json")
         match part:
@@ -127,7 +127,7 @@ class _Found:
 def take(
     store: Store, name: str | None = None, *, known: Mapping[str, str] | None = None, step: Step | None = None
 ) -> dict[str, Shelf]:
-    """Return what lies in a store, or under one name of it, by name; what is not of envpack is passed over.
+    """Return the content of a store, or of one name in it, by name; foreign objects are ignored.
 
     `known` are the pointers of build records that were read before: they never change. `step` counts what is read.
     """

@@ -1,4 +1,4 @@
-"""Keys of a store: where everything lies, and what a key says of what lies there.
+"""Keys of a store: where each object is, and what a key says of its object.
 
 <store>/<name>/<digest 16>/<name>-<digest 16>.tar.gz   the archive (digest 16: its first 16 hex digits)
 <store>/<name>/<digest 16>/manifest.json               written last: a release exists when its manifest does
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 BUILDS, TAGS, USED, JOBS = "builds", "tags", "used", "jobs"
-"""What lies under a name beside the folders of its releases."""
+"""What is under a name besides the folders of its releases."""
 
 MANIFEST = "manifest.json"
 PIECES = "pieces.json"
@@ -51,10 +51,10 @@ REMOVAL_NOTICE = ".gc.json"
 """No release can have this name."""
 
 CATALOG = "_catalog/"
-"""Where the catalog lies; no release can have this name."""
+"""The place of the catalog; no release can have this name."""
 
 CODE = "_code/"
-"""Where the code of jobs lies; no release can have this name."""
+"""The place of the code of jobs; no release can have this name."""
 
 CATALOG_NOTE = "catalog.json"
 """Beside the catalog's pages."""
@@ -105,7 +105,7 @@ def archive_file(name: str, sha256: str, format: str) -> str:
 
 
 def archive_stem(name: str, sha256: str) -> str:
-    """Return how the key of a release's archive begins, whatever its format."""
+    """Return the prefix of the key of a release's archive, in any format."""
     return f"{folder(name, sha256)}/{archive_file(name, sha256, '')}"
 
 
@@ -137,7 +137,7 @@ def digest_of_key(key: str) -> str | None:
 
 
 def folder(name: str, sha256: str) -> str:
-    """Return the folder of a release: `<name>/<digest 16>`. Raises UsageError for what is no digest.
+    """Return the folder of a release: `<name>/<digest 16>`. Raises UsageError for an invalid digest.
 
     `sha256` are all 64 digits or the first 16.
     """
@@ -160,7 +160,7 @@ def verified(manifest: Manifest) -> str:
 
 
 def newest_record(manifest: Manifest) -> str:
-    """Return the key of the record of the newest build that came to a release of an earlier one."""
+    """Return the key of the record of the newest build that produced an earlier build's release."""
     return f"{folder(manifest.name, manifest.digest)}/{ASKED}"
 
 
@@ -177,12 +177,12 @@ def tag(name: str, tag: str) -> str:
 
 
 def tags_of(name: str) -> str:
-    """Return how the keys of all tags of a name begin."""
+    """Return the prefix of the keys of all tags of a name."""
     return f"{check_name(name)}/{TAGS}/"
 
 
 def tag_of_key(key: str) -> tuple[str, str] | None:
-    """Return name and tag of a tag's key, or None for the key of something else."""
+    """Return name and tag of a tag's key, or None for another key."""
     match = _TAG_KEY.fullmatch(key)
     return (match["name"], match["tag"]) if match else None
 
@@ -193,19 +193,19 @@ def last_use(manifest: Manifest) -> str:
 
 
 def code(sha256: str) -> str:
-    """Return the key of a code base. Raises UsageError for what is no digest."""
+    """Return the key of a code base. Raises UsageError for an invalid digest."""
     if not _DIGEST.fullmatch(sha256):
         raise UsageError(f"{sha256!r} is not a digest", hint="a digest has 64 hex digits")
     return f"{CODE}{sha256}.zip"
 
 
 def code_folder(sha256: str) -> str:
-    """Return what a removal notice calls a code base, in the form of a release's folder."""
+    """Return a code base's name in a removal notice, in the form of a release's folder."""
     return f"code/{sha256[: digest.SHORT]}"
 
 
 def digest_of_code(key: str) -> str | None:
-    """Return the digest of the code base that has this key, or None for the key of something else."""
+    """Return the digest of the code base with this key, or None for another key."""
     match = _CODE_KEY.fullmatch(key)
     return match["digest"] if match else None
 
@@ -224,7 +224,7 @@ def job_record(name: str, time: str, own: str, release: str, code: str) -> str:
 
 
 def jobs_of(name: str) -> str:
-    """Return how the keys of all records of jobs in releases of a name begin."""
+    """Return the prefix of the keys of all records of jobs in releases of a name."""
     return f"{check_name(name)}/{JOBS}/"
 
 

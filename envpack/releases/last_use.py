@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 OFTEN = timedelta(hours=12)
-"""A use is not noted again within this time."""
+"""A use is noted at most once within this time."""
 
 _logger = filtered_logger(__name__)
 
@@ -43,8 +43,8 @@ STORED = Kind(
 def note_use(store: Store, manifest: Manifest) -> bool:
     """Note that a release is used now, and return whether it was written.
 
-    A reader's credentials may not write, and that is no reason to fail: what the store refuses is only logged. A
-    record that cannot be read is written again.
+    A reader's credentials may not allow writing, so refusals of the store are only logged. A record that cannot be
+    read is written again.
     """
     key = keys.last_use(manifest)
     try:

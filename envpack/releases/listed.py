@@ -1,4 +1,4 @@
-"""Releases in short, and the index that holds those of a name."""
+"""Summaries of releases, and the index that holds those of a name."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class NameIndex:
 
     @classmethod
     def loads(cls, data: bytes, name: str) -> NameIndex:
-        """Read an index; what is none of this name and version is an empty one."""
+        """Read an index; anything but one of this name and version gives an empty one."""
         try:
             stored = STORED.loads(data, name)
         except Unreadable:

@@ -1,4 +1,4 @@
-"""Find a release: by what it was built from, by its digest, by a tag."""
+"""Find a release: by its inputs, by its digest, by a tag."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A manifest and where it and its archive lie."""
+    """A manifest with its own and its archive's place."""
 
     manifest: Manifest
     archive_uri: str
@@ -62,7 +62,7 @@ LATER_VERIFICATION = Kind(
 def read_beside(store: Store, release: Release, file: str) -> bytes | None:
     """Return a file that was published with a release, or None when there is none of that name.
 
-    Raises Unreadable when it is not the one that the manifest vouches for.
+    Raises Unreadable when its digest differs from the manifest's.
     """
     key = f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}"
     found = store.read(key)
@@ -80,7 +80,7 @@ def read_beside(store: Store, release: Release, file: str) -> bytes | None:
 def is_verified(store: Store, release: Release) -> bool:
     """Return whether a release has been verified, before it was published or since.
 
-    A note that cannot be read counts as none.
+    An unreadable note counts as none.
     """
     if release.manifest.verified is not Verification.NO:
         return True
@@ -93,12 +93,12 @@ def is_verified(store: Store, release: Release) -> bool:
 
 
 def is_whole(store: Store, release: Release) -> bool:
-    """Return whether a release's archive is where its manifest says, as large as it says. Nothing is read."""
+    """Return whether a release's archive is at its place and has its size, by the manifest. Nothing is read."""
     return store.size(keys.archive_key(release.manifest)) == release.manifest.archive.size
 
 
 def check_there(store: Store, release: Release) -> Release:
-    """Return a release if its archive is there; raises UsageError when it is gone."""
+    """Return a release if its archive exists; raises UsageError when it is gone."""
     if store.size(keys.archive_key(release.manifest)) is None:
         raise UsageError(
             f"{release.archive_uri} is gone, so {release.manifest.reference} cannot be used",
@@ -108,7 +108,7 @@ def check_there(store: Store, release: Release) -> Release:
 
 
 def find_build(store: Store, name: str, input_digest: str) -> Release | None:
-    """Return the release that was built from these inputs, if it is there with its archive, or None.
+    """Return the release that was built from these inputs, if it exists with its archive, or None.
 
     A record that cannot be read counts as none; publishing writes it again.
     """
@@ -123,7 +123,7 @@ def find_build(store: Store, name: str, input_digest: str) -> Release | None:
 
 
 def asked_of(store: Store, release: Release) -> Target | None:
-    """Return what the newest build asked for that came to a release of an earlier build; None if there is none.
+    """Return the requests of the newest build that produced an earlier build's release; None if there is none.
 
     A record that cannot be read counts as none.
     """
@@ -145,7 +145,7 @@ def tagged(store: Store, name: str, tag: str) -> Release | None:
 def at(store: Store, name: str, sha256: str) -> Release | None:
     """Return the release whose digest begins with these 16 digits or more; None if there is none.
 
-    Raises Unreadable when what lies there is no manifest, or another release's.
+    Raises Unreadable when the object there is no manifest, or another release's.
     """
     key = keys.manifest(name, sha256)
     found = store.read(key)

@@ -1,4 +1,4 @@
-"""What is known about one archive: the JSON that stands beside it in the store."""
+"""The facts about one archive: the JSON beside it in the store."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Verification(str, Enum):
 
     @property
     def in_words(self) -> str:
-        """What a page says of it."""
+        """Its text on a page."""
         return {"run": "its Python ran", "inspected": "by reading", "no": "no"}[self.value]
 
 
@@ -136,17 +136,17 @@ class Manifest:
 
     @property
     def short_digest(self) -> str:
-        """The part of the digest that stands in paths."""
+        """The part of the digest that is used in paths."""
         return self.digest[: digest.SHORT]
 
     @property
     def reference(self) -> str:
-        """How to name this release for good."""
+        """The permanent name of this release."""
         return f"{self.name}@{self.short_digest}"
 
     @property
     def folder(self) -> str:
-        """Where the release lies, from the store's root."""
+        """The release's place, from the store's root."""
         return f"{self.name}/{self.short_digest}"
 
     @property
@@ -179,7 +179,7 @@ class Manifest:
 
 
 def contradiction(manifest: Manifest) -> str | None:
-    """Return what a manifest says of itself that cannot be, or None."""
+    """Return an impossible statement of a manifest about itself, or None."""
     facts = manifest.archive
     expected = keys.archive_file(manifest.name, facts.sha256, facts.format)
     if facts.file != expected:

@@ -19,7 +19,7 @@ _UNKNOWN = "unknown"
 
 
 def provenance_of(file: Path, environ: Mapping[str, str]) -> Provenance:
-    """Return who builds a requirements file, and what git says of it. `environ` has the CI system's variables."""
+    """Return who builds a requirements file, and its state in git. `environ` has the CI system's variables."""
     by, job = who(environ)
     repository = Repository(file.absolute().parent)
     commit = repository.commit("HEAD")

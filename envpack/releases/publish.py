@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class Orphan(Conflict):
-    """Other bytes lie where an archive wants to go, and belong to no release."""
+    """Other bytes are in the place of an archive, and belong to no release."""
 
     def __init__(self, message: str, *, hint: str | None = None, folder: str = "") -> None:
         super().__init__(message, hint=hint)
         self.folder = folder
-        """Where it lies, from the store's root."""
+        """Its place, from the store's root."""
 
 
 def _orphan(folder: str, where: str) -> Orphan:
@@ -52,15 +52,15 @@ def publish(
     held: Sequence[Held] = (),
     progress: Progress = SILENT,
 ) -> tuple[Release, bool]:
-    """Put a release into the store and return it, with whether it had to be written.
+    """Put a release into the store, and return it and whether it had to be written.
 
     `beside` are small files that belong to the release, `wheels` those that were compiled for it, by file name:
-    where each is and its SHA-256. `held` are bytes of the archive that the store already has
-    in other objects, and need not be sent. The archive is written first and the manifest last, so a reader never
-    sees a release that is not whole. When another builder published the same archive first, theirs is returned.
-    Raises Orphan when other bytes without a manifest lie in the archive's place, Conflict when those of a release
-    do, Unreadable when the manifest itself, or the one that is there, breaks a rule of what may be stored, and
-    StoreUnreachable when the manifest is not read back as it was written.
+    where each is and its SHA-256. `held` are bytes of the archive that the store already has in other objects; they
+    need not be sent. The archive is written first and the manifest last, so a reader never sees an incomplete
+    release. When another builder published the same archive first, theirs is returned. Raises Orphan when other
+    bytes without a manifest are in the archive's place, Conflict when they belong to a release, Unreadable when the
+    manifest itself, or an existing one, breaks a rule for stored manifests, and StoreUnreachable when the manifest
+    is not read back as it was written.
     """
     folder = keys.folder(manifest.name, manifest.digest)
     key = keys.manifest(manifest.name, manifest.digest)
@@ -68,7 +68,7 @@ def publish(
     beside = {file: stored(content) for file, content in beside.items()}
     digests = {file: digest.of_bytes(content) for file, content in beside.items()}
     data = stored(replace(manifest, beside={**digests, **compiled}).dumps())
-    manifest = Manifest.loads(data, store.uri(key))  # what no reader would take is not written
+    manifest = Manifest.loads(data, store.uri(key))  # a manifest that no reader accepts is not written
     written: list[bool] = []
     replaced: dict[str, bytes] = {}
 
@@ -107,9 +107,9 @@ def publish(
 
 
 def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool) -> bytes | None:
-    """Write a small file of a release, and return what it replaced. Of one that is published nothing is changed.
+    """Write a small file of a release, and return what it replaced. A published release is not changed.
 
-    Without a manifest a file of the same name was left by a writer that was killed, or by one that is still at it.
+    Without a manifest, a file of the same name is from a killed writer, or from one that is still running.
     """
     if store.create(key, content) or is_published:
         return None
@@ -120,7 +120,7 @@ def _write_beside(store: Store, key: str, content: bytes, *, is_published: bool)
 
 
 def _put_back(store: Store, release: Release, replaced: Mapping[str, bytes]) -> None:
-    """Put back what was replaced of another builder that came to the same archive and published it first."""
+    """Restore replaced files of another builder that made the same archive and published it first."""
     for file, before in replaced.items():
         key = f"{keys.folder(release.manifest.name, release.manifest.digest)}/{file}"
         wanted, there = release.manifest.beside.get(file), store.read(key)
@@ -129,9 +129,9 @@ def _put_back(store: Store, release: Release, replaced: Mapping[str, bytes]) -> 
 
 
 def _record(store: Store, manifest: Manifest, release: Release) -> None:
-    """Write down what was built from these inputs; a record that leads nowhere is replaced.
+    """Record what was built from these inputs; a record that leads nowhere is replaced.
 
-    `release` may be an earlier build's: then it is noted beside it what this one asked for.
+    `release` may be an earlier build's: then this build's requests are noted beside it.
     """
     if not manifest.input_digest:
         return
@@ -162,7 +162,7 @@ def mark_verified(store: Store, release: Release, how: Verification) -> None:
 def roll_back(store: Store, name: str, tag: str, *, by: str) -> tags.Tag | None:
     """Point a tag at the release that it pointed at before, and return the tag as it was; None if there is none.
 
-    Done twice, it is undone. Raises UsageError when there was none before or it is gone, and Conflict when someone
+    A second call undoes it. Raises UsageError when there was none before or it is gone, and Conflict when someone
     else moves the tag at the same time.
     """
     found = tags.read(store, name, tag)

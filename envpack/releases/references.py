@@ -1,4 +1,4 @@
-"""How a person names a release: NAME, NAME:TAG, NAME@DIGEST, or the archive's own address."""
+"""How users name a release: NAME, NAME:TAG, NAME@DIGEST, or the archive's own address."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _FORMS = "write NAME, NAME:TAG, NAME@DIGEST (its first digits will do) or the ar
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A reference, taken apart."""
+    """A parsed reference."""
 
     name: str
     tag: str | None = None
     digest: str | None = None
     """Its first digits."""
     store: str | None = None
-    """The store that an archive's address lies in."""
+    """The store of an archive's address."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag or tags.LATEST}"
@@ -53,7 +53,7 @@ class FoundRelease:
 
 
 def parse(text: str) -> Reference:
-    """Take a reference apart; raises UsageError when it is none.
+    """Parse a reference; raises UsageError when it is invalid.
 
     An address is that of the archive or of the manifest, such as `s3a://bucket/envs/NAME/DIGEST/FILE#environment`.
     """
@@ -80,7 +80,7 @@ def parse(text: str) -> Reference:
 def find(text: str, config: Config) -> FoundRelease:
     """Return the release that a reference names, in the store of its address or else in the configured one.
 
-    Raises UsageError when it names nothing or more than one release, with the nearest that there are.
+    Raises UsageError when it names no release or more than one, with the most similar ones.
     """
     reference = parse(text)
     store = store_of(config, reference.store)
@@ -100,7 +100,7 @@ def _resolve(store: Store, reference: Reference) -> Release:
 
 
 def no_such_name(store: Store, name: str) -> UsageError:
-    """Return the error for a name without releases, with the nearest that have some."""
+    """Return the error for a name without releases, with the most similar names that have some."""
     return UsageError(f"{store.url} has no releases of {name}", hint=_nearest(store, Reference(name=name)))
 
 
@@ -129,7 +129,7 @@ def _by_digest(store: Store, reference: Reference) -> Release | None:
 
 
 def _nearest(store: Store, reference: Reference) -> str:
-    """Return a question with what the person may have meant, or what there is."""
+    """Return a question with what the user may have meant, or what exists."""
     name = reference.name
     names = [each for each in store.folders() if keys.is_name(each)]
     if name not in names:

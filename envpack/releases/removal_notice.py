@@ -1,13 +1,13 @@
-"""Say in the store which releases are being removed, so that nobody publishes into them or points a tag at them.
+"""Announce in the store which releases are being removed, so that no one publishes into them or tags them.
 
-S3 has no transactions, so both sides write first and look afterwards. Who removes posts what is going as the
-object `.gc.json`, then reads the tags once more, and only then deletes. Who publishes or moves a tag reads that
-object before and after; if it has changed, all is done again, which is quick and finds what was removed. So a
-removal that begins before the second look is seen by the writer, and one that begins later sees what was
-written. It takes a store that shows every reader what was written last, as S3 and a local disk do.
+S3 has no transactions, so both sides write first and check afterwards. The remover writes the releases to remove
+into the object `.gc.json`, then reads the tags again, and only then deletes. A process that publishes or moves a
+tag reads that object before and after; if it has changed, everything is done again, which is fast and finds what
+was removed. So the writer sees a removal that begins before the second check, and a later removal sees what was
+written. It needs a store with read-after-write consistency, as S3 and a local disk have.
 
-Times are taken by each process's own clock alone. No deletion begins later than WINDOW after the notice was
-posted. A notice that has not changed for PATIENCE, which is longer than that and the longest request, is a dead
+Each process measures times only with its own clock. No deletion begins later than WINDOW after the notice was
+written. A notice that has not changed for PATIENCE, which is longer than WINDOW and the longest request, is a dead
 process's.
 """
 
@@ -41,14 +41,14 @@ KEY = keys.REMOVAL_NOTICE
 """The notice's object."""
 
 WINDOW = 30.0
-"""Seconds after a notice was posted in which a deletion may begin."""
+"""Seconds after a notice was written in which a deletion may begin."""
 
 PATIENCE = 120.0
-"""Seconds without a change after which a notice is taken for a dead process's. A deletion takes no longer than
+"""Seconds without a change after which a notice counts as a dead process's. A deletion takes no longer than
 three attempts of 25 s (envpack/stores/s3/store.py)."""
 
 PAUSE = 0.5
-"""Seconds between two looks at a notice."""
+"""Seconds between two checks of a notice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Notice:
 
     @property
     def is_dead(self) -> bool:
-        """Whether its process is known to have ended: it ran on this machine."""
+        """Whether its process is known to have ended; only known for processes of this machine."""
         system, _, number = self.process.rpartition(" ")
         own_system, _, _ = _this_process().rpartition(" ")
         if not system or system != own_system:
@@ -93,15 +93,15 @@ STORED = Kind(
 
 
 def _notice(store: Store, found: Object | None) -> Notice:
-    """Read a notice; what is not there says that nobody is at it."""
+    """Read a notice; a missing one means that no removal is running."""
     return STORED.loads(found.data, store.uri(KEY)) if found else Notice()
 
 
 def beside_removals(store: Store, folder: str, write: Callable[[bool], T]) -> T:
-    """Write to a release's folder, or a tag that points at it, so that no removal misses it; return the result.
+    """Write to a release's folder, or a tag that points at it, so that every removal sees it; return the result.
 
-    `write` can be called several times and then does what is missing. It gets whether anything was ever removed
-    from this store: if so, the release may be gone.
+    `write` can be called several times and then does what is missing. Its argument says whether anything was ever
+    removed from this store: if so, the release may be gone.
     """
     while True:
         before = _when_free(store, folder)
@@ -112,7 +112,7 @@ def beside_removals(store: Store, folder: str, write: Callable[[bool], T]) -> T:
 
 
 def _when_free(store: Store, folder: str) -> str | None:
-    """Wait until nobody is removing a folder; return the notice's version, None when there never was one."""
+    """Wait until no process is removing a folder; return the notice's version, None when there never was one."""
     sight = _Sight()
     while (found := store.read(KEY)) is not None:
         notice = _notice(store, found)
@@ -131,9 +131,10 @@ def _nobody() -> Notice:
 
 @contextmanager
 def collecting(store: Store, progress: Progress = SILENT) -> Iterator[Collector]:
-    """Be the only one who removes releases from a store.
+    """Be the only process that removes releases from a store.
 
-    Another one's notice that does not change for PATIENCE is taken over. Raises Conflict when another one is at it.
+    Another one's notice that does not change for PATIENCE is taken over. Raises Conflict when another one is
+    running.
     """
     collector = Collector(store)
     collector.begin(progress)
@@ -144,7 +145,7 @@ def collecting(store: Store, progress: Progress = SILENT) -> Iterator[Collector]
 
 
 class Collector:
-    """The one who removes. `may_delete` may be called from any thread."""
+    """The removing process. `may_delete` may be called from any thread."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -155,7 +156,7 @@ class Collector:
         self._lock = threading.Lock()
 
     def begin(self, progress: Progress) -> None:
-        """Take the notice when nobody else has it. Raises Conflict."""
+        """Take the notice when no other process has it. Raises Conflict."""
         sight = _Sight()
         while not self._holds:
             found = self._store.read(KEY)
@@ -176,7 +177,7 @@ class Collector:
                 time.sleep(PAUSE)
 
     def post(self, folders: Iterable[str]) -> None:
-        """Say what will be removed next. Raises Conflict when another one has taken over."""
+        """Announce the next removals. Raises Conflict when another process has taken over."""
         if not self._write(tuple(sorted(folders))):
             self._holds = False
             raise Conflict(
@@ -185,13 +186,13 @@ class Collector:
             )
 
     def may_delete(self) -> None:
-        """Return while the notice holds, and renew it in time. Raises Conflict when another one has taken over."""
+        """Return while the notice is valid; renew it in time. Raises Conflict when another one has taken over."""
         with self._lock:
             if _since(self._posted) > WINDOW:
                 self.post(self._own.folders)
 
     def end(self) -> None:
-        """Take the notice back, if it still is this one's."""
+        """Withdraw the notice, if it is still this process's."""
         if self._holds:
             self._store.replace(KEY, _nobody().dumps(), self._version)
 
@@ -229,7 +230,7 @@ def _now() -> tuple[float, float]:
 
 
 def _since(then: tuple[float, float]) -> float:
-    """Return the seconds gone by, those of a machine that slept included, for which one clock stands still."""
+    """Return the elapsed seconds, including those of a sleeping machine, in which one of the clocks stops."""
     now = _now()
     return max(now[0] - then[0], now[1] - then[1])
 

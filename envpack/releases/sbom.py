@@ -1,4 +1,4 @@
-"""The bill of materials of a release: CycloneDX, made from its manifest alone, the same bytes every time."""
+"""The bill of materials of a release: CycloneDX, made only from its manifest, with the same bytes every time."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FILE = keys.SBOM
 
 
 _PUBLIC = ("http:", "https:", "git+http:", "git+https:", "git+ssh:")
-"""How addresses begin that others can reach."""
+"""Prefixes of addresses that others can reach."""
 
 
 def of(manifest: Manifest) -> bytes:
     """Return the bill of materials of a release: its packages with hashes, licences and what each needs.
 
     It is a CycloneDX 1.6 document. Its serial number comes from the release's name and digest, and it has no
-    time, so that it is the same wherever and whenever it is made.
+    time, so that it is always the same.
     """
     from cyclonedx.output.json import JsonV1Dot6
 
@@ -44,8 +44,8 @@ def of(manifest: Manifest) -> bytes:
 def purl(package: PackedPackage) -> PackageURL:
     """Return a package's URL: `pkg:conda/...`, `pkg:pypi/...`, or `pkg:generic/...` for the team's own project.
 
-    That is no project of PyPI, though one there may have its name. Source: types `conda`, `pypi` and `generic`, and
-    the qualifier `vcs_url`, of the purl specification.
+    The latter is no project of PyPI, although one there may have its name. Source: types `conda`, `pypi` and
+    `generic`, and the qualifier `vcs_url`, of the purl specification.
     """
     from packageurl import PackageURL
 
@@ -98,7 +98,7 @@ def _bom(manifest: Manifest) -> Bom:
 
 
 def _roots(manifest: Manifest) -> Iterator[str]:
-    """Yield the packages that nothing else needs, and those that were asked for."""
+    """Yield the packages that no other needs, and those that were asked for."""
     needed = {name for package in manifest.packages for name in package.requires or ()}
     for package in manifest.packages:
         if package.name in manifest.requested or package.name not in needed:

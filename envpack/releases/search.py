@@ -29,21 +29,21 @@ _FORMS = "write NAME, 'NAME<2', 'NAME==1.26.*' or 'NAME 1.1.1*'"
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A release that contains what was looked for."""
+    """A release that contains the searched package."""
 
     release: Listed
     tags: tuple[str, ...]
-    """Those that point at it."""
+    """The tags that point at it."""
     packages: tuple[Contained, ...]
-    """What was found in it."""
+    """The packages that were found in it."""
 
 
 def matcher(spec: str, names: Names) -> Callable[[Contained], bool]:
-    """Return what says of a package inside a release whether it was asked for.
+    """Return a function that says whether a package inside a release matches.
 
     `spec` is `NAME`, or a name with versions as pip writes them (`numpy<2`, `numpy==1.26.*`) or as conda does
     (`openssl 1.1.1*`). Names are compared as projects of PyPI, so that `torch` also finds conda's pytorch. Raises
-    UsageError when it is none.
+    UsageError when it is invalid.
     """
     match = _SPEC.fullmatch(spec.strip())
     if match is None:
@@ -67,9 +67,9 @@ def search(indexes: Iterable[NameIndex], matches: Callable[[Contained], bool]) -
 
 
 def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool]:
-    """Return what says of a version and where it is from whether it was asked for.
+    """Return a function that says whether a version from a source matches.
 
-    PyPI's rules hold where PEP 440 knows both; conda's where only conda can express the spec or the version.
+    PyPI's rules apply where PEP 440 can express both; conda's where only conda can express the spec or the version.
     """
     if not versions:
         return lambda _version, _source: True

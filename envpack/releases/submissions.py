@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 State = Literal["submitting", "submitted", "succeeded", "failed", "killed", "unknown"]
-"""`submitting` is what a submission stays that was killed before the launcher had answered; `submitted` is one that
-was followed no further."""
+"""`submitting` remains if the submission was killed before the launcher answered; `submitted` is one that was not
+followed further."""
 
 _logger = filtered_logger(__name__)
 
@@ -91,7 +91,7 @@ class Record:
             self._version = found.version if found else None
 
     def update(self, **changes: object) -> None:
-        """Write what has changed. That the store refuses is no reason to leave a job alone, and is logged."""
+        """Write what has changed. A refusal of the store must not end the watch of a job, and is only logged."""
         value = msgspec.structs.replace(self.value, **changes)
         if value == self.value:
             return
@@ -123,7 +123,7 @@ def masked(values: Mapping[str, str]) -> dict[str, str]:
 def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:
     """Yield the submissions in releases of a name, or of all, the newest first of each name.
 
-    Damaged records are passed over.
+    Damaged records are skipped.
     """
     names = [name] if name else [each for each in store.folders() if keys.is_name(each)]
     for each in names:

@@ -43,7 +43,7 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """What a tag points at, and what it pointed at before."""
+    """A tag's current and earlier targets."""
 
     moves: tuple[Move, ...]
     """Newest first; never empty."""
@@ -111,12 +111,12 @@ def of_name(store: Store, name: str) -> dict[str, Tag]:
 
 
 def advance(store: Store, name: str, tag: str, sha256: str, *, by: str) -> Tag | None:
-    """Point a tag at what was just built and return it as it was before, or None if it is new.
+    """Point a tag at a new build's release and return its earlier state, or None if it is new.
 
-    A build's move is made again behind another's: the last one stands, and the history has both. Raises Gone when
-    the release was removed.
+    If another build moves the tag at the same time, the move is repeated: the last one is valid, and the history
+    has both. Raises Gone when the release was removed.
     """
-    # Also where the tag points there already: another builder may be about to find out that the release has gone.
+    # Also where the tag already points there: another builder may be about to find that the release is gone.
     return _beside_removals(store, name, tag, sha256, lambda: _advance(store, name, tag, sha256, by))
 
 
@@ -135,11 +135,11 @@ def _advance(store: Store, name: str, tag: str, sha256: str, by: str) -> Tag | N
 def move(
     store: Store, name: str, tag: str, sha256: str, *, by: str, again: bool, seen: str | None = None
 ) -> Tag | None:
-    """Point a tag at a release for a person, and return it as it was before, or None if it is new.
+    """Point a tag at a release for a user, and return its earlier state, or None if it is new.
 
     A tag that points elsewhere is moved only with `again`; with `seen`, a digest or the beginning of one, only if
-    it points there. Raises Conflict when it must not be moved, or when someone else moves it at the same time: the
-    message says where it points; and Gone when the release was removed.
+    it points there. Raises Conflict, with the tag's target, when it must not be moved or when someone else moves it
+    at the same time, and Gone when the release was removed.
     """
     return _beside_removals(
         store, name, tag, sha256, lambda: _move_for_person(store, name, tag, sha256, by=by, again=again, seen=seen)
@@ -171,7 +171,7 @@ def _move_for_person(
 
 
 def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Callable[[], Tag | None]) -> Tag | None:
-    """Move a tag so that no removal misses it; when its release is gone, put it back and raise Gone."""
+    """Move a tag so that every removal sees it; when its release is gone, restore it and raise Gone."""
     key, folder = keys.tag(name, tag), keys.folder(name, sha256)
     before: list[Tag | None] = []
 
@@ -187,19 +187,19 @@ def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Calla
 
 
 def _put_back(store: Store, key: str, before: Tag | None, sha256: str) -> None:
-    """Give a tag its earlier value again, if it still points at what is gone."""
+    """Restore a tag's earlier value, if it still points at the missing release."""
     found = store.read(key)
     if found is None or Tag.loads(found.data, store.uri(key)).digest != sha256:
         return
     if before:
         store.replace(key, before.dumps(), found.version)
     else:
-        with suppress(StoreRefused):  # who builds need not have the right to delete, and publishes it again
+        with suppress(StoreRefused):  # a builder may lack the right to delete, and publishes it again
             store.delete(key)
 
 
 def before_last(name: str, tag: str, found: Tag) -> Move:
-    """Return what a tag pointed at before; raises UsageError when it has pointed at one release only."""
+    """Return a tag's earlier target; raises UsageError when it has pointed only at one release."""
     earlier = next((move for move in found.moves if move.digest != found.digest), None)
     if earlier is None:
         raise UsageError(

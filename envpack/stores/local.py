@@ -81,9 +81,10 @@ def open_at(url: str, _: S3Options) -> LocalStore:
 
 
 class LocalStore:
-    """Objects are files under one directory, made with the first write; see Store for the methods. A file is
-    written under a draft's name in its own directory and gets its real name once it is complete and on the disk: by
-    link(2), which refuses a taken name on NFS too, or by rename(2) under a lock.
+    """Objects are files under one directory, made with the first write; see Store for the methods' contracts.
+
+    A file is written under a draft's name in its own directory and gets its real name once it is complete and on
+    the disk: by link(2), which refuses a taken name on NFS too, or by rename(2) under a lock.
     """
 
     def __init__(self, url: str | Path) -> None:
