@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 PROD = "prod"
-"""The tag of what a team's jobs use, by convention."""
+"""The tag of the release that a team's jobs use, by convention."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -43,7 +43,7 @@ class Version:
 
     @property
     def id(self) -> str:
-        """What tells it from the other versions, in addresses and in references."""
+        """What identifies it among the versions, in addresses and in references."""
         return self.listed.digest[: digest.SHORT]
 
     @property
@@ -77,7 +77,7 @@ class Environment:
 
     @property
     def lead(self) -> tuple[str, Version]:
-        """The reference and the version that people come for: `prod`, else the current one."""
+        """The reference and the version that most readers need: `prod`, else the current one."""
         tagged = dict(self.tags)
         for tag in (PROD, LATEST):
             if tag in tagged:
@@ -93,14 +93,14 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What one look at a store has found."""
+    """The content of a store at one time."""
 
     store: str
     """The store's URL."""
     environments: tuple[Environment, ...]
     """Sorted by name."""
     passed_over: tuple[str, ...] = ()
-    """What lies where a release or a tag should and is none, with the reason."""
+    """Objects in the place of a release or a tag that are none, with the reason."""
 
     @property
     def versions(self) -> Iterator[Version]:
@@ -109,9 +109,9 @@ class Contents:
 
 
 def read(store: Store, copies: Path) -> Contents:
-    """Return what a store holds; `copies` is where this machine keeps indexes.
+    """Return the content of a store; `copies` is where this machine keeps indexes.
 
-    What other people's tools have put there is checked before it is believed.
+    Data from other tools are checked before they are used.
     """
     environments, passed_over = [], list[str]()
     for found in index.read(store, copies):
@@ -122,7 +122,7 @@ def read(store: Store, copies: Path) -> Contents:
 
 
 def load(store: Store, listed: Listed) -> Release | None:
-    """Return a release with its manifest, or None where it has gone meanwhile or cannot be shown."""
+    """Return a release with its manifest, or None where it is gone by now or cannot be shown."""
     try:
         return lookup.at(store, listed.name, listed.digest)
     except UsageError:

@@ -1,4 +1,4 @@
-"""What the pages' scripts read: JavaScript files, since a page that is opened from a folder may not fetch JSON."""
+"""The data for the pages' scripts: JavaScript files, since a page opened from a folder may not fetch JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def packages(contents: Contents) -> bytes:
 
 
 def release(manifest: Manifest) -> bytes:
-    """Return what the comparison of two versions needs of one."""
+    """Return one version's data for the comparison of two."""
     return _script(
         f"release/{manifest.short_digest}",
         {
@@ -59,6 +59,7 @@ def _extend(runs: list[int], number: int) -> None:
 def _script(kind: str, value: dict[str, Any]) -> bytes:
     """Return a call that hands the value over.
 
-    With all beyond ASCII escaped JSON is JavaScript, but for an object's key `__proto__`: names are never keys.
+    JSON with non-ASCII characters escaped is JavaScript, except for an object's key `__proto__`: names are never
+    keys.
     """
     return f"catalog.take({json.dumps(kind)}, {json.dumps(value, separators=(',', ':'))});\n".encode("ascii")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envpack.spark.settings import Settings
 
 UNPACKED = Path("/opt/envpack")
-"""Where the settings suppose that a person unpacks an archive; no path of the machine that makes the catalog."""
+"""Where the settings assume that the user unpacks an archive; no path of the machine that makes the catalog."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,13 @@ class Text:
     """One way to give the settings."""
 
     title: str
-    """What it is, such as `spark-defaults.conf`; empty for the text that people of this launcher paste."""
+    """Its name, such as `spark-defaults.conf`; empty for the text to paste for this launcher."""
     body: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class LauncherOffer:
-    """What one launcher needs for one release."""
+    """The settings of one launcher for one release."""
 
     launcher: str
     purpose: str
@@ -67,7 +67,7 @@ def commands(reference: str, store: str) -> tuple[ShellLine, ...]:
 
 
 def offers(release: Release) -> tuple[LauncherOffer, ...]:
-    """Return an offer of every launcher, the default one first and those that refuse last."""
+    """Return an offer of every launcher, the default one first and refusing ones last."""
     made = [_offer(launcher, release) for launcher in LAUNCHERS.values()]
     return tuple(sorted(made, key=lambda offer: offer.refusal is not None))
 
@@ -106,5 +106,5 @@ def _texts(launcher: Launcher, settings: Settings) -> Iterator[Text]:
         try:
             yield Text(title=title, body=render(settings, output))
         except UsageError:
-            # What these variables hold cannot be said in such a file; the first text says it.
+            # These variables' values cannot be written in such a file; they are in the first text.
             continue

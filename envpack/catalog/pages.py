@@ -1,4 +1,4 @@
-"""Which pages a catalog has, and what each is made from."""
+"""The pages of a catalog, and their inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASSETS = ("catalog.css", "catalog.js", "search.js", "compare.js")
 _HERE = Path(__file__).parent
 
 _MADE_BY = (_HERE, _HERE.parent / "spark")
-"""The folders whose files decide what a page says of a given release."""
+"""The folders whose files decide the content of a given release's page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class Page:
     """One file of a catalog."""
 
     path: str
-    """Where it lies, relative to the index."""
+    """Its path, relative to the index."""
     key: str
-    """Changes with what it is made from."""
+    """Changes with its inputs."""
     wave: int
-    """Files are written in waves, so that what a page links to is there before it."""
+    """Files are written in waves, so that the targets of a page's links are written before it."""
     render: Callable[[], bytes]
     """Makes its bytes."""
 
@@ -58,18 +58,18 @@ class Site:
 def site(store: Store, contents: Contents, *, beside: bool) -> Site:
     """Return the files that show what a store holds; nothing is rendered yet.
 
-    `beside` says that the catalog lies in the store itself, where its pages can link to manifests and archives.
+    `beside` says that the catalog is in the store itself, where its pages can link to manifests and archives.
     """
     return Site(pages=tuple(_Pages(store, contents, beside=beside)), contents=contents)
 
 
 def gone(path: str) -> Page:
-    """Return what replaces the page of a release or an environment that the store no longer has."""
+    """Return the replacement of the page of a release or an environment that the store no longer has."""
     return Page(path=path, key=_key("gone", path), wave=1, render=partial(_gone, path))
 
 
 class _Pages:
-    """All pages of one look at a store, in the order in which manifests are best read."""
+    """All pages for a store's content at one time, in the best order for reading manifests."""
 
     def __init__(self, store: Store, contents: Contents, *, beside: bool) -> None:
         self._contents = contents

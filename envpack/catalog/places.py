@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["INDEX", "PREFIX", "PublishedSite", "publish_beside", "site", "write_folder"]
 
 PREFIX = keys.CATALOG
-"""Where a store's own catalog lies."""
+"""The place of a store's own catalog."""
 
 
 def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> PublishedSite:
-    """Bring the catalog in the store itself up to date; `copies` is where this machine keeps indexes.
+    """Update the catalog in the store itself; `copies` is where this machine keeps indexes.
 
-    Raises Conflict when others never stop writing to it.
+    Raises Conflict when others keep writing to it.
     """
     return publish(store, PREFIX, lambda: site(store, read(store, copies), beside=True), progress)
 
 
 def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> PublishedSite:
-    """Write the catalog of a store into a folder, or bring the one there up to date.
+    """Write the catalog of a store into a folder, or update the one there.
 
     Raises UsageError when the folder holds something else.
     """

@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 960, 190
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 26, 26
 _DOTS = 150
-"""Up to how many versions each gets a dot; more would be a smear."""
+"""The largest number of versions with a dot for each."""
 
 _SPARK = 24
 """How many of the newest versions a line in a table shows."""
@@ -44,7 +44,7 @@ class Plot:
     """A line through every version's size, oldest at the left."""
 
     line: str
-    """What the attribute `points` of an SVG polyline takes."""
+    """The value of the attribute `points` of an SVG polyline."""
     dots: tuple[Dot, ...]
     levels: tuple[tuple[float, str], ...]
     """Lines across: height and size."""
@@ -98,7 +98,7 @@ def _days(first: Version, last: Version) -> list[str]:
 
 
 def _dots(versions: Sequence[Version], places: Sequence[tuple[float, float]]) -> tuple[Dot, ...]:
-    """Return the dots; of labels that would touch, the newer one stays."""
+    """Return the dots; if labels would touch, the newer one stays."""
     dots: list[Dot] = []
     free = float(WIDTH)
     for version, (x, y) in reversed(list(zip(versions, places, strict=True))):
@@ -115,7 +115,7 @@ def _dots(versions: Sequence[Version], places: Sequence[tuple[float, float]]) ->
 
 
 def _levels(low: float, high: float) -> list[float]:
-    """Return three to five round sizes that span what there is; what hardly differs is not blown up."""
+    """Return three to five round sizes that span the values; small differences are not magnified."""
     spare = max(high * 0.02 - (high - low), 1.0) / 2
     low, high = max(low - spare, 0.0), high + spare
     magnitude = 10.0 ** (floor(log10(high - low)) - 1)

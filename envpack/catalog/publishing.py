@@ -1,9 +1,9 @@
-"""Put a catalog into a store or a folder, so that readers and other writers are never in the way.
+"""Write a catalog into a store or a folder, safely beside readers and other writers.
 
-Every file is replaced whole, and only if it still is what this writer saw. What files there are, and from what each
-was made, stands in one guard, which is replaced in the same way: before the files are written it forgets those that
-are about to change, afterwards it notes them. A writer whose condition fails looks at the store again and starts
-again; one that dies leaves files that the guard does not vouch for, and the next one writes those again.
+Every file is replaced whole, and only if it is unchanged since this writer read it. The list of files, with the
+inputs of each, is in one guard, which is replaced in the same way: before the files are written those about to
+change are removed from it, afterwards they are added. A writer whose condition fails reads the store again and
+starts again; one that dies leaves files that are not in the guard, and the next writer writes those again.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SCHEMA = 1
 _TRIES = 12
 
 PAUSE = 0.2
-"""Seconds, times the number of tries before: how long a writer that met another may wait."""
+"""Seconds, times the number of earlier tries: how long a writer may wait after a conflict."""
 
 _WRITERS = 8
-"""How many files are on their way at once; a store may be far."""
+"""How many files are transferred in parallel; a store may be far away."""
 
 
 class CatalogNote(Struct, frozen=True, kw_only=True):
@@ -64,18 +64,18 @@ STORED = Kind(
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSite:
-    """What a catalog shows, and what had to be done for it."""
+    """The content of a catalog, and the work for it."""
 
     site: Site
     written: int
-    """How many files were written; the others were as they should be."""
+    """How many files were written; the others were up to date."""
 
 
 def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progress = SILENT) -> PublishedSite:
-    """Bring the catalog below `prefix` up to date with what `make` sees, and return what it shows.
+    """Update the catalog below `prefix` to the content that `make` sees, and return that content.
 
-    Two writers at once end with one catalog that shows what both have seen. Raises Conflict when others never
-    stop writing.
+    Two writers at once end with one catalog that shows what both have seen. Raises Conflict when others keep
+    writing.
     """
     shelf = _Shelf(store, prefix)
     with progress.step("catalog") as step:
@@ -102,7 +102,7 @@ class _Shelf:
         self._doubtful: set[str] = set()
 
     def update(self, make: Callable[[], Site], step: Step) -> PublishedSite | None:
-        """Write what has changed; return None when somebody else has changed something meanwhile."""
+        """Write the changed files; return None when another writer has changed something meanwhile."""
         guard = self._read(GUARD)
         known = _parse(guard, self._store.uri(self._prefix + GUARD))
         site = make()
@@ -125,7 +125,7 @@ class _Shelf:
     def _write_all(
         self, pool: ThreadPoolExecutor, pages: Sequence[Page], versions: Mapping[str, str | None], step: Step
     ) -> bool:
-        """Write pages wave by wave; say whether each was still as it had been seen."""
+        """Write pages wave by wave; say whether each was still unchanged."""
 
         def write(page: Page) -> bool:
             written = self._store.replace(self._prefix + page.path, page.render(), versions.get(page.path))
@@ -139,7 +139,7 @@ class _Shelf:
     def _note(
         self, known: Mapping[str, str | None], guard: Object | None, keys: Mapping[str, str | None]
     ) -> Object | None:
-        """Replace the guard and return it as it is now, or None when it is no longer what was seen."""
+        """Replace the guard and return its new state, or None when another writer has changed it."""
         value = {"schema": SCHEMA, "pages": dict(sorted({**known, **keys}.items()))}
         text = (json.dumps(value, indent=0) + "\n").encode()
         if not self._store.replace(self._prefix + GUARD, text, guard.version if guard else None):

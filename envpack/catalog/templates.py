@@ -1,4 +1,4 @@
-"""The templates of the pages, and what they may call; other rooms' pages extend the same base."""
+"""The templates of the pages, and their functions; other packages' pages extend the same base."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HERE = Path(__file__).parent
 
 @cache
 def templates(package: str = "envpack.catalog") -> jinja2.Environment:
-    """Return the templates of a package, and behind them those of the catalog."""
+    """Return the templates of a package, followed by those of the catalog."""
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("envpack.catalog")]),
         autoescape=True,
@@ -56,7 +56,7 @@ def asset(name: str) -> bytes:
 
 
 def asset_path(name: str) -> str:
-    """Return the path of an asset; it changes with the content, so that a page never meets another one's script."""
+    """Return the path of an asset; it changes with the content, so that a page never loads an old script."""
     stem, _, suffix = name.partition(".")
     return f"assets/{stem}-{hashlib.sha256(asset(name)).hexdigest()[:12]}.{suffix}"
 

@@ -33,14 +33,14 @@ __all__ = ["Looked", "Report", "Share", "WantedRun", "look", "run"]
 
 @dataclass(frozen=True, kw_only=True)
 class WantedRun:
-    """What one run is to do."""
+    """The task of one run."""
 
     patterns: tuple[str, ...]
     """Requirements files and patterns of them; relative ones start at the working directory."""
     since: str | None = None
     """The commit to compare with; by default what the CI system's variables name."""
     everything: bool = False
-    """Look at every environment, whatever has changed."""
+    """Check every environment, independent of changes."""
     refresh: bool = False
     """Solve every environment again."""
     jobs: int = 1
@@ -51,12 +51,12 @@ class WantedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What there is to do, found without building anything."""
+    """The work to do, found without building anything."""
 
     base: Base
-    """What was compared with."""
+    """The base of the comparison."""
     before: str | None
-    """The commit before the change, also where everything is looked at."""
+    """The commit before the change, also where everything is checked."""
     plan: BuildPlan
     chosen: tuple[Item, ...]
     """What this agent builds, in its order."""
@@ -71,10 +71,10 @@ class Looked:
 
 
 def look(wanted: WantedRun, *, config: Config, environ: Mapping[str, str]) -> Looked:
-    """Return what is to be built and why.
+    """Return the environments to build and why.
 
-    Raises UsageError when the files cannot be found, two of them would publish under one name, or a name is asked
-    for that none has.
+    Raises UsageError when the files cannot be found, two of them would publish under one name, or a requested name
+    does not exist.
     """
     here = Path.cwd()
     found = changes.since(wanted.since, environ, here)
@@ -94,7 +94,7 @@ def run(
     options: Options = DEFAULTS,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Build what is affected and return how it went; a failure of one environment does not stop the others.
+    """Build the affected environments and return the result; a failure of one does not stop the others.
 
     `options` hold for every environment, `dry_run` included: then nothing is published and no lock is written.
     `environ` has the CI system's variables. `say` gets the log, a line at a time. Raises UsageError when the files
@@ -132,7 +132,7 @@ def run(
 def _update_catalog(
     outcomes: Iterable[Outcome], config: Config, options: Options, say: Callable[[str], None]
 ) -> None:
-    """Show in the store's catalog what has been published or tagged. What was published stays so if that fails."""
+    """Add published and tagged releases to the store's catalog. If that fails, they stay published."""
     built = [outcome for outcome in outcomes if outcome.built]
     if not any(outcome.status == "published" or options.tag for outcome in built):
         return

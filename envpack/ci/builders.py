@@ -1,4 +1,4 @@
-"""Build several environments, one after another or side by side, each with a log of its own."""
+"""Build several environments, one after another or in parallel, each with its own log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """One environment with all that a builder must know."""
+    """One environment with everything that a builder needs."""
 
     item: Item
     config: Config
@@ -49,10 +49,10 @@ def build_all(
     jobs: int,
     say: Callable[[str], None],
 ) -> list[Outcome]:
-    """Build environments, `jobs` at a time, and return what became of each, in no certain order.
+    """Build environments, `jobs` at a time, and return the outcome of each, in no fixed order.
 
-    `base` is the commit whose lock tells what an environment was that is not published. Log lines of one
-    environment stay together. Builders share the caches, whose locks see to it that nothing is fetched twice.
+    `base` is the commit whose lock is the earlier state of an unpublished environment. Log lines of one environment
+    stay together. Builders share the caches, whose locks ensure that nothing is fetched twice.
     """
     tasks = [_Task(item=item, config=config, options=replace(options, name=item.name), base=base) for item in items]
     outcomes = []
@@ -78,7 +78,7 @@ def _by_builders(tasks: Sequence[_Task], jobs: int) -> Iterator[tuple[_Task, Out
 
 
 def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
-    """Build one environment; what goes wrong is part of the outcome."""
+    """Build one environment; errors are part of the outcome."""
     start = time.monotonic()
     log: list[str] = []
     task.config.meet_secrets()  # a builder of its own has not read it
@@ -97,7 +97,7 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
         except EnvpackError as error:
             if not task.options.dry_run:
                 raise
-            # A pull request's job often has no key, and what it would change can be told without the store.
+            # A pull request's job often has no key, and its changes can be shown without the store.
             warning = f"the store is left aside, and its releases with it: {error.message}"
             write(f"warning: {warning}")
             outcome = replace(outcome, own_warnings=(warning,))
@@ -120,7 +120,7 @@ def _status(built: Built) -> Status:
 
 
 def _before(task: _Task) -> Before | None:
-    """Return what the environment was until now: the tag's release, else its lock at the base."""
+    """Return the previous state of the environment: the tag's release, else its lock at the base."""
     tag = task.options.tag or tags.LATEST
     if task.config.store and (release := lookup.tagged(store_of(task.config), task.item.name, tag)):
         manifest = release.manifest

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NO_COMMIT = re.compile(r"0*")
-"""What CI systems say for a branch that is new."""
+"""What CI systems give for a new branch."""
 
 _TARGETS = {
     "CHANGE_TARGET": "Jenkins",
@@ -34,10 +34,10 @@ _BEFORE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What is compared with."""
+    """The base of the comparison."""
 
     commit: str | None
-    """None when there is nothing to compare with: then everything counts as changed."""
+    """None without a base: then everything counts as changed."""
     why: str
     """How it was found, or why there is none."""
 
@@ -53,9 +53,9 @@ class Changes:
 
     base: Base
     paths: frozenset[Path] | None
-    """Absolute paths, of added, changed, renamed (both names) and deleted files; None for all there are."""
+    """Absolute paths, of added, changed, renamed (both names) and deleted files; None for all files."""
     deleted: frozenset[Path] = frozenset()
-    """Those that are gone, renamed ones excepted."""
+    """Deleted files, except renamed ones."""
     renamed: Mapping[Path, Path] = field(default_factory=dict)
     """New name to old name."""
 
@@ -71,9 +71,9 @@ class Changes:
 def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Changes:
     """Return what has changed since a commit, or since what the CI system's variables name.
 
-    `directory` lies in the repository. Without a commit a pull request is compared with where it left its target
-    branch, and a branch with its last successful build. What cannot be found out makes everything changed, and the
-    base says why. Raises UsageError when `commit` is given and is none.
+    `directory` is in the repository. Without a commit a pull request is compared with its merge base with the
+    target branch, and a branch with its last successful build. If the base cannot be found, everything counts as
+    changed, and the base says why. Raises UsageError when `commit` is not a commit.
     """
     repository = Repository(directory)
     root = repository.root()
@@ -93,7 +93,7 @@ def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Ch
 
 
 def file_at(commit: str, path: Path) -> bytes | None:
-    """Return what a file held at a commit, or None when it was not there."""
+    """Return a file's content at a commit, or None when it did not exist."""
     repository = Repository(path.parent)
     root = repository.root()
     if root is None:
@@ -150,7 +150,7 @@ def _changes(repository: Repository, root: Path, base: Base) -> Changes:
     if answer.returncode:
         return Changes(base=Base(commit=None, why=f"git diff failed: {answer.stderr.decode().strip()}"), paths=None)
     untracked = repository.git("ls-files", "-z", "--others", "--exclude-standard", "--full-name", ":/")
-    # A lock that is in no commit was left by an earlier build in this directory.
+    # A lock that is in no commit is from an earlier build in this directory.
     changed = {root / name for name in untracked.stdout.decode().split("\0") if name and not name.endswith(".lock")}
     deleted, renamed = set(), {}
     for status, names in _entries(answer.stdout.decode()):

@@ -1,4 +1,4 @@
-"""Write what a run came to into one folder, for people and for other jobs."""
+"""Write the results of a run into one folder, for people and for other jobs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _OF_LAUNCHERS: dict[str, str] = {
     "airflow.txt": "airflow",
     "airflow-livy.txt": "airflow-livy",
 }
-"""What is always written: the end of the file's name, and whose text it holds."""
+"""The files that are always written: the suffix of the name, and the launcher of the text."""
 
 _OF_THE_CHOSEN: dict[str, Output] = {"submit.txt": "text", "spark-defaults.conf": "conf"}
-"""What is written for the configured launcher, or for the default one where that takes no such text."""
+"""The files for the configured launcher, or for the default one where that has no such text."""
 
 
 def write_folder(
@@ -49,7 +49,7 @@ def write_folder(
 ) -> dict[str, list[str]]:
     """Write report.json, junit.xml, summary.md and every environment's settings; return the files by environment.
 
-    Files that an earlier run's report.json lists are removed first, so that nothing old is taken for new.
+    Files in an earlier run's report.json are removed first, so that no old file is mistaken for a new one.
     """
     clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def _write_settings(
             settings = pipeline.settings(release, replace(config, launcher=launcher), driver_python)
             text = render(settings, output)
         except UsageError:
-            # What a launcher cannot do is no file; the configured one's refusal has failed the build before.
+            # A launcher that refuses has no file; a refusal of the configured one has already failed the build.
             continue
         name = f"{outcome.name}.{end}"
         atomic.write(folder / name, (hide(text) + "\n").encode())

@@ -1,4 +1,4 @@
-"""Say how a run went as JUnit XML, which CI systems show."""
+"""Write the result of a run as JUnit XML, which CI systems show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say how a run went as Markdown, short enough for a comment on a pull request."""
+"""Write the result of a run as Markdown, short enough for a comment on a pull request."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNAFFECTED = "unaffected"
-"""The status of an environment that an agent did not have to look at."""
+"""The status of an environment that an agent did not have to check."""
 
 
 def merge(parts: Sequence[Path], folder: Path) -> dict[str, Any]:
     """Write one report folder from those of several agents, and return its report.json as a value.
 
-    An environment that one agent has built counts as that, and as unaffected only where all of them say so. Raises
+    An environment that one agent has built counts as built, and as unaffected only if all agents say so. Raises
     UsageError when a folder has no report, or two agents have built one environment.
     """
     reports = [(part, _read(part)) for part in parts]
@@ -88,7 +88,7 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _joined_cases(parts: Sequence[Path], merged: dict[str, Any]) -> bytes:
-    """Return one suite of the cases of all agents; an environment that was built has the case of who built it."""
+    """Return one suite of the cases of all agents; a built environment has its builder's case."""
     built = {each["file"] for each in merged["environments"] if each["status"] != _UNAFFECTED}
     cases: dict[str, junitparser.TestCase] = {}
     for part in parts:
@@ -107,12 +107,12 @@ def _joined_cases(parts: Sequence[Path], merged: dict[str, Any]) -> bytes:
 def _cases(part: Path) -> list[junitparser.TestCase]:
     try:
         return [case for suite in junitparser.JUnitXml.fromfile(str(part)) for case in suite]
-    except Exception as error:  # whatever the XML library raises for a file that is none
+    except Exception as error:  # any error of the XML library for an invalid file
         raise UsageError(f"{part} is no JUnit report: {error}") from error
 
 
 def _joined_summary(parts: Sequence[Path], merged: dict[str, Any]) -> str:
-    """Return one heading, and below it what each agent's summary says below its own."""
+    """Return one heading, and below it the body of each agent's summary."""
     counted = Counter(environment["status"] for environment in merged["environments"])
     states = ", ".join(f"{count} {status}" for status, count in sorted(counted.items())) or "no environments"
     bodies = []

@@ -1,4 +1,4 @@
-"""What a run came to, as values with a JSON form."""
+"""The results of a run, as values with a JSON form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Before:
-    """What an environment was until now."""
+    """The previous state of an environment."""
 
     label: str
     """The tag or the lock that was compared with."""
@@ -43,18 +43,18 @@ class Before:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one environment."""
+    """The outcome of one environment."""
 
     file: str
     name: str
     status: Status
     reason: str
-    """Why it was looked at."""
+    """Why it was checked."""
     built: Built | None = None
     before: Before | None = None
     failure: Failure | None = None
     own_warnings: tuple[str, ...] = ()
-    """What to know of how it was looked at."""
+    """Notes on the check."""
     log: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -99,7 +99,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one run came to."""
+    """The result of one run."""
 
     base: Base
     commit: str | None
@@ -132,7 +132,7 @@ class Report:
 
 
 def unaffected(item: Item) -> Outcome:
-    """Return the outcome of an environment that was not looked at."""
+    """Return the outcome of an environment that was not checked."""
     return Outcome(
         file=item.shown, name=item.name, status="unaffected", reason="nothing that it is made of has changed"
     )

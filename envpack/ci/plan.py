@@ -34,26 +34,26 @@ class Item:
     file: Path
     """Its requirements file, absolute."""
     shown: str
-    """The file as people know it: from the working directory."""
+    """The file's path from the working directory, for people."""
     name: str
     """The name its releases get."""
     reason: str | None
-    """Why it has to be looked at; None when nothing that it is made of has changed."""
+    """Why it has to be checked; None when none of its inputs has changed."""
     own: bool = False
     """Whether its own text has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """What there is, sorted by file."""
+    """All environments, sorted by file."""
 
     items: tuple[Item, ...]
     deleted: tuple[str, ...] = ()
-    """Requirements files that are gone; their releases stay."""
+    """Deleted requirements files; their releases stay."""
 
     @property
     def affected(self) -> tuple[Item, ...]:
-        """What has to be looked at: first what was edited itself, since its author waits."""
+        """What has to be checked: first edited files, since their authors wait."""
         affected = (item for item in self.items if item.reason is not None)
         return tuple(sorted(affected, key=lambda item: (not item.own, item.shown)))
 
@@ -75,7 +75,7 @@ class Share:
         return not self.only and self.of == 1
 
     def of_plan(self, plan: BuildPlan) -> tuple[Item, ...]:
-        """Return what this agent builds. Raises UsageError for a name that no environment has."""
+        """Return the environments for this agent. Raises UsageError for a name that no environment has."""
         known = {item.name for item in plan.items}
         if unknown := [name for name in self.only if name not in known]:
             raise UsageError(
@@ -86,13 +86,13 @@ class Share:
 
 
 EVERYTHING = Share()
-"""What an agent builds that is alone."""
+"""The share of a single agent."""
 
 
 def make_plan(patterns: Sequence[str], changes: Changes, config: Config, here: Path) -> BuildPlan:
     """Return every environment that the patterns name, with the reason why it is affected.
 
-    Raises UsageError when a file is not there, no pattern matches, or two environments bear one name.
+    Raises UsageError when a file is missing, no pattern matches, or two environments have one name.
     """
     files, deleted = _find(patterns, changes, here)
     configuration = find(here)
@@ -162,7 +162,7 @@ def _name_of(asked: Requirements | None, file: Path, shown: str, config: Config)
 
 
 def _reason(asked: Requirements, changes: Changes, more: Sequence[Path], here: Path) -> str | None:
-    """Return why an environment has to be looked at, or None; `more` is what all of them are made of."""
+    """Return why an environment has to be checked, or None; `more` are the common inputs of all."""
     own = asked.path
     if changes.paths is None:
         return changes.base.why
@@ -176,7 +176,7 @@ def _reason(asked: Requirements, changes: Changes, more: Sequence[Path], here: P
 
 
 def _parts(asked: Requirements) -> Iterator[Path]:
-    """Yield what an environment is made of beside its own file: files, wheels, projects and channels here."""
+    """Yield an environment's inputs besides its own file: local files, wheels, projects and channels."""
     yield from (Path(os.path.normpath(file.absolute())) for file in asked.files[1:])
     local = (*asked.channels, *asked.indexes.find_links, *(line.url for line in asked.pypi if line.url))
     for place in local:

@@ -1,4 +1,4 @@
-"""Do work in processes of its own, which end with their work, when told to, or with the process that began them."""
+"""Do work in separate processes, which end with their work, on a signal, or with the process that started them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 def side_by_side(
     work: Callable[[Task], Answer], tasks: Sequence[Task], jobs: int
 ) -> Iterator[tuple[Task, Answer | None]]:
-    """Yield each task with the answer of `work`, `jobs` at a time, in no certain order.
+    """Yield each task with the answer of `work`, `jobs` at a time, in no fixed order.
 
-    When a process is killed, what has no answer yet is done again, one at a time; the answer is None where it is
-    killed again. `work` is a module's function that raises nothing. When it is to end, KeyboardInterrupt is raised
-    in it once, so that it can clean up.
+    When a process is killed, tasks without an answer are done again, one at a time; the answer is None where it is
+    killed again. `work` is a module's function that raises nothing. To end it, KeyboardInterrupt is raised in it
+    once, so that it can clean up.
     """
     left = list(tasks)
     try:
@@ -66,7 +66,7 @@ def _in_processes(
 
 
 def _begin() -> None:
-    """Have this process end when it is told to, or when the one that began it is gone; filter what it says."""
+    """Make this process end on a signal, or when the one that started it is gone; filter its output."""
     guard_output()
     meet_environment(os.environ)
     for number in _ENDING:
@@ -81,9 +81,9 @@ def _end_with_parent() -> None:
 
 
 def _to_end_or_exit(work: Callable[[Task], Answer], task: Task) -> Answer:
-    """Do the work; when told to end, interrupt it and exit.
+    """Do the work; on a signal to end, interrupt it and exit.
 
-    The pool would take an exception for an answer, and hand out more work.
+    The pool would treat an exception as an answer, and assign more work.
     """
     told: list[int] = []
 
@@ -94,7 +94,7 @@ def _to_end_or_exit(work: Callable[[Task], Answer], task: Task) -> Answer:
         raise KeyboardInterrupt
 
     answer = None
-    with suppress(KeyboardInterrupt):  # what its traceback holds cleans up when it goes
+    with suppress(KeyboardInterrupt):  # objects in its traceback clean up when it is deleted
         try:
             for number in _ENDING:
                 signal.signal(number, end)

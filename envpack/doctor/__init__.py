@@ -48,11 +48,11 @@ class Diagnosis:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """Because of which a build would not work."""
+        """Findings with which a build would not work."""
         return tuple(finding for finding in self.findings if finding.level == "problem")
 
     def count(self, level: Level) -> int:
-        """Return how many findings are of a level."""
+        """Return the number of findings of a level."""
         return sum(finding.level == level for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
@@ -68,9 +68,9 @@ class Diagnosis:
 
 
 def diagnose(config: Config, reference: str | None = None, *, limit: float = 20.0) -> Diagnosis:
-    """Look at everything that a build needs, and at a release if one is named; nothing takes longer than `limit`.
+    """Check everything that a build needs, and a release if one is named; no check takes longer than `limit`.
 
-    The checks run side by side; one that has not ended after `limit` seconds is left behind with a finding.
+    The checks run in parallel; one that has not ended after `limit` seconds is abandoned with a finding.
     """
     start = time.monotonic()
     findings = _run(_checks(config, reference), limit)

@@ -1,4 +1,4 @@
-"""What is here that a first build can begin with, a project, a conda environment, a Spark; and files for it."""
+"""The starting points for a first build: a project, a conda environment, a Spark; and files for it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CondaEnvironment:
     python: str | None
     """Its Python as `3.11`; None where it has none."""
     specs: tuple[str, ...]
-    """What a person asked for, as match specs; sorted."""
+    """What the user asked for, as match specs; sorted."""
     wheels: tuple[str, ...]
     """What pip installed into it, as `NAME==VERSION`; sorted."""
 
@@ -52,7 +52,7 @@ class Beginning:
 
 
 def look(directory: Path, environ: Mapping[str, str]) -> Beginning:
-    """Return what a first build in a directory can begin with; nothing of it is run."""
+    """Return the starting points for a first build in a directory; nothing is run."""
     home, version = _spark(environ)
     prefix = Path(environ.get("CONDA_PREFIX") or "/nowhere")
     return Beginning(
@@ -69,7 +69,7 @@ def requirements(found: Beginning) -> str:
 
 
 def files(found: Beginning) -> dict[str, str]:
-    """Return the files that a first build wants: a requirements file and `envpack.yaml`, by name."""
+    """Return the files for a first build: a requirements file and `envpack.yaml`, by name."""
     name = requirements(found)
     lines = _environment_lines(found.environment, found) if found.environment else _requirement_lines(found)
     return {
@@ -100,7 +100,7 @@ def _environment(prefix: Path) -> CondaEnvironment:
 
 
 def _asked(prefix: Path) -> dict[str, str]:
-    """Return what a person asked conda for, by name, from the history that it keeps.
+    """Return what the user asked conda for, by name, from conda's history.
 
     Source: conda's `History`, the lines `# update specs: [...]` of `conda-meta/history`.
     """

@@ -1,4 +1,4 @@
-"""The cage: what stands around packaged code on this machine, found out by building one."""
+"""The cage: the walls around packaged code on this machine, found by building one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_LEVELS = {
 
 
 def look(config: Config) -> Iterator[Finding]:
-    """Build a cage with nothing in it, and say what stood."""
+    """Build an empty cage, and report its walls."""
     try:
         confine = Confine.named(config.confine)
     except EnvpackError as error:
@@ -50,7 +50,7 @@ def _reasons(walls: Walls) -> str:
 
 
 def _hint(walls: Walls) -> str | None:
-    """Say what would let namespaces be made, for the refusals that are met most (docs/security.md)."""
+    """Say what would allow namespaces, for the most common refusals (docs/security.md)."""
     reason = walls.reason
     if "Permission denied" in reason:
         return (

@@ -1,4 +1,4 @@
-"""The cluster's own configuration, where this machine has it: what of it wins over the printed settings."""
+"""The cluster's own configuration, where this machine has it: which values override the printed settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def look(config: Config) -> Iterator[Finding]:
             yield from _class_path(properties, launcher, config)
         if yarn and launcher.yarn:
             yield from _site(configuration.site(yarn))
-    except EnvpackError:  # a launcher that there is not: the check of the target says so
+    except EnvpackError:  # an unknown launcher: the check of the target reports it
         return
     except OSError as error:
         text = f"{error.filename}: cannot be read: {error.strerror}"
@@ -61,7 +61,7 @@ def _read(directory: Path) -> Iterator[Finding]:
 
 
 def _environment(variables: Mapping[str, Configured], launcher: Launcher) -> Iterator[Finding]:
-    """Yield what `spark-env.sh` sets: it is read by spark-submit and by servers, after a person's own variables."""
+    """Yield the variables of `spark-env.sh`: spark-submit and servers read it after the user's own variables."""
     for name in _CHOOSERS:
         variable = variables.get(name)
         if variable is None or configuration.keeps_what_is_set(variable):
@@ -121,7 +121,7 @@ def _python_properties(launcher: Launcher) -> tuple[str, ...]:
 
 
 def _archives(properties: Mapping[str, Configured], launcher: Launcher, config: Config) -> Iterator[Finding]:
-    """Yield what becomes of archives that the defaults name; run with Spark 3.5 and 4.0, see docs/spark.md."""
+    """Yield what happens to archives in the defaults; observed with Spark 3.5 and 4.0, see docs/spark.md."""
     if launcher.archives is None:
         return
     for name in (_ON_YARN, _ELSEWHERE):
@@ -133,7 +133,8 @@ def _archives(properties: Mapping[str, Configured], launcher: Launcher, config: 
         joins = launcher.yarn and (launcher.option or launcher.text == "airflow" or name == _ELSEWHERE)
         left = [part for part in each if part not in config.also_archives]
         if joins and any(part.partition("#")[2] == ALIAS for part in each):
-            # YARN keeps the last of one name, which is the settings'; what executors unpack themselves comes after.
+            # YARN keeps the last of one name, which is the settings'; archives that executors unpack themselves
+            # come later.
             level, what = (
                 ("warning", f"and the release takes its place as ./{ALIAS}: jobs do not get it")
                 if name == _ON_YARN

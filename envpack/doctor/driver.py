@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
 
 SHARED = ("pandas", "pyarrow", "numpy")
-"""What a driver imports itself for pandas_udf, createDataFrame and toPandas, and exchanges with its workers."""
+"""Packages that a driver itself imports for pandas_udf, createDataFrame and toPandas, with data for its workers."""
 
 _NOTEBOOKS = ("jupyter", "jupyter-lab", "jupyter-notebook", "ipython")
 _PROPERTIES = ("spark.pyspark.driver.python", "spark.pyspark.python")
@@ -36,7 +36,7 @@ def look(reference: str, config: Config) -> Iterator[Finding]:
         if launcher_named(config.launcher).driver != "client":
             return
         manifest = references.find(reference, config).release.manifest
-    except EnvpackError:  # the check of the release says so
+    except EnvpackError:  # the check of the release reports it
         return
     python, chosen = chosen_python(manifest.python_minor, os.environ)
     if os.path.basename(python) in _NOTEBOOKS:  # noqa: PTH119 - a word, perhaps no path
@@ -61,7 +61,7 @@ def look(reference: str, config: Config) -> Iterator[Finding]:
 
 
 def chosen_python(minor: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the Python that would run the driver, and in words what chooses it.
+    """Return the Python that would run the driver, and words for what chooses it.
 
     Properties win over variables (Spark's deploy/PythonRunner). Without either it is the one that the settings
     name.

@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Level = Literal["ok", "note", "warning", "problem"]
-"""`problem`: a build would not work; `warning`: it would, but something will cost later."""
+"""`problem`: a build would not work; `warning`: it would, but with a later cost."""
 
 LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "problem")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One checked thing."""
 
     check: str
-    """Which check it is of, such as `store`."""
+    """Its check, such as `store`."""
     level: Level
     text: str
     """What was found, without secrets."""
@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """Something to look at, which may take a while or never end."""
+    """A check, which may take a while or never end."""
 
     name: str
     look: Callable[[], Iterator[Finding]]

@@ -22,32 +22,33 @@ if TYPE_CHECKING:
     from envpack.config.config import Config
 
 DISTRIBUTION = "envpack-spark"
-"""What pip calls envpack; `envpack` on PyPI is another project with a package of the same name."""
+"""envpack's name for pip; `envpack` on PyPI is another project with a package of the same name."""
 
 LIBRARIES = ("py-rattler", "uv", "conda-pack", "zlib-ng", "boto3", "cyclonedx-python-lib")
 
 ROOM = 2_000_000_000
-"""Bytes that a build of an ordinary environment takes: prefix, archive, and the archive unpacked for the trial."""
+"""Bytes that a build of an ordinary environment takes: prefix, archive, and the archive unpacked for
+verification."""
 
 _COUNTING = 3.0
 """Seconds to add up the cache's files."""
 
 
 def _name() -> Iterator[Finding]:
-    """Look for another project's package of the same name, whose files would lie among envpack's own."""
+    """Look for another project's package of the same name, whose files would be among envpack's own."""
     try:
         other = metadata.distribution("envpack")
     except metadata.PackageNotFoundError:
         return
     if any(point.value.startswith("envpack.cli:") for point in other.entry_points):
-        return  # ours, of before it was called envpack-spark
+        return  # envpack's own, before it was named envpack-spark
     text = f"another project called envpack ({other.version}) is installed here: `import envpack` may be either"
     hint = f"run `pip uninstall envpack`, then `pip install --force-reinstall --no-deps` {DISTRIBUTION}'s wheel"
     yield Finding(check="python", level="problem", text=text, hint=hint)
 
 
 def python() -> Iterator[Finding]:
-    """Look at the interpreter and at what it needs to have installed."""
+    """Check the interpreter and the packages that it needs."""
     here = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     family, version = platform.libc_ver()
     libc = f", {family} {version}" if family else ""
@@ -69,7 +70,7 @@ def python() -> Iterator[Finding]:
 
 
 def cache(config: Config) -> Iterator[Finding]:
-    """Look at the cache directory: may it be written, can files be linked in it, is there room."""
+    """Check the cache directory: may it be written, can files be linked in it, is there space."""
     root = Path(config.cache_dir)
     elsewhere = "name another directory with ENVPACK_CACHE_DIR or --cache-dir"
     try:

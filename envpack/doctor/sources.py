@@ -33,7 +33,7 @@ _TIMEOUT = 10.0
 """Seconds for one answer."""
 
 _INDEXES = ("noarch/repodata_shards.msgpack.zst", "noarch/repodata.json.zst", "noarch/repodata.json")
-"""What a channel may have; one of them is enough."""
+"""Index files that a channel may have; one of them is enough."""
 
 _ASKED_FOR = "pip"
 """A project that every mirror of PyPI has."""

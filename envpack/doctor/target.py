@@ -1,4 +1,4 @@
-"""The cluster: can this Spark, this launcher, this archive and this Python work together."""
+"""The cluster: whether this Spark, this launcher, this archive and this Python work together."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import ArchiveFacts
 
 _WORTH = 0.5
-"""Seconds of each node that are worth a word."""
+"""Seconds of each node from which on there is a finding."""
 
 
 def configured(config: Config) -> Iterator[Finding]:
-    """Look at what is configured of the cluster, of clean-up and policy."""
+    """Check the configuration of the cluster, of clean-up and policy."""
     for problem in check.problems_of(config):
         hint = "correct the option, the variable or envpack.yaml"
         yield Finding(check="configuration", level="problem", text=problem, hint=hint)
@@ -73,10 +73,10 @@ def _together(config: Config) -> Iterator[Finding]:
 
 
 def of_nodes(archive: ArchiveFacts, config: Config) -> Iterator[Finding]:
-    """Tell what nodes pay for an archive, and whether they would pay less for a tar that is not compressed."""
+    """Report the cost of an archive for nodes, and whether an uncompressed tar would cost less."""
     try:
         cost = node_cost(archive, config)
-    except ValueError:  # said of the configuration
+    except ValueError:  # reported for the configuration
         return
     yield Finding(check="release", level="ok", text=f"its nodes: {cost.text}")
     if archive.format != "tar.gz" or launcher_named(config.launcher).unpacker != "yarn":
@@ -88,7 +88,7 @@ def of_nodes(archive: ArchiveFacts, config: Config) -> Iterator[Finding]:
 
 
 def release(reference: str, config: Config) -> Iterator[Finding]:
-    """Look at whether the configured launcher and Spark can run a release."""
+    """Check whether the configured launcher and Spark can run a release."""
     try:
         there = references.find(reference, config)
         found = check_there(there.store, there.release)

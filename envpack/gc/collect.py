@@ -1,9 +1,9 @@
-"""Plan what may be removed from a store, and remove it beside builds that publish there.
+"""Plan what may be removed from a store, and remove it while builds may publish there.
 
-What is removed is looked at again once the notice is posted (releases/removal_notice.py), so nothing goes that a
-tag or a rule keeps by then. Of each release, what leads to it goes first, then its manifest, and its archive last:
-readers never see a release without its archive, and the next run finds what an interrupted removal left, as an
-orphan.
+The plan is checked again once the notice is written (releases/removal_notice.py), so nothing is removed that a tag
+or a rule keeps by then. For each release, references to it are removed first, then its manifest, and its archive
+last: readers never see a release without its archive, and the next run finds the rest of an interrupted removal as
+an orphan.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ SKEW = 300.0
 """Seconds by which this machine's clock may differ from the store's."""
 
 SLOWEST_UPLOAD = 3600.0
-"""Seconds for which an upload is taken for one in progress, however short the grace period."""
+"""Seconds for which an upload counts as in progress, even with a shorter grace period."""
 
 _REMOVERS = 8
-"""Releases that are removed at a time; S3 connections are as many."""
+"""Releases that are removed in parallel; there are as many S3 connections."""
 
 Kind = Literal["orphan", "record", "upload", "code"]
-"""What is left over of builds and removals that were killed: objects without a manifest, a record that points at
-nothing, an upload that has not ended. And the code of jobs that no job used lately."""
+"""Leftovers of killed builds and removals: objects without a manifest, a record that points at nothing, an
+unfinished upload. Also the code of jobs that no job used recently."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What becomes of one release."""
+    """The decision on one release."""
 
     folder: Folder
     kept_by: tuple[str, ...]
-    """Why it stays; empty when it goes."""
+    """Why it stays; empty when it is removed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """Something that no reader sees; it goes."""
+    """An object that no reader sees; it is removed."""
 
     kind: Kind
     key: str
@@ -74,27 +74,27 @@ class Leftover:
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalPlan:
-    """What there is, and what goes."""
+    """What exists, and what is removed."""
 
     name: str | None
-    """The only name that was looked at."""
+    """The only name in the plan."""
     rules: RetentionRules
     verdicts: tuple[Verdict, ...]
     """Sorted by name, the newest release first."""
     leftovers: tuple[Leftover, ...]
-    """What is older than the grace period."""
+    """Leftovers that are older than the grace period."""
     warnings: tuple[str, ...] = ()
     pointers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The build records that were read, each with the digest's first digits that it points at."""
 
     @property
     def going(self) -> tuple[Verdict, ...]:
-        """The releases that go."""
+        """The releases to remove."""
         return tuple(verdict for verdict in self.verdicts if not verdict.kept_by)
 
     @property
     def size(self) -> int:
-        """Bytes that go."""
+        """Bytes to remove."""
         return sum(verdict.folder.size for verdict in self.going) + sum(left.size for left in self.leftovers)
 
 
@@ -103,9 +103,9 @@ class Freed:
     """What has been removed."""
 
     removed: list[str] = field(default_factory=list)
-    """The folders of releases and orphans, and the keys of what else was left over."""
+    """The folders of releases and orphans, and the keys of other leftovers."""
     spared: list[str] = field(default_factory=list)
-    """The folders that had come to be kept when they were looked at again."""
+    """The folders that were kept after the second check."""
     objects: int = 0
     size: int = 0
     """Bytes."""
@@ -140,10 +140,10 @@ def plan(store: Store, rules: RetentionRules, name: str | None = None, progress:
 
 
 def apply(store: Store, planned: RemovalPlan, progress: Progress = SILENT) -> Freed:
-    """Remove what a plan says, less what has come to be kept meanwhile, and return what was freed.
+    """Remove what a plan says, except for what is kept by now, and return what was freed.
 
     It can be interrupted at any time; planning and applying again does the rest. Raises Conflict when another gc is
-    at it, UsageError when this machine's clock is wrong, and StoreRefused when the store does.
+    running, UsageError when this machine's clock is wrong, and StoreRefused when the store refuses.
     """
     freed = Freed()
     folders = [
@@ -177,10 +177,10 @@ def apply(store: Store, planned: RemovalPlan, progress: Progress = SILENT) -> Fr
 
 
 def remove_orphan(store: Store, key: str, grace: float, progress: Progress = SILENT) -> bool:
-    """Remove the folder of what was to become a release, unless it is one or is younger than `grace` seconds.
+    """Remove the folder of an unfinished release, unless it is a release by now or younger than `grace` seconds.
 
-    `key` is its key: `NAME/DIGEST`. Return whether it was removed. Builders are told as by `apply`. Raises Conflict
-    when a gc is at it, and StoreRefused when the store does not let one delete.
+    `key` is its key: `NAME/DIGEST`. Return whether it was removed. Builders are notified as by `apply`. Raises
+    Conflict when a gc is running, and StoreRefused when the store does not allow deletion.
     """
 
     def there() -> list[ListedObject]:
@@ -219,7 +219,7 @@ def _leftovers(shelf: Shelf) -> Iterator[Leftover]:
 
 
 def _idle_code(store: Store, shelves: Iterable[Shelf], rules: RetentionRules, now: float) -> Iterator[Leftover]:
-    """Yield the code of jobs that was sent some time ago, and that no job used lately."""
+    """Yield the code of jobs that was sent some time ago, and that no job used recently."""
     kept = max(rules.jobs, rules.grace)
     jobs = [job for shelf in shelves for job in shelf.jobs]
     used = {job.code for job in jobs if now - job.entry.modified < kept}
@@ -230,7 +230,7 @@ def _idle_code(store: Store, shelves: Iterable[Shelf], rules: RetentionRules, no
 
 
 def _unfinished(store: Store, name: str | None) -> tuple[list[Unfinished], list[str]]:
-    """Return the uploads that have not ended; who may not list them is told so, and the rest is planned."""
+    """Return the unfinished uploads; if listing them is not allowed, warn and plan the rest."""
     try:
         return [upload for upload in store.unfinished() if upload.key.startswith(f"{name}/" if name else "")], []
     except StoreRefused as error:
@@ -247,7 +247,7 @@ def _warnings(shelves: Sequence[Shelf], rules: RetentionRules) -> Iterator[str]:
 
 
 def _check_clock(store: Store) -> None:
-    """Refuse to work by a wrong clock: what is old would be misjudged. The notice was written just now."""
+    """Refuse to work with a wrong clock: ages would be wrong. The notice was written just now."""
     written = next(
         (entry.modified for entry in store.list(removal_notice.KEY) if entry.key == removal_notice.KEY), None
     )
@@ -260,7 +260,7 @@ def _check_clock(store: Store) -> None:
 
 
 def _still_idle(store: Store, codes: Collection[Leftover], rules: RetentionRules) -> list[Leftover]:
-    """Return the code that still no job uses, now that those who submit one are told."""
+    """Return the code that no job uses, now that submitters are notified."""
     shelves = inventory.take(store).values()
     idle = {left.key for left in _idle_code(store, shelves, rules, time.time())}
     return [left for left in codes if left.key in idle]
@@ -273,7 +273,7 @@ def _batches(things: Sequence[T]) -> Iterator[list[T]]:
 
 
 def _still_going(store: Store, batch: Collection[Folder], planned: RemovalPlan, freed: Freed) -> list[Folder]:
-    """Return the folders of a batch as they are now, without those that have come to be kept."""
+    """Return the folders of a batch as they are now, without those that are kept by now."""
     now = time.time()
     wanted = {folder.key for folder in batch}
     going: list[Folder] = []
@@ -294,7 +294,7 @@ def _doomed(shelf: Shelf, rules: RetentionRules, now: float) -> Iterator[Folder]
 
 @dataclass(frozen=True, kw_only=True)
 class _Removal:
-    """Removes, as long as the notice holds, and keeps count."""
+    """Removes, as long as the notice is valid, and counts."""
 
     store: Store
     collector: Collector
@@ -302,7 +302,7 @@ class _Removal:
     step: Step
 
     def of_folders(self, folders: Iterable[Folder]) -> None:
-        """Remove all objects of folders, several at a time."""
+        """Remove all objects of folders, several in parallel."""
         removers = ThreadPoolExecutor(_REMOVERS)
         try:
             for folder, gone in removers.map(self._of_folder, folders):

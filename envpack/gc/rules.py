@@ -23,7 +23,7 @@ _A_TIME = "a time such as 12h, 30d or 8w"
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionRules:
-    """What stays; a release goes only when there is a rule and none keeps it. Times are in seconds."""
+    """What stays; a release is removed only if there is a rule and none keeps it. Times are in seconds."""
 
     last: int | None = None
     """The newest releases of each name."""
@@ -32,11 +32,11 @@ class RetentionRules:
     used: float | None = None
     """Releases whose use was noted within this time."""
     jobs: float = 30 * 86400.0
-    """What a job used that was submitted within this time stays, whatever the rules say: releases and code."""
+    """Releases and code of jobs that were submitted within this time stay, regardless of the rules."""
     history: int = 1
-    """How many of a tag's earlier releases stay beside the one it points at, so that it can be rolled back."""
+    """How many of a tag's earlier releases stay in addition to the current one, so that it can be rolled back."""
     grace: float = 86400.0
-    """What is younger stays, whatever the rules say: it may be of a build in progress."""
+    """Younger objects stay, regardless of the rules: they may belong to a build in progress."""
 
     @property
     def any(self) -> bool:
@@ -44,7 +44,7 @@ class RetentionRules:
         return (self.last, self.newer, self.used) != (None, None, None)
 
     def reasons(self, shelf: Shelf, now: float) -> dict[str, tuple[str, ...]]:
-        """Return each release of a shelf, by its digest's first digits, with why it stays; no reason: it goes."""
+        """Return each release of a shelf, by its digest's first digits, with why it stays; none: it is removed."""
         published = {key: folder.published for key, folder in shelf.folders.items() if folder.published is not None}
         newest = sorted(published, key=lambda key: published[key], reverse=True)[: self.last or 0]
         tagged = self._tagged(shelf)

@@ -1,4 +1,4 @@
-"""Bring a release here: download its archive, check it, unpack it."""
+"""Pull a release: download its archive, check it, unpack it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def pull(
     read_only: bool = False,
     progress: Progress = SILENT,
 ) -> None:
-    """Unpack a release into a directory, which appears whole or not at all and then works as it is.
+    """Unpack a release into a directory, which appears complete or not at all and then works unchanged.
 
-    Raises UsageError when something is in the directory already, and VerificationFailed when the archive is not
+    Raises UsageError when the directory is not empty, and VerificationFailed when the archive is not
     the one that its manifest names, or a member of it would leave the directory.
     """
     check_empty(directory)
@@ -46,7 +46,7 @@ def pull(
 
 
 def download(store: Store, release: Release, file: Path, *, progress: Progress = SILENT) -> None:
-    """Copy a release's archive to a file. Raises VerificationFailed when it has not the size that it must have."""
+    """Copy a release's archive to a file. Raises VerificationFailed when its size is wrong."""
     manifest = release.manifest
     size = store.size(keys.archive_key(manifest))
     if size is not None and (problem := _other_size(size, manifest)):

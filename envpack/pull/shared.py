@@ -1,4 +1,4 @@
-"""Releases that are unpacked in the cache, to run commands in: each once, shared by all processes."""
+"""Releases that are unpacked in the cache to run commands in: each one once, shared by all processes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 KEPT = 10
-"""How many unpacked releases stay; those not used for longest are removed when another is pulled."""
+"""How many unpacked releases stay; the least recently used are removed when another is pulled."""
 
 _DIGITS = 32
 _REMOVED = ".removed-"
 
 
 def place(release: Release, cache: Cache) -> Path:
-    """Return the directory where `prepare` unpacks a release; whether it is there is not known."""
+    """Return the directory where `prepare` unpacks a release; it need not exist."""
     return inside(cache.environments, release.manifest.digest[:_DIGITS])
 
 
 def prepare(store: Store, release: Release, *, cache: Cache, progress: Progress = SILENT) -> Path:
-    """Return the directory where a release is unpacked, read-only; it is pulled if it is not there.
+    """Return the directory where a release is unpacked, read-only; it is pulled if it is missing.
 
-    Of several processes that want it one pulls and the others wait. This process, and what it turns into by exec,
-    holds it until it ends, so that it is not removed meanwhile. Raises UsageError when the cache cannot be used.
+    If several processes need it, one pulls and the others wait. This process, also after exec, holds it until it
+    ends, so that it is not removed meanwhile. Raises UsageError when the cache cannot be used.
     """
     home = cache.environments
     directory = place(release, cache)
@@ -73,7 +73,7 @@ def _lock_of(directory: Path) -> Path:
 
 
 def _remove_unused(home: Path, keep: Path) -> None:
-    """Remove the environments that were not used for longest, those that are in use excepted."""
+    """Remove the least recently used environments, except those in use."""
     for left in home.glob(f"{_REMOVED}*"):
         remove(left)
     there = [path for path in home.iterdir() if path.is_dir() and not path.name.startswith(".") and path != keep]
@@ -90,7 +90,7 @@ def _last_use(directory: Path) -> float:
 
 
 def _remove_if_unused(directory: Path) -> None:
-    """Remove an environment; raises OSError when a process uses it. Half of one is never taken for a whole."""
+    """Remove an environment; raises OSError when a process uses it. Half of one is never mistaken for a whole."""
     lock = os.open(_lock_of(directory), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

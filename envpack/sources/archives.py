@@ -33,8 +33,8 @@ MOST_BYTES = 1 << 30
 def fetched(location: str, sha256: str | None, hashes: Sequence[str], cache: Cache, indexes: Indexes) -> Path:
     """Return a source distribution in the cache, in a directory named for its SHA-256.
 
-    `sha256` is the one that a lock has, `hashes` are those that the requirements allow. Raises Unreachable when it
-    cannot be fetched, BrokenPackage when it is another file.
+    `sha256` is the lock's, `hashes` are those that the requirements allow. Raises Unreachable when it cannot be
+    fetched, BrokenPackage when it is another file.
     """
     name = unquote(urlsplit(location).path).rpartition("/")[2]
     if sha256 and (kept := inside(cache.sources, sha256) / name).is_file() and digest.of_file(kept) == sha256:
@@ -55,7 +55,7 @@ def fetched(location: str, sha256: str | None, hashes: Sequence[str], cache: Cac
 
 
 def _copy(location: str, into: IO[bytes], indexes: Indexes) -> list[str]:
-    """Write what is at a location into a file, and return its hashes as requirements write them, SHA-256 first."""
+    """Write the content of a location into a file, and return its hashes as in requirements, SHA-256 first."""
     url = _filled(location)
     logins = tuple(filter(None, (indexes.index_url, *indexes.extra_index_urls)))
     size, hashed = 0, {kind: hashlib.new(kind) for kind in ("sha256", "sha384", "sha512")}

@@ -1,4 +1,4 @@
-"""Build the wheels of a request's sources, or take those that were built before."""
+"""Build the wheels of a request's sources, or use those that were built before."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from envpack.tools.cage import Confine
 
 ALL = ":all:"
-"""Stands for every project where builds are forbidden."""
+"""Means every project where builds are forbidden."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class _Source:
     tree: Callable[[Path], Path]
     """Puts the source tree into a new directory and returns the project's own."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What its build has to be told besides: its version, where git has it."""
+    """Further variables of its build: its version, where git has it."""
 
 
 @dataclass(kw_only=True)
@@ -73,9 +73,10 @@ class WheelBuilder:
     confine: Confine
     progress: Progress
     without: tuple[Path, ...] = ()
-    """What is no part of a project though it is in its directory: stores, caches."""
+    """Paths in a project's directory that are not part of it: stores, caches."""
     settled: Mapping[str, tuple[Wheel, ...]] = field(default_factory=dict)
-    """What projects were built with before, by name; it is kept for as long as it is what they ask for."""
+    """Build requirements of earlier builds, by name; they are kept as long as they fulfil the project's
+    requests."""
     _of_lines: dict[tuple[str, str], BuiltWheel] = field(default_factory=dict)
     _pythons: dict[str, Path] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
@@ -119,7 +120,7 @@ class WheelBuilder:
         return replace(built, wheel=replace(built.wheel, direct=False))
 
     def provide(self, lock: Lock, published: Callable[[Wheel], Path | None]) -> dict[ProjectName, Path]:
-        """Return where the built wheels of a lock are on this machine, after building those that are not there.
+        """Return the paths of a lock's built wheels on this machine, after building the missing ones.
 
         `published` looks for a wheel beside the releases of the store. Raises BrokenPackage with the files that
         differ when a build makes another wheel than the locked one.
@@ -216,7 +217,7 @@ class WheelBuilder:
         known: tuple[Wheel, ...] | None = None,
         settled: tuple[Wheel, ...] | None = None,
     ) -> BuiltWheel:
-        """Build a source's wheel, and keep it; with what is `known`, or what is `settled` if that will do."""
+        """Build a source's wheel, and keep it; with the `known` requirements, or the `settled` ones if they fit."""
         if name in self._under_way:
             raise Unsatisfiable(
                 f"{name} cannot be built: to build it {name} itself is needed",
@@ -280,9 +281,9 @@ class WheelBuilder:
         hashes: Sequence[str] = (),
         locked: Wheel | None = None,
     ) -> _Source:
-        """Return a source with its digest; what is somewhere else is fetched.
+        """Return a source with its digest; a remote one is fetched.
 
-        `locked` is the wheel that it is to become again: then its commit, its digest and its version are known.
+        `locked` is the wheel to reproduce: then its commit, its digest and its version are known.
         """
         made = locked.made if locked else None
         if source.kind == "project":
@@ -328,7 +329,7 @@ class WheelBuilder:
         )
 
     def _lock(self, requires: Sequence[str], packages: Sequence[CondaPackage]) -> tuple[Wheel, ...]:
-        """Return the wheels that fulfil build requirements on this machine; what has none is built, too."""
+        """Return the wheels that fulfil build requirements on this machine; missing ones are built too."""
         origin = Origin(file="build-system", line=0)
         folder = self.request.requirements.path.parent
         question = pypi.Question(
@@ -381,7 +382,7 @@ class WheelBuilder:
             cache=self.cache,
             scratch=self._room("environment"),
         )
-        # Each build reads it, and none can write it: in the cage there is nothing to write to.
+        # Every build reads it, and none can write it: the cage does not allow it.
         compile_prefix(home, python=home / "bin" / "python", confine=self.confine)
         return home / "bin" / "python"
 
@@ -398,7 +399,7 @@ class WheelBuilder:
         return self._pythons[package.sha256]
 
     def _check(self, path: Path, name: str, packages: Sequence[CondaPackage]) -> None:
-        """See that a wheel is sound and fits the target."""
+        """Check that a wheel is valid and fits the target."""
         target = self.request.target
         compiled = not path.name.endswith("-none-any.whl")
         if compiled and not target.is_this_machine:
@@ -430,9 +431,9 @@ def _python_of(packages: Sequence[CondaPackage]) -> CondaPackage:
 
 
 def _headers(prefix: Path, minor: str, version: str) -> Path | None:
-    """Return the headers of the Python that runs envpack for one that was made from it and has none of its own.
+    """Return the headers of the Python that runs envpack for a Python that was made from it without headers.
 
-    A starter channel's Python is one: it leaves headers out, as no node needs them.
+    A starter channel's Python is one: it has no headers, as no node needs them.
     """
     own = Path(sysconfig.get_path("include"))
     if (prefix / "include" / f"python{minor}" / "Python.h").exists() or platform.python_version() != version:

@@ -28,23 +28,23 @@ _SAFE = {
 }
 
 _SETTINGS = (
-    # Of what a repository could make git run on this machine nothing is run.
+    # Nothing that a repository could make git run is run on this machine.
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.symlinks=true"),
     *("-c", "core.autocrlf=false", "-c", "protocol.ext.allow=never", "-c", "advice.detachedHead=false"),
 )
 
 
 class RemoteRepository:
-    """A repository somewhere else, and the credentials that its address holds."""
+    """A remote repository, and the credentials in its address."""
 
     def __init__(self, location: str, into: Path) -> None:
-        """`into` is the new directory that it is checked out into."""
+        """`into` is the new directory for the checkout."""
         parts = take_apart(location)
         of_the_web = urlsplit(location).scheme in ("http", "https")
         self.location = parts.public() if of_the_web and parts.userinfo else location
         self.shown = parts.public()
         self.into = into
-        # Of the variables with secrets git gets its own.
+        # git gets only its own variables with secrets.
         own = {name: value for name, value in os.environ.items() if name.startswith(("GIT_", "SSH_"))}
         self._environment = {
             name: value
@@ -62,7 +62,7 @@ class RemoteRepository:
         return answer.stdout.strip()
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a git command in the directory, whatever comes of it."""
+        """Run a git command in the directory, with any result."""
         try:
             return subprocess.run(
                 ["git", *_SETTINGS, "-C", str(self.into), *arguments],
@@ -82,7 +82,7 @@ class RemoteRepository:
             ) from None
 
     def failure(self, said: str) -> Unreachable:
-        """Return the error for what git said."""
+        """Return the error for git's message."""
         lines = [line.strip() for line in said.splitlines() if line.startswith(("fatal:", "error:", "remote:"))]
         reason = redact(lines[-1] if lines else "git gave no reason")
         return Unreachable(
@@ -96,9 +96,9 @@ def check_out(
 ) -> tuple[str, dict[str, str]]:
     """Check a repository out into a new directory, at `commit` or at what its reference names.
 
-    Return the commit, and the variables that tell a build its version, which is `version` if that is known.
+    Return the commit, and the variables that give a build its version, which is `version` if that is known.
 
-    Nothing of git's own stays in the directory. Raises Unreachable when the repository cannot be read, and
+    No git data stays in the directory. Raises Unreachable when the repository cannot be read, and
     PackingFailed when it lacks the reference.
     """
     into.mkdir()
@@ -121,15 +121,15 @@ def check_out(
 
 
 def _version(repository: RemoteRepository, project: Path, version: str | None) -> dict[str, str]:
-    """Return what tells a build its version; for one that is not known the tags behind the commit are fetched."""
+    """Return the variables with a build's version; if it is not known, the tags before the commit are fetched."""
     if version is None and scm_version.variable_of(project):
-        # Of a repository that is here whole there is nothing to fetch.
+        # A complete local repository needs no fetch.
         repository.ask("fetch", "--quiet", "--tags", "--unshallow", "--end-of-options", repository.location)
     return scm_version.of_project(project, version)
 
 
 def _fetched(repository: RemoteRepository, wanted: str) -> str:
-    """Fetch a branch, a tag or a commit, and return the commit; where a server gives no single one, fetch all."""
+    """Fetch a branch, a tag or a commit, and return the commit; fetch all where a server gives no single commit."""
     answer = repository.ask(
         *("fetch", "--quiet", "--depth=1", "--no-tags", "--end-of-options", repository.location, wanted)
     )

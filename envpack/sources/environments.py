@@ -1,8 +1,8 @@
-"""What wheels are built in, kept for the next build: a linked Python, and build requirements that were installed.
+"""Build environments, kept for the next build: a linked Python, and installed build requirements.
 
-To link and install them takes as long as most builds of a project. Each is in the place where it was made, as files
-in it name that place. It is used again while no file of it has another size or time than when it was made, and
-removed when it was not used for a month.
+Linking and installing them takes as long as most builds of a project. Each stays where it was made, as its files
+contain that path. It is used again while no file has changed its size or time, and removed when it was not used for
+a month.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNUSED = 30 * 86400
-"""Seconds after which one that nothing was built in goes."""
+"""Seconds after which an unused one is removed."""
 
 
 class _Kept(Struct, frozen=True, kw_only=True):
     program: Text
     """The path of its interpreter from the directory; or an absolute one, of a Python that was not linked."""
     files: Digest
-    """Of the paths of all its files, with their sizes and times."""
+    """The digest of the paths of all its files, with their sizes and times."""
 
 
 STORED = Kind(what="a build environment", type=_Kept, limit=1 << 14, hint="remove it: it is made again")
 
 
 def kept(root: Path, key: str, make: Callable[[Path], Path]) -> Path:
-    """Return the interpreter of the environment `key` below `root`, which `make` makes unless it is there whole.
+    """Return the interpreter of the environment `key` below `root`; `make` makes it unless it is complete.
 
     `make` gets a new directory, and returns the interpreter.
     """

@@ -1,7 +1,7 @@
 """The files of a project that its build reads, their digest, and a clean copy of them.
 
-In a git repository they are what git lists: what is tracked and what is new, without what is ignored. Elsewhere all
-files count but those that tools leave behind. Neither times nor owners take part.
+In a git repository they are the files that git lists: tracked and new ones, without ignored ones. Elsewhere all
+files count except those that tools leave behind. Times and owners are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEFT_BEHIND = frozenset(
 """Directories that no build reads."""
 
 _OUTPUT = frozenset({"build", "dist"})
-"""What builds write beside a project's own files."""
+"""Files that builds write beside a project's own."""
 
 _LOCK_HEAD = b"# Written by `envpack lock`."
 
@@ -33,8 +33,8 @@ _LOCK_HEAD = b"# Written by `envpack lock`."
 def project_files(directory: Path, *, without: Collection[Path] = ()) -> list[str]:
     """Return the paths of a project's files from its directory, sorted.
 
-    `without` are absolute paths that are no part of it: a store or a cache in the project's directory. A lock that
-    envpack wrote is none: it holds the digest of the others.
+    `without` are absolute paths that are not part of it: a store or a cache in the project's directory. A lock that
+    envpack wrote is left out too: it holds the digest of the others.
     """
     excluded = [os.path.relpath(path, directory) for path in without if path.is_relative_to(directory)]
     return sorted(
@@ -62,7 +62,7 @@ def digest_of(directory: Path, names: Collection[str]) -> str:
 
 
 def copy(directory: Path, names: Collection[str], into: Path) -> None:
-    """Copy files into a new directory, readable for everybody, all of one time."""
+    """Copy files into a new directory, readable for everyone, all with one time."""
     into.mkdir()
     for name in names:
         source, target = directory / name, into / name
@@ -75,7 +75,7 @@ def copy(directory: Path, names: Collection[str], into: Path) -> None:
 
 
 def _git_files(directory: Path) -> list[str]:
-    """Return what git lists below a directory; nothing where there is no repository, or all is ignored."""
+    """Return the files that git lists below a directory; none without a repository, or where all is ignored."""
     answer = Repository(directory).git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if answer.returncode:
         return []
@@ -98,7 +98,7 @@ def _own_files(directory: Path) -> Iterator[str]:
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether a path is a file or a link: git lists what was deleted, too, and submodules as directories."""
+    """Return whether a path is a file or a link: git also lists deleted files, and submodules as directories."""
     try:
         mode = path.lstat().st_mode
     except OSError:

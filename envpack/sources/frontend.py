@@ -1,4 +1,4 @@
-"""Build a wheel from a source tree: its build requirements are fetched outside, its code runs in the cage alone."""
+"""Build a wheel from a source tree: its build requirements are fetched outside, its code runs only in the cage."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from envpack.progress import Progress
 
 VERSION = 3
-"""Part of the name under which built wheels are kept; a change of what a build finds makes it another."""
+"""Part of the name under which built wheels are kept; to be changed when the build environment changes."""
 
 EPOCH = 1577836800
 """The time of everything that is built, 2020-01-01: some tools fail before 1980, which zip cannot express."""
 
 SHOWN_AT = Path("/build")
-"""Where every build takes place, where there are namespaces: compilers write paths into what they make."""
+"""The path of every build, where there are namespaces: compilers write paths into their output."""
 
 _SCRIPT = Path(__file__).with_name("hook.py")
 _LEGACY = ("setuptools>=40.8.0",)
@@ -43,29 +43,29 @@ _LIMITS = Limits(seconds=3600)
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSystem:
-    """What `[build-system]` of a project says."""
+    """The `[build-system]` of a project."""
 
     requires: tuple[str, ...]
     backend: str
     path: tuple[str, ...] = ()
-    """Where the backend is in the project, if it is there."""
+    """The path of the backend in the project, if it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildEnvironment:
-    """What a build runs in."""
+    """The environment of a build."""
 
     python: Path
     """The environment's interpreter, with the build requirements."""
     readable: tuple[Path, ...]
-    """All that it consists of."""
+    """All its directories."""
     headers: Path | None = None
-    """Where the interpreter's headers are, if it brings none itself."""
+    """The directory of the interpreter's headers, if it has none itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """How a build gets what it needs."""
+    """How a build gets its requirements."""
 
     lock: Callable[[Sequence[str]], tuple[Wheel, ...]]
     """Requirements to the wheels that fulfil them."""
@@ -74,23 +74,23 @@ class Hooks:
     confine: Confine
     progress: Progress
     variables: Mapping[str, str]
-    """What the build is told besides."""
+    """Further variables of the build."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackendWheel:
-    """What a build came to."""
+    """The result of a build."""
 
     wheel: Path
     requires: tuple[Wheel, ...]
-    """What it was built with."""
+    """Its build requirements."""
 
 
 def build_system(tree: Path, shown: str) -> BuildSystem:
     """Return how a project is built; `shown` is its name in messages.
 
-    Without `[build-system]` that is setuptools, as PEP 517 and PEP 518 say. Raises PackingFailed for a table that
-    cannot be understood.
+    Without `[build-system]` the backend is setuptools (PEP 517 and PEP 518). Raises PackingFailed for an invalid
+    table.
     """
     try:
         table = sources.pyproject(tree).get("build-system")
@@ -111,7 +111,7 @@ def build_system(tree: Path, shown: str) -> BuildSystem:
 
 
 def will_do(wheels: Sequence[Wheel], tree: Path, shown: str) -> bool:
-    """Return whether wheels are what a project asks to be built with, so that nothing has to be solved."""
+    """Return whether wheels fulfil a project's build requirements, so that nothing has to be solved."""
     versions = {canonicalize_name(wheel.name): wheel.version for wheel in wheels}
     for text in build_system(tree, shown).requires:
         asked = Requirement(text)
@@ -128,8 +128,8 @@ def build(
 ) -> BackendWheel:
     """Return the wheel of a source tree, which the build may change.
 
-    `room` is an empty directory, `known` what the source was built with before: then nothing else is asked. Raises
-    PackingFailed when the build fails, Unsatisfiable when its requirements cannot be had.
+    `room` is an empty directory, `known` the requirements of an earlier build: then nothing else is resolved.
+    Raises PackingFailed when the build fails, Unsatisfiable when its requirements cannot be fulfilled.
     """
     system = build_system(tree, shown)
     needs: list[str] = []
@@ -156,7 +156,7 @@ def build(
 def _ask(
     tree: Path, work: Path, environment: BuildEnvironment, order: dict[str, Any], *, hooks: Hooks, shown: str
 ) -> dict[str, Any]:
-    """Run the hooks in the cage; return what they report, which is not to be believed."""
+    """Run the hooks in the cage; return their report, which is untrusted."""
     for name in ("out", "home", "tmp"):
         (work / name).mkdir()
     tree.rename(work / "source")
@@ -208,7 +208,8 @@ def _environ(environment: BuildEnvironment) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "CFLAGS": "-O2 -g0",
         "CXXFLAGS": "-O2 -g0",
-        # Python's own has the prefix's path, of this machine, for the linker and as the library's run path.
+        # Python's own value contains the prefix's path on this machine, for the linker and as the library's run
+        # path.
         "LDSHARED": "gcc -shared",
         "CARGO_NET_OFFLINE": "true",
         "PIP_NO_INDEX": "1",

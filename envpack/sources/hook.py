@@ -1,9 +1,9 @@
 """Call the hooks of a build backend (PEP 517), in the cage, in the Python that the wheel is built for.
 
-It imports nothing of envpack's. Its argument is one JSON object: `source`, the project's directory; `out`, where
-the wheel goes, both from the working directory, as are HOME and TMPDIR; `backend` and `path`, from pyproject.toml;
-`met`, what the backend asked for before and has got, null for everything; `report`, a descriptor. It writes one
-line of JSON to that: `{"needs": [...]}` when the backend wants more, or `{"wheel": NAME}`.
+It imports nothing of envpack's. Its argument is one JSON object: `source`, the project's directory; `out`, the
+directory for the wheel, both relative to the working directory, as are HOME and TMPDIR; `backend` and `path`, from
+pyproject.toml; `met`, the requests of the backend that were fulfilled, null for everything; `report`, a descriptor.
+It writes one line of JSON to that: `{"needs": [...]}` when the backend needs more, or `{"wheel": NAME}`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 
 def main() -> None:
-    """Ask the backend what it needs, and let it build the wheel if it has that."""
+    """Ask the backend for its requirements, and let it build the wheel if they are fulfilled."""
     order: dict[str, Any] = json.loads(sys.argv[1])
     source, out = os.path.abspath(order["source"]), os.path.abspath(order["out"])  # noqa: PTH100 - links stay
     for name in ("HOME", "TMPDIR"):
         os.environ[name] = os.path.abspath(os.environ[name])  # noqa: PTH100
-    # The directory of this file, which holds modules of ours, makes way for the backend's own.
+    # The directory of this file, which holds envpack's modules, is replaced by the backend's own.
     sys.path[0:1] = [os.path.join(source, part) for part in order["path"]]  # noqa: PTH118
     sys.argv[:] = ["setup.py"]
     os.chdir(source)

@@ -1,4 +1,4 @@
-"""Wheels that were built, kept under the digest of all that decided their bytes."""
+"""Built wheels, kept under the digest of everything that decided their bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Made(Struct, frozen=True, kw_only=True):
 
 
 class _Wheel(Struct, frozen=True, kw_only=True):
-    """A wheel, as a lock has it."""
+    """A wheel as in a lock."""
 
     name: Word
     version: Word
@@ -43,7 +43,7 @@ class _Wheel(Struct, frozen=True, kw_only=True):
 
 class _Pointer(Struct, frozen=True, kw_only=True):
     full: Word
-    """The name of the wheel that was built last from a source."""
+    """The name of the latest wheel from a source."""
 
 
 _HINT = "remove it: it is built again"
@@ -53,7 +53,7 @@ POINTER = Kind(what="the name of a built wheel", type=_Pointer, limit=1 << 10, h
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What decides a build, its build requirements aside."""
+    """What decides a build, except for its build requirements."""
 
     source: str
     """The digest of the source."""
@@ -63,11 +63,11 @@ class Key:
     platform: str
 
     def full(self, requires: tuple[Wheel, ...]) -> str:
-        """Return the name of the wheel that is built with these."""
+        """Return the name of the wheel with these build requirements."""
         return self._digest(sorted([wheel.name, wheel.sha256] for wheel in requires))
 
     def first(self) -> str:
-        """Return the name of the source, whatever it is built with."""
+        """Return the name of the source, independent of build requirements."""
         return self._digest(None)
 
     def _digest(self, requires: list[list[str]] | None) -> str:
@@ -81,7 +81,7 @@ class KeptWheels:
         self._root = root
 
     def newest(self, key: Key) -> tuple[Path, Wheel] | None:
-        """Return the wheel that was built last from a source: its file, and what is known of it but its address."""
+        """Return the latest wheel from a source: its file, and its facts except for the address."""
         pointer = POINTER.recall(inside(self._root, f"{key.first()}.json"))
         return self._recall(pointer.full) if pointer else None
 
@@ -90,7 +90,7 @@ class KeptWheels:
         return self._recall(key.full(requires))
 
     def keep(self, key: Key, path: Path, wheel: Wheel, made: BuildFacts) -> Path:
-        """Move a wheel into the directory, and return where it is."""
+        """Move a wheel into the directory, and return its path."""
         name = key.full(made.requires)
         folder = inside(self._root, name)
         folder.mkdir(parents=True, exist_ok=True)

@@ -55,13 +55,13 @@ def newest(
     hashes: Sequence[str],
     python: str,
 ) -> Offered | None:
-    """Return the newest source distribution of a project that is allowed and for this Python, if there is one.
+    """Return the newest allowed source distribution of a project for this Python, if there is one.
 
-    `default` gives the index that is asked where none is named. `hashes` are those it may have; none for any. A
-    file whose page does not tell its hash may have any.
+    `default` gives the index that is asked where none is named. `hashes` are the allowed ones; none allows any. A
+    file whose page does not give its hash is allowed.
 
-    The first index that has the project answers, as uv's default has it, or the one that it is taken from alone;
-    pages of links are asked besides. Raises Unreachable when an index does not answer.
+    The first index that has the project answers, as in uv's default, or the only one that the project is taken
+    from; pages of links are asked too. Raises Unreachable when an index does not answer.
     """
     owner = indexes.owner_of(name)
     links = [link for link in indexes.find_links if owner is None or not link.startswith("http")]

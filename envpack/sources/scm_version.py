@@ -1,4 +1,4 @@
-"""The version of a project whose build takes it from git's tags: found outside the cage, and handed in.
+"""The version of a project whose build takes it from git's tags: found outside the cage, and passed in.
 
 A build sees no `.git`. Its version is what setuptools-scm's default scheme makes of `git describe`: `1.2` at the
 tag `v1.2`, `1.3.dev4+g0123456` four commits later. Files that differ from their commit add `.dirty`, and no date,
@@ -33,7 +33,7 @@ _VARIABLES = {
     "pbr": "PBR_VERSION",
     "poetry-dynamic-versioning": "POETRY_DYNAMIC_VERSIONING_BYPASS",
 }
-"""What asks git for the version, and the variable that tells it; each one's own documentation."""
+"""Tools that ask git for the version, and the variable that overrides it; from each one's documentation."""
 
 _TAG = re.compile(r"(?:[\w-]+-)?(?P<version>[vV]?\d+(?:\.\d+){0,2}[^+]*)(?:\+.*)?")
 """Source: setuptools-scm's `tag_regex`."""
@@ -42,7 +42,7 @@ _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<distance>\d+)-(?P<commit>g[0-9a-f]+)(?
 
 
 def variable_of(tree: Path) -> str | None:
-    """Return the variable that tells a project's build its version; None for one that does not ask git."""
+    """Return the variable that gives a project's build its version; None for one that does not ask git."""
     with suppress(Refused):
         declared = sources.pyproject(tree)
         tool = declared.get("tool", {})
@@ -58,7 +58,7 @@ def variable_of(tree: Path) -> str | None:
 
 
 def version_at(directory: Path) -> str:
-    """Return the version that git's tags give a directory; empty where no tag leads to it, or git is not there."""
+    """Return a directory's version by git's tags; empty where no tag leads to it, or git is missing."""
     described = Repository(directory).line("describe", "--dirty", "--tags", "--long", "--match", "*[0-9]*")
     found = _DESCRIBED.fullmatch(described or "")
     tag = _TAG.fullmatch(found["tag"]) if found else None
@@ -75,9 +75,9 @@ def version_at(directory: Path) -> str:
 
 
 def of_project(directory: Path, version: str | None = None) -> dict[str, str]:
-    """Return the variable that tells a project's build its version; nothing for one that does not ask git.
+    """Return the variable that gives a project's build its version; nothing for one that does not ask git.
 
-    `version` is the one that it is to have; else git's tags tell it.
+    `version` is the required one; otherwise git's tags give it.
     """
     variable = variable_of(directory)
     found = (version or version_at(directory)) if variable else ""

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from envpack.progress import Step
 
 EXTENT = Extent(size=2 << 30, members=100_000)
-"""What a source distribution may hold."""
+"""The limits of a source distribution."""
 
 
 def unpack(archive: Path, into: Path, *, shown: str) -> Path:
     """Unpack an archive into a new directory, and return the project's own directory in it.
 
     A source distribution has one folder that holds all; an archive without one is the project itself. Raises
-    BrokenPackage for what is damaged, too large, or would write elsewhere.
+    BrokenPackage for an archive that is damaged, too large, or would write elsewhere.
     """
     into.mkdir()
     source = f"the source of {shown}"
@@ -47,7 +47,7 @@ def unpack(archive: Path, into: Path, *, shown: str) -> Path:
 
 
 def _members(archive: Path, step: Step) -> Iterator[FoundMember]:
-    """Yield the members of a tar or a zip as whoever builds shall have them: readable, and written now."""
+    """Yield the members of a tar or a zip as needed for a build: readable, and with the current time."""
     name = archive.name.lower()
     found = _zip_members(archive) if name.endswith(".zip") else tar_members(archive, step, opener=_opener(name))
     for member in found:

@@ -1,4 +1,4 @@
-"""Wheels that were built: written the same way whoever built them, and compared."""
+"""Built wheels: written in the same way on every machine, and compared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from envpack.files.wheel import WheelTarget
 
 MOST_BYTES = 4 << 30
-"""Bytes that the files of a built wheel have at most."""
+"""The most bytes of a built wheel's files."""
 
 _SHOWN = 4
 
@@ -29,7 +29,7 @@ _NEEDS = ("Requires-Dist", "Provides-Extra", "Requires-Python")
 
 
 def write_again(built: Path, into: Path) -> None:
-    """Write a wheel with its members in order, of one time, with two modes, and not compressed.
+    """Write a wheel with its members in order, with one time and two modes, and not compressed.
 
     Compressors differ between machines, and nobody fetches this wheel. Directories and links are left out: wheels
     have none. Raises BrokenPackage for a file that cannot be read, or that would be too large.
@@ -54,7 +54,7 @@ def write_again(built: Path, into: Path) -> None:
 
 
 def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None = None) -> None:
-    """See that a built wheel is what it should be. Raises BrokenPackage with all that is wrong."""
+    """Check that a built wheel is correct. Raises BrokenPackage with all problems."""
     if problems := problems_of(wheel, machine, name=name, version=version):
         raise BrokenPackage(
             [f"{wheel.name}, built from its source, {problem}" for problem in problems],
@@ -76,7 +76,7 @@ def files_of(wheel: Path) -> dict[str, str]:
 
 
 def needs_of(wheel: Path) -> str:
-    """Return the digest of what a wheel says that it needs: other projects, its extras, a Python."""
+    """Return the digest of a wheel's declared needs: other projects, its extras, a Python."""
     with zipfile.ZipFile(wheel) as opened:
         name = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
         told = BytesParser().parsebytes(opened.read(name), headersonly=True)

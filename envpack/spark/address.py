@@ -1,4 +1,4 @@
-"""Say where an archive lies, as a launcher's Spark reads it and as a shell fetches it."""
+"""An archive's address for a launcher's Spark, and the shell commands that fetch it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HINT = "use a store whose URL has only letters, digits and / . _ -"
 def of_archive(uri: str, launcher: Launcher) -> str:
     """Return an archive's address as this launcher's Spark reads it.
 
-    spark-submit splits `--archives` at commas and takes each part for a pattern after it has decoded it
+    spark-submit splits `--archives` at commas and treats each part as a pattern after it has decoded it
     (Spark's DependencyUtils.resolveGlobPaths), so that no form of quoting helps. Raises UsageError for an address
     that Spark would misread, or that this launcher cannot read at all.
     """
@@ -38,7 +38,7 @@ def of_archive(uri: str, launcher: Launcher) -> str:
 
 
 def local_file(uri: str) -> tuple[str, tuple[str, ...]]:
-    """Return the archive as a local file, and the shell commands that bring it there."""
+    """Return the archive as a local file, and the shell commands that download it."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return unquote(parts.path), ()

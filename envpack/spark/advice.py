@@ -1,4 +1,4 @@
-"""Say what a person must know of settings, and what works but costs; sources: docs/spark.md."""
+"""What the user must know of settings, and what works but has a cost; sources: docs/spark.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _PYTHON_ON_DRIVER: Minor = (4, 0)
 """The first Spark whose driver process runs the workers' Python (PythonPlannerRunner)."""
 
 MANY_MEMBERS = 50_000
-"""From here on files, not bytes, decide how long unpacking takes: about a minute on a node that forks chmod."""
+"""From this number on, files and not bytes decide the time of unpacking: about a minute on a node that forks
+chmod."""
 
 LOCALIZER_CACHE = 10_240 * 1024**2
 """Bytes of unpacked archives that a node keeps by default (yarn-default.xml: localizer.cache.target-size-mb)."""
@@ -35,10 +36,10 @@ INFLATING = (3.08 - 0.79) / 366e6
 (bench.cluster)."""
 
 WORTH_A_TAR = 100_000_000
-"""Unpacked bytes of an environment from which on the format makes a difference of most of a second."""
+"""Unpacked bytes of an environment from which on the format makes a difference of almost a second."""
 
 LARGE = 2_000_000_000
-"""Bytes of an environment that every executor unpacks for itself, from which on it is worth a word."""
+"""Bytes of an environment, unpacked by every executor, from which on there is a note."""
 
 CACHES_AT_HOME = {
     "astropy": "XDG_CACHE_HOME",
@@ -53,13 +54,14 @@ CACHES_AT_HOME = {
     "tensorflow-hub": "TFHUB_CACHE_DIR",
     "torch": "TORCH_HOME",
 }
-"""What writes below HOME unless a variable names another directory; each project's documentation names its own."""
+"""Projects that write below HOME unless a variable names another directory; source: each project's
+documentation."""
 
 _KUBERNETES_FILLS_IN = re.compile(r"\$[$(]")
 
 
 def beside_the_cluster(spark: Minor | None, driver: str, own: Mapping[str, str]) -> Iterator[str]:
-    """Yield what to know of a driver that a Python of the submitting machine runs."""
+    """Yield notes on a driver that a Python of the submitting machine runs."""
     both = f"PYSPARK_PYTHON={HERE}/bin/python PYSPARK_DRIVER_PYTHON={shlex.quote(driver)}"
     yield (
         f"{both} in the environment does the same as the two spark.pyspark properties: give one pair or the other. "
@@ -81,7 +83,7 @@ def where_you_start(who: str, own: Mapping[str, str]) -> str:
 
 
 def about_archives(launcher: Launcher) -> Iterator[str]:
-    """Yield that a second list of archives takes the place of the first (SparkSubmitArguments, run)."""
+    """Yield the note that a second list of archives replaces the first (SparkSubmitArguments, run)."""
     if launcher.archives:
         again = "a second one takes the place" if launcher.option else "whoever sets it once more takes the place"
         yield (
@@ -110,7 +112,7 @@ def about_fetching(launcher: Launcher, uri: str, jars: str | None) -> Iterator[s
 
 
 def about_format(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
-    """Yield from which bandwidth on a node starts sooner with an archive that is not compressed, on YARN.
+    """Yield the bandwidth from which on a node starts sooner with an uncompressed archive, on YARN.
 
     Elsewhere Spark cannot unpack one (see `envpack.archive.formats`).
     """
@@ -130,7 +132,7 @@ def unpacking_seconds(archive: ArchiveFacts) -> float:
 
 
 def about_zones(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
-    """Yield what reads time zones from nowhere but the node, where the node is likely to be an image."""
+    """Yield the packages that read time zones only from the node, where the node is likely to be an image."""
     found = sorted(node.ZONES_OF_THE_NODE & {package.name for package in manifest.packages})
     if launcher.unpacker == "spark" and found:
         yield (
@@ -142,7 +144,7 @@ def about_zones(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
 def warnings(
     launcher: Launcher, manifest: Manifest, uri: str, spark: Minor | None, *, requirements: str | None = None
 ) -> Iterator[str]:
-    """Yield what works but costs, and which variables do not reach the job.
+    """Yield what works but has a cost, and which variables do not reach the job.
 
     `uri` is the archive's address as the launcher reads it; `spark` the cluster's version, if it is known;
     `requirements` the file that the release is built from.
@@ -208,7 +210,7 @@ def _at_home(manifest: Manifest, names: set[str], requirements: str | None) -> I
 
 
 def _as_variables(lines: str, requirements: str | None) -> str:
-    """Return how variables are set in the file that a person has."""
+    """Return how variables are set in the user's file."""
     suffix = Path(requirements).suffix.lower() if requirements else None
     comment = f"`# envpack: variables: {{{lines}}}`"
     if suffix == ".txt":

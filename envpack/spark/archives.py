@@ -1,4 +1,4 @@
-"""Join other archives to a release's: Spark takes one list, and a second takes the place of the first."""
+"""Join other archives to a release's: Spark takes one list, and a second replaces the first."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from envpack.spark.launcher import Launcher
 
 UNPACKED = (".zip", ".jar", ".tar.gz", ".tgz", ".tar")
-"""What Spark's Utils.unpack and YARN's FSDownload unpack; others stay one file under the directory's name."""
+"""Formats that Spark's Utils.unpack and YARN's FSDownload unpack; others stay one file under the directory's
+name."""
 
 _DIRECTORY = re.compile(r"[a-z][a-z-]{0,30}")
-"""What the filter of secrets knows for the name of a place: whatever else stands behind a `#` may be a token."""
+"""Directory names that the filter of secrets accepts: anything else after a `#` may be a token."""
 
 
 def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ...]:
-    """Return other archives as a launcher takes them beside a release's own.
+    """Return other archives as a launcher takes them in addition to a release's own.
 
     `others` are addresses or paths, each with `#DIRECTORY`, where it is to be unpacked; a relative path starts at
     the working directory. `own` is the release's address. Raises UsageError with every reason why they cannot be
@@ -57,7 +58,7 @@ def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
     scheme, local = urlsplit(uri).scheme, not urlsplit(uri).scheme
     if launcher.driver == "session" and not local:
         raise UsageError(f"{text}: a client sends files of its own machine alone")
-    # In a list all are written with `//`, by which readers and the filter of secrets tell where one begins.
+    # In a list all are written with `//`, by which readers and the filter of secrets find where one begins.
     if local and launcher.driver != "session":
         uri = Path(uri).absolute().as_uri()
     elif not local and not uri.startswith(f"{scheme}://"):
@@ -73,7 +74,7 @@ def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
 def _clashes(
     text: str, uri: str, directory: str, *, taken: dict[str, str], files: dict[str, str], yarn: bool
 ) -> Iterator[str]:
-    """Yield why an archive cannot be unpacked beside those before it, and remember it."""
+    """Yield why an archive cannot be unpacked beside the earlier ones, and remember it."""
     if other := taken.get(directory):
         yield f"{text}: {directory!r} is the directory of {other} already"
     if yarn and (other := files.get(_file(uri))):

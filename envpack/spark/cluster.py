@@ -1,4 +1,4 @@
-"""Say which Spark the cluster has, and leave its own Python packages to it: what requirements say of pyspark."""
+"""Find the cluster's Spark version, and leave its own Python packages to it: pyspark in requirements."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PROJECTS: Mapping[str, frozenset[str]] = {
     "pyspark-client": frozenset({"connect"}),
     "pyspark-connect": frozenset({"connect"}),
 }
-"""The distributions of the module pyspark, each with the extras of pyspark that it stands for."""
+"""The distributions of the module pyspark, each with the extras of pyspark that it represents."""
 
 _ARROW = ("numpy", "pandas", "pyarrow")
 
 _CONDA_NEEDS = _ARROW
-"""What a channel's pyspark needs beside py4j. Source: conda-forge's pyspark-feedstock."""
+"""What a channel's pyspark needs besides py4j. Source: conda-forge's pyspark-feedstock."""
 
 EXTRAS: tuple[tuple[Minor, str, tuple[str, ...]], ...] = (
     ((2, 4), "ml", ("numpy",)),
@@ -57,16 +57,16 @@ EXTRAS: tuple[tuple[Minor, str, tuple[str, ...]], ...] = (
         )
     ),
 )
-"""From which Spark on an extra of pyspark needs what; a later row replaces an earlier one of the same extra.
+"""The needs of pyspark's extras since a Spark version; a later row replaces an earlier one of the same extra.
 
-What numpy, pandas and pyarrow may be stands in envpack/spark/compatibility.py. Source: `extras_require` in setup.py
-of pyspark 2.4.8, 3.0.3, 3.1.3, 3.2.4, 3.3.4, 3.4.4, 3.5.6, 4.0.2, 4.1.2, 4.2.1 and 4.3.0.
+The versions of numpy, pandas and pyarrow are in envpack/spark/compatibility.py. Source: `extras_require` in
+setup.py of pyspark 2.4.8, 3.0.3, 3.1.3, 3.2.4, 3.3.4, 3.4.4, 3.5.6, 4.0.2, 4.1.2, 4.2.1 and 4.3.0.
 """
 
 _REASON = "the cluster's own is used (--with-pyspark keeps it)"
 
 _PATCHES = 20
-"""How many patch releases each Spark version is thought to have; none had more than ten."""
+"""How many patch releases are assumed for each Spark version; none had more than ten."""
 
 _PYTHONS = tuple(f"3.{number}.0" for number in range(4, 20))
 _ONE_PYTHON = re.compile(r"3\.\d+(\.\d+)?")
@@ -75,14 +75,14 @@ _NUMBERS = re.compile(r"\d+(?:\.\d+)+")
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """Requirements and what goes with them, once it is clear which Spark the cluster has."""
+    """Requirements and related facts, once the cluster's Spark version is known."""
 
     requirements: Requirements
-    """Without what the cluster brings, unless that is kept."""
+    """Without the cluster's packages, unless they are kept."""
     conda_first: frozenset[str] = frozenset()
-    """Those of its PyPI lines that stand for what a conda package needs."""
+    """Those of its PyPI lines that represent the needs of a conda package."""
     spark: str | None
-    """The cluster's Spark, `3.5` or `3.5.6`; None when nothing says it."""
+    """The cluster's Spark, `3.5` or `3.5.6`; None when unknown."""
     provided: tuple[Provided, ...] = ()
     limits: tuple[Limit, ...] = ()
     notes: tuple[str, ...] = ()
@@ -106,10 +106,10 @@ def understand(
 ) -> Understood:
     """Return the requirements without pyspark, and the Spark version that they or the configuration name.
 
-    `spark` is the configured version, and `said_by` the flag, variable or file that says it. `python` is the Python
-    that is asked for. With `with_pyspark` pyspark is kept, and must be of the cluster's version. Raises
-    BadRequirements for lines that allow no release of that Spark or exclude each other, and UsageError when pyspark
-    is to be kept and nothing says which Spark the cluster has.
+    `spark` is the configured version, and `said_by` the flag, variable or file with it. `python` is the requested
+    Python. With `with_pyspark` pyspark is kept, and must be of the cluster's version. Raises BadRequirements for
+    lines that allow no release of that Spark or exclude each other, and UsageError when pyspark is to be kept and
+    nothing says which Spark the cluster has.
     """
     pythons = [python] if python and _ONE_PYTHON.fullmatch(python) else _PYTHONS
     everywhere = _lines(asked)
@@ -149,7 +149,7 @@ def understand(
 
 
 def _lines(asked: Requirements) -> list[_Line]:
-    """Return what asks for pyspark; where anything does, what constrains it counts as well."""
+    """Return the places that ask for pyspark; if there are any, also those that constrain it."""
     lines = [_line_of_pypi(line) for line in asked.pypi if line.name in PROJECTS]
     lines += [_line_of_conda(spec) for spec in asked.conda if spec.name in PROJECTS]
     constraints = [_line_of_pypi(line) for line in asked.constraints if line.name in PROJECTS]
@@ -188,7 +188,7 @@ def _line_of_conda(spec: CondaSpec) -> _Line:
 
 
 def _situations(lines: Sequence[_Line], target: Target, pythons: Iterable[str]) -> Iterator[tuple[_Line, ...]]:
-    """Yield the lines that hold together, for each Python on which any holds."""
+    """Yield the lines that apply together, for each Python on which any applies."""
     for python in pythons:
         environment = target.marker_environment(python)
         holding = tuple(line for line in lines if markers.applies(line, environment))
@@ -197,7 +197,7 @@ def _situations(lines: Sequence[_Line], target: Target, pythons: Iterable[str]) 
 
 
 def _allowed(situations: Iterable[tuple[_Line, ...]], spark: str | None) -> list[Minor]:
-    """Return the Spark versions of which the lines allow a release, on whatever Python."""
+    """Return the Spark versions of which the lines allow a release, on any Python."""
     different = dict.fromkeys(situations)
     mentioned = {version for situation in different for line in situation for version in line.mentioned}
     versions = _known_releases({*_minors(mentioned), *([minor(spark)] if spark else ())}) | mentioned
@@ -211,7 +211,7 @@ def _allowed(situations: Iterable[tuple[_Line, ...]], spark: str | None) -> list
 
 
 def _known_releases(more: Iterable[Minor]) -> set[Version]:
-    """Return every release of the Spark versions that are known, of those that may follow, and of others."""
+    """Return every release of the known Spark versions, of those that may follow, and of others."""
     (major, last), oldest = LINES[-1].version, LINES[0].version
     around = {(oldest[0], oldest[1] - 1), (major, last + 1), (major + 1, 0)}
     return {
@@ -264,9 +264,9 @@ def _unknown_extras(asked: Requirements, known: str | None) -> Iterator[str]:
 
 
 def _needs(asked: Requirements, known: str | None) -> tuple[list[PyRequirement], frozenset[str]]:
-    """Return lines for what the cluster's own would have brought beside itself, and which of them are conda's.
+    """Return lines for the dependencies of the removed pyspark, and which of them are conda's.
 
-    That is what extras of pyspark need, and what a conda package of it needs.
+    These are the needs of its extras, and of its conda package.
     """
     extras = _extras(known)
     lines: list[PyRequirement] = []
@@ -291,7 +291,7 @@ def _requirement(text: str, origin: Origin) -> PyRequirement:
 
 
 def _extras(known: str | None) -> dict[str, tuple[str, ...]]:
-    """Return what the extras of this Spark's pyspark need; without a Spark the newest's, in any version."""
+    """Return the needs of this Spark's pyspark extras; without a Spark the newest's, in any version."""
     found = {extra: needs for since, extra, needs in EXTRAS if known is None or since <= minor(known)}
     if known:
         return found

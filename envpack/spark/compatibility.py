@@ -1,4 +1,4 @@
-"""Say which packages each Spark version works with, as data with a source for every row."""
+"""The packages that each Spark version works with, as data with a source for every row."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class Row:
     """The versions of one package that some Spark versions work with."""
 
     first: Minor
-    """The oldest Spark it is true of, among those in envpack/spark/versions.py."""
+    """The oldest Spark it applies to, among those in envpack/spark/versions.py."""
     last: Minor | None
-    """The newest Spark it is true of; None when no newer one is known to differ."""
+    """The newest Spark it applies to; None when no newer one is known to differ."""
     package: str
     specifier: str
     """The versions that work (PEP 440)."""
     also: Mapping[str, str] = field(default_factory=dict)
-    """What these versions in turn need of other packages without saying so in their own metadata."""
+    """Needs of these versions for other packages that their own metadata lack."""
     soft: bool = False
-    """Whether only a part of PySpark breaks with others: a request that needs them is fulfilled with a warning."""
+    """Whether only a part of PySpark fails with others: a request that needs them is fulfilled with a warning."""
     breaks: str
     """What happens with other versions."""
     source: str
-    """Where the row comes from. `run`: seen with PyPI's pyspark and the named versions in a local Spark."""
+    """The source of the row. `run`: observed with PyPI's pyspark and the named versions in a local Spark."""
 
 
 def _oldest(first: Minor, last: Minor | None, package: str, version: str) -> Row:
@@ -54,7 +54,7 @@ def _oldest(first: Minor, last: Minor | None, package: str, version: str) -> Row
 
 
 _NUMPY_1 = {"numpy": "<2", "pyarrow": "<26"}
-"""What goes with packages built for NumPy 1: pyarrow 26.0.0 refuses it when imported (run), not in its metadata."""
+"""Companions of packages built for NumPy 1: pyarrow 26.0.0 refuses it when imported (run), not in its metadata."""
 
 ROWS = (
     _oldest((2, 4), (2, 4), "pandas", "0.19.2"),
@@ -130,15 +130,15 @@ ROWS = (
 
 
 def limits(spark: str, python: str | None, asked: Requirements) -> tuple[Limit, ...]:
-    """Return what the cluster's Spark, `3.5` or `3.5.6`, asks of the solve.
+    """Return the requirements of the cluster's Spark, `3.5` or `3.5.6`, for the solve.
 
-    `python` is the Python that is asked for, if any. Raises UsageError for a Spark that envpack does not know.
+    `python` is the requested Python, if any. Raises UsageError for a Spark that envpack does not know.
     """
     return (*_of_python(spark, python, asked), *_of_packages(minor(spark)))
 
 
 def additions(spark: str) -> tuple[Addition, ...]:
-    """Return what an environment for this Spark needs though no package in it says so.
+    """Return what an environment for this Spark needs although no package in it says so.
 
     Every setuptools that runs on Python 3.12 brings distutils back (run: 80.10.2 and 84.2.1 with pyspark 3.5.6).
     """
@@ -164,7 +164,7 @@ def warnings(spark: Minor, python: Minor, packages: Mapping[str, str]) -> Iterat
 
 
 def rows_of(spark: Minor) -> Iterator[Row]:
-    """Yield the rows that are true of a Spark version."""
+    """Yield the rows that apply to a Spark version."""
     line = line_of(spark).version
     for row in ROWS:
         if row.first <= line and (row.last is None or line <= row.last):
@@ -184,9 +184,9 @@ def _of_packages(spark: Minor) -> Iterator[Limit]:
 
 
 def _of_python(spark: str, python: str | None, asked: Requirements) -> Iterator[Limit]:
-    """Yield the bounds on Python: what the Spark loads, and what it declares where nobody asks for more.
+    """Yield the bounds on Python: what the Spark loads, and what it declares where no other is requested.
 
-    Without a Python asked for, only one that this Spark declares is taken, however much newer ones are needed.
+    Without a requested Python, only one that this Spark declares is taken, even if newer ones are needed.
     """
     line = line_of(minor(spark))
     oldest, newest = line.declared

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULTS, ENVIRONMENT, SITE = "spark-defaults.conf", "spark-env.sh", "yarn-site.xml"
 
 _USUAL_SPARK, _USUAL_HADOOP = Path("/etc/spark/conf"), Path("/etc/hadoop/conf")
-"""Where EMR, Dataproc, Cloudera and Bigtop have them."""
+"""The directories on EMR, Dataproc, Cloudera and Bigtop."""
 
 _LARGEST = 4 << 20
 _ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -36,18 +36,18 @@ class Configured:
     value: str
     file: Path
     line: int | None
-    """Counted from 1; None where the file's reader does not know it."""
+    """Counted from 1; None where unknown."""
 
     @property
     def place(self) -> str:
-        """The file, and the line where it is known."""
+        """The file, and the line where known."""
         return f"{self.file}:{self.line}" if self.line else str(self.file)
 
 
 def directories(environ: Mapping[str, str]) -> tuple[Path | None, Path | None]:
     """Return where Spark and where YARN's clients read their configuration on this machine, if anywhere.
 
-    Variables say it first; without them the Spark whose spark-submit is on PATH, then where distributions put it.
+    Variables come first; then the Spark whose spark-submit is on PATH, then the directories of distributions.
     Sources: Spark's bin/load-spark-env.sh, SparkSubmitArguments; Hadoop's HADOOP_CONF_DIR and YARN_CONF_DIR.
     """
     named = environ.get("SPARK_CONF_DIR") or (
@@ -68,9 +68,9 @@ def files(directory: Path) -> tuple[str, ...]:
 
 
 def defaults(directory: Path) -> dict[str, Configured]:
-    """Return the properties of `spark-defaults.conf` by name; of several lines for one the last holds.
+    """Return the properties of `spark-defaults.conf` by name; the last of several lines for one applies.
 
-    Raises OSError when the file is there and cannot be read. Source: java.util.Properties.load.
+    Raises OSError when the file exists and cannot be read. Source: java.util.Properties.load.
     """
     file = directory / DEFAULTS
     found = {}
@@ -84,7 +84,7 @@ def defaults(directory: Path) -> dict[str, Configured]:
 def environment(directory: Path) -> dict[str, Configured]:
     """Return the variables that `spark-env.sh` sets, by name, with values as they are written.
 
-    The script is not run, and conditions around a line are not looked at. Raises OSError as `defaults` does.
+    The script is not run, and conditions around a line are ignored. Raises OSError as `defaults` does.
     """
     file = directory / ENVIRONMENT
     found = {}
@@ -105,7 +105,7 @@ def keeps_what_is_set(variable: Configured) -> bool:
 
 
 def site(directory: Path) -> dict[str, Configured]:
-    """Return the properties of `yarn-site.xml` by name. Raises OSError, and ParseError for what is no XML."""
+    """Return the properties of `yarn-site.xml` by name. Raises OSError, and ParseError for invalid XML."""
     file = directory / SITE
     if not file.is_file():
         return {}

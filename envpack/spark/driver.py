@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AUTO = "auto"
-"""The choice that means: find one."""
+"""The choice to search for one."""
 
 _PACKAGES = """\
 import json, sys
@@ -35,7 +35,7 @@ def choose_driver_python(choice: str | None, minor: str) -> str | None:
     """Return the Python that `--driver-python` names, or None when it was not given.
 
     `choice` is a path, the name of a command or `auto`; `minor` is the version inside the archive, such as
-    `3.11`. Raises UsageError when it is not here or is another Python, or when `auto` finds none.
+    `3.11`. Raises UsageError when it is missing or another Python, or when `auto` finds none.
     """
     if choice is None:
         return None
@@ -71,7 +71,7 @@ def find_driver_python(minor: str) -> Path:
 def packages_of(python: str, names: Sequence[str]) -> dict[str, str] | None:
     """Return the version of `python` (its minor one) and of the packages that it has of `names`, as a driver's.
 
-    None when it is no Python that runs. Packages of the user count, as they do for a driver.
+    None when it is not a working Python. The user's packages count, as for a driver.
     """
     import json
 
@@ -84,7 +84,7 @@ def packages_of(python: str, names: Sequence[str]) -> dict[str, str] | None:
 
 
 def _version(python: str) -> str | None:
-    """Return what a Python says its minor version is, or None when it does not run."""
+    """Return a Python's minor version, or None when it does not run."""
     answer = _said(python, "-I", "-c", _VERSION)
     return None if answer is None else answer.strip()
 

@@ -1,4 +1,4 @@
-"""Say what a launcher is: where its processes find the environment, and how they are told of it."""
+"""The description of a launcher: where its processes find the environment, and which settings name it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HERE = f"./{ALIAS}"
 """The unpacked environment, from the working directory of a driver on the cluster or of an executor."""
 
 Driver = Literal["cluster", "client", "local", "server", "session"]
-"""Where the Python of the driver runs: in a process of the cluster; in one that the person starts beside the
-cluster; in one that is the whole application; nowhere, since a Connect server's driver is Java alone; or in a
-client of such a server."""
+"""Where the Python of the driver runs: in a process of the cluster; in one that the user starts outside the
+cluster; in one that is the whole application; nowhere, since a Connect server's driver is only Java; or in a client
+of such a server."""
 
 Natural = Literal[
     "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "sparkmagic-config", "airflow",
@@ -37,28 +37,28 @@ class Launcher:
     name: str
     """What `--launcher` takes."""
     purpose: str
-    """What it stands for, in a few words."""
+    """Its meaning, in a few words."""
     submit: str
     """How its text is used."""
     master: str | None = None
-    """Spark's master, where there is only one; `local[*]` for one machine."""
+    """Spark's master, where only one is possible; `local[*]` for one machine."""
     mode: str | None = None
-    """The deploy mode that spark-submit is given."""
+    """The deploy mode for spark-submit."""
     text: Natural = "submit"
     """The text that people paste."""
     driver: Driver = "cluster"
     archives: str | None = "spark.archives"
-    """The property that names archives; None where nothing is unpacked for the person."""
+    """The property that names archives; None where nothing is unpacked for the user."""
     option: bool = True
     """Whether the archive goes to an option `--archives` instead of that property."""
     root: str | None = HERE
-    """The unpacked environment as Python workers see it; None stands for an absolute directory of the person's."""
+    """The unpacked environment as Python workers see it; None means an absolute directory of the user's."""
     python: tuple[str, ...] = ("spark.pyspark.python",)
     """The properties that name the packed Python."""
     python_variables: tuple[str, ...] = ()
     """The variables of the launching process that name it."""
     conf: Mapping[str, str] = field(default_factory=dict)
-    """Properties that it needs besides."""
+    """Further properties that it needs."""
     driver_variables: str | None = None
     """The prefix of properties that set variables of a driver on the cluster."""
     executor_variables: str | None = "spark.executorEnv."
@@ -72,22 +72,23 @@ class Launcher:
     since: Minor = (2, 4)
     """The first Spark that unpacks archives there."""
     before: str = "ignores archives"
-    """What an older Spark does."""
+    """The behaviour of an older Spark."""
     unpacker: Unpacker = "spark"
-    """Who unpacks the archive there."""
+    """What unpacks the archive there."""
     archives_field: str = "--archives"
-    """Where the person gives it archives."""
+    """Where the user enters archives."""
     local: str = ""
     """What to know about an archive with a `file:` address."""
     local_refused: bool = False
     """Whether such an archive cannot be read at all."""
     notes: tuple[str, ...] = ()
-    """What else the person must know."""
+    """What else the user must know."""
 
     def fetches(self, uri: str) -> bool:
         """Return whether its driver and executors fetch an archive with Hadoop's s3a of their own class path.
 
-        They do it before `--jars` and `--packages` are on it (Spark's Executor.updateDependencies, SparkContext).
+        They fetch it before `--jars` and `--packages` are on it (Spark's Executor.updateDependencies,
+        SparkContext).
         """
         return self.unpacker == "spark" and self.archives is not None and uri.startswith("s3a:")
 

@@ -1,4 +1,4 @@
-"""List what starts Spark applications, each with what it does to an archive; sources: docs/spark.md."""
+"""The launchers of Spark applications, each with its treatment of an archive; sources: docs/spark.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode
 _IMAGE = "the image must have /bin/sh, bash, gzip and tar, which distroless images lack"
 
 _ALL = (
-    # YARN unpacks archives itself and then makes every file readable and executable, whatever the format.
+    # YARN unpacks archives itself and then makes every file readable and executable, in any format.
     Launcher(
         name="yarn-cluster",
         purpose="YARN, the driver inside the cluster; the default",
@@ -91,7 +91,7 @@ _ALL = (
         driver="client",
         since=(3, 1),
     ),
-    # Everything runs in one process, and what `--archives` unpacks lies in none of its working directories.
+    # Everything runs in one process, and `--archives` unpacks into none of its working directories.
     Launcher(
         name="local",
         purpose="one machine, `local[*]`: the archive is unpacked first",
@@ -103,7 +103,7 @@ _ALL = (
         root=None,
         unpacker="shell",
     ),
-    # A session's workers run in a directory of their own, below the executor's.
+    # A session's workers run in their own directory, below the executor's.
     Launcher(
         name="connect",
         purpose="a Spark Connect server: all its sessions run in the release",
@@ -223,7 +223,7 @@ _ALL = (
         unpacker="yarn",
         local=_LIVY_FILES,
     ),
-    # Into the defaults: a person's %%configure takes the place of `session_configs` as a whole.
+    # Into the defaults: the user's %%configure replaces all of `session_configs`.
     Launcher(
         name="sparkmagic-config",
         purpose="sparkmagic's config.json, as on a JupyterHub: every new session starts in the release",

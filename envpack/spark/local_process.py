@@ -1,4 +1,4 @@
-"""What a process needs to run in a release that is unpacked on this machine."""
+"""The variables for a process in a release that is unpacked on this machine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
 
 LOCAL = "local"
-"""The launcher of a machine that is its own cluster."""
+"""The launcher for a machine that is its own cluster."""
 
 _HERE = {"local", "client"}
 _BORROWED = frozenset({*UNSET, "VIRTUAL_ENV"})
-"""Variables that make a Python look for its library elsewhere, or say that another environment is active."""
+"""Variables that make a Python search its library elsewhere, or say that another environment is active."""
 
 
 def has_driver_here(launcher: str) -> bool:
@@ -31,7 +31,7 @@ def has_driver_here(launcher: str) -> bool:
 
 
 def launcher_here(launcher: str, *, asked: bool) -> str:
-    """Return the launcher for a driver on this machine: one that is merely configured only if it has it here."""
+    """Return the launcher for a driver on this machine; a configured one only if its driver runs here."""
     return launcher if asked or has_driver_here(launcher) else LOCAL
 
 
@@ -40,8 +40,8 @@ def variables_in(
 ) -> dict[str, str]:
     """Return the variables for a driver that runs in a release unpacked at `directory`.
 
-    With the launcher `local` its workers do too; with one that has the driver here they unpack the archive on
-    their nodes. Raises UsageError when the launcher has the driver elsewhere or cannot work with the release.
+    With the launcher `local` its workers do too; with others they unpack the archive on their nodes. Raises
+    UsageError when the launcher's driver runs elsewhere or it cannot work with the release.
     """
     python = str(directory / "bin" / "python")
     own = variables.of(manifest, str(directory))
@@ -57,7 +57,7 @@ def variables_in(
 
 
 def environ_in(directory: Path, own: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a process: its Python first on PATH, then what it had."""
+    """Return the whole environment of a process: its Python first on PATH, then the previous entries."""
     kept = {name: value for name, value in environ.items() if name not in _BORROWED}
     path = environ.get("PATH", "/usr/bin:/bin")
     return {**kept, **own, "PATH": f"{directory / 'bin'}:{path}"}

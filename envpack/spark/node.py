@@ -1,4 +1,4 @@
-"""Say what of a node's configuration could outrank an archive: a table, a script that looks, one that compares."""
+"""A node's configuration that could override an archive: a table, a script that checks, one that compares."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
 
 _PATHS = frozenset({"LD_LIBRARY_PATH", "LD_PRELOAD"})
-"""Of others than Python and packages: those whose values name places."""
+"""Variables of other software than Python and packages, whose values are paths."""
 
 _STARTED = frozenset({"PYTHONPATH", "PYTHONTZPATH", *(row.name for row in OF_PACKAGES)})
-"""What the start-up file changes unless `ENVPACK_KEEP` names it."""
+"""Variables that the start-up file changes unless `ENVPACK_KEEP` names them."""
 
 OWN_ZONES = frozenset({"tzdata", "python-tzdata"})
-"""Packages that bring time zones which Python's `zoneinfo` reads."""
+"""Packages with time zones for Python's `zoneinfo`."""
 
 NEED_ZONES = frozenset({"dask", "dask-core", "django", "pandas", "polars", "pyspark", "tzlocal"})
 """Packages that take time zones by name from `zoneinfo`, those that may come without zones of their own."""
 
 ZONES_OF_THE_NODE = frozenset({"libarrow", "pyarrow", "pyarrow-core"})
-"""Packages that read the node's zones alone: Arrow's `discover_tz_dir`."""
+"""Packages that read only the node's zones: Arrow's `discover_tz_dir`."""
 
 
 def kept(own: Mapping[str, str], root: str) -> dict[str, str]:
-    """Return variables of an environment together with what lets those hold that lead out of it.
+    """Return variables of an environment, and the variable that keeps those with paths outside it.
 
-    `root` is where the environment is unpacked. What an environment's file says itself is no node's configuration.
+    `root` is where the environment is unpacked. Variables in an environment's file are no node's configuration.
     """
     out = sorted(name for name in _STARTED & own.keys() if not own[name].startswith(root))
     return {**own, KEEP: ",".join(out)} if out and KEEP not in own else dict(own)
 
 
 def unguarded(manifest: Manifest) -> tuple[str, ...]:
-    """Return what to know of an archive from before archives kept a node's configuration away, if it is one."""
+    """Return a note on an old archive, which a node's configuration can override."""
     if manifest.packer is not None:
         return ()
     text = (
@@ -50,7 +50,7 @@ def unguarded(manifest: Manifest) -> tuple[str, ...]:
 
 
 def zones_needed(names: Collection[str]) -> tuple[str, ...]:
-    """Return those of the packages that need time zones of the node, as none are beside them, sorted."""
+    """Return those of the packages that need the node's time zones, because the archive has none, sorted."""
     return tuple(sorted(NEED_ZONES & {*names})) if OWN_ZONES.isdisjoint(names) else ()
 
 
@@ -73,7 +73,7 @@ def table() -> str:
 
 
 def script() -> str:
-    """Return the script that says which of it a node has."""
+    """Return the script that says which of these a node has."""
     known = {each.name: each.remedy.value for each in (*PYTHON, *SAID)}
     known |= {row.name: Remedy.START.value for row in OF_PACKAGES}
     shown = [each.name for each in PYTHON if each.remedy is not Remedy.NONE]

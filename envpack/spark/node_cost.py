@@ -1,4 +1,4 @@
-"""What nodes pay for an environment before a job's first line runs: fetching its archive and unpacking it."""
+"""The time that nodes need before a job's first line runs: fetching the archive and unpacking it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _BITS = {"M": 1e6, "G": 1e9}
 
 @dataclass(frozen=True, kw_only=True)
 class NodeCost:
-    """What an archive costs where it is used."""
+    """The cost of an archive where it is used."""
 
     bandwidth: str
-    """Of each node, as configured."""
+    """Bandwidth of each node, as configured."""
     fetch_seconds: float
     """Of each node."""
     unpack_seconds: float
-    """Of each node, where its disk is not what limits it."""
+    """Of each node, if its disk is not the limit."""
     nodes: int
-    """How many nodes are reckoned with."""
+    """The assumed number of nodes."""
     fetched_bytes: int
     """By all of them."""
 
     @property
     def seconds(self) -> float:
-        """How long a node takes for both."""
+        """The time of a node for both."""
         return self.fetch_seconds + self.unpack_seconds
 
     def to_json(self) -> dict[str, Any]:
@@ -51,9 +51,9 @@ class NodeCost:
 
 
 def node_cost(archive: ArchiveFacts, config: Config) -> NodeCost:
-    """Return what an archive costs nodes of the configured number and bandwidth.
+    """Return the cost of an archive for the configured number and bandwidth of nodes.
 
-    Raises ValueError for a bandwidth that is none.
+    Raises ValueError for an invalid bandwidth.
     """
     nodes = int(config.nodes)
     return NodeCost(

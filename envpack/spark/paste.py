@@ -1,4 +1,4 @@
-"""Write settings as each launcher's people paste them."""
+"""Write settings in the form that is pasted for each launcher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from envpack.spark.launcher import Natural
     from envpack.spark.settings import Form, Settings
 
-# What a shell passes on as it stands; shlex.quote would also quote the `#` inside a word.
+# Text that a shell passes on unchanged; shlex.quote would also quote the `#` inside a word.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#-]*")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -29,7 +29,7 @@ _SERVER = "start-connect-server.sh"
 
 
 def words_of(form: Form) -> list[str]:
-    """Return the words that spark-submit takes: option, value, option, value."""
+    """Return the arguments of spark-submit: option, value, option, value."""
     return [*form.arguments, *_conf_words(form.conf)]
 
 
@@ -39,7 +39,7 @@ def shell_word(word: str) -> str:
 
 
 def shell_name(name: str) -> str:
-    """Return the name of a variable that may stand before `=` in a shell's line; raises UsageError for another."""
+    """Return the name of a variable that is valid before `=` in a shell's line; raises UsageError for another."""
     if not _VARIABLE.fullmatch(name):
         raise UsageError(
             f"{name!r} is no name of an environment variable",
@@ -49,7 +49,7 @@ def shell_name(name: str) -> str:
 
 
 def property_name(name: str) -> str:
-    """Return the name of a Spark property that may stand in a line of a properties file; raises UsageError."""
+    """Return the name of a Spark property that is valid in a properties file; raises UsageError."""
     if not _PROPERTY.fullmatch(name):
         raise UsageError(f"{name!r} is no name of a Spark property", hint="use --output json")
     return name
@@ -110,7 +110,7 @@ def _parameters(settings: Settings) -> str:
 
 
 def _gcloud(settings: Settings) -> str:
-    """Return options of gcloud, which splits lists at commas or at what stands between two `^` before them."""
+    """Return options of gcloud, which splits lists at commas or at a separator between two `^` before them."""
     pairs = [f"{name}={value}" for name, value in settings.conf.items()]
     free = next(mark for mark in (",", ";", "|", "~", "@@", "%%%") if not any(mark in pair for pair in pairs))
     head = "" if free == "," else f"^{free}^"
@@ -196,10 +196,10 @@ def _keywords(arguments: Mapping[str, Any]) -> str:
 
 
 def _kept_by_jinja(value: str) -> str:
-    """Return a value that Jinja gives back as it is. `raw` would not do: a value could hold its end."""
+    """Return a value that Jinja returns unchanged. `raw` is not safe: a value could contain its end."""
     return value.replace("{", "{{ '{' }}") if _JINJA.search(value) else value
 
 
 def _literal(text: str) -> str:
-    """Return a string as Python source; JSON's strings are the same, but for what lies beyond its planes."""
+    """Return a string as Python source; JSON's strings are the same, except for astral characters."""
     return json.dumps(text, ensure_ascii=False)

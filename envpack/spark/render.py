@@ -1,4 +1,4 @@
-"""Write settings as what people paste and programs read."""
+"""Write settings in the forms that people paste and programs read."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SPLIT = re.compile(r"[\s*?\[\\]")
 def render(settings: Settings, output: Output) -> str:
     """Return the settings as text without a newline at its end.
 
-    `text` is what the launcher's people paste: for spark-submit shell lines, for others see
-    envpack/spark/paste.py. `oneline` serves `spark-submit $(envpack ...)`, `conf` is lines of
-    spark-defaults.conf or of a file for `--properties-file`, `env` lines for the shell from which a driver is
-    started without spark-submit, `json` JSON. Raises UsageError when the settings cannot be said that way.
+    `text` is the text to paste for the launcher: for spark-submit shell lines, for others see
+    envpack/spark/paste.py. `oneline` serves `spark-submit $(envpack ...)`, `conf` is lines of spark-defaults.conf
+    or of a file for `--properties-file`, `env` lines for the shell from which a driver is started without
+    spark-submit, `json` JSON. Raises UsageError when the settings cannot be written in that form.
     """
     return OUTPUTS[output](settings)
 
@@ -108,7 +108,7 @@ def _exports(settings: Settings) -> Iterator[str]:
 def variables_without_submit(settings: Settings) -> dict[str, str] | None:
     """Return the environment of a driver that is started without spark-submit; None where none reaches it.
 
-    It is the form that properties take no part in. PySpark reads PYSPARK_SUBMIT_ARGS as a shell reads its words
+    This form has no properties. PySpark reads PYSPARK_SUBMIT_ARGS as a shell reads its words
     (pyspark/java_gateway.py).
     """
     launcher = launcher_named(settings.launcher)

@@ -1,4 +1,4 @@
-"""Say which C library hosted Sparks have, release by release, as data with a source for every row."""
+"""The C libraries of hosted Sparks, release by release, as data with a source for every row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ServiceRelease:
     """Some releases of a service, whose nodes have the same C library."""
 
     name: str
-    """As the service calls them."""
+    """The service's names for them."""
     first: Minor
     """The oldest Spark among them."""
     last: Minor | None
@@ -28,7 +28,7 @@ class ServiceRelease:
     glibc: tuple[int, int]
     """Its C library."""
     source: str
-    """Where the row comes from."""
+    """The source of the row."""
 
     def has(self, spark: Minor) -> bool:
         """Return whether a release of the row has that Spark."""
@@ -89,7 +89,7 @@ RELEASES: Mapping[str, tuple[ServiceRelease, ...]] = {
 def glibc_warnings(launcher: str, spark: Minor | None, glibc: str) -> Iterator[str]:
     """Yield which releases of a launcher's service have an older C library than an archive was built for.
 
-    `spark` is the cluster's version, if it is known: then only releases that have it are looked at.
+    `spark` is the cluster's version, if it is known: then only releases with it are checked.
     """
     major, _, minor = glibc.partition(".")
     wanted = int(major), int(minor)

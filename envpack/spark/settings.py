@@ -24,11 +24,11 @@ PYTHON = f"{HERE}/bin/python"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One complete way to hand the settings to Spark."""
+    """One complete way to pass the settings to Spark."""
 
     arguments: tuple[str, ...]
     """Arguments of spark-submit other than `--conf`: option, value, option, value. Master and deploy mode are the
-    person's."""
+    user's."""
     conf: Mapping[str, str]
     """Spark properties, in the order they are printed."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -41,12 +41,13 @@ class Form:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Form):
-    """What one launcher needs for one release."""
+    """The settings of one launcher for one release."""
 
     launcher: str
     """Its name."""
     archive: str | None
-    """What `--archives` or the launcher's own field for archives takes; None where nothing is unpacked for one."""
+    """What `--archives` or the launcher's own field for archives takes; None where nothing is unpacked
+    automatically."""
     also: tuple[str, ...] = ()
     """Other archives that are joined to it."""
     prepare: tuple[str, ...] = ()
@@ -54,9 +55,9 @@ class Settings(Form):
     alternatives: tuple[Form, ...] = ()
     """Other forms that do the same. Take one form whole: a mixture of two does not work."""
     notes: tuple[str, ...] = ()
-    """What the person must know for it to work."""
+    """What the user must know for it to work."""
     warnings: tuple[str, ...] = ()
-    """What works but costs, and what was left out."""
+    """What works but has a cost, and what was left out."""
 
     @property
     def archives(self) -> tuple[str, ...]:
@@ -79,24 +80,24 @@ class Settings(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """What the settings are made for."""
+    """The input of the settings."""
 
     launcher: Launcher
     manifest: Manifest
     uri: str
     """The archive's address as the launcher's Spark reads it."""
     directory: Path
-    """Where the person unpacks the archive."""
+    """Where the user unpacks the archive."""
     spark: Minor | None
-    """The cluster's version; None stands for the newest."""
+    """The cluster's version; None means the newest."""
     python: Minor
     """The Python inside the archive."""
     also: tuple[str, ...] = ()
     """Other archives for the same job."""
     s3a_jars: str | None = None
-    """Where the nodes have what reads S3."""
+    """Where the nodes have the jars that read S3."""
     requirements: str | None = None
-    """The file that the release is built from, where it is known."""
+    """The file that the release is built from, where known."""
 
     @property
     def root(self) -> str:
@@ -146,13 +147,13 @@ def settings_for(
 ) -> Settings:
     """Return what a launcher needs to run a job in a release.
 
-    `archive_uri` is the archive's address in its store. `spark` is the cluster's version, by default the one
-    the environment was built for; without either the newest is assumed. `driver_python` is the Python that
-    runs the driver where the person starts it (see envpack/spark/driver.py), by default the command
-    `pythonX.Y` of the version inside the archive. `directory` is where the person unpacks the archive if the
-    launcher does not, by default `NAME-DIGEST` in the working directory. `also_archives` are other archives of the
-    same job (see envpack/spark/archives.py). `s3a_jars` is a class path that every node has: what reads S3 where
-    Spark itself fetches archives. `requirements` is the name of the file that the release is built from. Raises
+    `archive_uri` is the archive's address in its store. `spark` is the cluster's version, by default the one the
+    environment was built for; without either the newest is assumed. `driver_python` is the Python that runs the
+    driver on the user's machine (see envpack/spark/driver.py), by default the command `pythonX.Y` of the version
+    inside the archive. `directory` is where the user unpacks the archive if the launcher does not, by default
+    `NAME-DIGEST` in the working directory. `also_archives` are other archives of the same job (see
+    envpack/spark/archives.py). `s3a_jars` is a class path on every node, with the jars that read S3 where Spark
+    itself fetches archives. `requirements` is the name of the file that the release is built from. Raises
     UsageError when the combination cannot work.
     """
     chosen = launcher_named(launcher)
@@ -228,7 +229,7 @@ def _on_the_cluster(job: _Job) -> Form:
 
 
 def _on_a_server(job: _Job) -> Form:
-    """Return the form for a server whose sessions run Python, but which runs none itself."""
+    """Return the form for a server whose sessions run Python, while it runs none itself."""
     return Form(
         arguments=job.arguments,
         conf=job.executor_conf,
@@ -237,7 +238,7 @@ def _on_a_server(job: _Job) -> Form:
 
 
 def _in_a_session(job: _Job) -> Settings:
-    """Return the settings of a client that sends the archive to its server; it can send files alone."""
+    """Return the settings of a client that sends the archive to its server; it can only send files."""
     form = Form(arguments=(), conf=dict.fromkeys(job.launcher.python, job.interpreter))
     file, fetch = address.local_file(job.uri)
     return _settings(job, form, archive=f"{file}#{ALIAS}", prepare=fetch, notes=(f"the client {_must_match(job)}",))
@@ -266,7 +267,7 @@ def _beside_the_cluster(job: _Job, driver: str) -> Settings:
 
 
 def _on_one_machine(job: _Job) -> Settings:
-    """Return the settings for driver and workers that use the archive where the person has unpacked it."""
+    """Return the settings for driver and workers that use the archive where the user has unpacked it."""
     own = variables.of(job.manifest, job.root)
     by_conf = Form(arguments=(), conf={"spark.pyspark.python": job.interpreter, **job.executor_conf}, env=own)
     by_variables = Form(arguments=(), conf=job.executor_conf, env={"PYSPARK_PYTHON": job.interpreter, **own})

@@ -1,4 +1,4 @@
-"""Hand an environment's variables to drivers and executors: where they hold, and past whose shell."""
+"""Pass an environment's variables to drivers and executors: where they apply, and through which shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envpack.releases.manifest import Manifest
 
 CHOOSERS = frozenset({"PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"})
-"""Variables that choose the Python: the settings say them, and an environment's own would send Spark elsewhere."""
+"""Variables that choose the Python: the settings set them, and an environment's own would lead Spark elsewhere."""
 
 _ROOT = re.compile(rf"(?<!\.){re.escape(HERE)}(?![\w.-])")
 _SHELL = re.compile(r'[\\"$`]')
@@ -34,12 +34,12 @@ def of(manifest: Manifest, root: str) -> dict[str, str]:
 
 
 def anywhere(manifest: Manifest) -> dict[str, str]:
-    """Return the variables that hold where the archive is not unpacked."""
+    """Return the variables that apply where the archive is not unpacked."""
     return {name: value for name, value in of(manifest, HERE).items() if not _ROOT.search(value)}
 
 
 def through_a_shell(own: Mapping[str, str]) -> dict[str, str]:
-    """Return variables written so that YARN's shell gives a driver their values as they are.
+    """Return variables escaped so that YARN's shell gives a driver the unchanged values.
 
     YARN writes `export NAME="VALUE"` into the script that starts a container and escapes nothing; before, it fills
     in `{{NAME}}` and `<LOG_DIR>`. Sources: Hadoop's ContainerLaunch.expandEnvironment and

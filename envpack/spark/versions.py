@@ -1,4 +1,4 @@
-"""Say which Pythons each Spark version runs, as data with a source for every row."""
+"""The Pythons that each Spark version runs, as data with a source for every row."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SparkLine:
     declared: tuple[Minor, Minor]
     """The oldest and the newest Python that its packages declare."""
     oldest: Minor
-    """The oldest Python that was seen to load it."""
+    """The oldest Python that was observed to load it."""
     newest: Minor | None = None
-    """The newest Python that was seen to load it; None when no newer one is known to fail."""
+    """The newest Python that was observed to load it; None when no newer one is known to fail."""
     too_old: str = ""
     """How a Python before `oldest` fails; empty when none was tried."""
     too_new: str = ""
@@ -125,7 +125,7 @@ LINES = (
         source=_RUN.format("4.3.0"),
     ),
 )
-"""Oldest first. A Spark between or after these is taken for the newest that is not newer than it."""
+"""Oldest first. A Spark between or after these is treated as the newest that is not newer than it."""
 
 
 def minor(version: str) -> Minor:
@@ -147,7 +147,7 @@ def dotted(version: Minor) -> str:
 def check_known(version: str) -> None:
     """Raise UsageError for a text that is no version of Spark.
 
-    A line that is not in the table is taken for a newer one only when it follows the newest: 3.5 ended Spark 3.
+    A minor version that is not in the table is accepted only if it follows the newest: 3.5 ended Spark 3.
     """
     spark = minor(version)
     if spark < LINES[0].version:
