@@ -1,8 +1,8 @@
 """The compressions in which event logs are written, as streams of bounded pieces.
 
-A log that was cut off, as that of a running application is, gives what can be read of it. Sources: Spark's
-CompressionCodec.scala; lz4-java's LZ4BlockInputStream; snappy-java's SnappyInputStream. Neither of the last two is
-the frame format that other programs write.
+A truncated log, such as that of a running application, gives its readable part. Sources: Spark's
+CompressionCodec.scala; lz4-java's LZ4BlockInputStream; snappy-java's SnappyInputStream. The last two are not the
+frame formats of other programs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LARGEST_BLOCK = 1 << 25
 """lz4-java's largest block; Spark's own blocks have 32 kB."""
 
 _LARGEST_WINDOW = 27
-"""The binary logarithm of the memory that a zstd stream may ask for: 128 MB, as `zstd` itself has it."""
+"""The binary logarithm of the memory that a zstd stream may ask for: 128 MB, as in `zstd` itself."""
 
 _LZ4_MAGIC = b"LZ4Block"
 _LZ4_HEAD = struct.Struct("<8sBiii")
@@ -39,14 +39,14 @@ _LZF_MAGIC = b"ZV"
 
 
 class Damaged(Exception):
-    """A stream that is not what its first bytes say; what was read before it stands."""
+    """A stream that is not what its first bytes say; earlier output is valid."""
 
 
 def pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """Yield what a log holds, whatever it is compressed with; the first bytes tell.
+    """Yield the content of a log; the first bytes give its compression.
 
-    Ends without a word where the file was cut off; raises Damaged where its content cannot be, and UsageError for
-    a compression that envpack does not read.
+    Ends silently where the file was truncated; raises Damaged for invalid content, and UsageError for a compression
+    that envpack does not read.
     """
     head = file.read(len(_LZ4_MAGIC))
     file.seek(0)
@@ -131,7 +131,7 @@ def _snappy(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _snappy_size(data: bytes) -> int:
-    """Return how many bytes a block says that it unpacks to: a varint at its start."""
+    """Return the unpacked size that a block declares: a varint at its start."""
     size = shift = 0
     for byte in data[:5]:
         size |= (byte & 0x7F) << shift

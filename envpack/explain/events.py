@@ -23,7 +23,7 @@ class _Camel(Struct, rename="camel", omit_defaults=True):
 
 
 class Head(Struct, rename={"event": "Event"}):
-    """What every event has."""
+    """The fields of every event."""
 
     event: str = ""
 
@@ -222,7 +222,7 @@ _decoders = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
 def event(line: bytes) -> Event | None:
     """Return the event of a line, or None for one that does not matter here.
 
-    Raises ValueError or RecursionError for what is no event.
+    Raises ValueError or RecursionError for an invalid event.
     """
     decoder = _decoders.get(_head.decode(line).event)
     found: Event | None = decoder.decode(line) if decoder else None

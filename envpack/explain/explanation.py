@@ -1,4 +1,4 @@
-"""Look at a run from every side, and put together what was found."""
+"""Run all checks on a run, and collect the findings."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ LOOKS: tuple[Look, ...] = (
     imports.versions_differ,
     imports.unused_packages,
 )
-"""Every look at a run; each gives findings and what could not be evaluated."""
+"""All checks of a run; each gives findings and what could not be evaluated."""
 
 _CAUSES = frozenset(
     {"no-interpreter", "python-differs", "module-missing", "binary-misfit", "worker-crashed", "python-limit"}
 )
-"""Findings that say why tasks failed: then that they failed is no finding of its own."""
+"""Findings that say why tasks failed: with them, the failure itself is no separate finding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What a log says of one application."""
+    """The explanation of one application, from its log."""
 
     log: EventLog
     run: Run
@@ -124,7 +124,7 @@ def explain(
     records: Sequence[ImportRecord] = (),
     looks: Sequence[Look] = LOOKS,
 ) -> Explanation:
-    """Read a log and say what it tells. `store` may have the release that ran; `records` are what was imported."""
+    """Read a log and explain it. `store` may have the release that ran; `records` are the imports."""
     passed_over: list[str] = []
     run = reading.read(logs.lines(log, passed_over), passed_over)
     case = _case(run, store, records)

@@ -1,4 +1,4 @@
-"""What a look at a run gives: findings with their evidence, and what the log could not tell."""
+"""The result of a check of a run: findings with their evidence, and what the log does not say."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LONGEST_QUOTE = 300
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinding:
-    """One thing that a run says should be changed."""
+    """One thing to change, according to a run."""
 
     name: str
     """Which finding, as in the table of limits."""
     severity: Severity
     text: str
-    """What is the matter, in a sentence."""
+    """The problem, in a sentence."""
     value: float
     """What was measured, in the unit of its limit."""
     limit: float
@@ -39,7 +39,7 @@ class RunFinding:
     places: tuple[EventPlace, ...] = ()
     """Where it happened, the first few."""
     quote: str = ""
-    """What the log says of it, in its own words; without secrets."""
+    """The log's own text on it; without secrets."""
     advice: str = ""
     """What to do."""
     settings: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class RunFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class Unevaluated:
-    """A finding that could not be looked for."""
+    """A finding that could not be evaluated."""
 
     name: str
     reason: str
@@ -88,7 +88,7 @@ class Unevaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """All that the looks may use."""
+    """The input of the checks."""
 
     run: Run
     store: Store | None = None
@@ -96,9 +96,9 @@ class Case:
     release: Release | None = None
     """The release that the application ran in, if the store has it."""
     no_store: str = ""
-    """Why no store was asked."""
+    """Why no store was used."""
     imports: Sequence[ImportRecord] = ()
-    """What its processes imported, where that was recorded."""
+    """The imports of its processes, where recorded."""
 
 
 Found = RunFinding | Unevaluated
@@ -121,8 +121,8 @@ def found(
 ) -> Iterator[RunFinding]:
     """Yield the finding, if its value reaches a limit and its cost the floor.
 
-    `settings` are properties for spark-submit by name, or lines to type as they are. `severity` is for a finding
-    whose severity the value alone does not tell.
+    `settings` are properties for spark-submit by name, or lines to type unchanged. `severity` is for a finding
+    whose severity does not follow from the value alone.
     """
     limit = LIMITS[name]
     reached = limit.severity(value, cost)

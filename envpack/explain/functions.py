@@ -16,7 +16,7 @@ _ARROW_UDF = "spark.sql.execution.pythonUDF.arrow.enabled"
 _BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 _USUAL_BATCH = 10_000
 _WANTED_BATCH = 64 << 20
-"""Bytes of a batch that is neither small nor a danger: Spark 4's own maxBytesPerBatch is of this size."""
+"""Bytes of a batch that is neither small nor a risk: Spark 4's own maxBytesPerBatch has this size."""
 
 
 def pickled_rows(case: Case) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""What Python workers imported, where the job was run with envpack's import hook, and what nobody imported."""
+"""The imports of Python workers, where the job was run with envpack's import hook, and unused packages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from envpack.releases.file_list import File
 
 MODULE = "envpack_imports"
-"""The module that the hook is called."""
+"""The hook's module name."""
 
 _MARK = b"envpack-imports: "
 _LONGEST_LINE = 1 << 20
@@ -34,12 +34,12 @@ _MOST_MODULES = 20_000
 _SHOWN = 12
 _NO_RECORD = "no record of imports was given: `envpack explain --import-hook` says how to make one"
 _SPARKS = frozenset({"python", "pyspark", "py4j", "pip", "setuptools", "wheel"})
-"""What Spark needs, or what no function imports itself."""
+"""Packages that Spark needs, or that functions do not import themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRecord:
-    """What a process imported."""
+    """The imports of a process."""
 
     process: str
     """`worker` or `driver`."""
@@ -50,7 +50,7 @@ class ImportRecord:
 
 
 def hook() -> str:
-    """Return the module that records imports."""
+    """Return the text of the module that records imports."""
     return Path(__file__).with_name("imports_script.py").read_text("utf-8").rstrip("\n")
 
 
@@ -59,7 +59,7 @@ SETTINGS = (
     "--conf spark.executorEnv.PYTHONPATH=.",
     f"--conf spark.python.daemon.module={MODULE}",
 )
-"""What a job is submitted with, so that its workers say what they import."""
+"""The options with which a job's workers report their imports."""
 
 
 def read(paths: Sequence[Path]) -> tuple[ImportRecord, ...]:
@@ -103,7 +103,7 @@ def _minor(version: str) -> list[str]:
 
 
 def unused_packages(case: Case) -> Iterator[Found]:
-    """Yield the packages that no worker imported and nothing imported needs, and what they weigh."""
+    """Yield the packages that no worker imported and no imported package needs, and their size."""
     if not _of(case, "worker"):
         yield Unevaluated(name="unused-packages", reason=_NO_RECORD)
         return
@@ -141,7 +141,7 @@ def not_needed(
 ) -> tuple[PackedPackage, ...]:
     """Return the packages that were not imported and that none of the imported needs.
 
-    `owners` gives the package of a top-level module. What holds no module at all is kept where something needs it.
+    `owners` gives the package of a top-level module. A package without modules is kept if another needs it.
     """
     by_name = {package.name: package for package in packages}
     waiting = [*_SPARKS, *(owners[module] for module in imported if module in owners)]
@@ -192,7 +192,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _records(path: Path) -> list[ImportRecord]:
-    """Return a record for each process of a file: what a worker says later holds what it said before."""
+    """Return a record for each process of a file: a worker's later record includes its earlier ones."""
     records: dict[str, ImportRecord] = {}
     try:
         with open_regular(path) as file:

@@ -1,4 +1,4 @@
-"""From where on something is a finding: every threshold, its floor and its source, in one table."""
+"""All thresholds of findings, with their floors and sources, in one table."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Threshold:
     steps: tuple[tuple[float, Severity], ...]
     """Values from which on it is a finding of a severity, the worst first."""
     floor: float = 0
-    """What it must cost at least, in `floor_unit`, to be worth a word."""
+    """The least cost of a finding, in `floor_unit`."""
     floor_unit: Unit = "seconds"
     since: Minor | None = None
     """The first Spark that logs what is needed; None for all."""
     source: str = "envpack"
-    """Whose limit it is."""
+    """The source of the limit."""
 
     def severity(self, value: float, cost: float | None = None) -> Severity | None:
-        """Return how bad a value is, or None below every limit or below the floor."""
+        """Return the severity of a value, or None below every limit or below the floor."""
         if cost is not None and cost < self.floor:
             return None
         return next((severity for step, severity in self.steps if value >= step), None)

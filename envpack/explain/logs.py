@@ -2,7 +2,7 @@
 
 Sources: Spark's EventLogFileWriters.scala and EventLogFileReaders.scala. A log is a file `APPID[_ATTEMPT][.CODEC]`,
 or a directory `eventlog_v2_APPID[_ATTEMPT]` with files `events_N_APPID[_ATTEMPT][.CODEC][.compact]`; a compacted
-file stands for itself and all before it. `.inprogress` at the end says that the application has not ended.
+file replaces all before it. `.inprogress` at the end says that the application has not ended.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LONGEST_LINE = 64 << 20
-"""Bytes of an event that are read; a longer one is passed over."""
+"""Bytes of an event that are read; a longer one is skipped."""
 
 USUAL = Path("/tmp/spark-events")  # noqa: S108 - Spark's own default
-"""Where Spark writes event logs if nothing else is configured."""
+"""Where Spark writes event logs by default."""
 
 _ROLLING = "eventlog_v2_"
 _PART = re.compile(r"events_(?P<number>\d{1,18})_.+?(?P<compact>\.compact)?")
@@ -70,7 +70,7 @@ def find(given: str, folder: str | None = None) -> EventLog:
 
 
 def lines(log: EventLog, passed_over: list[str]) -> Iterator[bytes]:
-    """Yield the lines of a log, oldest first; what cannot be read of it goes to `passed_over`, in words."""
+    """Yield the lines of a log, oldest first; unreadable parts go to `passed_over`, in words."""
     for part in log.parts:
         try:
             with open_regular(part) as file:
@@ -84,7 +84,7 @@ def lines(log: EventLog, passed_over: list[str]) -> Iterator[bytes]:
 
 
 def _lines(pieces: Iterator[bytes], passed_over: list[str]) -> Iterator[bytes]:
-    """Yield whole lines; a last one that was not ended is handed out as well, since it may be whole."""
+    """Yield whole lines; an unterminated last one is included, since it may be complete."""
     begun: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -124,7 +124,7 @@ def _rolling(path: Path) -> EventLog:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    """Return the files of a rolling log in their order; what a compacted one stands for is left out."""
+    """Return the files of a rolling log in their order; files that a compacted one replaces are left out."""
     matches = [(match, each) for each in _entries(path) if (match := _PART.fullmatch(each.name))]
     numbered = [(int(match["number"]), match["compact"] is not None, each) for match, each in matches]
     compacted = max((number for number, compact, _ in numbered if compact), default=-1)
@@ -151,7 +151,7 @@ def _opened(path: Path, also: tuple[Path, ...]) -> EventLog:
 
 
 def _logs(path: Path) -> Sequence[Path]:
-    """Return what may be an event log in a folder, newest first."""
+    """Return the possible event logs in a folder, newest first."""
     found = [
         each
         for each in _entries(path)

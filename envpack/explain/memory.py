@@ -35,7 +35,7 @@ _USUAL_FACTOR, _KUBERNETES_FACTOR = 0.1, 0.4
 
 
 def size_of(text: str) -> int | None:
-    """Return the bytes of a size as Spark writes it; a bare number is MiB. None for what is no size."""
+    """Return the bytes of a size as Spark writes it; a bare number is MiB. None for an invalid one."""
     match = _SIZE.fullmatch(text.lower())
     return int(match["number"]) * _UNITS[match["unit"] or "m"] if match else None
 
@@ -62,7 +62,7 @@ def container_killed(case: Case) -> Iterator[Found]:
 
 
 def python_memory_tight(case: Case) -> Iterator[Found]:
-    """Yield that Python's processes came near what is set aside for them."""
+    """Yield that Python's processes came near their memory overhead."""
     run = case.run
     peaks = [each for each in run.executors.values() if each.python_resident]
     if not peaks:
@@ -122,7 +122,7 @@ def garbage_collection(case: Case) -> Iterator[Found]:
 
 
 def overhead(run: Run) -> int:
-    """Return the bytes that an executor has besides its heap, as Spark's configuration gives them."""
+    """Return the bytes of an executor besides its heap, from Spark's configuration."""
     if (asked := size_of(run.properties.get(_OVERHEAD, ""))) is not None:
         return asked
     heap = size_of(run.properties.get(_HEAP, "1g")) or 1 << 30
@@ -136,7 +136,7 @@ def overhead(run: Run) -> int:
 
 
 def _was_killed(executor: Executor, run: Run) -> bool:
-    """Return whether an executor was killed for its memory; what happens after the end is the end's doing."""
+    """Return whether an executor was killed for its memory; removals after the application's end do not count."""
     if executor.removed is None or (run.ended is not None and executor.removed >= run.ended):
         return False
     return bool(_KILLED.search(executor.reason))

@@ -1,4 +1,4 @@
-"""An explanation as one HTML file in the catalog's style, with nothing beside it."""
+"""An explanation as one self-contained HTML file in the catalog's style."""
 
 from __future__ import annotations
 

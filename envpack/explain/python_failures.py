@@ -1,4 +1,4 @@
-"""Findings about tasks that failed because of their Python: no interpreter, another one, what it lacks."""
+"""Findings about tasks that failed because of their Python: missing or wrong interpreter, missing modules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LIMIT = "spark.executor.pyspark.memory"
 
 
 def no_interpreter(case: Case) -> Iterator[Found]:
-    """Yield that there is no Python where workers look for it."""
+    """Yield that no Python is where workers look for it."""
     failures = _of(case, _NO_PROGRAM)
     if not failures:
         return
@@ -97,7 +97,7 @@ def module_missing(case: Case) -> Iterator[Found]:
 
 
 def binary_misfit(case: Case) -> Iterator[Found]:
-    """Yield compiled code that does not fit the node or its neighbours."""
+    """Yield compiled code that does not fit the node or other packages."""
     failures = _of(case, _MISFIT)
     if failures:
         yield from found(
@@ -130,7 +130,7 @@ def python_limit(case: Case) -> Iterator[Found]:
 
 
 def worker_crashed(case: Case) -> Iterator[Found]:
-    """Yield workers that ended without a word."""
+    """Yield workers that ended without a message."""
     failures = _of(case, _CRASHED)
     if not failures:
         return
@@ -149,7 +149,7 @@ def worker_crashed(case: Case) -> Iterator[Found]:
 
 
 def _of(case: Case, pattern: re.Pattern[str]) -> list[tuple[TaskFailure, re.Match[str]]]:
-    """Return the failures in whose text a pattern is found."""
+    """Return the failures whose text matches a pattern."""
     return [(failure, match) for failure in case.run.failures if (match := pattern.search(failure.text))]
 
 

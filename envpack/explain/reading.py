@@ -1,4 +1,4 @@
-"""Add the events of a log up to a `Run`."""
+"""Aggregate the events of a log to a `Run`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from envpack.explain.run import Milliseconds
 
 MOST = 50_000
-"""Stages, executors, plan nodes and metrics that are kept; more are passed over."""
+"""Stages, executors, plan nodes and metrics that are kept; more are ignored."""
 
 _MOST_FAILURES = 200
 _MOST_PLACES = 5
@@ -57,7 +57,7 @@ _KILLED_ON_PURPOSE = frozenset({"TaskKilled", "Resubmitted", "TaskCommitDenied",
 
 
 def read(lines: Iterable[bytes], passed_over: list[str]) -> Run:
-    """Return what the lines of a log say; `passed_over` gets what is no event, and what is too much."""
+    """Return the run of a log's lines; `passed_over` gets lines that are no events, and excess ones."""
     reading = _Reading(passed_over)
     unread = 0
     for line in lines:
@@ -225,7 +225,7 @@ class _Reading:
         accumulables: list[events.Accumulable],
         metrics: events.TaskMetrics | None,
     ) -> None:
-        """Add what a task says of its Python workers.
+        """Add a task's data on its Python workers.
 
         A worker that is used again reports no start, and its time to initialize holds the time for which it waited
         for a task: so initializing counts only in tasks that started a worker. Source: Spark's worker.py.

@@ -1,4 +1,4 @@
-"""Findings about the release that an application ran in, held against the store that it came from."""
+"""Findings about the release that an application ran in, compared with its store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def release_of(run: Run, store: Store) -> Release | None:
 
 
 def from_the_store(case: Case) -> Iterator[Found]:
-    """Yield what the store says of the archive: not there, not the newest, for another Spark."""
+    """Yield the store's findings on the archive: missing, not the newest, for another Spark."""
     named = _named(case.run)
     if not named:
         return
@@ -85,6 +85,6 @@ def _against(run: Run, store: Store, release: Release) -> Iterator[Found]:
 
 
 def _named(run: Run) -> list[tuple[str, str]]:
-    """Return name and digest of each archive that lies where envpack puts one."""
+    """Return name and digest of each archive that is in an envpack place."""
     matches = (_ARCHIVE.fullmatch(uri) for uri in python_of(run).archives)
     return [(match["name"], match["digest"]) for match in matches if match]

@@ -1,4 +1,4 @@
-"""What an event log says of one application, added up: its size does not grow with the number of tasks."""
+"""The aggregated event log of one application: its size does not grow with the number of tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Milliseconds = int
 
 
 class Spread:
-    """How values are spread, in steps of 5 %: the median of any number of them, in little memory."""
+    """The distribution of values, in steps of 5 %: the median of any number of them, in little memory."""
 
     _STEP = math.log(1.05)
 
@@ -43,7 +43,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class EventPlace:
-    """Where in an application something happened; None and empty where that has no meaning."""
+    """A place in an application; None and empty where that has no meaning."""
 
     stage: int | None = None
     attempt: int = 0
@@ -81,7 +81,7 @@ class Executor:
     python_resident: int = 0
     """The most bytes that its Python processes had in memory; 0 when not measured."""
     python_virtual: int = 0
-    """The most bytes of address space that they had."""
+    """The most bytes of their address space."""
     ran_python: bool = False
 
 
@@ -104,7 +104,7 @@ class Stage:
     durations: Spread = field(default_factory=Spread)
     """Of tasks that ended well, ms."""
     warming: Spread = field(default_factory=Spread)
-    """Of those of them that were an executor's first, one for each core: they start the JVM's code and workers."""
+    """Of an executor's first tasks among them, one for each core: they start the JVM's code and workers."""
     longest: EventPlace = field(default_factory=EventPlace)
     run: Milliseconds = 0
     garbage: Milliseconds = 0
@@ -153,7 +153,7 @@ class TaskFailure:
     kind: str
     """The class of the error, or Spark's reason."""
     text: str
-    """What was said, shortened in the middle."""
+    """The message, shortened in the middle."""
     count: int = 0
     places: list[EventPlace] = field(default_factory=list)
     """The first of them."""
@@ -164,7 +164,7 @@ class Run:
     """One application."""
 
     spark: str = ""
-    """Its version, such as `4.0.1`; empty when the log does not say it."""
+    """Its version, such as `4.0.1`; empty when the log does not have it."""
     id: str = ""
     attempt: str = ""
     name: str = ""
@@ -182,7 +182,7 @@ class Run:
     python_measured: bool = False
     """Whether tasks say how long their Python workers took to start."""
     passed_over: list[str] = field(default_factory=list)
-    """What of the log could not be read."""
+    """The parts of the log that could not be read."""
 
     @property
     def version(self) -> Minor | None:
@@ -212,5 +212,5 @@ class Run:
 
     @property
     def task_time(self) -> Milliseconds:
-        """What its tasks took together."""
+        """The total time of its tasks."""
         return sum(stage.run for stage in self.stages.values())

@@ -20,7 +20,7 @@ _LONGEST = 20_000
 
 
 def without_secrets(properties: Mapping[str, str]) -> dict[str, str]:
-    """Return properties by name, with values of names that say secret masked and secrets in others taken out.
+    """Return properties by name; values of names that suggest a secret are masked, secrets in others removed.
 
     A log is written with Spark's own masks, but its redaction can be configured away.
     """

@@ -24,18 +24,18 @@ _ON_NODES = frozenset({"local"})
 
 @dataclass(frozen=True, kw_only=True)
 class SelectedPython:
-    """What the properties of an application say of its Python."""
+    """The Python of an application by its properties."""
 
     yarn: bool
     cluster_mode: bool
     workers: str | None
-    """`spark.pyspark.python`; a variable of the shell may say it as well, and is not in the log."""
+    """`spark.pyspark.python`; a variable of the shell may also set it, and is not in the log."""
     archives: Mapping[str, str]
     """The directory of each archive by its address."""
 
 
 def python_of(run: Run) -> SelectedPython:
-    """Return what the properties of a run select."""
+    """Return the selection by the properties of a run."""
     archives = {}
     for name in _ARCHIVES:
         for each in filter(None, (part.strip() for part in run.properties.get(name, "").split(","))):
@@ -50,7 +50,7 @@ def python_of(run: Run) -> SelectedPython:
 
 
 def ignored_setting(case: Case) -> Iterator[Found]:
-    """Yield settings that look as if they selected a Python and do not."""
+    """Yield settings that seem to select a Python and do not."""
     run, selected = case.run, python_of(case.run)
     variable = run.properties.get(_EXECUTOR_VARIABLE)
     serverless = any(name.startswith("spark.emr-serverless.") for name in run.properties)
@@ -88,7 +88,7 @@ def ignored_setting(case: Case) -> Iterator[Found]:
 def archive_staged(case: Case) -> Iterator[Found]:
     """Yield archives that every submission copies through the submitting machine.
 
-    YARN's client copies what lies in another file system than its staging directory, and what lies on its disk.
+    YARN's client copies files of other file systems than its staging directory's, and files on its disk.
     Source: Spark's yarn Client.scala.
     """
     run, selected = case.run, python_of(case.run)

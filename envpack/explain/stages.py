@@ -1,4 +1,4 @@
-"""Findings about how work is cut into tasks, and who does it."""
+"""Findings about how work is divided into tasks and executors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from envpack.explain.run import EventPlace, Run, Stage
 
 _FEWEST = 8
-"""Tasks from which on a median says something."""
+"""The least number of tasks for a meaningful median."""
 
 _DYNAMIC = "spark.dynamicAllocation.enabled"
 
@@ -126,7 +126,7 @@ def _active(run: Run) -> list[tuple[int, int]]:
 def _offered(run: Run, begin: int, end: int) -> int:
     """Return the core time, ms, that executors offered in a span.
 
-    One that has had tasks offers its cores from the first on: before, it fetches what the application sends.
+    An executor with tasks offers its cores from the first task on: before, it fetches the application's files.
     """
     total = 0
     for each in run.executors.values():
@@ -137,5 +137,5 @@ def _offered(run: Run, begin: int, end: int) -> int:
 
 
 def _telling(lines: list[str]) -> str:
-    """Return the line of a traceback that says what was wrong: the last that is no frame."""
+    """Return the line of a traceback with the error: the last that is no frame."""
     return next((line for line in reversed(lines) if line.strip() and not line.startswith((" ", "\t"))), "")

@@ -36,7 +36,7 @@ def heading(explanation: Explanation) -> str:
 
 
 def lines_of(finding: RunFinding) -> Iterator[str]:
-    """Yield what is known of a finding, but for its severity and its first sentence."""
+    """Yield the details of a finding, except its severity and its first sentence."""
     yield finding.measured
     if finding.where:
         yield f"at {finding.where}"

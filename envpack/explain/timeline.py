@@ -1,4 +1,4 @@
-"""Draw when executors were there and when stages ran: times become the geometry of a drawing."""
+"""Draw when executors existed and when stages ran: times become the geometry of a drawing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bar:
     width: float
     height: float
     label: str
-    """What is written on it; empty where there is no room."""
+    """Its label; empty where there is no room."""
     title: str
 
 
@@ -50,7 +50,7 @@ class Timeline:
     """Times along the foot: place and text."""
     height: float
     left_out: str
-    """What there was no room for, in words."""
+    """What is left out for lack of room, in words."""
     width: int = WIDTH
     left: int = _LEFT
     right: int = WIDTH - _RIGHT

@@ -47,7 +47,7 @@ def slow_worker_start(case: Case) -> Iterator[Found]:
 
 
 def no_worker_reuse(case: Case) -> Iterator[Found]:
-    """Yield that every task started a Python worker of its own."""
+    """Yield that every task started its own Python worker."""
     run = case.run
     tasks = sum(stage.python_tasks for stage in run.stages.values())
     starts = sum(stage.python_starts for stage in run.stages.values())
@@ -72,7 +72,7 @@ def no_worker_reuse(case: Case) -> Iterator[Found]:
 
 
 def slow_fetch(case: Case) -> Iterator[Found]:
-    """Yield executors that were there long before their first task, while tasks waited for them.
+    """Yield executors that existed long before their first task, while tasks waited for them.
 
     Off YARN an executor fetches and unpacks archives between the two; on YARN the container does before it starts.
     """

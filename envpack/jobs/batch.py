@@ -1,4 +1,4 @@
-"""Follow a job that a server runs: post it, look at it now and then, delete it."""
+"""Follow a job that a server runs: post it, poll it, delete it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _FAILURES = 10
-"""Looks in a row that may fail before the job is given up; it goes on."""
+"""Consecutive polls that may fail before following ends; the job goes on."""
 
 
 class Batch(Protocol):
@@ -24,11 +24,11 @@ class Batch(Protocol):
     """The server's, for people."""
 
     def post(self) -> str:
-        """Submit it, once; return what the server calls it. Raises LauncherFailed when it is refused."""
+        """Submit it, once; return its id on the server. Raises LauncherFailed when it is refused."""
         ...
 
     def look(self, watch: JobWatch) -> JobResult | None:
-        """Tell what is new; return how it ended, or None while it goes on. Raises LauncherFailed."""
+        """Report what is new; return how it ended, or None while it runs. Raises LauncherFailed."""
         ...
 
     def kill(self) -> None:

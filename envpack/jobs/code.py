@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from envpack.stores.base import Store
 
 IGNORE = ".envpackignore"
-"""Beside the code: what stays out of the zip, in the form of a .gitignore."""
+"""A file beside the code: what is left out of the zip, in the form of a .gitignore."""
 
 ALWAYS_OUT = ("__pycache__/", "*.py[co]", ".git*", IGNORE)
-"""What is never code."""
+"""Paths that are never code."""
 
 _LARGEST = SMALL // 2
 _MANY = 200_000
@@ -40,20 +40,20 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class CodeBundle:
-    """A code base as it is sent."""
+    """A code base for sending."""
 
     digest: str
     """SHA-256 of the zip, which `sha256sum` gives too."""
     data: bytes
-    """The zip. It is not compressed: so the same files have the same digest whatever zlib is there."""
+    """The zip. It is not compressed: so the same files have the same digest with every zlib."""
     files: tuple[str, ...]
     """The paths in it, sorted."""
     notes: tuple[str, ...] = ()
-    """What a person should know about what was taken."""
+    """Notes for the user on the chosen files."""
 
 
 def pack(job: JobFile) -> CodeBundle:
-    """Pack the code base of a job. Raises UsageError for what cannot be packed, with every file it is about."""
+    """Pack the code base of a job. Raises UsageError, with every file that cannot be packed."""
     root, names, notes = _files(job)
     names = [name for name in names if (root / name).resolve() != job.path.resolve()]
     if not names:
@@ -67,7 +67,7 @@ def pack(job: JobFile) -> CodeBundle:
 
 
 def module_of(job: JobFile) -> str:
-    """Return the module that is run, as an import out of the zip names it."""
+    """Return the name with which the module is imported from the zip."""
     code, entry = job.folder / job.code, job.entrypoint
     if code.is_file():
         return code.stem
@@ -79,9 +79,9 @@ def module_of(job: JobFile) -> str:
 
 
 def send(store: Store, bundle: CodeBundle) -> bool:
-    """Write a bundle to the store unless it is there; say whether it was written.
+    """Write a bundle to the store unless it exists; say whether it was written.
 
-    Raises Conflict when something else is there. A removal that begins meanwhile is waited for.
+    Raises Conflict when another object is there. It waits for a removal that begins meanwhile.
     """
     key = keys.code(bundle.digest)
     sent: list[bool] = []
@@ -126,7 +126,7 @@ def by_digest(store: Store, short: str) -> str:
 
 
 def _files(job: JobFile) -> tuple[Path, list[str], list[str]]:
-    """Return the directory that an import starts at, the files below it, and what to say of them."""
+    """Return the directory at which imports start, the files below it, and notes on them."""
     code = job.folder / job.code
     if code.is_file():
         return code.parent, [code.name], []
@@ -226,6 +226,6 @@ def _folders(names: Iterable[str]) -> list[str]:
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _DATE)
-    entry.create_system = 3  # Unix, whatever system packs
+    entry.create_system = 3  # Unix, on every packing system
     entry.external_attr = mode << 16 | (0x10 if name.endswith("/") else 0)
     return entry

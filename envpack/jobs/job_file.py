@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from envpack.config.file import Setting
 
 FILE = "job.yaml"
-"""What `envpack job new` writes unless another name is given."""
+"""The file that `envpack job new` writes by default."""
 
 SECTIONS = ("kubernetes", "resources")
 """Keys that hold others: `namespace:` under `kubernetes:` is the field `kubernetes_namespace`."""
@@ -41,7 +41,7 @@ _ENTRY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _SUFFIXES = (".txt", ".yml", ".yaml", ".toml", ".lock")
 
 OURS = ("spark.archives", "spark.yarn.dist.archives", "spark.pyspark.", "spark.submit.pyFiles", "spark.envpack.")
-"""How the names of properties begin that the environment and the code are handed over with."""
+"""Prefixes of the properties that pass the environment and the code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ _NEEDED = {
 
 
 def default_name(path: Path) -> str:
-    """Return the name of a job whose file does not say it: that of the file's directory."""
+    """Return the name of a job whose file does not have one: that of the file's directory."""
     return re.sub(r"[^a-z0-9]+", "-", path.absolute().parent.name.lower())[:63].strip("-") or "job"
 
 
@@ -167,7 +167,7 @@ def check(given: Mapping[str, str | None], folder: Path) -> None:
 
 
 def parameters(job: JobFile, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the values of a job's parameters, those `given` in the place of the file's.
+    """Return the values of a job's parameters; `given` ones replace the file's.
 
     Raises BadConfiguration with every name that the file does not have and every parameter without a value.
     """
@@ -202,7 +202,7 @@ def _problems(name: str, setting: Setting, folder: Path) -> Iterator[str]:
 
 
 def _about_entrypoint(values: Mapping[str, Any], path: Path, settings: Mapping[str, Setting]) -> Iterator[str]:
-    """Yield why nothing in the code base can be run."""
+    """Yield why the code base cannot be run."""
     code, entry = path.parent / values["code"], values.get("entrypoint", "")
     if code.is_file():
         if entry and entry not in (code.name, code.stem):

@@ -1,7 +1,7 @@
 """Submit a job as a batch of Kyuubi, over its REST API, and follow it.
 
-Source: Kyuubi's rest_api.md and BatchesResource.scala. The batch's name is chosen here, so that a request that was
-sent twice starts one job.
+Source: Kyuubi's rest_api.md and BatchesResource.scala. The batch's name is chosen here, so that a repeated request
+starts only one job.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Batch:
 
 
 def _ended(state: str, application: str, diagnostic: str) -> JobResult:
-    """Return how a batch ended. ERROR can mean that Kyuubi lost sight of it: the application's state counts."""
+    """Return how a batch ended. ERROR can mean that Kyuubi lost track of it: the application's state counts."""
     if state == _SUCCEEDED or (state == "ERROR" and application == _SUCCEEDED):
         return JobResult(state="succeeded", exit_code=0)
     said = diagnostic or f"Kyuubi says {state}"

@@ -43,7 +43,7 @@ SUBMITTERS: Mapping[Natural, Submitter] = {
 
 
 def submitter_of(launcher: Launcher) -> Submitter:
-    """Return what submits for a launcher; raises UsageError when nothing does."""
+    """Return the module that submits for a launcher; raises UsageError when there is none."""
     found = SUBMITTERS.get(launcher.text)
     if found is None:
         able = ", ".join(name for name, each in LAUNCHERS.items() if each.text in SUBMITTERS)

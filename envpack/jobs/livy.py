@@ -94,7 +94,7 @@ class _Batch:
         self._server.ask("DELETE", self._path)
 
     def _new_lines(self) -> list[str]:
-        """Return the lines that were not there before; Livy keeps only the last ones, and their numbers move."""
+        """Return the new lines; Livy keeps only the last ones, and their numbers change."""
         told = self._server.ask("GET", f"{self._path}/log?from=-1&size={_LINES}") or {}
         lines = [
             str(line)

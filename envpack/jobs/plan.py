@@ -1,4 +1,4 @@
-"""Make of a job file what is submitted: one environment, one code base, the launcher's settings, the arguments."""
+"""Turn a job file into a submission: one environment, one code base, the launcher's settings, the arguments."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ RUNNER = Path(__file__).with_name("runner_script.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """How one submission differs from another of the same job file."""
+    """The options of one submission that are not in the job file."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """Values in the place of the file's."""
+    """Values that replace the file's."""
     code: str | None = None
-    """The digest of a code base that is in the store, in the place of the working tree."""
+    """The digest of a code base in the store, instead of the working tree."""
     environment: str | None = None
-    """A reference in the place of the file's."""
+    """A reference that replaces the file's."""
     pinned: bool = False
     """Whether code and environment must be named by digests."""
     driver_python: str | None = None
@@ -70,7 +70,7 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """All that a launcher needs to run a job, resolved to digests."""
+    """Everything that a launcher needs to run a job, resolved to digests."""
 
     job: JobFile
     launcher: Launcher
@@ -79,13 +79,13 @@ class Planned:
     code: str
     """The digest of the zip."""
     bundle: CodeBundle | None
-    """The zip, where it was packed now; None where it is in the store."""
+    """The zip, if it was packed now; None if it is in the store."""
     module: str
     """What is run of it."""
     parameters: Mapping[str, str]
     settings: Settings
     conf: Mapping[str, str]
-    """All Spark properties: the job's, then those that hand over environment and code."""
+    """All Spark properties: the job's, then those that pass environment and code."""
     env: Mapping[str, str]
     """Variables of the process that starts the application."""
     program: str
@@ -94,7 +94,7 @@ class Planned:
     """The address of the code."""
     master: str | None
     directory: Path | None = None
-    """Where the release is unpacked, for a launcher that runs all of it on this machine."""
+    """Where the release is unpacked, for a launcher that runs everything on this machine."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -108,7 +108,7 @@ class Planned:
 def plan(job: JobFile, config: Config, choices: Choices, progress: Progress = SILENT) -> Planned:
     """Resolve a job. Nothing is sent or submitted; a requirements file is built, unless it is a dry run.
 
-    Raises UsageError for what cannot be submitted, and the errors of a build.
+    Raises UsageError for a job that cannot be submitted, and the errors of a build.
     """
     values = job_file.parameters(job, choices.parameters)
     chosen = replace(config, launcher=launcher_name(job, config), spark=config.spark or job.spark)
@@ -153,7 +153,7 @@ def launcher_name(job: JobFile, config: Config) -> str:
 
 
 def send_runner(store: Store) -> tuple[str, bytes]:
-    """Write what runs a module of a code base to the store, unless it is there; return its key and its bytes."""
+    """Write the runner of code bases to the store, unless it exists; return its key and its bytes."""
     runner = RUNNER.read_bytes()
     key = keys.runner(digest.of_bytes(runner))
     found = store.read(key)
@@ -191,7 +191,7 @@ def _keep(cache: Cache, key: str, data: bytes) -> None:
 
 
 def _refuse_floating(job: JobFile, choices: Choices) -> None:
-    """Raise UsageError where `--pinned` is asked for, and what runs could be another tomorrow."""
+    """Raise UsageError if `--pinned` is requested and the code or the environment is not fixed."""
     if not choices.pinned:
         return
     problems = []
@@ -231,7 +231,8 @@ def _addresses(launcher: Launcher, store: Store, config: Config, sha256: str, *,
 
 
 def _conf(job: JobFile, launcher: Launcher, settings: Settings, release: Release, sha256: str) -> dict[str, str]:
-    """Return every property, in the order: the job's own, its resources, its variables, the environment's, ours."""
+    """Return every property, in the order: the job's, its resources, its variables, the environment's,
+    envpack's."""
     fields = {**_RESOURCES, **(_YARN if launcher.yarn else {}), **(_KUBERNETES if _on_kubernetes(launcher) else {})}
     resources = {name: str(value) for field, name in fields.items() if (value := getattr(job, field))}
     own = {f"{launcher.executor_variables}{name}": value for name, value in job.env.items()}

@@ -24,7 +24,7 @@ class Server:
     """A server of Livy, Kyuubi or YARN."""
 
     def __init__(self, address: str, *, name: str) -> None:
-        """Take its address; a login may stand in it, or in the person's netrc file. Nothing is sent yet."""
+        """Take its address; a login may be in it, or in the user's netrc file. Nothing is sent yet."""
         parts = urlsplit(address)
         self._name = name
         host = parts.netloc.rpartition("@")[2]
@@ -34,7 +34,7 @@ class Server:
         if login:
             know_login(*login)
             headers |= urllib3.make_headers(basic_auth=":".join(login))
-        # A request that was sent is never sent again: it could start a second job.
+        # A request is never repeated: it could start a second job.
         retries = urllib3.Retry(
             total=None, connect=_RETRIES, read=0, redirect=3, status=0, other=0, backoff_factor=0.1
         )
@@ -46,9 +46,9 @@ class Server:
         )
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
-        """Return the answer to a request, or None where there is nothing of that name.
+        """Return the answer to a request, or None for an unknown name.
 
-        Raises LauncherFailed when the server does not answer, refuses, or answers what is no JSON.
+        Raises LauncherFailed when the server does not answer, refuses, or answers invalid JSON.
         """
         url = f"{self.address}{path}"
         try:

@@ -1,7 +1,7 @@
 """Submit a job as a SparkApplication of the Spark Operator, with kubectl, and follow it.
 
-Source: the operator's api/v1beta2/sparkapplication_types.go. The object's name has a part of its own, since a name
-that is there already would be changed instead of run.
+Source: the operator's api/v1beta2/sparkapplication_types.go. The object's name has a unique part, since an existing
+object would be changed instead of run.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _OWN_FIELDS = (
     "spark.kubernetes.container.image",
     "spark.kubernetes.authenticate.driver.serviceAccountName",
 )
-"""Properties that the resource has fields of its own for."""
+"""Properties for which the resource has its own fields."""
 
 _KIND = "sparkapplications.sparkoperator.k8s.io"
 _OVER = {"COMPLETED": "succeeded", "FAILED": "failed", "SUBMISSION_FAILED": "failed"}
 _SECONDS = 60
 _STUCK = 600.0
-"""Seconds without a state after which the operator is taken for absent."""
+"""Seconds without a state after which the operator counts as absent."""
 _DRIVER = "spark-kubernetes-driver"
 
 
@@ -153,7 +153,7 @@ class _Application:
         _kubectl("delete", _KIND, self._name, *self._in)
 
     def _log(self, pod: str, watch: JobWatch) -> None:
-        """Tell the new lines of the driver's log; a pod that has gone has none."""
+        """Report the new lines of the driver's log; a deleted pod has none."""
         try:
             lines = _kubectl("logs", pod, *self._in, "-c", _DRIVER).splitlines()
         except LauncherFailed:
@@ -186,7 +186,7 @@ def _kubectl(*arguments: str, given: str | None = None) -> str:
             text=True,
             check=False,
             timeout=_SECONDS,
-            env=dict(os.environ),  # as in the person's shell: KUBECONFIG, and what its plugins ask for
+            env=dict(os.environ),  # as in the user's shell: KUBECONFIG, and its plugins' variables
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LauncherFailed(f"{PROGRAM} cannot be run: {error}", hint=f"try {PROGRAM} cluster-info") from error

@@ -1,8 +1,8 @@
-"""Submit a job with spark-submit, follow what it says, and find out how the job itself ended.
+"""Submit a job with spark-submit, follow its output, and find out how the job itself ended.
 
-spark-submit's own exit code is the job's only where the driver runs beside it. On YARN in cluster mode the number
-is in the diagnostics that it prints; on Kubernetes in cluster mode it ends with 0 whatever became of the driver
-(SPARK-26365), and the pod's final status is printed.
+spark-submit's own exit code is the job's only where the driver runs on the same machine. On YARN in cluster mode
+the number is in the diagnostics that it prints; on Kubernetes in cluster mode it always ends with 0 (SPARK-26365),
+and prints the pod's final status.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _GRACE = 10.0
 """Seconds for a driver to end by itself."""
 
 _LINGER = 2.0
-"""Seconds that output is waited for when spark-submit has ended."""
+"""Seconds to wait for output after spark-submit has ended."""
 
 _YARN_ID = re.compile(r"\bapplication_\d+_\d+\b")
 _YARN_STATE = re.compile(r"\bapplication_\d+_\d+ \(state: (\w+)\)")
@@ -61,7 +61,7 @@ _UI_PORT = re.compile(r"Successfully started service 'SparkUI' on port (\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitCommand:
-    """What is run: these words, with these variables besides the shell's own."""
+    """The command: its words, and its variables in addition to the shell's."""
 
     words: tuple[str, ...]
     env: Mapping[str, str]
@@ -124,7 +124,7 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
 
 
 class _Following:
-    """Reads what one spark-submit says."""
+    """Reads the output of one spark-submit."""
 
     def __init__(self, planned: Planned, process: subprocess.Popen[bytes], watch: JobWatch) -> None:
         self._launcher = planned.launcher
@@ -154,7 +154,7 @@ class _Following:
         return self._verdict(self._process.wait())
 
     def _all(self) -> Iterator[tuple[bool, str]]:
-        """Yield every line, and an empty one of the log now and then; whether it is of the standard output."""
+        """Yield every line, and regularly an empty one of the log, with whether it is from standard output."""
         open_streams, ended = 2, 0.0
         while open_streams:
             with suppress(queue.Empty):
@@ -178,7 +178,7 @@ class _Following:
         self._lines.put(None)
 
     def _take(self, line: str) -> None:
-        """Find in a line of the log what it says of the application."""
+        """Read the application's data from a line of the log."""
         if line.strip():
             self._last = line if " ERROR " in line or "Exception" in line or not self._last else self._last
         if self._launcher.yarn:
@@ -289,7 +289,7 @@ def kill_application(application: str, *, master: str, address: str, yarn_starts
 
 
 def _in_pairs(words: tuple[str, ...]) -> Iterator[str]:
-    """Yield options with their values, then the program, then what is left, as lines of a command."""
+    """Yield options with their values, then the program, then the rest, as lines of a command."""
     position = 0
     while position < len(words) and words[position].startswith("--"):
         yield " ".join(map(shell_word, words[position : position + 2]))

@@ -65,7 +65,7 @@ environment: {environment}
 def write(path: Path, *, name: str, environment: str) -> str:
     """Write a job file that runs a file beside it, and return that file's name: `main.py` or the only one there is.
 
-    Raises Conflict when there is a file of that name already, and UsageError when it cannot be written.
+    Raises Conflict when a file of that name exists, and UsageError when it cannot be written.
     """
     there = sorted(each.name for each in path.absolute().parent.glob("*.py"))
     entrypoint = there[0] if len(there) == 1 else "main.py"

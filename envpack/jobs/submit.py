@@ -1,4 +1,4 @@
-"""Submit a job: the order of the steps, from what was planned to how it ended."""
+"""Submit a job: the order of the steps, from the plan to the end of the job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def text(planned: Planned) -> str:
-    """Return what would be submitted: a command, a request's body, a resource. Nothing is changed."""
+    """Return the submission: a command, a request's body, a resource. Nothing is changed."""
     return launch.submitter_of(planned.launcher).text(planned)
 
 
@@ -37,7 +37,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
     Raises LauncherFailed when it cannot be submitted, and the errors of the store.
     """
     submitter = launch.submitter_of(planned.launcher)
-    submitter.text(planned)  # refuses before anything is sent
+    submitter.text(planned)  # fails before anything is sent
     progress = watch.progress
     watch.record = _recorded(planned, cache, progress)
     if planned.job.timeout:
@@ -45,7 +45,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
     try:
         ended = submitter.run(planned, watch)
     except EnvpackError as error:
-        if watch.record and not watch.application:  # one that has a name may go on
+        if watch.record and not watch.application:  # a job with an id may go on
             watch.record.update(state="failed", said=" ".join(error.message.split())[:1000])
         raise
     watch.has_ended(ended)
@@ -53,7 +53,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
 
 
 def lacking(planned: Planned) -> Iterator[str]:
-    """Yield what the printed command needs that is not there yet. Raises Conflict for other content."""
+    """Yield what the printed command needs and what is missing. Raises Conflict for other content."""
     if planned.launcher.driver == "local":
         if planned.directory and not planned.directory.is_dir():
             reference = planned.release.manifest.reference
@@ -67,14 +67,14 @@ def lacking(planned: Planned) -> Iterator[str]:
 
 
 def send(planned: Planned, cache: Cache, progress: Progress = SILENT) -> None:
-    """Put the code where the launcher reads it, unless it is there."""
+    """Put the code where the launcher reads it, unless it exists."""
     sent = deliver(planned, cache)
     size = f", {human_size(len(planned.bundle.data))}" if planned.bundle else ""
     progress.info(f"code {planned.code[:16]}{size}, {'sent' if sent else 'was there'}")
 
 
 def _recorded(planned: Planned, cache: Cache, progress: Progress) -> Record | None:
-    """Send the code and write the record, so that no removal that goes on meanwhile misses either."""
+    """Send the code and write the record, so that a simultaneous removal sees both."""
     manifest = planned.release.manifest
     record = submissions.new(
         planned.store,

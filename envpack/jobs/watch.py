@@ -1,4 +1,4 @@
-"""Follow a job that was submitted: say what is new, note it in the record, and stop when told to."""
+"""Follow a submitted job: report what is new, note it in the record, and stop on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envpack.releases.submissions import Record
 
 INTERRUPTED = 130
-"""The exit code when the person interrupts; the job may go on."""
+"""The exit code when the user interrupts; the job may go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +26,16 @@ class JobResult:
     """How a job ended, as far as it was followed."""
 
     state: Literal["succeeded", "failed", "killed", "submitted", "unknown"]
-    """`submitted`: it goes on, and is followed no more."""
+    """`submitted`: it goes on, and is no longer followed."""
     exit_code: int | None = None
-    """The job's own; None where the launcher does not tell it."""
+    """The job's own exit code; None where the launcher does not give it."""
     said: str = ""
-    """Why, in a line, where it did not succeed."""
+    """Why it failed, in a line."""
 
 
 @dataclass(kw_only=True)
 class JobWatch:
-    """What is told of a job while it is followed."""
+    """The output of following a job."""
 
     out: Callable[[str], object]
     """Takes each line that the job prints to its standard output."""
@@ -50,14 +50,14 @@ class JobWatch:
     application: str = ""
     address: str = ""
     state: str = ""
-    """As the launcher calls it; empty before it has told one."""
+    """The launcher's id of the job; empty before it is known."""
 
     def late(self) -> bool:
         """Return whether the job takes longer than it may."""
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def is_called(self, application: str, address: str = "") -> None:
-        """Take what the launcher calls the job, and where its user interface is."""
+        """Take the launcher's id of the job, and the address of its user interface."""
         if (application, address or self.address) == (self.application, self.address):
             return
         self.application, self.address = application or self.application, address or self.address
@@ -71,7 +71,7 @@ class JobWatch:
             )
 
     def is_in(self, state: str) -> None:
-        """Take the state of the job, as the launcher calls it."""
+        """Take the state of the job, in the launcher's words."""
         if state and state != self.state:
             self.state = state
             self.progress.info(f"state {state}")
@@ -84,5 +84,5 @@ class JobWatch:
 
 
 def _line(text: str) -> str:
-    """Return a text of the launcher's as a record may hold it."""
+    """Return a text of the launcher's in a form allowed in a record."""
     return visible(" ".join(text.split()))[:LONGEST_LINE]

@@ -23,7 +23,7 @@ def kill(application: str, address: str) -> None:
     if program := shutil.which("yarn"):
         words = [program, "application", "-kill", application]
         try:
-            # As in the person's shell: it may need what Kerberos and Hadoop are told there.
+            # As in the user's shell: it may need variables of Kerberos and Hadoop.
             environ = dict(os.environ)
             done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_SECONDS, env=environ)
         except (OSError, subprocess.TimeoutExpired) as error:
