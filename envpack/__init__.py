@@ -41,9 +41,9 @@ def build(
     """Build what a requirements file asks for, publish it, and say how Spark runs in it.
 
     `configuration` takes the fields of `envpack.config.Config` (`store`, `channels`, `python`, `platform`, `glibc`,
-    `spark`, `format`, `launcher`, ...); what is not given comes from `ENVPACK_*` variables, `envpack.yaml` and the
-    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all that can be expected to fail, a
-    keyword that there is not and a number in the place of a text among it: `python="3.10"`, as 3.10 is 3.1.
+    `spark`, `format`, `launcher`, ...); other values come from `ENVPACK_*` variables, `envpack.yaml` and the
+    defaults, as on the command line. Raises `envpack.errors.EnvpackError` for all expected failures, including an
+    unknown keyword and a number in place of a text: write `python="3.10"`, as 3.10 is 3.1.
     """
     import os
     from pathlib import Path

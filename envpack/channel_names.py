@@ -1,4 +1,4 @@
-"""What a person's name of a conda channel means: a directory, an address, or a name that conda gives a meaning.
+"""The meaning of a conda channel's name from the user: a directory, an address, or a name that conda defines.
 
 Source: conda's `Channel` (conda/models/channel.py) and its constants (conda/base/constants.py).
 """
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = ("pkgs/main", "pkgs/r")
-"""What `defaults` means on Linux and macOS, most wanted first."""
+"""The meaning of `defaults` on Linux and macOS, highest priority first."""
 
 _PKGS = "https://repo.anaconda.com"
-"""Where conda has the channels `pkgs/...`; all other names lie below one address, which py-rattler knows."""
+"""Where conda has the channels `pkgs/...`; all other names are below one address, which py-rattler knows."""
 
 _SUBDIR = re.compile(r"(?:linux|osx|win|freebsd|netbsd|openbsd|zos|emscripten|wasi|aix|android|ios)-\w+|noarch")
 
@@ -34,9 +34,9 @@ def without_subdir(channel: str) -> tuple[str, str]:
 
 
 def is_directory(channel: str, base: Path) -> bool:
-    """Return whether a channel is a directory, relative to `base`, and no name.
+    """Return whether a channel is a directory, relative to `base`, and not a name.
 
-    It is when it is written as a path, as conda has it, or when there is a channel in a directory of that name.
+    It is one when it is written as a path, as in conda, or when there is a channel in a directory of that name.
     `pkgs/main` and `conda-forge/label/rc` are names.
     """
     if "://" in channel:
@@ -45,13 +45,13 @@ def is_directory(channel: str, base: Path) -> bool:
 
 
 def expanded(channel: str) -> tuple[str, ...]:
-    """Return the names and addresses that a channel's name or address stands for; most stand for themselves."""
+    """Return the names and addresses that a channel's name or address means; most mean themselves."""
     if channel == "defaults":
         return tuple(f"{_PKGS}/{name}" for name in DEFAULTS)
     return (f"{_PKGS}/{channel}",) if channel.startswith("pkgs/") else (channel,)
 
 
 def name_of(url: str) -> str:
-    """Return the name by which people know the channel at an address: its path, without a token."""
+    """Return the common name of the channel at an address: its path, without a token."""
     path = re.sub(r"^/t/[^/]+", "", urlsplit(url).path).strip("/")
     return path if urlsplit(url).scheme != "file" else path.rpartition("/")[2]

@@ -1,7 +1,7 @@
-"""One codec for all that is stored, in a store or in a cache: what is read is held against its type, or refused.
+"""One codec for all stored data, in a store or in a cache: data that are read are checked against their type.
 
-Whoever can write to a store can write anything into it. So nothing that is read is believed before each of its
-fields was held against a rule: its type, its form, its length. A kind of stored object is a `Kind`: a type whose
+Anyone who can write to a store can write anything into it. So nothing that is read is trusted before each of its
+fields was checked against a rule: its type, its form, its length. A kind of stored object is a `Kind`: a type whose
 fields are annotated with the rules below, a bound on its size, and what to do about one that cannot be read.
 """
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 _NO_CONTROLS = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 _MOST = 2**53 - 1
 _LONGEST_REASON = 400
-"""The largest integer that every reader of JSON has (RFC 8259, section 6)."""
+"""The largest integer that every reader of JSON supports (RFC 8259, section 6)."""
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """A SHA-256: 64 hex digits."""
@@ -40,7 +40,7 @@ MaybeDigest = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?\Z")]
 """A SHA-256, or nothing."""
 
 Short = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
-"""The beginning of a digest, as it stands in keys."""
+"""The beginning of a digest, as in keys."""
 
 Count = Annotated[int, Meta(ge=0, le=_MOST)]
 """A number of bytes or of things."""
@@ -60,10 +60,10 @@ FilePath = Annotated[
 """A relative path of `/`-separated names, none of them empty, `.` or `..`."""
 
 Folder = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*/[0-9a-f]{16}\Z", max_length=217)]
-"""Where a release lies, from the store's root: `NAME/DIGEST`."""
+"""The place of a release, from the store's root: `NAME/DIGEST`."""
 
 Word = Annotated[str, Meta(pattern=r"^[!-~]*\Z", max_length=1000)]
-"""Printable ASCII without blanks: what packages are called, their versions and builds, what tells objects apart."""
+"""Printable ASCII without blanks: names of packages, their versions and builds, identifiers of objects."""
 
 LONGEST_LINE = 4000
 """The most characters of a `Line`."""
@@ -72,7 +72,7 @@ Line = Annotated[str, Meta(pattern=rf"^{_NO_CONTROLS}*\Z", max_length=LONGEST_LI
 """Text of one line, without control characters."""
 
 Text = Annotated[str, Meta(max_length=200_000)]
-"""Whatever a person or a package wrote; it is made visible where it is shown."""
+"""Any text of a user or a package; control characters are made visible where it is shown."""
 
 Moment = Annotated[
     str,
@@ -87,18 +87,18 @@ PythonVersion = Annotated[str, Meta(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}(?:\.[0-9][
 """A Python's version, such as `3.11.7`."""
 
 VariableName = Annotated[str, Meta(pattern=variable_names.PATTERN, max_length=variable_names.LONGEST_NAME)]
-"""The name of an environment variable, as POSIX has it; none that is a shell's own."""
+"""The name of an environment variable, by POSIX; none of a shell's own."""
 
 VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", max_length=variable_names.LONGEST_VALUE)]
-"""The value of an environment variable; a process can be given anything but a NUL."""
+"""The value of an environment variable: anything without a NUL."""
 
 
 class Unreadable(UsageError):
-    """Something stored that is not what envpack writes."""
+    """Stored data that envpack did not write."""
 
 
 class _Head(Struct, frozen=True, kw_only=True):
-    """What every version of a stored object has."""
+    """The common fields of all versions of a stored object."""
 
     schema: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
 
@@ -114,26 +114,26 @@ class Kind(Generic[T]):
     """One kind of stored object."""
 
     what: str
-    """What one is called in an error: `a manifest`."""
+    """Its name in an error: `a manifest`."""
     type: type[T]
-    """What its JSON is read as. Keys that the type does not know are passed over."""
+    """The type of its JSON. Keys that the type does not know are ignored."""
     limit: int
-    """Bytes of JSON that one may have at most."""
+    """The most bytes of its JSON."""
     schema: int | None = None
-    """The newest version that this envpack reads, under the key `schema`; None for what has no version."""
+    """The newest version that this envpack reads, under the key `schema`; None for a kind without versions."""
     packed: bool = False
     """Whether the JSON is compressed by gzip."""
     hint: str
-    """The next step for a person who has one that cannot be read."""
+    """The next step for the user if one cannot be read."""
     check: Callable[[T], str | None] | None = None
-    """Says what is wrong between fields whose forms are right."""
+    """Says what is inconsistent between valid fields."""
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[T]:
         return msgspec.json.Decoder(self.type)
 
     def loads(self, data: bytes, where: str) -> T:
-        """Read one; `where` is its address or path. Raises Unreadable, whatever the bytes are."""
+        """Read one; `where` is its address or path. Raises Unreadable for any other bytes."""
         try:
             text = _unpacked(data, self.limit) if self.packed else data
             if len(text) > self.limit:
@@ -151,7 +151,7 @@ class Kind(Generic[T]):
         return value
 
     def recall(self, path: Path) -> T | None:
-        """Read one that `keep` wrote into a cache; what is not there, is damaged or cannot be read is forgotten."""
+        """Read one that `keep` wrote into a cache; None if it is missing, damaged or unreadable."""
         try:
             seal, _, data = read_regular(path, self.limit + _SEAL).partition(b"\n")
             return self.loads(data, str(path)) if seal == _seal(data) else None
@@ -159,9 +159,9 @@ class Kind(Generic[T]):
             return None
 
     def keep(self, path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Write one into a cache, with a digest of what is written: a disk may change a byte and nobody tells.
+        """Write one into a cache, with a digest of its bytes: a disk may silently change a byte.
 
-        That it cannot be written is no reason to fail.
+        A failure to write is ignored.
         """
         data = json.dumps(value, separators=(",", ":")).encode()
         atomic.keep(path, _seal(data) + b"\n" + data)
@@ -182,7 +182,7 @@ def _seal(data: bytes) -> bytes:
 
 
 def _unpacked(data: bytes, limit: int) -> bytes:
-    """Return what a gzip holds, of which no more than `limit` bytes are unpacked. Raises ValueError, zlib.error."""
+    """Return the content of a gzip, of which at most `limit` bytes are unpacked. Raises ValueError, zlib.error."""
     inflate = zlib.decompressobj(wbits=31)
     text = inflate.decompress(data, limit + 1)
     if len(text) <= limit and not inflate.eof:
@@ -193,7 +193,7 @@ def _unpacked(data: bytes, limit: int) -> bytes:
 
 
 def _shown(problem: str) -> str:
-    """Return a reason for a terminal, not all of it where it quotes a value of any length."""
+    """Return a reason for a terminal, shortened where it quotes a long value."""
     text = visible(problem)
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
 

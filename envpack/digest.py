@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK = 1 << 20
-"""How many bytes are read at once."""
+"""Bytes to read at once."""
 
 SHORT = 16
-"""How many hex digits of a digest name a release."""
+"""The number of a digest's hex digits that name a release."""
 
 
 def of_bytes(data: bytes) -> str:
@@ -38,7 +38,7 @@ def of_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def of_record(field: str) -> str:
-    """Return in hex the SHA-256 that a line of a wheel's `RECORD` has; empty where it has none.
+    """Return in hex the SHA-256 in a line of a wheel's `RECORD`; empty where it has none.
 
     There it is `sha256=` and URL-safe base64 without padding
     (https://packaging.python.org/en/latest/specifications/recording-installed-packages/).
@@ -50,12 +50,12 @@ def of_record(field: str) -> str:
 
 
 def for_record(data: bytes) -> str:
-    """Return the SHA-256 of `data` as a line of a wheel's `RECORD` has it."""
+    """Return the SHA-256 of `data` in the form of a line of a wheel's `RECORD`."""
     return f"sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()}"
 
 
 def unpadded(text: str) -> bytes:
-    """Return what URL-safe base64 without padding stands for; nothing for what is none."""
+    """Return the value of URL-safe base64 without padding; nothing for an invalid text."""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:

@@ -28,7 +28,7 @@ class EnvpackError(Exception):
         """The next step for the person, if there is one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Subclasses take other arguments than the message, so their constructors cannot be called with it.
+        # Subclasses take other arguments than the message, so their constructors cannot be called with the message.
         return _unpickled, (type(self), self.args), self.__dict__
 
 
@@ -176,9 +176,9 @@ _LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
 def of_system(error: OSError) -> EnvpackError | None:
-    """Return the error for a name that the system does not take, or a limit of the machine; None for anything else.
+    """Return the error for a name that the system refuses, or a limit of the machine; None for anything else.
 
-    Who knows more of what was tried says it before; this is for what nobody thought of.
+    Code that knows more about the failure reports it earlier; this is for unexpected cases.
     """
     said = f"{error.filename or 'this machine'}: {error.strerror}"
     if error.errno in _NAMES:

@@ -1,4 +1,4 @@
-"""How the steps tell what they are doing; by default nobody listens."""
+"""How the steps report their progress; by default nothing is shown."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Step:
     """One running step. Methods may be called from any thread."""
 
     def total(self, amount: int) -> None:
-        """Say how much there is to do, once it is known."""
+        """Report the total amount, once it is known."""
 
     def advance(self, amount: int) -> None:
-        """Say that `amount` more has been done."""
+        """Report that `amount` more is done."""
 
     def copied(self, amount: int) -> None:
-        """Say that `amount` of what has been done was copied where it lies, and not sent."""
+        """Report that `amount` of the work was copied in place, and not sent."""
 
     def current(self, text: str) -> None:
-        """Say what is being worked on, such as a package's name."""
+        """Report the current item, such as a package's name."""
 
     def note(self, text: str) -> None:
-        """Say what to print behind the step's name when it has ended, such as `212 MB, 3,104 files`."""
+        """Set what to print after the step's name when it has ended, such as `212 MB, 3,104 files`."""
 
 
 class Progress:
-    """Receives steps, plain facts and warnings; this one drops them, which suits callers without a screen."""
+    """Receives steps, plain facts and warnings; this one drops them, for callers without a screen."""
 
     @contextmanager
     def step(self, name: str, *, total: int | None = None, unit: Unit = "items") -> Iterator[Step]:  # noqa: ARG002
@@ -46,10 +46,10 @@ class Progress:
         yield Step()
 
     def info(self, text: str) -> None:
-        """Tell a fact worth one line."""
+        """Report a fact in one line."""
 
     def warn(self, text: str) -> None:
-        """Tell something that is legal but likely to cost the person later."""
+        """Report something that is legal but likely to cause problems later."""
 
 
 SILENT = Progress()
@@ -57,7 +57,7 @@ SILENT = Progress()
 
 
 class Counted(Step):
-    """A step that remembers how far it is, for its closing line."""
+    """A step that records its progress, for its closing line."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
@@ -69,12 +69,12 @@ class Counted(Step):
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """Its running time."""
         return time.monotonic() - self._start
 
     @property
     def facts(self) -> str:
-        """What it has done, in a few words."""
+        """Its result, in a few words."""
         if self._unit == "bytes":
             facts = [human_size(self.done)] if self.done else []
             if self._copied:
@@ -83,12 +83,12 @@ class Counted(Step):
         return self._text or (str(self.done) if self.done else "")
 
     def advance(self, amount: int) -> None:
-        """Count what has been done."""
+        """Count finished work."""
         with self._lock:
             self.done += amount
 
     def copied(self, amount: int) -> None:
-        """Count what was not sent."""
+        """Count work that was not sent."""
         self._copied += amount
 
     def note(self, text: str) -> None:
@@ -96,7 +96,7 @@ class Counted(Step):
         self._text = text
 
     def closing(self, name: str) -> str:
-        """Return the line that stays: the step, what it did, how long it took."""
+        """Return the closing line: the step, its result, its duration."""
         return f"{name:<10} {self.seconds:6.1f} s  {self.facts}".rstrip()
 
 

@@ -40,7 +40,7 @@ def human_size(amount: float) -> str:
 
 
 def span(text: str) -> float:
-    """Return the seconds that `30d` and the like stand for; raises ValueError."""
+    """Return the seconds of a text such as `30d`; raises ValueError."""
     match = _SPAN.fullmatch(text.strip())
     if match is None:
         raise ValueError(text)
@@ -48,7 +48,7 @@ def span(text: str) -> float:
 
 
 def age(created: str, now: datetime | None = None) -> str:
-    """Return how long ago a time (UTC, ISO 8601) was: `3 d`; the text itself when it is no time."""
+    """Return how long ago a time (UTC, ISO 8601) was: `3 d`; the text itself when it is not a time."""
     try:
         then = datetime.fromisoformat(created.replace("Z", "+00:00"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which environment variables a packed environment may bring: people put them through their shell."""
+"""Which environment variables a packed environment may have: users pass them through their shell."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ RULED_BY = (
     "MAILPATH", "PROMPT", "PROMPT2", "PROMPT3", "PROMPT4", "PROMPT_COMMAND", "PS0", "PS1", "PS2", "PS3", "PS4",
     "RPROMPT", "RPS1", "RPS2", "SHELLOPTS", "ZDOTDIR",
 )  # fmt: skip
-"""Variables whose values a shell runs or is ruled by. Source: the manuals of bash (Bourne Shell Variables, Bash
-Variables) and zsh (Parameters Used By The Shell)."""
+"""Variables whose values a shell runs or is controlled by. Source: the manuals of bash (Bourne Shell Variables,
+Bash Variables) and zsh (Parameters Used By The Shell)."""
 
 READ_ONLY = ("BASHPID", "BASH_VERSINFO", "EUID", "PPID", "UID")
-"""Variables that a shell refuses to set: the lines behind the first such are not run."""
+"""Variables that a shell refuses to set: the lines after the first such are not run."""
 
 LONGEST_NAME = 200
 LONGEST_VALUE = 100_000
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def problem(name: str) -> str | None:
-    """Return why an environment may not bring a variable of this name, as words behind the name; or None."""
+    """Return why an environment may not have a variable of this name, as words that follow the name; or None."""
     if not _NAME.fullmatch(name):
         return "cannot be an environment variable's name"
     if name in RULED_BY:

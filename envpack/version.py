@@ -1,3 +1,3 @@
-"""The version of envpack, as its package metadata has it."""
+"""The version of envpack, from its package metadata."""
 
 VERSION = "0.1.0"

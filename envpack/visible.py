@@ -1,4 +1,4 @@
-"""Text from outside, as a terminal may get it: nothing in it moves the cursor, writes the clipboard or hides."""
+"""Text from outside, made safe for a terminal: it cannot move the cursor, write the clipboard or hide text."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufef
 
 @cache
 def _unseen(lines: bool) -> re.Pattern[str]:
-    """Return what finds such characters, newlines and tabs among them unless `lines` stay; compiled when needed."""
+    """Return the pattern of such characters, including newlines and tabs without `lines`; compiled when needed."""
     return re.compile(_UNSEEN.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f") if lines else _UNSEEN)
 
 
 def visible(text: str, *, lines: bool = False) -> str:
     r"""Return a text with every control character written as its escape: ESC becomes `\x1b`.
 
-    Control characters are those of C0 and C1, DEL, separators of lines and paragraphs, what changes the direction
-    of text or has no width (Unicode categories Cc, Zl, Zp and most of Cf), and lone surrogates. With `lines`,
-    newlines and tabs stay.
+    Control characters are those of C0 and C1, DEL, separators of lines and paragraphs, characters that change the
+    direction of text or have no width (Unicode categories Cc, Zl, Zp and most of Cf), and lone surrogates. With
+    `lines`, newlines and tabs stay.
     """
     return _unseen(lines).sub(_escaped, text)
 

@@ -1,4 +1,4 @@
-"""YAML that a person or another tool wrote, as nodes: no value is built of it, and what it costs is bounded."""
+"""YAML from users or other tools, as nodes: no values are built from it, and its cost is bounded."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's takes no more than a thousand levels, and is twenty times as quick as Python's."""
+"""libyaml's accepts at most a thousand levels, and is twenty times as fast as Python's."""
 
 BY_HAND = 1 << 19
-"""Characters; what a person writes is shorter."""
+"""Characters; hand-written files are shorter."""
 
 
 class NotYaml(ValueError):
@@ -26,7 +26,7 @@ class NotYaml(ValueError):
 def compose(text: str, *, longest: int) -> yaml.Node | None:
     """Return the root of the only document in a text; None for an empty one.
 
-    A node can stand in several places, within itself too. Raises NotYaml, also for more than `longest` characters.
+    A node can be in several places, also within itself. Raises NotYaml, also for more than `longest` characters.
     """
     if len(text) > longest:
         raise NotYaml(f"it has {len(text)} characters, and {longest} are the most")
@@ -38,7 +38,7 @@ def compose(text: str, *, longest: int) -> yaml.Node | None:
         reason = "it is nested too deeply" if "nesting depth" in problem else problem
         raise NotYaml(reason, line=mark.line + 1 if mark else 0) from error
     except yaml.reader.ReaderError as error:
-        # libyaml counts bytes of UTF-8, Python's reader characters; what is before is nearly always ASCII.
+        # libyaml counts bytes of UTF-8, Python's reader characters; the text before is nearly always ASCII.
         line = len(f"{text[: error.position]}.".splitlines())
         raise NotYaml(f"it has the character U+{int(error.character):04X}", line=line) from error
     except RecursionError as error:

@@ -39,9 +39,9 @@ class StarterChannel:
     """What `init` made."""
 
     directory: Path
-    """Serves as a channel as it is, or from any web server."""
+    """Usable as a channel directly, or from any web server."""
     packages: tuple[str, ...]
-    """File names of the packages made now."""
+    """File names of the new packages."""
     python: str
     """The Python's version, such as `3.11.7`."""
     platform: str
@@ -55,12 +55,12 @@ def init(
 ) -> StarterChannel:
     """Make the Python that runs envpack, or another one, a package of a conda channel in `directory`.
 
-    With `root`, the directory that another system's packages were unpacked into, it is that system's Python, and
-    `python` its path from there; qemu runs it, so it may be another processor's.
+    With `root`, the directory with another system's unpacked packages, it is that system's Python, and `python` its
+    path from there; qemu runs it, so it may be for another processor.
 
     The package carries every shared library outside glibc and runs from any directory. The directory may be new,
-    empty, or a starter channel already, which then gets the package again or one more. Raises UsageError when it
-    is anything else, or when the Python is none for Linux with glibc; PackingFailed when it cannot be relocated.
+    empty, or an existing starter channel, in which the package is replaced or added. Raises UsageError when it is
+    anything else, or when the Python is not for Linux with glibc; PackingFailed when it cannot be relocated.
     """
     directory = directory.absolute()
     asked = interpreter.ask_in(root, python) if root else interpreter.ask(python or Path(sys.executable))

@@ -28,15 +28,15 @@ _COMPRESSION: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 10,
     zstd.CompressionParameter.nb_workers: 2,
 }
-"""The number of threads is fixed, not the machine's: one and several do not give the same bytes."""
+"""The number of threads is fixed, not the machine's: one and several threads do not give the same bytes."""
 
 
 def write(root: Path, file: Path, *, index: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Write the files below `root` as a conda package to `file`.
 
     `index` is its `info/index.json`, `about` its `info/about.json`. Times, owners and modes of the files are not
-    kept, but whether they may be run. Symbolic links are kept as they are.
-    Source: https://docs.conda.io/projects/conda-build, Conda package specification.
+    kept, except whether they are executable. Symbolic links are kept unchanged. Source:
+    https://docs.conda.io/projects/conda-build, Conda package specification.
     """
     paths = [path for path in sorted(root.rglob("*")) if path.is_symlink() or not path.is_dir()]
     names = [path.relative_to(root).as_posix() for path in paths]
@@ -88,7 +88,7 @@ def _member(name: str, *, size: int = 0, mode: int = 0o644) -> tarfile.TarInfo:
 def _described(path: Path, name: str) -> dict[str, Any]:
     entry = {"_path": name, "path_type": "softlink" if path.is_symlink() else "hardlink"}
     if not path.is_file():
-        # a link to a directory, or to what another package brings
+        # a link to a directory, or to another package's file
         return entry
     return {**entry, "sha256": digest.of_file(path), "size_in_bytes": path.stat().st_size}
 

@@ -1,4 +1,4 @@
-"""Ask a Python what it is made of."""
+"""Ask a Python for its files and properties."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(json.dumps({
     "libc": platform.libc_ver()[0],
 }))
 """
-"""Runs in the Python that is asked, which may be older or newer than this one."""
+"""Runs in the other Python, which may be older or newer than this one."""
 
 _USUAL = Path("/usr/bin/python3")
 
@@ -39,7 +39,7 @@ _SUBDIRS = {"linux-x86_64": "linux-64", "linux-aarch64": "linux-aarch64"}
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreter:
-    """A Python of this machine, its virtual environments left behind."""
+    """A Python of this machine, without virtual environments."""
 
     version: str
     """Such as `3.11.7`."""
@@ -50,7 +50,7 @@ class Interpreter:
     subdir: str
     """conda's name of the platform."""
     emulator: Emulator | None = None
-    """What runs it, where it belongs to another system; its root is that system's."""
+    """Its emulator, where it belongs to another system; the emulator's root is that system's."""
 
     @property
     def short_version(self) -> str:
@@ -59,15 +59,15 @@ class Interpreter:
 
 
 def ask(python: Path) -> Interpreter:
-    """Return what `python` is; a virtual environment's is the Python below it.
+    """Return the data of `python`; for a virtual environment, of the Python below it.
 
-    Raises UsageError when it does not run, or is none that a starter channel can carry.
+    Raises UsageError when it does not run, or cannot be in a starter channel.
     """
     return _described(python, _answer([str(python)], python), None)
 
 
 def ask_in(root: Path, python: Path | None = None) -> Interpreter:
-    """Return what a Python of another system is, whose directories are below `root`; qemu runs it.
+    """Return the data of another system's Python, whose directories are below `root`; qemu runs it.
 
     `python` is its path from that root. Raises UsageError as `ask` does, and when there is no qemu for it.
     """

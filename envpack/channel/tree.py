@@ -1,4 +1,4 @@
-"""Lay out a Python so that it runs anywhere: its program, standard library and shared libraries."""
+"""Copy a Python so that it runs anywhere: its program, standard library and shared libraries."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 logger = filtered_logger(__name__)
 
 _LEFT_OUT = shutil.ignore_patterns(
-    # what was installed into this Python, not what it is made of
+    # packages installed into this Python, not its own files
     *("site-packages", "dist-packages", "sitecustomize.py", "usercustomize.py", "EXTERNALLY-MANAGED"),
     # tests
     *("test", "tests", "_test*.so", "_ctypes_test*.so", "_xxtestfuzz*.so", "xxlimited*.so"),
-    # what needs a screen, and Tcl's own library of scripts
+    # modules that need a screen, and Tcl's own library of scripts
     *("idlelib", "tkinter", "turtledemo", "turtle.py", "_tkinter*.so"),
-    # what builds or installs software, and tells where this Python was installed
+    # files for building or installing software, which contain this Python's installation path
     *("ensurepip", "config-*", "build-details.json", "_sysconfig_vars_*.json", "*.a", "*.exe"),
-    # made again where it is wanted
+    # made again where needed
     "__pycache__",
 )
 
@@ -49,7 +49,7 @@ _USUAL_SCHEMES = f"""\
 
 def _get_distributor_schemes():
 """
-"""Where every Python installs packages whose distributor did not decide otherwise, as Debian does.
+"""Where a Python installs packages by default, unless its distributor changed that, as Debian does.
 
 Source: https://docs.python.org/3/library/sysconfig.html, `sysconfig._get_preferred_schemes`.
 """
@@ -60,7 +60,7 @@ import site, sys; site.addsitedir(sys.prefix + "/lib/python%d.%d/site-packages" 
 """For a directory where Debian's `site` looks for packages instead. `site` itself is frozen into the program."""
 
 OF_WHEELS = "cxx"
-"""The directory below `lib` of what wheels take from a machine otherwise."""
+"""The directory below `lib` for libraries that wheels otherwise use from the machine."""
 
 _OF_WHEELS = ("libgcc_s.so.1", "libstdc++.so.6")
 """Source: auditwheel's policy, the same for every manylinux."""
@@ -88,8 +88,8 @@ def lay_out(interpreter: Interpreter, root: Path) -> tuple[tuple[Path, ...], tup
     """Copy a Python into `root`, which becomes a prefix that can be moved.
 
     Returns its programs and libraries, and a line for each module that was left out because this machine lacks a
-    library for it. Left out, too, are installed packages, tests, Tk, ensurepip and what is needed only to compile
-    extension modules. Raises PackingFailed when a file cannot be made to look for libraries in the prefix.
+    library for it. Installed packages, tests, Tk, ensurepip and files that are only for compiling extension modules
+    are left out too. Raises PackingFailed when a file cannot be made to look for libraries in the prefix.
     """
     program = root / "bin" / f"python{interpreter.short_version}"
     program.parent.mkdir(parents=True)
@@ -137,7 +137,7 @@ def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[s
     notes = []
     for module in sorted((stdlib / "lib-dynload").glob("*.so")):
         try:
-            # The original is asked: what it looks for may be told relative to where it lies.
+            # The original is asked: its library paths may be relative to its own place.
             found.update(libraries.needed(interpreter.stdlib / "lib-dynload" / module.name, loader, emulator))
         except libraries.MissingLibrary as error:
             module.unlink()
@@ -153,11 +153,11 @@ def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[s
 
 
 def _for_wheels(found: Mapping[str, Path], carried: Iterable[Path], loader: Path) -> dict[str, Path]:
-    """Return the libraries of C++ that manylinux lets wheels take from a machine, where they are beside the others.
+    """Return the C++ libraries that manylinux lets wheels use from a machine, where they are beside the others.
 
-    With them in the archive, no other that a node names in LD_LIBRARY_PATH is taken; the archive's start-up file
-    loads them. They have a directory of their own, as conda's packages of the same have `lib`. One that needs a
-    newer glibc than all that is carried stays behind: fewer nodes could run the archive.
+    With them in the archive, none from a node's LD_LIBRARY_PATH is used; the archive's start-up file loads them.
+    They have their own directory, since conda's packages of them use `lib`. One that needs a newer glibc than all
+    other files is left out: fewer nodes could run the archive.
     """
     folders = sorted({place.parent for place in (loader.resolve(), *found.values())})
     newest = max((_glibc(path) for path in carried), default=(0, 0))

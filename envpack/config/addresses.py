@@ -1,6 +1,6 @@
-"""What a person writes as the place of a store, a channel or a server, and what is only meant to be one.
+"""Addresses of a store, a channel or a server as the user writes them, and texts that are only meant as one.
 
-A text that looks like a URL and is none is never taken for a directory: `s3:/bucket/x` would be made, here.
+A malformed URL is never treated as a directory: `s3:/bucket/x` would be created here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STORES = {"s3": "s3", "s3a": "s3", "file": "local"}
 """The schemes of a store, each with the module of `envpack.stores` that opens it; a directory is a `file`."""
 
 CHANNELS = ("https", "http", "file", "s3", "oci", "gcs")
-"""The schemes of a channel; names and directories besides."""
+"""The schemes of a channel, in addition to names and directories."""
 
 _SERVERS = ("https", "http")
 
@@ -62,7 +62,7 @@ def store_module(place: str) -> str:
 
 
 def channel_place(text: str, base: Path, *, directory: bool) -> str:
-    """Return a channel as it can be used: a URL, a name, or a `directory` as an absolute path.
+    """Return a channel in usable form: a URL, a name, or a `directory` as an absolute path.
 
     Raises ValueError as `store_place` does.
     """
@@ -151,7 +151,7 @@ def _scheme_near(scheme: str, schemes: Sequence[str]) -> str | None:
 
 
 def _windows(text: str) -> str | None:
-    """Return what to write instead of a Windows path, or None when it is none."""
+    """Return what to write instead of a Windows path, or None for another text."""
     if drive := _WINDOWS.fullmatch(text):
         return _in_wsl(drive)
     if text.startswith("\\\\"):
@@ -171,7 +171,7 @@ def _directory(text: str, base: Path) -> str:
         path = str(base / Path(text).expanduser())
     except RuntimeError as error:
         raise ValueError(f"{_shown(text)} is not a directory: there is no such user") from error
-    # A lexical `..` is wrong behind a symbolic link, so the file system is asked where there is one.
+    # A lexical `..` is wrong after a symbolic link, so the file system is asked where there is one.
     return os.path.realpath(path) if ".." in path.split("/") else os.path.normpath(path)
 
 

@@ -1,4 +1,4 @@
-"""What a person has chosen, and where: flags, `ENVPACK_*` variables, `envpack.yaml`, defaults."""
+"""The user's choices, and their origins: flags, `ENVPACK_*` variables, `envpack.yaml`, defaults."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ SECTIONS = ("ci", "gc", "policy")
 """Keys of the file that hold others: `requirements:` under `ci:` is the field `ci_requirements`."""
 
 FILE = "envpack.yaml"
-"""Looked for in the working directory and upward."""
+"""Searched in the working directory and upward."""
 
 _OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
 """Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
 
 def _cache_directory() -> str:
-    """Return where the platform keeps caches. Raises UsageError for a user who has no home."""
+    """Return the platform's directory for caches. Raises UsageError for a user without a home."""
     try:
         return platformdirs.user_cache_dir("envpack", appauthor=False)
     except RuntimeError as error:
@@ -170,7 +170,7 @@ class Config:
     """Field name to where its value came from: a flag, a variable, a file with its line, or `default`."""
 
     def meet_secrets(self) -> None:
-        """Let the filter of secrets know those of this configuration: of channels, of stores, of endpoints."""
+        """Pass this configuration's secrets to the filter of secrets: of channels, of stores, of endpoints."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             texts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
@@ -179,7 +179,7 @@ class Config:
                     meet(text)
 
     def target(self) -> Target:
-        """Return the cluster that is built for."""
+        """Return the target cluster."""
         return Target(platform=self.platform, glibc=self.glibc, cuda=self.cuda, spark=self.spark)
 
 
@@ -191,10 +191,10 @@ def load(
 ) -> Config:
     """Return the configuration: flag, else `ENVPACK_*`, else `envpack.yaml` at or above `directory`, else default.
 
-    `flags` holds field names with values; None and empty tuples are flags that were not given. A directory in the
-    file is relative to the file, others to `directory`. `check` is called with the name and the value of every
+    `flags` holds field names with values; None and empty tuples mean that the flag was not given. A directory in
+    the file is relative to the file, others to `directory`. `check` is called with the name and the value of every
     field that is not the default, and raises ValueError or UsageError for a value that cannot be used. Raises
-    BadConfiguration with every mistake at once, each with where it came from.
+    BadConfiguration with every mistake at once, each with its origin.
     """
     path = find(directory)
     written, problems = _written(path) if path else ({}, [])
@@ -232,7 +232,7 @@ def load(
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable named as envpack's are that is none of them, with the nearest."""
+    """Return a sentence for each unknown variable with envpack's prefix, with the most similar name."""
     known = {f"ENVPACK_{name.upper()}" for name in kinds()}
     found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
     sentences = []
@@ -250,12 +250,12 @@ def find(directory: Path) -> Path | None:
 
 
 def flag_of(name: str) -> str:
-    """Return a field's option; the section of the file that the field belongs to is no part of it."""
+    """Return a field's option; it does not include the file's section."""
     return "--channel" if name == "channels" else f"--{name.removeprefix('gc_').replace('_', '-')}"
 
 
 def options_given(config: Config, names: Sequence[str]) -> list[str]:
-    """Return the options among these fields that a person gave, as words of a command."""
+    """Return the options among these fields that the user gave, as words of a command."""
     words: list[str] = []
     for name in names:
         value, flag = getattr(config, name), flag_of(name)
@@ -292,14 +292,14 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
 
 
 def _written(path: Path) -> tuple[dict[str, Setting], list[str]]:
-    # PyYAML takes longer to import than many commands take, and often there is no file.
+    # Importing PyYAML takes longer than many commands, and often there is no file.
     from envpack.config.file import read
 
     return read(path, kinds(), SECTIONS, BOOLEANS)
 
 
 def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the field's type
-    """Return a value with its directories absolute; raises ValueError for a place that is none."""
+    """Return a value with its directories absolute; raises ValueError for an invalid place."""
     if name == "store":
         return store_place(value, base)
     if name in ("cache_dir", "project"):

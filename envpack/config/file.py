@@ -23,7 +23,7 @@ class Setting:
     """One key of the file with its value."""
 
     key: str
-    """As a person writes it, a section's key behind the section: `gc: keep-last`."""
+    """As written in the file, a section's key after the section: `gc: keep-last`."""
     value: Any
     origin: str
     """The file and the line: `/home/me/envpack.yaml:3`."""
@@ -49,11 +49,11 @@ def read(
     *,
     example: str = "`store: s3://bucket/envs`",
 ) -> tuple[dict[str, Setting], list[str]]:
-    """Return what the file sets, by field, and every mistake that is in it, as `file:line: reason`.
+    """Return the file's settings, by field, and every mistake in it, as `file:line: reason`.
 
     `kinds` says by field what its value must be: `text`, `boolean`, `list` or `mapping`; `sections` are the keys
     that hold other keys; `booleans` are the words for true and false; `example` is a line of such a
-    file. Raises BadConfiguration when the file is no YAML mapping, and UsageError when it cannot be read.
+    file. Raises BadConfiguration when the file is not a YAML mapping, and UsageError when it cannot be read.
     """
     try:
         node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)

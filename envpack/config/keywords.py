@@ -1,4 +1,4 @@
-"""What a program gives to the Python API, held against what each keyword takes before any of it is used."""
+"""The arguments of the Python API, checked against each keyword's kind before any of them is used."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OPTIONS = {
     **dict.fromkeys(("name", "tag", "driver_python"), "text"),
     **dict.fromkeys(("latest", "locked", "upgrade", "verify", "dry_run"), "boolean"),
 }
-"""The keywords of `envpack.build` beside those of the configuration, each with its kind."""
+"""The keywords of `envpack.build` in addition to those of the configuration, each with its kind."""
 
 
 def checked(given: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is given with paths as texts and lists as tuples; what is None is left out.
+    """Return the arguments with paths as texts and lists as tuples; None values are left out.
 
     Raises UsageError with every keyword that is not in `known` and every value that is not of its kind.
     """

@@ -1,4 +1,4 @@
-"""The cluster an environment must run on, in the words of the solvers."""
+"""The cluster on which an environment must run, in the solvers' terms."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Target:
         return platform.system() == "Linux" and platform.machine() == self.machine
 
     def virtual_packages(self) -> tuple[tuple[str, str, str], ...]:
-        """Return name, version and build of every virtual package that holds on the target.
+        """Return name, version and build of every virtual package of the target.
 
         Source: conda's virtual packages, https://docs.conda.io/projects/conda (Managing virtual packages).
         """
@@ -102,10 +102,10 @@ class Target:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as JSON values, without what is not set."""
+        """Return the target as JSON values, without unset ones."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Target:
-        """Read back what `to_json` returned; keys of a newer envpack are passed over."""
+        """Read the result of `to_json`; keys of a newer envpack are ignored."""
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})

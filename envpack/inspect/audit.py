@@ -1,4 +1,4 @@
-"""Find out whether a release in a store is sound: its bytes, its manifest, its lock, its files, its imports."""
+"""Check whether a release in a store is intact: its bytes, its manifest, its lock, its files, its imports."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _FEW = 5
 
 @dataclass(frozen=True, kw_only=True)
 class AuditCheck:
-    """One thing that was looked at."""
+    """One checked thing."""
 
     name: Literal["manifest", "lock", "beside", "bytes", "content", "imports", "tag"]
     problem: str | None
-    """What is wrong; None when it is sound."""
+    """What is wrong; None when it is intact."""
     fact: str = ""
-    """What was found, or why it was not looked at."""
+    """What was found, or why it was not checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What became of the checks of one release."""
+    """The results of one release's checks."""
 
     reference: str
     checks: tuple[AuditCheck, ...]
@@ -77,7 +77,7 @@ def audit(
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Audit:
-    """Check a release; what is wrong with it is part of the answer. With `run` its Python is started."""
+    """Check a release; its faults are part of the answer. With `run` its Python is started."""
     manifest = release.manifest
     checks = [_manifest(release), _lock(store, release), _beside(store, release)]
     with cache.scratch() as scratch:
@@ -99,7 +99,7 @@ def audit_all(
     confine: Confine = Confine.BEST,
     progress: Progress = SILENT,
 ) -> Iterator[Audit]:
-    """Check every release and every tag of a store, or those of one name; what fails does not stop the others."""
+    """Check every release and every tag of a store, or those of one name; a failure does not stop the others."""
     for each in (keys.check_name(name),) if name else filter(keys.is_name, store.folders()):
         held = lookup.digests(store, each)
         for short in held:
@@ -170,7 +170,7 @@ def _lock(store: Store, release: Release) -> AuditCheck:
 
 
 def _beside(store: Store, release: Release) -> AuditCheck:
-    """Check that each object that was published with a release has the SHA-256 that its manifest has."""
+    """Check that each object that was published with a release has the SHA-256 in its manifest."""
     known = release.manifest.beside
     folder = keys.folder(release.manifest.name, release.manifest.digest)
     wrong = [file for file, sha256 in known.items() if _sha256(store, f"{folder}/{file}") != sha256]
@@ -206,7 +206,7 @@ def _bytes(store: Store, release: Release, archive: Path, progress: Progress) ->
 
 
 def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
-    """Check that an archive holds what its manifest, its list of files and the records of its packages say."""
+    """Check that an archive matches its manifest, its list of files and the records of its packages."""
     manifest = release.manifest
     try:
         members = list(read_members(archive, records.is_record, extent=_extent(manifest)))
@@ -226,7 +226,7 @@ def _content(store: Store, release: Release, archive: Path) -> AuditCheck:
         )
     inside = set(named_in(member.path for member in members))
     told = {(_name(p.name, p.source), p.version, p.source) for p in manifest.packages}
-    # A conda package may bring a distribution, which is no wheel of the manifest.
+    # A conda package may contain a distribution, which is no wheel of the manifest.
     wheels = {(name, version, source) for name, version, source in told if source == "pypi"}
     conda = {row for row in inside if row[2] == "conda"}
     problems.append(_difference(conda | (inside & wheels), told, "the archive", "the manifest") or "")
@@ -270,7 +270,7 @@ def _imports(manifest: Manifest, archive: Path, scratch: Path, confine: Confine,
 
 
 def _extent(manifest: Manifest) -> Extent:
-    """Return what an archive may hold that its manifest describes: one with more may be a bomb."""
+    """Return the limits of an archive's content by its manifest: one with more may be a bomb."""
     return Extent(size=manifest.archive.unpacked_size, members=manifest.archive.members)
 
 
@@ -279,7 +279,7 @@ def _name(name: str, source: str) -> str:
 
 
 def _difference(one: set[Any], other: set[Any], first: str, second: str) -> str | None:
-    """Say in a few words how two sets differ whose rows begin with a name."""
+    """Say in a few words how two sets differ; their rows begin with a name."""
     if one == other:
         return None
     names = Counter(row[0] for row in one ^ other)

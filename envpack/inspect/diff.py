@@ -35,9 +35,9 @@ class Side:
     """What it is for and what is inside, by name."""
     packages: tuple[PackedPackage, ...]
     sizes: Mapping[str, int]
-    """Bytes by what they are of; without what is known only when it is built."""
+    """Bytes by kind; without those that are known only after a build."""
     settings: Mapping[str, str] | None = None
-    """What a launcher is given, by name; None when that is not known."""
+    """The launcher's settings, by name; None when not known."""
     files: tuple[File, ...] | None = None
     """None when they are not known."""
     built: bool = True
@@ -63,7 +63,7 @@ class Difference:
     facts: tuple[Change, ...]
     packages: Comparison
     sizes: Mapping[str, tuple[int | None, int | None]]
-    """Bytes before and after, by what they are of."""
+    """Bytes before and after, by kind."""
     settings: tuple[Change, ...] | None
     """None when they are not known of both."""
     files: tuple[FileChange, ...] | None
@@ -101,7 +101,7 @@ class Difference:
 
 
 def difference(before: Side, after: Side) -> Difference:
-    """Return how the environment after differs from the one before."""
+    """Return how the later environment differs from the earlier one."""
     sides = (before, after)
     with_settings = before.settings is not None and after.settings is not None
     with_files = before.files is not None and after.files is not None
@@ -152,7 +152,7 @@ def side_of_release(text: str, config: Config) -> Side:
 
 
 def side_of_lock(label: str, lock: Lock) -> Side:
-    """Return what a lock would become; of an environment that is not built yet that is all there is."""
+    """Return the state that a lock would become; an environment that is not built yet has nothing else."""
     packages = packages_of(lock)
     return Side(
         label=label,
@@ -183,7 +183,7 @@ def _facts(python: str, target: Target, requested: tuple[str, ...], variables: M
 
 
 def _settings(manifest: Manifest, archive_uri: str, config: Config) -> dict[str, str] | None:
-    """Return what the configured launcher is given, the archive's own address left out: it always differs."""
+    """Return the configured launcher's settings, without the archive's own address: it always differs."""
     try:
         settings = settings_for(manifest, archive_uri, launcher=config.launcher, spark=config.spark)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Write package changes as Markdown, whatever names and versions hold."""
+"""Write package changes as Markdown, safe for any names and versions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def text(words: str) -> str:
 
 
 def prose(words: str) -> str:
-    """Return a sentence of envpack's as Markdown: what it has between backticks is code, the rest plain text."""
+    """Return a sentence of envpack's as Markdown: text between backticks is code, the rest plain text."""
     parts = words.replace("\n", " ").split("`")
     if len(parts) % 2 == 0:
         return text(words)
@@ -51,7 +51,7 @@ def prose(words: str) -> str:
 
 
 def _version(package: PackedPackage, other: PackedPackage | None = None) -> str:
-    """Return a version with its build and where it came from; with its bytes where nothing else differs."""
+    """Return a version with its build and its source; with its bytes where nothing else differs."""
     told = f"{package.version}{f' {package.build}' if package.build else ''} ({package.kind})"
     same = other and (package.version, package.build, package.kind) == (other.version, other.build, other.kind)
     return text(f"{told} {package.sha256[:8]}" if same else told)

@@ -1,8 +1,8 @@
-"""Are the records that packages have in an archive true of the files beside them.
+"""Check whether the packages' records in an archive match the files beside them.
 
 Conda's records are `conda-meta/*.json`, where a file's `sha256_in_prefix`, or else its `sha256`, is that of the
-file in the archive (`archive/metadata.py`). Wheels have a `RECORD`. The `RECORD` of a conda package is a file like
-its others: it says what a build machine had.
+file in the archive (`archive/metadata.py`). Wheels have a `RECORD`. The `RECORD` of a conda package is an ordinary
+file: it describes the build machine's files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _WHEEL = ".dist-info/RECORD"
 
 
 def is_record(path: str) -> bool:
-    """Return whether a member's content is needed to say what its package has."""
+    """Return whether a member's content is needed to know its package's files."""
     return (posixpath.dirname(path) == "conda-meta" and path.endswith(".json")) or path.endswith(_WHEEL)
 
 
 def false_records(members: Sequence[ReadMember]) -> dict[str, list[str]]:
-    """Return by record the paths of which it is not true: other bytes are there, or none; sorted."""
+    """Return by record the paths that do not match it: with other bytes, or missing; sorted."""
     there = {member.path: member.sha256 for member in members if member.kind == "file"}
     links = {member.path for member in members if member.kind != "file"}
     told = {member.path: member.data for member in members if member.data is not None}
@@ -62,7 +62,7 @@ def _is_true(here: str | None, told: str | None) -> bool:
 
 
 def _of_conda(data: bytes) -> dict[str, str | None]:
-    """Return the files of a conda package with their digests, None where nothing is said of them."""
+    """Return the files of a conda package with their digests, None where the record has none."""
     try:
         paths = json.loads(data)["paths_data"]["paths"]
         return {

@@ -231,8 +231,7 @@ def _addresses(launcher: Launcher, store: Store, config: Config, sha256: str, *,
 
 
 def _conf(job: JobFile, launcher: Launcher, settings: Settings, release: Release, sha256: str) -> dict[str, str]:
-    """Return every property, in the order: the job's, its resources, its variables, the environment's,
-    envpack's."""
+    """Return every property, in the order: the job's, its resources, variables, the environment's, envpack's."""
     fields = {**_RESOURCES, **(_YARN if launcher.yarn else {}), **(_KUBERNETES if _on_kubernetes(launcher) else {})}
     resources = {name: str(value) for field, name in fields.items() if (value := getattr(job, field))}
     own = {f"{launcher.executor_variables}{name}": value for name, value in job.env.items()}

@@ -25,11 +25,11 @@ FILE = "kernel.json"
 
 _ENVIRONMENT = "environment-"
 _KEPT = 2
-"""Releases of a kernel that stay: the one before is what running notebooks use."""
+"""Releases of a kernel that stay: running notebooks use the previous one."""
 
 
 def home_of(environ: Mapping[str, str], prefix: Path | None = None) -> Path:
-    """Return the folder of kernels: of a person, or of all who use the Python at `prefix`.
+    """Return the folder of kernels: of the user, or of all users of the Python at `prefix`.
 
     Source: jupyter_core's paths.py.
     """
@@ -57,9 +57,9 @@ def install(
     cache: Cache,
     progress: Progress = SILENT,
 ) -> Path:
-    """Unpack a release at `directory` if it is not there, and write kernel.json beside it; return its folder.
+    """Unpack a release at `directory` if it is missing, and write kernel.json beside it; return its folder.
 
-    The kernel changes to the release at once; what Jupyter has started with the one before goes on in that.
+    The kernel changes to the release at once; running kernels continue with the previous one.
     Raises UsageError when the folder cannot be written.
     """
     folder = directory.parent

@@ -1,7 +1,7 @@
-"""Say what Jupyter needs to start a kernel in a release: the content of kernel.json.
+"""Make what Jupyter needs to start a kernel in a release: the content of kernel.json.
 
 Source: jupyter_client's docs/kernels.rst. Jupyter fills `${NAME}` into the values of `env`; `$$` is a dollar sign.
-A kernel's environment is not activated, so all that activation would set is written into it.
+A kernel's environment is not activated, so everything that activation would set is written into it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_release(release: Release) -> None:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a kernel if Jupyter takes it; raises UsageError."""
+    """Return the name of a kernel if Jupyter accepts it; raises UsageError."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name of a kernel", hint="use letters, digits, `.`, `_` and `-`")
     return name
@@ -55,8 +55,8 @@ def kernel_json(
     """Return the content of kernel.json for a release that is unpacked at `directory`.
 
     Driver and kernel are one process, so the Python of both is the release's. Workers run in the same directory
-    with the launcher `local`, and in the archive with one that has the driver here. `master` is Spark's, where its
-    own configuration does not say it; `spark_home` is a Spark to import pyspark from, where the release has none.
+    with the launcher `local`, and in the archive with other launchers. `master` is Spark's, where its own
+    configuration does not set it; `spark_home` is a Spark to import pyspark from, where the release has none.
     Raises UsageError when the launcher has its driver elsewhere or cannot run the release.
     """
     manifest = release.manifest
@@ -80,12 +80,12 @@ def kernel_json(
 
 
 def has_pyspark(release: Release) -> bool:
-    """Return whether a release brings pyspark itself."""
+    """Return whether a release contains pyspark itself."""
     return any(package.name == "pyspark" for package in release.manifest.packages)
 
 
 def _submit(arguments: str | None, launcher: str, master: str | None) -> str | None:
-    """Return PYSPARK_SUBMIT_ARGS with the master in it, if anything is to be said."""
+    """Return PYSPARK_SUBMIT_ARGS with the master, if there is anything to set."""
     words = shlex.split(arguments) if arguments else [_SHELL_END]
     if launcher.startswith("yarn"):
         words = ["--master", "yarn", "--deploy-mode", "client", *words]
@@ -97,7 +97,7 @@ def _submit(arguments: str | None, launcher: str, master: str | None) -> str | N
 def _of_spark(home: Path | None) -> Mapping[str, str]:
     """Return the variables that let a Python import pyspark from a Spark; raises UsageError where there is none.
 
-    They are the zips that spark-submit itself puts there (Spark's PythonUtils.sparkPythonPath).
+    They name the zips that spark-submit itself uses (Spark's PythonUtils.sparkPythonPath).
     """
     if home is None:
         return {}

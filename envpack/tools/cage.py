@@ -1,8 +1,8 @@
-"""The one way to run code that a package brought: compiling, verifying, activating, building.
+"""The only way to run packaged code: compiling, verifying, activating, building.
 
-Such code sees the system's programs and libraries and the directories that it is given, at their own paths. It
-writes to directories of its own, and finds no home, no secret, no network, no other process. Nothing of it is left
-when the cage is closed. `docs/security.md` says what this rests on, and what each system can do.
+Such code sees the system's programs and libraries and the given directories, at their own paths. It writes to its
+own directories, and finds no home, no secret, no network, no other process. No process of it remains when the cage
+is closed. `docs/security.md` says how this works, and what each system can do.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ _said: set[str] = set()
 
 
 class Confine(str, Enum):
-    """What to do where a machine cannot confine packaged code as it should."""
+    """What to do where a machine cannot fully confine packaged code."""
 
     REQUIRE = "require"
     """Refuse to run it."""
     BEST = "best"
     """Confine it as far as possible, and say what is missing."""
     OFF = "off"
-    """Run it as the person who builds, and kill what it leaves."""
+    """Run it as the building user, and kill its remaining processes."""
 
     @classmethod
     def named(cls, word: str) -> Confine:
-        """Return what a configured word means. Raises UsageError."""
+        """Return the meaning of a configured word. Raises UsageError."""
         try:
             return cls(word)
         except ValueError:
@@ -93,12 +93,12 @@ class Limits:
     disk: int = 4 << 30
     """Bytes of all files in the writable directories."""
     output: int = 64 << 20
-    """Bytes that may be printed."""
+    """The most bytes of output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cage:
-    """What a command finds in its cage."""
+    """The environment of a command in its cage."""
 
     directory: Path
     """Its working directory."""
@@ -107,30 +107,30 @@ class Cage:
     readable: Sequence[Path] = ()
     """Files and directories that it may read and execute, besides the system's."""
     writable: Sequence[Path] = ()
-    """Directories that it may change; where root builds they become another user's."""
+    """Directories that it may change; if root builds, they become another user's."""
     shown_at: Path | None = None
-    """The path at which `directory` is seen as well and is worked in, where there are namespaces: it is the same
-    on every machine."""
+    """The second path of `directory`, used as the working directory where there are namespaces: the same on every
+    machine."""
     changes_modes: bool = False
-    """Whether it has to change modes and times of files, as builds do, also where namespaces are missing."""
+    """Whether it has to change modes and times of files, as builds do, even without namespaces."""
     reads_all: bool = True
-    """Whether it reads what root may read; without it modes bind it as they bind the user of a node."""
+    """Whether it reads what root may read; otherwise modes restrict it like the user of a node."""
     limits: Limits = field(default_factory=Limits)
     confine: Confine = Confine.BEST
     progress: Progress = SILENT
-    """Told once when something is missing."""
+    """Called once when something is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Walls:
-    """What stands around a command on this machine."""
+    """The confinement of a command on this machine."""
 
     plan: str | None
     """`user` or `root` (namespaces, as one of them), `landlock`, `none`; None when nothing may run."""
     names: tuple[str, ...] = ()
     """The walls: `namespaces`, `landlock-7`, `seccomp`, `seatbelt`."""
     failed: tuple[tuple[str, str], ...] = ()
-    """The better plans with the reasons why they failed."""
+    """The better plans, with the reasons why they failed."""
 
     @property
     def landlock(self) -> int:
@@ -168,20 +168,20 @@ class Walls:
 
     @property
     def reason(self) -> str:
-        """Why nothing better stands."""
+        """Why there is no better confinement."""
         return "; ".join(dict.fromkeys(reason for _, reason in self.failed))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a caged command ended."""
+    """The end of a caged command."""
 
     code: int | None
-    """Its exit code, negative for a signal; None when it was ended, or did not start."""
+    """Its exit code, negative for a signal; None when it was killed, or did not start."""
     problem: str | None
-    """Why it did not end by itself with exit code 0, as words behind its name."""
+    """Why it did not end by itself with exit code 0, as words that follow its name."""
     output: bytes
-    """The end of what it printed."""
+    """The end of its output."""
     walls: Walls
 
 
@@ -208,7 +208,7 @@ class Caged:
         return self._ended
 
     def end(self) -> Ended:
-        """Kill the command with all it started, if it has not ended; say how it ended."""
+        """Kill the command and all it started, if it has not ended; say how it ended."""
         assert self._process.stdin is not None  # noqa: S101 - see above
         with suppress(OSError):
             self._process.stdin.close()
@@ -217,10 +217,10 @@ class Caged:
 
 @contextmanager
 def start(command: Sequence[str | Path], cage: Cage, *, told: bool = False) -> Iterator[Caged]:
-    """Start a command in a cage, for as long as the block runs; then it is dead, and all it started.
+    """Start a command in a cage for the duration of the block; then it and all it started are killed.
 
-    `told` gives it a standard input to write to. The command is a path and its arguments; nothing is looked up.
-    Raises NotReady where packaged code cannot be confined and has to be, and OSError when the command cannot be
+    `told` gives it a standard input to write to. The command is a path and its arguments; PATH is not searched.
+    Raises NotReady where packaged code has to be confined and cannot be, and OSError when the command cannot be
     run.
     """
     _admit(cage.confine)
@@ -240,7 +240,7 @@ def run(command: Sequence[str | Path], cage: Cage, *, timeout: float | None = No
 
 
 def examine(confine: Confine = Confine.BEST) -> Walls:
-    """Return what would stand around packaged code on this machine: a cage is built, with nothing in it."""
+    """Return the confinement of packaged code on this machine: an empty cage is built."""
     cage = Cage(directory=Path("/"), environ={}, confine=confine)
     with _launched([], cage, told=False) as caged:
         return caged.wait(_PATIENCE).walls
@@ -351,11 +351,11 @@ def _plans(confine: Confine) -> list[str]:
     if confine is Confine.OFF or sys.platform != "linux":
         return ["none"]
     plans = [plan for plan in (*_NAMESPACES, "landlock") if plan not in _hopeless]
-    return plans if confine is Confine.REQUIRE else [*plans, "none"]  # the last where there are no walls at all
+    return plans if confine is Confine.REQUIRE else [*plans, "none"]  # the last plan, without any walls
 
 
 def _read(answer: bytes, cage: Cage, process: subprocess.Popen[bytes]) -> Ended:
-    """Read what the launcher tells at its end."""
+    """Read the launcher's final report."""
     if not answer:
         assert process.stderr is not None  # noqa: S101 - see above
         raise RuntimeError(f"the cage's launcher failed:\n{process.stderr.read().decode(errors='replace')}")
@@ -400,7 +400,7 @@ def _megabytes(amount: int) -> str:
 
 
 def _say(cage: Cage, walls: Walls) -> None:
-    """Say once what is missing."""
+    """Report once what is missing."""
     if cage.confine is Confine.BEST and walls.open and not _said:
         _said.add("missing")
         text = f"packaged code is not wholly confined on this machine: it can reach {', '.join(walls.open)}"

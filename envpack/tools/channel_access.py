@@ -1,4 +1,4 @@
-"""How rattler reaches channels that want credentials: by headers and mirrors, never by a channel's address."""
+"""How rattler reaches channels that need credentials: by headers and mirrors, never by a channel's address."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ class ChannelAddress:
     """A channel's address in its two forms."""
 
     url: str
-    """As the person gives it, credentials included, without a slash at its end."""
+    """As the user gives it, with credentials, without a slash at its end."""
     locked: str
-    """As a lock holds it: without secrets, `${VARIABLE}` as written."""
+    """As in a lock: without secrets, `${VARIABLE}` as written."""
 
     def __repr__(self) -> str:
         return f"ChannelAddress({self.locked!r})"
 
     @cached_property
     def plain(self) -> str:
-        """The address by which rattler knows the channel, and which it writes into its caches and into prefixes."""
+        """The address that rattler uses for the channel, and writes into its caches and into prefixes."""
         parts = take_apart(self.locked)
         return self.locked.replace(f"{parts.userinfo}@", "", 1) if parts.userinfo else self.locked
 
     @cached_property
     def _with_tokens(self) -> str:
-        """The address that is asked: without user and password, tokens included."""
+        """The address for requests: without user and password, with tokens."""
         parts = take_apart(self.url)
         return self.url.replace(f"{parts.userinfo}@", "", 1) if parts.userinfo else self.url
 
 
 def public_address(url: str) -> ChannelAddress:
-    """Return the address of a channel that a person gave as a URL."""
+    """Return the address of a channel that the user gave as a URL."""
     return ChannelAddress(url, public(url))
 
 
 def client_of(channels: Sequence[ChannelAddress]) -> Client | None:
-    """Return a client that sends each channel's credentials with what is asked of it; None where there are none.
+    """Return a client that sends each channel's credentials with its requests; None where there are none.
 
     Users and passwords go into a header; a token in a path is put there by a mirror of the plain address. Both are
-    in memory only, and neither is in what rattler caches. Channels without credentials are asked with those of
-    rattler's own storage: netrc file, RATTLER_AUTH_FILE, keyring. Raises UsageError for two channels with
-    different passwords that rattler cannot tell apart.
+    only in memory, and neither is in rattler's caches. Channels without credentials are asked with those of
+    rattler's own storage: netrc file, RATTLER_AUTH_FILE, keyring. Raises UsageError for two channels with different
+    passwords that rattler cannot tell apart.
     """
     logins = _logins(channels)
-    # rattler joins what follows to a mirror as browsers do, so both need the slash.
+    # rattler joins paths to a mirror as browsers do, so both need the slash.
     mirrors = {f"{c.plain}/": [f"{c._with_tokens}/"] for c in channels if c._with_tokens != c.plain}  # noqa: SLF001
     if not (logins or mirrors):
         return None
@@ -78,7 +78,7 @@ def client_of(channels: Sequence[ChannelAddress]) -> Client | None:
         fit = [place for place in logins if place[0] == host.lower() and asked.startswith(place[1])]
         return {"Authorization": logins[max(fit, key=lambda place: len(place[1]))]} if fit else None
 
-    # Headers are for the plain address; what is tried again is to go through the mirror again.
+    # Headers are for the plain address; a retry has to go through the mirror again.
     return Client(
         [
             AddHeadersMiddleware(header),

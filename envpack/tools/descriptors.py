@@ -1,4 +1,4 @@
-"""How many files this process may have open at once: solving, uv and threads need some dozens."""
+"""How many files this process may have open at once: solving, uv and threads need several dozen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 from envpack.errors import NotReady
 
 LEAST = 64
-"""With fewer, rattler's runtime ends in a panic."""
+"""With fewer, rattler's runtime panics."""
 
 ENOUGH = 1024
 

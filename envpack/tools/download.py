@@ -1,4 +1,4 @@
-"""Fetch a file or a page from a web server, with the credentials that a person has for it."""
+"""Fetch a file or a page from a web server, with the user's credentials for it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TIMEOUT = 60.0
 def opened(
     url: str, logins: Iterable[str] = (), *, headers: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
 ) -> IO[bytes]:
-    """Open what is at an `http:` or `https:` URL, which may hold user and password.
+    """Open an `http:` or `https:` URL, which may hold user and password.
 
-    `logins` are addresses whose credentials are good for their hosts; for a user without a password the keyring is
-    asked, where there is no user, netrc. Credentials are not sent on to where a server redirects. Raises OSError
-    (its HTTPError among it) and HTTPException.
+    `logins` are addresses whose credentials apply to their hosts; for a user without a password the keyring is
+    asked, without a user, netrc. Credentials are not sent to redirect targets. Raises OSError (including HTTPError)
+    and HTTPException.
     """
     parts = take_apart(url)
     plain = url.replace(f"{parts.userinfo}@", "", 1) if parts.userinfo else url
@@ -41,7 +41,7 @@ def opened(
 
 
 def _certified(url: str) -> ssl.SSLContext | None:
-    """Return how a server is met that wants a certificate; None where the person has none.
+    """Return the TLS context for servers that need a client certificate; None where the user has none.
 
     Source: uv's documentation, "TLS certificates": SSL_CLIENT_CERT is one file with the certificate and its key.
     """

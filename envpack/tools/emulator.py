@@ -1,4 +1,4 @@
-"""Programs of another processor on this machine: qemu's user mode, beside a system's libraries for them."""
+"""Programs of another processor on this machine: qemu's user mode, with a system's libraries for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 _LOADERS = {"aarch64": "lib/ld-linux-aarch64.so.1", "x86_64": "lib64/ld-linux-x86-64.so.2"}
 _NEEDED = ("libc.so.6", "libgcc_s.so.1", "libstdc++.so.6")
-"""What wheels may take from the system. Source: PEP 600, and auditwheel's policies."""
+"""Libraries that wheels may use from the system. Source: PEP 600, and auditwheel's policies."""
 
 _FOLDERS = ("lib/{}-linux-gnu", "usr/lib/{}-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")
 
@@ -19,23 +19,23 @@ _DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}
 
 @dataclass(frozen=True, kw_only=True)
 class Emulator:
-    """What runs programs of a processor that is not this machine's."""
+    """Runs programs of another processor than this machine's."""
 
     machine: str
     """As `uname -m` prints it."""
     program: Path
     """qemu's program for it."""
     root: Path
-    """Where its programs find the loader and the libraries of a system, as if it were `/`."""
+    """The directory in which its programs find the loader and the libraries of a system, as if it were `/`."""
 
     @property
     def words(self) -> list[str]:
-        """What stands before a command. Source: qemu's documentation, "User Mode Emulation"."""
+        """The words before a command. Source: qemu's documentation, "User Mode Emulation"."""
         return [str(self.program), "-L", str(self.root)]
 
     @property
     def readable(self) -> list[Path]:
-        """What it has to read, wherever it runs."""
+        """The paths that it always has to read."""
         return [self.program.resolve(), self.root]
 
     @property
@@ -53,7 +53,7 @@ class NoEmulator(Exception):
 
 
 def find(machine: str, root: Path | None = None) -> Emulator:
-    """Return what runs a processor's programs here; raises NoEmulator with what to install.
+    """Return the emulator for a processor's programs; raises NoEmulator with what to install.
 
     `root` is a directory that holds such a system; without it one is looked for where QEMU_LD_PREFIX says, where
     Debian puts libraries for cross-compiling, and in `/`, where a second architecture's may be.
@@ -86,6 +86,6 @@ def _roots(machine: str) -> list[Path]:
 
 
 def _is_complete(root: Path, machine: str) -> bool:
-    """Return whether a root has what programs and wheels of a processor need."""
+    """Return whether a root has the libraries for programs and wheels of a processor."""
     has = {name: library(root, machine, name) for name in _NEEDED}
     return (root / _LOADERS.get(machine, "lib")).is_file() and all(has.values())

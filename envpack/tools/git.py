@@ -16,13 +16,13 @@ _SECONDS = 120
 
 
 class Repository:
-    """The repository that a directory lies in, asked through the git command."""
+    """The repository of a directory, asked through the git command."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a git command; a git that is missing or hangs is one that fails."""
+        """Run a git command; a git that is missing or hangs counts as failed."""
         command = ["git", "-C", str(self._directory), *arguments]
         try:
             return subprocess.run(
@@ -61,7 +61,7 @@ class Repository:
         return self.commit(name) or (self.commit("FETCH_HEAD") if not _is_hash(name) else None)
 
     def merge_base(self, tip: str) -> str | None:
-        """Return where HEAD left another branch; a shallow clone is deepened until it shows."""
+        """Return where HEAD left another branch; a shallow clone is deepened until that is found."""
         if found := self.line("merge-base", tip, "HEAD"):
             return found
         for commits in _DEEPEN:
@@ -74,7 +74,7 @@ class Repository:
         return None
 
     def is_ancestor(self, commit: str) -> bool:
-        """Return whether a commit lies behind HEAD."""
+        """Return whether a commit is an ancestor of HEAD."""
         return self.git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
 
     def line(self, *arguments: str) -> str | None:
@@ -84,7 +84,7 @@ class Repository:
 
 
 def _environment(arguments: tuple[str, ...]) -> dict[str, str]:
-    """Return what git needs of the environment: its credentials only where it asks a server."""
+    """Return the variables that git needs: its credentials only where it asks a server."""
     return dict(os.environ) if arguments[0] == "fetch" else without_secrets(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""What is left of a process: its group to be killed, its last words."""
+"""The end of a process: killing its group, its last output."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 _LONGEST, _MOST = 2000, 100
-"""Characters and lines; what looks through them for secrets needs time."""
+"""Characters and lines; searching them for secrets takes time."""
 
 if TYPE_CHECKING:
     import subprocess
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that was started in a session of its own, with all that stayed in its group, and reap it."""
+    """Kill a process that was started in its own session, with all that stayed in its group, and reap it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""Read what packaged code reports, none of which is believed before it has been looked at."""
+"""Read the reports of packaged code; nothing in them is trusted before it was checked."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import IO
 
 LONGEST_LINE = 1 << 16
 LARGEST = 16 << 20
-"""Bytes that a whole report may have."""
+"""The most bytes of a whole report."""
 
 _PIECE = 1 << 16
 
 
 class BrokenReport(Exception):
-    """A report that is not what it has to be; the message says what is wrong with it."""
+    """An invalid report; the message says what is wrong with it."""
 
 
 class ReportPipe:
-    """The lines that come out of a pipe, whose other end packaged code holds."""
+    """The lines from a pipe whose other end packaged code has."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -40,7 +40,7 @@ class ReportPipe:
         return self._lines.pop(0)
 
     def is_ahead(self) -> bool:
-        """Return whether something is there already that nobody has asked for."""
+        """Return whether there is already unrequested output."""
         return bool(self._lines or self._rest) or self._readable(0)
 
     def _hear(self, timeout: float) -> bool:

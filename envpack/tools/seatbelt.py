@@ -1,7 +1,7 @@
-"""macOS' sandbox, for what of a cage it can do: no network, no home, no writing elsewhere.
+"""macOS' sandbox, for the parts of a cage that it can provide: no network, no home, no writing elsewhere.
 
 Source: sandbox-exec(1) and the profiles below /System/Library/Sandbox/Profiles. Apple calls it deprecated; Bazel
-and Homebrew rest on it, too. It cannot be nested, so whether it works is found out by trying.
+and Homebrew also use it. It cannot be nested, so whether it works is tested.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _HOMES = ("/Users", "/var/root", "/private/var/root")
 
 
 def words(readable: Sequence[Path], writable: Sequence[Path], *, confined: bool) -> list[str]:
-    """Return the words before a command that confine it; none where this cannot be done."""
+    """Return the words before a command that confine it; none where this is not possible."""
     return [_PROGRAM, "-p", profile(readable, writable)] if names(confined=confined) else []
 
 
 def names(*, confined: bool) -> tuple[str, ...]:
-    """Return the name of this wall, if it stands here."""
+    """Return the name of this wall, if it works here."""
     return ("seatbelt",) if confined and sys.platform == "darwin" and _works() else ()
 
 
 def profile(readable: Sequence[Path], writable: Sequence[Path]) -> str:
-    """Return the rules; of several that fit the last one counts."""
+    """Return the rules; the last matching one counts."""
     return "\n".join(
         [
             "(version 1)",

@@ -2,8 +2,8 @@
 
 `uv pip install --python PYTHON` starts PYTHON to learn about it, with the caller's environment: its start-up files
 (`sitecustomize`, `.pth`) would run outside of any cage, and its answer would decide where files are written. This
-program takes its place: it asks envpack's own Python what uv wants to know, and answers for the other version.
-Source: uv's crates/uv-python/python/get_interpreter_info.py.
+program replaces it: it asks envpack's own Python what uv wants to know, and answers for the other version. Source:
+uv's crates/uv-python/python/get_interpreter_info.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write(directory: Path, *, python: Path, version: str) -> Path:
 
 
 def answer(own: dict[str, Any], python: Path, version: str) -> dict[str, Any]:
-    """Return what uv would learn from `python` itself, by what it has learnt from this Python."""
+    """Return the answer that `python` itself would give uv, derived from this Python's answer."""
     minor = ".".join(version.split(".")[:2])
     prefix = python.parent.parent
     free = (prefix / "lib" / f"python{minor}t").is_dir()
@@ -57,7 +57,7 @@ def answer(own: dict[str, Any], python: Path, version: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer uv as `write` was told."""
+    """Answer uv for the Python that was given to `write`."""
     python, version, *arguments = sys.argv[1:]
     done = subprocess.run([sys.executable, *arguments], capture_output=True, check=False, env={})
     try:

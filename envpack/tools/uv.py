@@ -33,12 +33,11 @@ def run(
     on_line: Callable[[str], None] | None = None,
     most: int = uv_bounds.ANY,
 ) -> None:
-    """Run uv with its cache in `cache`, in `workdir`; it reads no configuration file and no variable of its own.
+    """Run uv with its cache in `cache`, in `workdir`; it reads no configuration file and none of its own variables.
 
-    `access` says which indexes to ask and with which credentials; no argument holds one. Each line that uv writes
-    about its progress goes to `on_line`. No wheel is unpacked to more than `most` bytes. Raises the error that
-    `uv_failures` has for what went wrong: NoSolution, Unsatisfiable, Unreachable, BrokenPackage, NotReady,
-    UsageError or PackingFailed.
+    `access` says which indexes to ask and with which credentials; no argument holds one. Each line of uv's progress
+    goes to `on_line`. No wheel is unpacked to more than `most` bytes. Raises the error that `uv_failures` has for
+    the failure: NoSolution, Unsatisfiable, Unreachable, BrokenPackage, NotReady, UsageError or PackingFailed.
     """
     command = [find_uv_bin(), *arguments, "--cache-dir", str(cache), "--color", "never", "--no-python-downloads"]
     command += ["--no-config", *access.arguments]
@@ -77,7 +76,7 @@ def run(
 def default_index(*, cache: Path, workdir: Path) -> str:
     """Return the address of the index that uv asks where none is named; `workdir` gets two files.
 
-    Raises NotReady when uv does not say it.
+    Raises NotReady when uv does not report it.
     """
     nothing, answer = workdir / "nothing.txt", workdir / "index.txt"
     nothing.write_text("", "utf-8")

@@ -1,4 +1,4 @@
-"""How uv is told which indexes to ask, and with which credentials.
+"""How indexes and their credentials are passed to uv.
 
 By its environment, which only its owner can read.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = "ENVPACK{}"
-"""How the indexes of a run are named: uv takes credentials by an index's name."""
+"""The names of a run's indexes: uv takes credentials by an index's name."""
 
 _ANOTHER_TARGET = frozenset({"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONHOME", "PYTHONPATH"})
 """Variables that would make an active environment uv's target."""
@@ -44,9 +44,9 @@ class Access:
     arguments: tuple[str, ...] = ()
     """Options that hold no secret."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables for uv's process alone."""
+    """Variables only for uv's process."""
     lines: tuple[str, ...] = field(default=(), repr=False)
-    """What goes at the head of a requirements file that no one else can read: pages of links with secrets."""
+    """Lines at the head of a requirements file that no one else can read: pages of links with secrets."""
 
 
 NO_ACCESS = Access()
@@ -83,7 +83,7 @@ def access(
 
 
 def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
-    """Let the filter of secrets know what uv gets from the `keyring` program, where a person wants uv to ask it.
+    """Pass uv's answers from the `keyring` program to the filter of secrets, where the user lets uv ask it.
 
     uv asks for each index whose user has no password (uv's documentation, "HTTP credentials").
     """
@@ -99,7 +99,7 @@ def meet_keyring(environ: Mapping[str, str], given: Access) -> None:
 
 
 def of_keyring(url: str, user: str) -> str:
-    """Return the password that `keyring` has for a user of an address; empty where uv is not to ask it either."""
+    """Return the password that `keyring` has for a user of an address; empty where uv does not ask it either."""
     if not _asks_keyring(os.environ):
         return ""
     found = _from_keyring(take_apart(url).public(), user)
@@ -131,11 +131,11 @@ def write_requirements(path: Path, lines: Iterable[str]) -> None:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what uv's process gets of the person's variables: of those with secrets only what is meant for uv.
+    """Return the user's variables for uv's process: of those with secrets only the ones for uv.
 
     Of uv's own only what cannot change an answer (see `uv_variables`).
 
-    All of them where uv asks the `keyring` program, whose plugins have variables of their own, or signs requests.
+    All of them where uv asks the `keyring` program, whose plugins have their own variables, or signs requests.
     """
     asks_others = environ.get("UV_KEYRING_PROVIDER", "disabled") != "disabled" or "UV_S3_ENDPOINT_URL" in environ
     kept = dict(environ) if asks_others else without_secrets(environ)

@@ -1,4 +1,4 @@
-"""Bounds on what uv unpacks: a wheel of an index while that arrives, before anybody can look at it.
+"""Bounds on what uv unpacks: an index's wheel during the download, before it can be checked.
 
 While it solves, it reads the METADATA of wheels whole, so its memory is bounded too.
 """
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ANY = 16 << 30
-"""Bytes that a wheel may unpack to whose size nobody has named."""
+"""The unpacked size in bytes of a wheel whose size is unknown."""
 
 MEMORY = 4 << 30
-"""Bytes of memory that uv may take; a solution of a thousand packages takes a tenth of it."""
+"""The most bytes of uv's memory; a solution of a thousand packages takes a tenth of it."""
 
 _LOOK = 0.25
-"""Seconds between two looks at what is being unpacked."""
+"""Seconds between two checks of what is being unpacked."""
 
 _ENTRY = 512
-"""Bytes that each file or directory counts for at least: one without content takes room too."""
+"""The least bytes that each file or directory counts for: empty ones take space too."""
 
 
 _NO_MEMORY = "memory allocation of"
-"""What Rust says before it ends a process that gets no more."""
+"""Rust's message when memory runs out."""
 
 
 class Bound:
@@ -51,7 +51,7 @@ class Bound:
         self._bounds_memory = self._limit("RLIMIT_DATA", MEMORY)
 
     def _limit(self, name: str, most: int) -> bool:
-        """Lower a limit of the process, and say whether it is this one that holds now."""
+        """Lower a limit of the process, and say whether this limit applies now."""
         with suppress(AttributeError, OSError, ValueError):  # macOS has no prlimit
             what = getattr(resource, name)
             soft, hard = resource.prlimit(self._process.pid, what)
@@ -61,7 +61,7 @@ class Bound:
         return False
 
     def watch(self) -> None:
-        """Look again and again until the run has ended, and end it when a wheel becomes too large."""
+        """Check regularly until the run has ended, and end it when a wheel becomes too large."""
         while not self._ended.wait(_LOOK):
             for place in set(_unpacking(self._cache)) - self._before:
                 if room_of(place, self._most) > self._most:
@@ -112,7 +112,7 @@ def bounded(process: subprocess.Popen[str], cache: Path, most: int) -> Iterator[
 
 
 def _unpacking(cache: Path) -> list[Path]:
-    """Return the directories into which uv unpacks wheels; it moves them where they belong when they are whole."""
+    """Return the directories into which uv unpacks wheels; it moves complete ones to their place."""
     try:
         with os.scandir(cache) as entries:
             return [Path(entry.path) for entry in entries if entry.name.startswith(".tmp") and entry.is_dir()]
@@ -121,7 +121,7 @@ def _unpacking(cache: Path) -> list[Path]:
 
 
 def room_of(directory: Path, most: int) -> int:
-    """Return how much room the files below a directory take, or any number above `most`."""
+    """Return how much space the files below a directory take, or any number above `most`."""
     total = 0
     for folder, folders, names in os.walk(directory):
         total += _ENTRY * len(folders)

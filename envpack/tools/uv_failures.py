@@ -1,7 +1,7 @@
-"""What uv says when it fails: each kind of failure with its error class, its words and its remedy.
+"""uv's failures: each kind with its error class, its message and its remedy.
 
-One table serves both commands, `uv pip compile` while solving and `uv pip install` while linking. The texts were
-seen with uv 0.13; what no row matches keeps uv's own words.
+One table serves both commands, `uv pip compile` while solving and `uv pip install` while linking. The texts are
+those of uv 0.13; a failure without a row keeps uv's own message.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class FailureKind:
     name: str
     """A word for tests and tables."""
     said: re.Pattern[str]
-    """What uv's text holds when it is this kind."""
+    """What uv's text contains for this kind."""
     error: type[EnvpackError]
     says: str
-    """How the message begins; uv's reason follows, or `{address}` is filled in."""
+    """The beginning of the message; uv's reason follows, or `{address}` is filled in."""
     hint: str | None
 
 
@@ -160,7 +160,7 @@ KINDS = (
         "--python",
     ),
 )
-"""Asked in this order: a full disk while something is fetched is the disk's fault, not the network's."""
+"""Tested in this order: a full disk during a download is a disk error, not a network error."""
 
 _NO_SOLUTION = "no solution found"
 _INSIDE_NO_SOLUTION = ("credentials", "other name or version inside", "damaged wheel")
@@ -168,7 +168,7 @@ _INSIDE_NO_SOLUTION = ("credentials", "other name or version inside", "damaged w
 
 
 def of(text: str, code: int) -> EnvpackError:
-    """Return the error that uv's output and exit code stand for; a negative code is the signal that ended uv.
+    """Return the error for uv's output and exit code; a negative code is the signal that ended uv.
 
     `text` is uv's standard error, without secrets.
     """
@@ -208,14 +208,14 @@ def _reason(text: str) -> str:
     if not told:
         return ""
     if _NO_SOLUTION in text.lower():
-        # The prose tells of versions; what is wrong with the file stands in the hint.
+        # The prose is about versions; the problem of the file is in the hint.
         hints = text.split("\nhint: ")[1:]
         told = [" ".join(hint.split()) for hint in hints] or told
     return told[0] if len(told) == 1 else f"{told[0]}: {told[-1]}"
 
 
 def _lines(text: str) -> list[str]:
-    """Return the failure and its causes, outermost first; what uv wrote before, of its progress, is left out."""
+    """Return the failure and its causes, outermost first; uv's earlier progress output is left out."""
     lines = text.splitlines()
     told = [line for line in lines if _LEAD.match(line)] or [
         line for line in lines if line.strip() and not line.startswith(("warning: ", "Resolved ", "Using "))

@@ -1,8 +1,8 @@
-"""Which of uv's variables reach uv: those that say how servers are reached, and none that could change an answer.
+"""Which of uv's variables reach uv: those for connections to servers, and none that could change an answer.
 
-Everything else that begins with `UV_` stays out, known or not: a lock answers its request, whoever solves it. What
-names indexes (UV_DEFAULT_INDEX, UV_INDEX, ...) is read by envpack and becomes part of the request. Source: uv's
-documentation, "Environment variables", of uv 0.13.
+Everything else that begins with `UV_` is left out, known or not: a lock answers its request for every user. envpack
+reads the variables that name indexes (UV_DEFAULT_INDEX, UV_INDEX, ...) and makes them part of the request. Source:
+uv's documentation, "Environment variables", of uv 0.13.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PASSED_ON = frozenset(
         "UV_NATIVE_TLS",
         "UV_SYSTEM_CERTS",
         "UV_INSECURE_HOST",
-        # how much at once
+        # concurrency
         "UV_CONCURRENT_DOWNLOADS",
         "UV_CONCURRENT_BUILDS",
         "UV_CONCURRENT_INSTALLS",
@@ -38,5 +38,5 @@ PASSED_ON = frozenset(
 
 
 def reaches_uv(variable: str) -> bool:
-    """Return whether a variable of the person's may reach uv: all but uv's own that are not named here."""
+    """Return whether a variable of the user's may reach uv: all except uv's own that are not named here."""
     return not variable.startswith("UV_") or variable in PASSED_ON

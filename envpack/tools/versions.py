@@ -16,10 +16,10 @@ _INFO = ".dist-info"
 def versions(*names: str) -> list[str]:
     """Return the versions of installed packages, in the order of the names.
 
-    They stand in the names of the directories that installers make
-    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/). To import
-    importlib.metadata takes 11 ms of the 131 that packing a small environment again took; it is asked where no such
-    directory is. Raises its PackageNotFoundError where it has none either.
+    They are in the names of the directories that installers make
+    (https://packaging.python.org/en/latest/specifications/recording-installed-packages/). Importing
+    importlib.metadata takes 11 ms of the 131 for packing a small environment again; it is used only without such a
+    directory. Raises its PackageNotFoundError where it has none either.
     """
     found: dict[str, str] = {}
     for path in sys.path:
@@ -31,7 +31,7 @@ def versions(*names: str) -> list[str]:
 def _in(path: str) -> Iterator[tuple[str, str]]:
     try:
         entries = [entry.name for entry in os.scandir(path or ".")]
-    except OSError:  # an archive, or nothing
+    except OSError:  # an archive, or missing
         return
     for entry in entries:
         name, _, version = entry.removesuffix(_INFO).partition("-")

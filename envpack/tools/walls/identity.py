@@ -1,4 +1,4 @@
-"""Who a caged command is: a user of its own where root starts it, and nobody's capabilities.
+"""The identity of a caged command: its own user where root starts it, and no capabilities.
 
 Source: capabilities(7), user_namespaces(7), credentials(7).
 """
@@ -14,33 +14,33 @@ from .syscalls import suppress
 _VERSION_3 = 0x20080522
 _CAPABILITIES = 64
 _READ_SEARCH = 1 << 2
-"""CAP_DAC_READ_SEARCH: what is readable may be read whatever its mode and that of the directories above it."""
+"""CAP_DAC_READ_SEARCH: reading is allowed regardless of the modes of files and directories."""
 _OVERRIDE = 1 << 1
-"""CAP_DAC_OVERRIDE: the same, and for writing. It is what root of a container has."""
+"""CAP_DAC_OVERRIDE: the same, and for writing. A container's root has it."""
 _TO_BECOME = 1 << 0 | 1 << 6 | 1 << 7
 """CAP_CHOWN, _SETGID and _SETUID."""
 _RAISE = 2
 _NO_SETUID_FIXUP = 1 << 2
 _FIRST_USER, _USERS = 0x70000000, 0x10000
-"""Numbers that no account has; systemd and containers give out smaller ones."""
+"""Numbers that no account has; systemd and containers use smaller ones."""
 _NOBODY = 65534
 
 INSIDE = 1000
-"""The number of an ordinary user within a namespace of its own."""
+"""The number of an ordinary user within its own namespace."""
 
 
 class Map:
-    """The users that exist in a user namespace, as /proc/PID/uid_map and gid_map tell."""
+    """The users that exist in a user namespace, from /proc/PID/uid_map and gid_map."""
 
     def __init__(self, text: str) -> None:
         self.extents = [(int(inside), int(count)) for inside, _, count in map(str.split, text.splitlines())]
 
     def has(self, number: int) -> bool:
-        """Return whether a number stands for somebody."""
+        """Return whether a number is mapped to a user."""
         return any(first <= number < first + count for first, count in self.extents)
 
     def mirrored(self) -> str:
-        """Return the map of a namespace below in which everybody keeps their number."""
+        """Return the map of a child namespace in which all users keep their numbers."""
         return "".join(f"{first} {first} {count}\n" for first, count in self.extents)
 
 
@@ -50,7 +50,7 @@ def maps() -> tuple[Map, Map]:
 
 
 def user_of_its_own() -> int | None:
-    """Return a number for the command's user and group that nothing else here runs as; None if there is none."""
+    """Return an unused number for the command's user and group; None if there is none."""
     if os.geteuid() != 0 or _effective() & _TO_BECOME != _TO_BECOME:
         return None
     users, groups = maps()
@@ -61,7 +61,7 @@ def user_of_its_own() -> int | None:
 
 
 def hand_over(directories: list[str], user: int) -> None:
-    """Make directories and all in them a user's; raises OSError."""
+    """Give directories and all in them to a user; raises OSError."""
     for directory in directories:
         os.chown(directory, user, user)
         for parent, folders, files in os.walk(directory):
@@ -70,9 +70,9 @@ def hand_over(directories: list[str], user: int) -> None:
 
 
 def map_users(process: int, *, everybody: bool) -> bool:
-    """Say who exists in a process' new user namespace; return whether everybody does, each by their own number.
+    """Map the users into a process' new user namespace; return whether all exist, each with the same number.
 
-    This needs root; without it the user of this process is alone there. Raises OSError.
+    This needs root; without it only the user of this process exists there. Raises OSError.
     """
     if everybody:
         users, groups = maps()
@@ -88,16 +88,16 @@ def map_users(process: int, *, everybody: bool) -> bool:
 
 
 def reading(*, overriding: bool) -> int:
-    """Return the capability by which root reads whatever modes say; with `overriding` a stronger one may serve."""
+    """Return the capability to read regardless of modes; with `overriding` a stronger one is allowed."""
     held = _effective()
     return held & _READ_SEARCH or (held & _OVERRIDE if overriding else 0)
 
 
 def become(user: int | None, *, kept: int) -> None:
-    """Become a user, if one is named, and give up all capabilities but `kept` for good. Raises OSError."""
+    """Become a user, if one is named, and permanently drop all capabilities except `kept`. Raises OSError."""
     syscalls.prctl(syscalls.NO_NEW_PRIVILEGES, 1)
     with suppress(OSError):
-        # Else access(2) would count without what is kept, and say that nothing can be reached.
+        # Otherwise access(2) would ignore the kept one, and report that nothing is accessible.
         syscalls.prctl(syscalls.SECURE_BITS, _NO_SETUID_FIXUP)
     for number in range(_CAPABILITIES):
         if 1 << number != kept:
@@ -116,7 +116,7 @@ def become(user: int | None, *, kept: int) -> None:
 
 
 def _effective() -> int:
-    """Return the capabilities that this process has, as far as they are asked for here."""
+    """Return the capabilities of this process, of those that are used here."""
     held = syscalls.buffer(24)
     syscalls.libc("capget", struct.pack("Ii", _VERSION_3, 0), held)
     return int(struct.unpack("6I", held.raw)[0])

@@ -1,4 +1,4 @@
-"""The processes of a cage: the command, and the one above it that ends with it and takes all the others along."""
+"""The processes of a cage: the command, and its parent, which ends with it and ends all the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import signal
 import struct
 import sys
 
-# All that is needed later is imported before: in a root directory of its own a process finds none of it.
+# Everything that is needed later is imported before: in its new root directory a process finds none of it.
 from . import identity, landlock, mounts, seccomp, syscalls
 from .syscalls import suppress
 
-TYPE_CHECKING = False  # to import typing takes longer than to build a cage
+TYPE_CHECKING = False  # importing typing takes longer than building a cage
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
@@ -33,19 +33,19 @@ class Nothing(Exception):
 
 
 class Channel:
-    """The end of a pipe on which a cage's own processes tell the launcher what happens, a line each."""
+    """The end of a pipe on which a cage's own processes report events to the launcher, one line each."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     def tell(self, *words: object) -> None:
-        """Write a line; nobody may be listening any more."""
+        """Write a line; the reader may be gone."""
         with suppress(OSError):
             os.write(self.descriptor, (" ".join(map(str, words)) + "\n").encode("utf-8", "replace"))
 
 
 def isolated(order: dict[str, Any], channel: Channel) -> NoReturn:
-    """Be the first process of new namespaces: make the root directory, start the command, and end after it."""
+    """Run as the first process of new namespaces: make the root directory, start the command, end after it."""
     syscalls.prctl(syscalls.DEATH_SIGNAL, signal.SIGKILL)
     user = order["user"]
     person = user if user is not None else os.getuid()
@@ -60,7 +60,7 @@ def _aliases(order: dict[str, Any]) -> dict[str, str]:
 
 
 def kept(order: dict[str, Any], channel: Channel, commands: int) -> NoReturn:
-    """Be the keeper of a command without namespaces: start it, and kill what it leaves when it ends or as told."""
+    """Run as the keeper of a command without namespaces: start it, and kill the rest at its end or on request."""
     os.setsid()
     launcher = os.getppid()
     scoped = False
@@ -114,7 +114,7 @@ def _follow_until(process: int, commands: int) -> str:
 
 
 def _nobody_outside_hears(launcher: int) -> bool:
-    """Return whether this process can signal none outside: before all that can be signalled is killed."""
+    """Return whether this process can signal none outside; checked before all that can be signalled is killed."""
     for other in (launcher, 1):
         try:
             os.kill(other, 0)
@@ -127,10 +127,10 @@ def _nobody_outside_hears(launcher: int) -> bool:
 
 
 def end_all(process: int, *, scoped: bool) -> None:
-    """Kill every process below this one; `scoped` says that no other can be reached.
+    """Kill every process below this one; `scoped` means that no other can be signalled.
 
-    Source: kill(2), the meaning of -1; the kernel goes through all processes under one lock, so that none escapes
-    by forking.
+    Source: kill(2), the meaning of -1; the kernel signals all processes under one lock, so that none escapes by
+    forking.
     """
     with suppress(OSError):
         os.killpg(process, signal.SIGKILL)
@@ -149,7 +149,7 @@ def end_all(process: int, *, scoped: bool) -> None:
 
 
 def below(process: int) -> list[int]:
-    """Return the processes below one, as far as this system tells."""
+    """Return the processes below one, as far as this system reports them."""
     found: list[int] = []
     waiting = [process]
     while waiting:
@@ -178,12 +178,12 @@ def _become_command(order: dict[str, Any], channel: Channel, *, own_proc: bool, 
             channel.tell("exec", error.errno)
             os._exit(126)
         os.umask(0o022)
-        # Python ignores SIGPIPE and SIGXFSZ, and so would what it starts. The second shall stay ignored: it would
-        # kill not only who writes past the limit, but also the shell that reports it.
+        # Python ignores SIGPIPE and SIGXFSZ, and so would its children. The second stays ignored: it would kill not
+        # only the process that writes past the limit, but also the shell that reports it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         command = order["command"]
         channel.tell("ready")
-        if not command:  # it was only to be seen whether the cage can be made
+        if not command:  # this was only a test whether the cage can be made
             os._exit(0)
         try:
             os.execve(command[0], command, order["environ"])  # noqa: S606
@@ -235,7 +235,7 @@ def _walls(order: dict[str, Any], channel: Channel, *, own_proc: bool, isolated:
 
 
 def _descriptors(order: dict[str, Any]) -> None:
-    """Give the command standard input, one pipe for all it prints, and its report."""
+    """Give the command standard input, one pipe for its output, and its report."""
     output, report, commands = order["output"], order["report"], order["commands"]
     sources = [commands if commands >= 0 else os.open(os.devnull, os.O_RDONLY), output, output, report]
     aside = [away(source) for source in sources]
@@ -244,7 +244,7 @@ def _descriptors(order: dict[str, Any]) -> None:
 
 
 def away(descriptor: int) -> int:
-    """Return a copy of a descriptor that no number below takes the place of."""
+    """Return a copy of a descriptor that the following numbers do not overwrite."""
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
 
 
@@ -267,7 +267,7 @@ def _close_all_but(descriptor: int) -> None:
 
 
 def _own_network() -> None:
-    """Let the command find itself by its host's name, and nobody else."""
+    """Let the command resolve its own host's name, and no other."""
     with suppress(OSError):
         _socket.sethostname(mounts.HOST)
         probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)

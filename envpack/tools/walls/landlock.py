@@ -1,6 +1,6 @@
-"""Landlock: which files a process reaches, which ports, which other processes.
+"""Landlock: restricts which files, ports and other processes a process reaches.
 
-No rights are needed for it, it binds root as well, children inherit it, and nothing takes it back. Source: the
+It needs no rights, applies to root as well, is inherited by children, and cannot be undone. Source: the
 kernel's Documentation/userspace-api/landlock.rst and include/uapi/linux/landlock.h.
 """
 
@@ -21,16 +21,16 @@ _REMOVE_FILE, _MAKE_REGULAR = 1 << 5, 1 << 8
 _IOCTL_DEVICE = 1 << 15
 READ = EXECUTE | READ_FILE | READ_DIR
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: 1 << 13, 3: TRUNCATE, 5: _IOCTL_DEVICE}
-"""By the version that brought them."""
+"""By the version that introduced them."""
 _RIGHTS_OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | _IOCTL_DEVICE
 _TCP_RIGHTS = 0b11
 _SCOPES = 0b11
 
 SIGNALS_SINCE = 6
-"""The version since which a process can be kept from signalling those outside."""
+"""The version since which a process can be prevented from signalling those outside."""
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
-"""What every program may expect below /dev."""
+"""Devices that every program may expect below /dev."""
 
 
 def version() -> int:
@@ -44,14 +44,14 @@ def version() -> int:
 
 
 def keep_signals_inside() -> None:
-    """Keep this process and its children from signalling others. Raises OSError where the kernel cannot do it."""
+    """Stop this process and its children from signalling others. Raises OSError if the kernel cannot."""
     if version() < SIGNALS_SINCE:
         raise OSError(38, "Landlock cannot hold signals back")
     _enter(struct.pack("QQQ", 0, 0, _SCOPES), [])
 
 
 def confine(readable: list[str], writable: list[str], shared: list[str], *, tcp: bool) -> int:
-    """Let this process reach files below these directories only, and no process outside; return the version.
+    """Let this process reach only files below these directories, and no process outside; return the version.
 
     `writable` may be changed in every way, `shared` are directories in which files may be made and removed. `tcp`
     says whether ports may be used. Raises OSError.

@@ -1,10 +1,10 @@
-"""Start a command in a cage, watch over it, and end all that is left of it.
+"""Start a command in a cage, watch it, and end all its remaining processes.
 
-Runs as `python -I -S -c TEXT`, one process for each cage, single-threaded: most walls bind the thread that builds
-them, and `waitpid` for whatever is left must not take the exit codes of envpack's other children.
+Runs as `python -I -S -c TEXT`, one process for each cage, single-threaded: most walls apply to the thread that
+builds them, and `waitpid` for any child must not take the exit codes of envpack's other children.
 
 Standard input has the order, a marshalled dictionary (see `envpack.tools.cage`), and then nothing: when its other
-end is closed, the cage is ended. Standard output gets one marshalled dictionary: what happened. Both ends are this
+end is closed, the cage is ended. Standard output gets one marshalled dictionary, the result. Both ends use this
 Python and this version of envpack; packaged code reaches neither.
 """
 
@@ -21,15 +21,15 @@ from . import identity, syscalls
 from .inmate import LINUX, Channel, away, below, isolated, kept
 from .syscalls import suppress
 
-TYPE_CHECKING = False  # to import typing takes longer than to build a cage
+TYPE_CHECKING = False  # importing typing takes longer than building a cage
 if TYPE_CHECKING:
     from typing import Any
 
 _TICK = 0.05
 _WATCH = 0.25
-"""Seconds between two looks at what a cage uses, at least."""
+"""The least seconds between two checks of what a cage uses."""
 _SHARE = 20
-"""A look may take one part in so many of the time."""
+"""The inverse of the share of time that checks may take."""
 _ENTRY = 512
 _TAIL = 1 << 16
 _PIECE = 1 << 16
@@ -41,7 +41,7 @@ _NEW_USER = 0x10000000
 
 
 class NotBuilt(Exception):
-    """A cage that could not be made in this way."""
+    """A cage could not be made in this way."""
 
     def __init__(self, reason: str, *, nothing: bool = False) -> None:
         super().__init__(reason)
@@ -54,11 +54,11 @@ class Inmates:
 
     def __init__(self, first: int, status: int, output: int, *, keeper: int | None = None) -> None:
         self.first = first
-        """The one above all others."""
+        """The parent of all others."""
         self.status = status
         self.output = output
         self.keeper = keeper
-        """The pipe whose end tells a keeper to kill; None where the first process takes all others along."""
+        """The pipe whose closing makes a keeper kill; None where all others end with the first process."""
         self.walls: list[str] = []
         self.without: list[str] = []
         self.ended: int | None = None
@@ -68,7 +68,7 @@ class Inmates:
         self._rest = b""
 
     def hear(self) -> bool:
-        """Take in what the processes tell; return whether there may be more."""
+        """Read the processes' reports; return whether there may be more."""
         piece = os.read(self.status, _PIECE)
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
@@ -87,7 +87,7 @@ class Inmates:
 
 
 def main() -> None:
-    """Read the order, carry it out, tell what happened."""
+    """Read the order, execute it, report the result."""
     source = os.fdopen(os.dup(0), "rb", buffering=0)
     order = marshal.load(source)  # noqa: S302 - envpack wrote it
     for descriptor in (order["report"], order["commands"]):
@@ -145,7 +145,7 @@ def _build(order: dict[str, Any]) -> Inmates:
     if order["plan"] != "none" and LINUX:
         user = identity.user_of_its_own()
         if order["plan"] == "landlock" and not identity.reading(overriding=order["modes"]):
-            user = None  # it would not find its way through the directories of root
+            user = None  # it could not pass through the directories of root
         if user is not None:
             with suppress(OSError):
                 identity.hand_over(order["writable"], user)
@@ -213,7 +213,7 @@ def _isolate(order: dict[str, Any], status: int, telling: int, output: int) -> I
     if first == 0:
         os.close(going)
         word = os.read(waiting, 1)
-        if word == b"0":  # there is nobody else to become
+        if word == b"0":  # there is no other user to become
             order["user"] = None
         if word:
             _last(lambda: isolated(order, Channel(telling)), telling)
@@ -236,7 +236,7 @@ def _isolate(order: dict[str, Any], status: int, telling: int, output: int) -> I
 
 
 def _last(work: Any, telling: int) -> None:
-    """Do a forked process' whole work; it never comes back into what the launcher does."""
+    """Do a forked process' whole work; it never returns into the launcher's code."""
     try:
         work()
     except BaseException as error:  # noqa: BLE001 - a forked process has nobody to raise it to
@@ -266,7 +266,7 @@ def _end(inmates: Inmates) -> None:
 
 
 def _end_all_below() -> None:
-    """Kill what is still below this process, which is everybody's heir."""
+    """Kill all remaining processes below this one, which adopts all orphans."""
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -279,7 +279,7 @@ def _end_all_below() -> None:
 
 
 class _Watch:
-    """Looks after one cage until it has to end."""
+    """Watches one cage until it has to end."""
 
     def __init__(self, order: dict[str, Any], inmates: Inmates) -> None:
         self._order = order
@@ -291,7 +291,7 @@ class _Watch:
         self._next_look = time.monotonic() + _WATCH
 
     def until_the_end(self) -> str | None:
-        """Return why the cage was to be ended, or None when its command ended by itself."""
+        """Return why the cage had to be ended, or None when its command ended by itself."""
         inmates = self._inmates
         sources = [0, inmates.output, inmates.status]
         while inmates.ended is None and inmates.trouble is None:
@@ -310,7 +310,7 @@ class _Watch:
         return None
 
     def read_the_rest(self) -> None:
-        """Read what was printed and not yet read; all who could print more are gone."""
+        """Read the remaining output; all processes that could print more are gone."""
         while self._printed <= self._bounds["output"] and self._read():
             pass
 
@@ -321,7 +321,7 @@ class _Watch:
         return bool(piece)
 
     def _look(self) -> str | None:
-        """Return which bound has been passed, if one has."""
+        """Return the exceeded bound, if any."""
         now = time.monotonic()
         if now > self._end:
             return "seconds"
@@ -341,7 +341,7 @@ class _Watch:
 
 
 def _memory(process: int) -> int:
-    """Return the bytes of memory that are a process' own, or shared by way of no file."""
+    """Return the bytes of memory that are private to a process, or shared without a file."""
     with suppress(OSError, ValueError, IndexError):
         with open(f"/proc/{process}/status", "rb") as file:
             text = file.read()
@@ -372,7 +372,7 @@ def _machine_is_full() -> bool:
 
 
 def _size(directory: str) -> int:
-    """Return the bytes on disk of all files below a directory; one without content takes room, too."""
+    """Return the bytes on disk of all files below a directory; empty ones take space too."""
     total = 0
     waiting = [directory]
     while waiting:

@@ -1,7 +1,7 @@
-"""A root directory of its own for a process in new namespaces: what is not put there does not exist.
+"""A separate root directory for a process in new namespaces: only what is put there exists.
 
-Source: the kernel's Documentation/filesystems/sharedsubtree.rst, mount_setattr(2), pivot_root(2), proc(5); what a
-container finds below /proc and /dev follows the OCI runtime specification's config-linux.md.
+Source: the kernel's Documentation/filesystems/sharedsubtree.rst, mount_setattr(2), pivot_root(2), proc(5); the
+content of /proc and /dev follows the OCI runtime specification's config-linux.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
     "/run/current-system/sw", "/sys/devices/system/cpu", "/sys/devices/system/node",
 )  # fmt: skip
-"""Where a system keeps its programs and libraries, and what they ask about processors."""
+"""A system's directories of programs and libraries, and their files about processors."""
 
 CONFIGURATION = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "hosts", "host.conf",
@@ -27,18 +27,18 @@ CONFIGURATION = (
     "fonts", "mime.types", "alternatives", "os-release", "debian_version", "protocols", "services", "gai.conf",
     "locale.alias", "locale.conf", "terminfo",
 )  # fmt: skip
-"""Files of /etc that programs need and that hold no secret; private keys lie beside some of them."""
+"""Files of /etc that programs need and that hold no secret; private keys are beside some of them."""
 
 FACTS = ("cpuinfo", "meminfo", "stat", "uptime", "loadavg", "version", "filesystems", "sys/vm/overcommit_memory")
 """Files of /proc that say nothing about processes."""
 
 TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - inside the cage
 TEMPORARY_SIZE = 512 << 20
-"""Bytes that each of them may hold, in memory."""
+"""The most bytes of each of them, in memory."""
 
 HOST = "envpack-cage"
 USER = "envpack-user"
-"""Names that nobody has: what packaged code says of them can be told from what it means for every machine."""
+"""Unused names: output of packaged code that contains them is specific to this cage."""
 
 _OWN = ("/etc/passwd", "/etc/group", "/etc/hosts")
 _OLD = "/.outside"
@@ -55,17 +55,17 @@ _INHERITED = {os.ST_RDONLY: 1, os.ST_NOSUID: 2, os.ST_NODEV: 4, os.ST_NOEXEC: 8,
 
 
 def system() -> list[str]:
-    """Return what of this system every program may read, without /proc."""
+    """Return the paths of this system that every program may read, without /proc."""
     return [*SYSTEM, *(f"/etc/{name}" for name in CONFIGURATION)]
 
 
 def enter(readable: list[str], writable: list[str], user: tuple[int, int], aliases: dict[str, str]) -> bool:
-    """Give this process, the first of new mount and PID namespaces, a root directory of its own.
+    """Give this process, the first of new mount and PID namespaces, its own root directory.
 
-    What is `readable` and `writable` lies at the same paths as outside; `aliases` are other paths for some of what
-    is writable. `user` is who the command will be. Returns whether /proc is new; where this is not allowed (a
-    container's is masked) only harmless files of the old one are there, and `own_process` is still to be called by
-    the command. Raises OSError.
+    `readable` and `writable` paths are the same as outside; `aliases` are other paths for some writable ones.
+    `user` is the command's user. Returns whether /proc is new; where this is not allowed (a container's is masked)
+    only harmless files of the old one are there, and `own_process` is still to be called by the command. Raises
+    OSError.
     """
     sources = {path: os.path.realpath(path) for path in (*system(), *readable, *writable)}
     mount("none", "/", None, _RECURSIVE | _PRIVATE)
@@ -97,14 +97,14 @@ def enter(readable: list[str], writable: list[str], user: tuple[int, int], alias
 
 
 def own_process() -> None:
-    """Where /proc is the old one, show this process to itself there, and nothing else."""
+    """Where /proc is the old one, show only this process to itself there."""
     mount(f"{_OLD_PROC}/self", "/proc/self", None, _BIND | _RECURSIVE)
     syscalls.libc("umount2", _OLD_PROC.encode(), _DETACH)
     mount("none", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
 
 
 def mount(source: str, place: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Put something in its place, as mount(2) does. Raises OSError."""
+    """Mount something, as mount(2) does. Raises OSError."""
     try:
         syscalls.libc(
             "mount", os.fsencode(source), os.fsencode(place), kind and kind.encode(), flags, data and data.encode()
@@ -114,7 +114,7 @@ def mount(source: str, place: str, kind: str | None, flags: int, data: str | Non
 
 
 def _take(path: str, source: str, *, read_only: bool) -> None:
-    """Show what lies outside at `source` at `path`, if it is there; a link to what is shown anyway stays a link."""
+    """Show the outer `source` at `path`, if it exists; a link to a path that is shown anyway stays a link."""
     outside = _OLD + source
     try:
         mode = os.stat(outside).st_mode

@@ -1,7 +1,7 @@
-"""seccomp: refuse the system calls that lead out of a cage, by their numbers and plain arguments.
+"""seccomp: refuse the system calls that lead out of a cage, by number and scalar arguments.
 
-Source: the kernel's Documentation/userspace-api/seccomp_filter.rst, include/uapi/linux/{bpf_common,seccomp}.h; what
-is refused follows Docker's default profile (github.com/moby/profiles, seccomp/default.json).
+Source: the kernel's Documentation/userspace-api/seccomp_filter.rst, include/uapi/linux/{bpf_common,seccomp}.h; the
+refused calls follow Docker's default profile (github.com/moby/profiles, seccomp/default.json).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NEVER = (
     "setdomainname", "file_setattr",
 )  # fmt: skip
 _NOT_THERE = ("clone3", "openat2")
-"""Their arguments lie in memory, where a filter cannot look; the C library does without them."""
+"""Their arguments are in memory, which a filter cannot read; the C library works without them."""
 _ATTRIBUTES = (
     "setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr",
     "removexattrat",
@@ -54,11 +54,11 @@ _METADATA = (
 
 
 class Room:
-    """What the other walls leave to be refused."""
+    """What remains to be refused beside the other walls."""
 
     def __init__(self, *, isolated: bool, modes: bool) -> None:
         self.isolated = isolated
-        """Whether the process has namespaces: then it meets only its own network, sockets and processes."""
+        """Whether the process has namespaces: then it sees only its own network, sockets and processes."""
         self.modes = modes
         """Whether modes, owners and times of files may be changed, also where the process is not isolated."""
 
@@ -118,13 +118,14 @@ def program(machine: str, room: Room) -> list[bytes]:
 
 
 def _refused(room: Room) -> dict[str, int]:
-    """Return the calls that are refused whatever their arguments, each with the error that it gets."""
+    """Return the calls that are refused with any arguments, each with its error."""
     refused = dict.fromkeys(_NEVER, _EPERM) | dict.fromkeys(_NOT_THERE, _ENOSYS)
     refused |= dict.fromkeys(_ATTRIBUTES, _EOPNOTSUPP)
     if not room.isolated:
         refused |= dict.fromkeys(_OF_OTHERS, _EPERM)
     if not (room.isolated and room.modes):
-        # It tells who opens what, and Landlock does not ask. Programs that get this error look again and again.
+        # It reports which process opens what, and Landlock does not restrict it. Programs that get this error poll
+        # instead.
         refused["inotify_add_watch"] = _ENOSPC
     if not (room.isolated or room.modes):
         refused |= dict.fromkeys(_METADATA, _EPERM)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # to import typing takes longer than to build a cage
+TYPE_CHECKING = False  # importing typing takes longer than building a cage
 if TYPE_CHECKING:
     from typing import Any
 
@@ -20,7 +20,7 @@ _SHARED = {
     "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446, "fchmodat2": 452,
     "setxattrat": 463, "removexattrat": 466, "open_tree_attr": 467, "file_setattr": 469,
 }  # fmt: skip
-"""Those that have come since Linux 5.1 have one number everywhere."""
+"""Calls added since Linux 5.1 have one number everywhere."""
 
 NUMBERS: dict[str, dict[str, int]] = {
     "x86_64": {
@@ -73,7 +73,7 @@ except ImportError:  # a Python that was built without libffi: nothing here can 
 
 
 class suppress:  # noqa: N801 - contextlib's, which takes 3 ms to import
-    """Pass over exceptions of these kinds."""
+    """Ignore exceptions of these kinds."""
 
     def __init__(self, *kinds: type[BaseException]) -> None:
         self._kinds = kinds
@@ -110,7 +110,7 @@ def buffer(content: bytes | int) -> Any:
 
 
 def address(memory: object) -> int:
-    """Return where memory lies."""
+    """Return the address of memory."""
     return ctypes.addressof(memory)  # type: ignore[arg-type]
 
 
