@@ -98,7 +98,7 @@ SUFFIXES = tuple(suffix for format in _ALL for suffix in format.suffixes)
 
 
 def format_of(file_name: str) -> Format | None:
-    """Return the format that Spark and YARN take a file for, by its ending in any case; None if there is none."""
+    """Return the format of a file for Spark and YARN, by its suffix in any case; None if there is none."""
     name = file_name.lower()
     return next((format for format in _ALL if name.endswith(format.suffixes)), None)
 

@@ -62,7 +62,7 @@ class Memory:
         return cls(path=inside(directory, f"{folder}/{name}-{inputs}.json"))
 
     def recall(self, store: Store, wanted: Sequence[str]) -> Release | None:
-        """Return the release if all the wanted tags still point at it and it is there; None: ask the store more."""
+        """Return the release if all the wanted tags still point at it and it exists; None: ask the store more."""
         remembered = STORED.recall(self.path)
         if remembered is None:
             return None

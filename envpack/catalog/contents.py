@@ -100,7 +100,7 @@ class Contents:
     environments: tuple[Environment, ...]
     """Sorted by name."""
     passed_over: tuple[str, ...] = ()
-    """Objects in the place of a release or a tag that are none, with the reason."""
+    """Invalid objects in the place of a release or a tag, with the reason."""
 
     @property
     def versions(self) -> Iterator[Version]:

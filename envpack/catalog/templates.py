@@ -62,7 +62,7 @@ def asset_path(name: str) -> str:
 
 
 def _short(sha256: str) -> str:
-    """Return the part of a digest that stands in paths."""
+    """Return the part of a digest that is used in paths."""
     return sha256[: digest.SHORT]
 
 

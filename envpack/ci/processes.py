@@ -20,7 +20,7 @@ Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-"""Signals that tell a process to end."""
+"""Signals that end a process."""
 
 
 def side_by_side(

@@ -44,7 +44,7 @@ class Beginning:
     """What was found."""
 
     project: str | None
-    """The name of the project in the directory, or the directory's own where its files do not tell."""
+    """The name of the project in the directory, or the directory's own where its files have none."""
     environment: CondaEnvironment | None
     spark: str | None
     """The version of the Spark on PATH or in SPARK_HOME, as `3.5`."""

@@ -62,7 +62,7 @@ class EventPlace:
 
 @dataclass(kw_only=True)
 class Executor:
-    """One executor; the driver is none."""
+    """One executor; the driver is not included."""
 
     id: str
     host: str = ""

@@ -55,7 +55,7 @@ def read(path: Path, name: str) -> Binary | None:
 
 
 def provides(path: Path) -> tuple[int, int] | None:
-    """Return the version of a C library, by the newest symbols that it defines; None when it is none."""
+    """Return the version of a C library, by the newest symbols that it defines; None for other files."""
     with path.open("rb") as file:
         try:
             sections = [each for each in ELFFile(file).iter_sections() if isinstance(each, GNUVerDefSection)]

@@ -32,7 +32,7 @@ class PackedPackage:
     size: Count | None = None
     """Bytes of the downloaded package."""
     license: Text | None = None
-    """An SPDX expression, or what the package says where that is none."""
+    """An SPDX expression, or else the package's own text."""
     requires: tuple[Word, ...] | None = None
     """Names of the packages beside it that it needs, sorted; None where that was not recorded."""
     unpacked_size: Count | None = None

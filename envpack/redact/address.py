@@ -105,7 +105,7 @@ class Address(NamedTuple):
     def public(self) -> str:
         """Return the URL without any of its secrets: as it may be stored and published.
 
-        `${VARIABLE}` stays where it stands for a whole part.
+        `${VARIABLE}` stays where it is a whole part.
         """
         query = [pair for pair, _, _, harmless in _pairs(self.query) if harmless]
         fragment = [pair for pair, _, _, kept in _fragments(self.fragment) if kept]
@@ -203,7 +203,7 @@ def _end_of_stray(authority: str, tail: str) -> int:
     ahead = _HOST_AHEAD if ":" in authority and not _PORT.fullmatch(host) else _HOST_AND_PATH_AHEAD
     if ahead.match(tail, at):
         return at
-    # `user:pa/ss@host`: no port, so no host before it, whatever follows the `@`.
+    # `user:pa/ss@host`: no port, so no host before it, with anything after the `@`.
     return at if ":" in host and not _PORT.fullmatch(host) else 0
 
 

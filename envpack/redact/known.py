@@ -40,7 +40,7 @@ _forms: dict[str, re.Pattern[str] | None] = {}
 
 
 def know(*secrets: str | None) -> None:
-    """Keep secrets, so that `hide` finds them; words too common to be one are passed over."""
+    """Keep secrets, so that `hide` finds them; words too common to be one are ignored."""
     for secret in secrets:
         if secret and secret not in _secrets and not VARIABLE.search(secret) and _is_distinct(secret):
             with _lock:
@@ -65,7 +65,7 @@ def know_login(user: str, password: str) -> None:
 
 
 def hide(text: str, also: Iterable[tuple[int, int]] = ()) -> str:
-    """Return a text with every secret that is known masked, whatever form it is in.
+    """Return a text with every known secret masked, in any form.
 
     `also` are places of other secrets, each as its start and end. Places that overlap are masked as one, so that no
     part of either remains.

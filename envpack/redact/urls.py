@@ -82,7 +82,7 @@ _TOKEN_PREFIXES = (
 def redact(text: str) -> str:
     """Return a text without the secrets in it.
 
-    The secrets that this process knows are masked in whatever form they are. URLs lose names and passwords, conda
+    The secrets that this process knows are masked in every form. URLs lose names and passwords, conda
     tokens (`/t/TOKEN/`) and the values of parameters, except those on a short list of harmless ones. The remaining
     URL still names the same file for anyone who has the credentials. Header lines with credentials, and the tokens
     of well-known services, are masked everywhere.

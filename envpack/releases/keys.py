@@ -10,7 +10,7 @@
 <store>/<name>/<digest 16>/files.json.gz               the archive's files
 <store>/<name>/<digest 16>/sbom.cdx.json               its bill of materials
 <store>/<name>/<digest 16>/verified.json               that it was verified after it was published
-<store>/<name>/<digest 16>/asked.json                  the record of a later build that came to the same bytes
+<store>/<name>/<digest 16>/asked.json                  the record of a later build with the same bytes
 <store>/<name>/builds/<input digest>.json              what was built from these inputs
 <store>/<name>/tags/<tag>.json                         the only thing of a release that changes
 <store>/<name>/used/<digest 16>.json                   when it was last used
@@ -73,7 +73,7 @@ _TAG_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/{TAGS}/(?P<tag>{_TAG.pattern}
 
 
 def check_name(name: str) -> str:
-    """Return a release name that may stand in keys and file names, or raise UsageError."""
+    """Return a release name that is valid in keys and file names, or raise UsageError."""
     if not is_name(name):
         raise UsageError(
             f"{name!r} cannot name a release",
@@ -88,7 +88,7 @@ def is_name(text: str) -> bool:
 
 
 def check_tag(tag: str) -> str:
-    """Return a tag's name that may stand in keys and references, or raise UsageError."""
+    """Return a tag's name that is valid in keys and references, or raise UsageError."""
     if not _TAG.fullmatch(tag):
         raise UsageError(f"{tag!r} cannot be a tag", hint="use at most 200 letters, digits, '.', '_' and '-'")
     return tag

@@ -219,7 +219,7 @@ def access_of(indexes: Indexes) -> Access:
 def _stand_ins(linked: Mapping[ProjectName, str], directory: Path) -> tuple[list[str], list[ProjectName]]:
     """Make an empty wheel for each distribution that conda provides, and return constraints and names to leave out.
 
-    uv then resolves against exactly the versions that conda chose, on whatever index, and its explanations show
+    uv then resolves against exactly the versions that conda chose, on any index, and its explanations show
     them as `1.26.4+conda`. A version that PyPI's rules cannot express is left out of the resolution instead.
     """
     directory.mkdir(exist_ok=True)
