@@ -4,7 +4,7 @@ The only user of conda_pack. It lists the files, and writes the `conda-unpack` a
 would read whole, or copy unchanged from this machine, are handled here:
 
 - Files without a placeholder come from the prefix, because those are used. Those with one come from the package
-cache, or are restored where the cache no longer has the package.
+  cache, or are restored where the cache no longer has the package.
 - Scripts get an interpreter line that works anywhere, and with modules they find the prefix themselves.
 - Other texts that contain the prefix get a placeholder instead, for `conda-unpack`.
 - Metadata about this machine is removed; locks and caches of installers are left out.

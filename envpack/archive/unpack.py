@@ -457,7 +457,7 @@ def _leaves(path: str) -> bool:
 
 
 def _bad_modes(member: FoundMember) -> Iterator[str]:
-    """Say what is wrong with a mode: every user must be able to read, and no other user to write."""
+    """Say what is wrong with a mode: every user must be able to read, and others must not write."""
     needed = 0o555 if member.kind == "directory" else 0o444
     if member.mode & 0o7000:
         yield f"mode {member.mode:o} is setuid, setgid or sticky"
