@@ -10,10 +10,10 @@ import pytest
 
 from envpack import digest, units
 from envpack.config.target import Target
-from envpack.errors import Conflict, UsageError
+from envpack.errors import Conflict, StoreUnreachable, UsageError
 from envpack.progress import Step
 from envpack.redact import know
-from envpack.releases import keys, lookup, publish, references, tags
+from envpack.releases import keys, lookup, publish, references, removal_notice, tags
 from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.stores import open_store
 from envpack.stores.base import Store
@@ -118,6 +118,31 @@ def test_publishing_the_same_archive_twice_keeps_the_first_release(store: Store,
         store, replace(manifest_of(archive), created="2030-01-02T03:04:05Z"), archive, {}
     )
     assert (second, written) == (first, False)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_manifest_that_another_builder_wrote_after_a_removal_is_theirs(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    archive = archive_with(tmp_path, "one")
+    ours, theirs = manifest_of(archive), replace(manifest_of(archive), created="2030-01-02T03:04:05Z")
+    manifest = tmp_path / "a store" / keys.manifest("udf", ours.digest)
+    found = lookup.at
+
+    def removed_and_published_again(store: Store, name: str, sha256: str) -> lookup.Release | None:
+        manifest.write_bytes(theirs.dumps())
+        return found(store, name, sha256)
+
+    if removed:
+        with removal_notice.collecting(store) as collector:
+            collector.post([keys.folder("udf", ours.digest)])
+    monkeypatch.setattr(lookup, "at", removed_and_published_again)
+    if removed:
+        release, written = publish.publish(store, ours, archive, {})
+        assert (release.manifest.created, written) == (theirs.created, False)
+    else:
+        with pytest.raises(StoreUnreachable, match="is read back as another one"):
+            publish.publish(store, ours, archive, {})
 
 
 def test_an_archive_is_never_overwritten_by_another(store: Store, tmp_path: Path) -> None:

@@ -111,6 +111,11 @@ def beside_removals(store: Store, folder: str, write: Callable[[bool], T]) -> T:
             return result
 
 
+def was_posted(store: Store) -> bool:
+    """Return whether anything was ever removed from this store."""
+    return store.size(KEY) is not None
+
+
 def _when_free(store: Store, folder: str) -> str | None:
     """Wait until no process is removing a folder; return the notice's version, None when there never was one."""
     sight = _Sight()
