@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from envpack.errors import LauncherFailed
+from envpack.jobs import kyuubi as kyuubi_batches
+from envpack.jobs import livy as livy_batches
 from envpack.jobs import spark_operator
 from envpack.jobs.watch import JobWatch
 from tests.support.batches import serving
@@ -82,7 +86,7 @@ def test_the_body_that_is_printed_is_the_one_that_is_posted(site: Site) -> None:
             "Local path not allowed",
         ),
         ({"POST /batches": [(401, "<html>who are you</html>")]}, 14, "refused it (401)"),
-        ({"POST /batches": [(200, "<html>hello</html>")]}, 14, "answered what is no JSON"),
+        ({"POST /batches": [(200, "<html>hello</html>")]}, 14, "answered no JSON"),
         ({"POST /batches": [(200, {"hello": 1})]}, 14, "without the number of the batch"),
     ],
 )
@@ -168,6 +172,50 @@ def test_an_error_of_kyuubi_is_not_taken_for_one_of_the_job(
     with serving(kyuubi(told)) as server:
         ran = site.run("submit", "--launcher", "kyuubi", "--server", server.url)
     assert (ran.code, said in ran.err) == (code, True), ran.err
+
+
+# --- answers that are none -----------------------------------------------------------------------------------
+
+NO_ANSWERS = ("null", "[]", "3", '"text"', "[" * 100_000, "\xff", "{}", '{"state": 3}', '{"state": null}')
+
+
+@pytest.mark.parametrize(
+    ("launcher", "way", "path", "answers"),
+    [
+        ("livy-batch", livy_batches, "/batches/4", (*NO_ANSWERS, '{"state": "running", "appInfo": []}')),
+        ("livy-batch", livy_batches, "/batches/4/log", ("[]", '{"log": "text"}', '{"log": [1]}')),
+        ("kyuubi", kyuubi_batches, f"/api/v1/batches/{ID}", (*NO_ANSWERS, '{"state": "RUNNING", "appId": 1}')),
+        ("kyuubi", kyuubi_batches, f"/api/v1/batches/{ID}/localLog", ("3", '{"logRowSet": {}}')),
+    ],
+)
+def test_an_answer_of_another_type_is_refused(
+    site: Site, launcher: str, way: Any, path: str, answers: tuple[str, ...]
+) -> None:
+    planned = planned_on_s3(site, launcher)
+    for answer in answers:
+        told = {**livy("running"), **kyuubi({"state": "RUNNING"}), f"GET {path}": [(200, answer)]}
+        with serving(told) as server:
+            batch = way._Batch(replace(planned, job=replace(planned.job, server=server.url)))
+            batch.post()
+            with pytest.raises(LauncherFailed, match=r" answered | did not answer "):
+                batch.look(JobWatch(out=print, log=print, kill=lambda _: False))
+
+
+@pytest.mark.parametrize(
+    "answer", ["null", "[]", "3", "[" * 100_000, "\xff", '{"status": {"driverInfo": 1}}', '{"status": []}']
+)
+def test_an_answer_of_kubectl_of_another_type_is_refused(site: Site, answer: str) -> None:
+    kubectl = site.home.parent / "bin" / "kubectl"
+    site.stand_in()
+    (kubectl.parent / "answer").write_text(answer)
+    kubectl.write_text('#!/bin/sh\nexec cat "${0%/*}/answer"\n')
+    kubectl.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{kubectl.parent}:{os.environ['PATH']}")
+        application = spark_operator._Application({"metadata": {"name": "x"}})
+        with pytest.raises(LauncherFailed, match=r" answered | did not answer "):
+            application.look(JobWatch(out=print, log=print, kill=lambda _: False))
+        assert application._code_of("a pod") is None
 
 
 # --- the Spark Operator --------------------------------------------------------------------------------------

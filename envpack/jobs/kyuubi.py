@@ -10,6 +10,8 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from envpack.errors import LauncherFailed
 from envpack.jobs import batch
 from envpack.jobs.rest import Server
@@ -58,6 +60,22 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
     return batch.follow(_Batch(planned), watch)
 
 
+class _Posted(Struct):
+    id: str = ""
+
+
+class _Told(Struct):
+    state: str
+    appId: str | None = None  # noqa: N815 - Kyuubi's names, here and below
+    appUrl: str | None = None  # noqa: N815
+    appState: str | None = None  # noqa: N815
+    appDiagnostic: str | None = None  # noqa: N815
+
+
+class _Log(Struct):
+    logRowSet: tuple[str, ...] | None = None  # noqa: N815
+
+
 class _Batch:
     """One batch of a Kyuubi server."""
 
@@ -71,30 +89,29 @@ class _Batch:
         self._lines = 0
 
     def post(self) -> str:
-        answer = self._server.ask("POST", "/api/v1/batches", self._body)
-        if not isinstance(answer, dict) or not answer.get("id"):
+        posted = self._server.ask("POST", "/api/v1/batches", _Posted, self._body)
+        if posted is None or not posted.id:
             raise LauncherFailed("Kyuubi answered without the name of the batch", hint="is it Kyuubi's address?")
-        self._id = str(answer["id"])
+        self._id = posted.id
         return self._id
 
     def look(self, watch: JobWatch) -> JobResult | None:
-        told = self._server.ask("GET", f"/api/v1/batches/{self._id}")
+        told = self._server.ask("GET", f"/api/v1/batches/{self._id}", _Told)
         if told is None:
             return JobResult(state="unknown", said=f"Kyuubi has forgotten the batch {self._id}")
-        watch.is_called(told.get("appId") or watch.application, told.get("appUrl") or "")
-        log = self._server.ask("GET", f"/api/v1/batches/{self._id}/localLog?from={self._lines}&size={_LINES}") or {}
-        lines = log.get("logRowSet") or ()
+        watch.is_called(told.appId or watch.application, told.appUrl or "")
+        log = self._server.ask("GET", f"/api/v1/batches/{self._id}/localLog?from={self._lines}&size={_LINES}", _Log)
+        lines = (log and log.logRowSet) or ()
         self._lines += len(lines)
         for line in lines:
-            watch.log(str(line))
-        state = str(told.get("state"))
-        watch.is_in(str(told.get("appState") or state))
-        if state not in _OVER or len(lines) == _LINES:
+            watch.log(line)
+        watch.is_in(told.appState or told.state)
+        if told.state not in _OVER or len(lines) == _LINES:
             return None
-        return _ended(state, str(told.get("appState") or ""), str(told.get("appDiagnostic") or ""))
+        return _ended(told.state, told.appState or "", told.appDiagnostic or "")
 
     def kill(self) -> None:
-        self._server.ask("DELETE", f"/api/v1/batches/{self._id}")
+        self._server.ask("DELETE", f"/api/v1/batches/{self._id}", dict[str, object])
 
 
 def _ended(state: str, application: str, diagnostic: str) -> JobResult:

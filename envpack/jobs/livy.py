@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from envpack.errors import LauncherFailed
 from envpack.jobs import batch
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
     from envpack.jobs.watch import JobWatch
     from envpack.spark.launcher import Launcher
 
-_OVER = {"success": "succeeded", "dead": "failed", "error": "failed", "killed": "killed"}
+_OVER: dict[str, Literal["succeeded", "failed", "killed"]] = {
+    "success": "succeeded",
+    "dead": "failed",
+    "error": "failed",
+    "killed": "killed",
+}
 _NAME = "Livy"
 _LINES = 100
 _CODE = re.compile(r"[Uu]ser application exited with (?:status )?(\d+)")
@@ -52,6 +59,24 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
     return batch.follow(_Batch(planned), watch)
 
 
+class _Posted(Struct):
+    id: int | None = None
+
+
+class _Pages(Struct):
+    sparkUiUrl: str | None = None  # noqa: N815 - Livy's name
+
+
+class _Told(Struct):
+    state: str
+    appId: str | None = None  # noqa: N815 - Livy's name
+    appInfo: _Pages | None = None  # noqa: N815 - Livy's name
+
+
+class _Log(Struct):
+    log: tuple[str, ...] | None = None
+
+
 class _Batch:
     """One batch of a Livy server."""
 
@@ -65,41 +90,40 @@ class _Batch:
         self._code: int | None = None
 
     def post(self) -> str:
-        answer = self._server.ask("POST", "/batches", self._body)
-        if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
+        posted = self._server.ask("POST", "/batches", _Posted, self._body)
+        if posted is None or posted.id is None:
             raise LauncherFailed("Livy answered without the number of the batch", hint="is it Livy's address?")
-        self._path = f"/batches/{answer['id']}"
-        return str(answer["id"])
+        self._path = f"/batches/{posted.id}"
+        return str(posted.id)
 
     def look(self, watch: JobWatch) -> JobResult | None:
-        told = self._server.ask("GET", self._path)
+        told = self._server.ask("GET", self._path, _Told)
         if told is None:
             application = f": ask YARN for {watch.application}" if watch.application else ""
             return JobResult(state="unknown", said=f"Livy has forgotten {self._path}{application}")
-        information = told.get("appInfo") or {}
-        watch.is_called(told.get("appId") or watch.application, information.get("sparkUiUrl") or "")
-        state = str(told.get("state"))
+        page = told.appInfo.sparkUiUrl if told.appInfo else None
+        watch.is_called(told.appId or watch.application, page or "")
         for line in self._new_lines():
             watch.log(line)
             if found := _CODE.search(line):
                 self._code = int(found[1])
-        watch.is_in(state)
-        if state not in _OVER:
+        watch.is_in(told.state)
+        if told.state not in _OVER:
             return None
-        ended = _OVER[state]
-        said = "" if ended == "succeeded" else f"Livy says {state}"
-        return JobResult(state=ended, exit_code=0 if ended == "succeeded" else self._code, said=said)  # type: ignore[arg-type] # the values of _OVER
+        ended = _OVER[told.state]
+        said = "" if ended == "succeeded" else f"Livy says {told.state}"
+        return JobResult(state=ended, exit_code=0 if ended == "succeeded" else self._code, said=said)
 
     def kill(self) -> None:
-        self._server.ask("DELETE", self._path)
+        self._server.ask("DELETE", self._path, dict[str, object])
 
     def _new_lines(self) -> list[str]:
         """Return the new lines; Livy keeps only the last ones, and their numbers change."""
-        told = self._server.ask("GET", f"{self._path}/log?from=-1&size={_LINES}") or {}
+        told = self._server.ask("GET", f"{self._path}/log?from=-1&size={_LINES}", _Log)
         lines = [
-            str(line)
-            for line in told.get("log", ())
-            if str(line).strip() not in ("stdout:", "stderr:", "YARN Diagnostics:", "")
+            line
+            for line in (told and told.log) or ()
+            if line.strip() not in ("stdout:", "stderr:", "YARN Diagnostics:", "")
         ]
         before = self._printed
         start = next((cut for cut in range(len(before) + 1) if lines[: len(before) - cut] == before[cut:]), 0)

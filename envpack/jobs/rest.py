@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import netrc
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import certifi
@@ -12,12 +12,15 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from envpack.errors import LauncherFailed
+from envpack.jobs.answers import parsed
 from envpack.redact import know_login
 
 _CONNECT, _READ = 10.0, 60.0
 _RETRIES = 3
 _LONGEST = 64 << 20
 _SHOWN = 500
+
+T = TypeVar("T")
 
 
 class Server:
@@ -45,36 +48,40 @@ class Server:
             ca_certs=certifi.where() if parts.scheme == "https" else None,
         )
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - any JSON
-        """Return the answer to a request, or None for an unknown name.
+    def ask(self, method: str, path: str, kind: type[T], body: dict[str, Any] | None = None) -> T | None:
+        """Return the answer to a request as its type, or None for an unknown name.
 
-        Raises LauncherFailed when the server does not answer, refuses, or answers invalid JSON.
+        Raises LauncherFailed when the server does not answer, refuses, or answers with something else.
         """
-        url = f"{self.address}{path}"
+        status, data = self._answer(method, f"{self.address}{path}", body)
+        if status == 404 and method in ("GET", "DELETE"):
+            return None
+        if status >= 400:
+            hint = {
+                401: "give a login in the server's address or in ~/.netrc",
+                403: "ask the person who runs the server for the permission",
+            }.get(status, "look at the server's log")
+            raise LauncherFailed(f"{self._name} refused it ({status}): {_message(data)}", hint=hint)
+        return parsed(data, kind, f"{self._name} at {self.address}")
+
+    def _answer(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        """Return the status and the content of an answer, which is never read further than its limit."""
+        given = {"json": body} if body is not None else {}
         try:
-            answer = (
-                self._pool.request(method, url, json=body) if body is not None else self._pool.request(method, url)
-            )
+            answer = self._pool.request(method, url, preload_content=False, **given)
+            try:
+                data = answer.read(_LONGEST + 1)
+            finally:
+                answer.close()
         except HTTPError as error:
             raise LauncherFailed(
                 f"{self._name} at {self.address} does not answer: {_reason(error)}", hint="look at `server:`"
             ) from error
-        text = answer.data[:_LONGEST].decode("utf-8", "replace")
-        if answer.status == 404 and method in ("GET", "DELETE"):
-            return None
-        if answer.status >= 400:
-            told = _message(text)
-            hint = {
-                401: "give a login in the server's address or in ~/.netrc",
-                403: "ask who runs the server for the permission",
-            }.get(answer.status, "what the server says is its own; see its log")
-            raise LauncherFailed(f"{self._name} refused it ({answer.status}): {told}", hint=hint)
-        try:
-            return json.loads(text or "{}")
-        except ValueError as error:
+        if len(data) > _LONGEST:
             raise LauncherFailed(
-                f"{self._name} at {self.address} answered what is no JSON", hint="is it the right address?"
-            ) from error
+                f"{self._name} at {self.address} answered with more than 64 MiB", hint="see its log"
+            )
+        return answer.status, data
 
 
 def _login(host: str, user: str, password: str) -> tuple[str, str] | None:
@@ -92,11 +99,12 @@ def _reason(error: HTTPError) -> str:
     return " ".join(str(reason).split())[:_SHOWN]
 
 
-def _message(text: str) -> str:
+def _message(data: bytes) -> str:
     """Return what an answer says was wrong."""
+    text = data.decode("utf-8", "replace")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     if isinstance(value, dict):
         value = value.get("msg") or value.get("message") or value

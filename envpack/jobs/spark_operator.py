@@ -12,12 +12,14 @@ import secrets
 import shutil
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+from msgspec import Struct
 
 from envpack.errors import LauncherFailed, UsageError
 from envpack.jobs import batch
+from envpack.jobs.answers import parsed
 from envpack.jobs.watch import JobResult
 from envpack.spark.render import render
 
@@ -47,6 +49,8 @@ _SECONDS = 60
 _STUCK = 600.0
 """Seconds without a state after which the operator counts as absent."""
 _DRIVER = "spark-kubernetes-driver"
+
+T = TypeVar("T")
 
 
 def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: ARG001 - there is one
@@ -110,6 +114,47 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
     return batch.follow(_Application(made), watch)
 
 
+class _Driver(Struct):
+    podName: str = ""  # noqa: N815 - Kubernetes' and the operator's names, here and below
+    webUIAddress: str = ""  # noqa: N815
+    webUIIngressAddress: str = ""  # noqa: N815
+
+
+class _State(Struct):
+    state: str = ""
+    errorMessage: str = ""  # noqa: N815
+
+
+class _ApplicationStatus(Struct):
+    driverInfo: _Driver | None = None  # noqa: N815
+    applicationState: _State | None = None  # noqa: N815
+
+
+class _Told(Struct):
+    status: _ApplicationStatus | None = None
+
+
+class _Terminated(Struct):
+    exitCode: int | None = None  # noqa: N815
+
+
+class _ContainerState(Struct):
+    terminated: _Terminated | None = None
+
+
+class _Container(Struct):
+    name: str = ""
+    state: _ContainerState | None = None
+
+
+class _PodStatus(Struct):
+    containerStatuses: tuple[_Container, ...] | None = None  # noqa: N815
+
+
+class _Pod(Struct):
+    status: _PodStatus | None = None
+
+
 class _Application:
     """One SparkApplication."""
 
@@ -128,14 +173,12 @@ class _Application:
         return self._name
 
     def look(self, watch: JobWatch) -> JobResult | None:
-        told = json.loads(_kubectl("get", _KIND, self._name, *self._in, "-o", "json"))
-        status = told.get("status") or {}
-        driver = status.get("driverInfo") or {}
-        watch.is_called(watch.application, driver.get("webUIAddress") or driver.get("webUIIngressAddress") or "")
-        application = status.get("applicationState") or {}
-        state = str(application.get("state") or "")
+        told = _asked("get", _KIND, self._name, *self._in, "-o", "json", kind=_Told)
+        status = told.status or _ApplicationStatus()
+        driver, application = status.driverInfo or _Driver(), status.applicationState or _State()
+        watch.is_called(watch.application, driver.webUIAddress or driver.webUIIngressAddress)
+        state, pod = application.state, driver.podName
         watch.is_in(state)
-        pod = str(driver.get("podName") or "")
         if pod and state not in ("", "SUBMITTED"):
             self._log(pod, watch)
         if not state and time.monotonic() - self._begun > _STUCK:
@@ -146,7 +189,7 @@ class _Application:
             return None
         if _OVER[state] == "succeeded":
             return JobResult(state="succeeded", exit_code=0)
-        said = str(application.get("errorMessage") or state)
+        said = application.errorMessage or state
         return JobResult(state="failed", exit_code=self._code_of(pod), said=said)
 
     def kill(self) -> None:
@@ -167,13 +210,17 @@ class _Application:
         if not pod:
             return None
         try:
-            told = json.loads(_kubectl("get", "pod", pod, *self._in, "-o", "json"))
+            told = _asked("get", "pod", pod, *self._in, "-o", "json", kind=_Pod)
         except LauncherFailed:
             return None
-        statuses = (told.get("status") or {}).get("containerStatuses") or ()
-        ended = [(each.get("state") or {}).get("terminated") for each in statuses if each.get("name") == _DRIVER]
-        code = ended[0].get("exitCode") if ended and ended[0] else None
-        return code if isinstance(code, int) else None
+        containers = (told.status and told.status.containerStatuses) or ()
+        state = next((each.state for each in containers if each.name == _DRIVER), None)
+        return state.terminated.exitCode if state and state.terminated else None
+
+
+def _asked(*arguments: str, kind: type[T]) -> T:
+    """Run kubectl and return its answer as its type. Raises LauncherFailed."""
+    return parsed(_kubectl(*arguments).encode(), kind, PROGRAM)
 
 
 def _kubectl(*arguments: str, given: str | None = None) -> str:
@@ -184,6 +231,7 @@ def _kubectl(*arguments: str, given: str | None = None) -> str:
             input=given,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=_SECONDS,
             env=dict(os.environ),  # as in the user's shell: KUBECONFIG, and its plugins' variables

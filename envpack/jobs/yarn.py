@@ -38,6 +38,6 @@ def kill(application: str, address: str) -> None:
         )
     server = Server(f"{parts.scheme}://{parts.netloc}", name="the ResourceManager")
     try:
-        server.ask("PUT", f"/ws/v1/cluster/apps/{application}/state", {"state": "KILLED"})
+        server.ask("PUT", f"/ws/v1/cluster/apps/{application}/state", dict[str, object], {"state": "KILLED"})
     except LauncherFailed as error:
         raise LauncherFailed(f"{application} was not killed: {error.message}", hint=hint) from error

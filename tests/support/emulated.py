@@ -31,18 +31,18 @@ IFS=$'\n'
 root=$1 qemu=$2 scratch=$3 shared=$4
 shift 4
 mount -t tmpfs none "$scratch"
-mkdir "$scratch/upper" "$scratch/work" "$scratch/root" "$scratch/formats"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/system" "$scratch/formats"
 mount -t binfmt_misc none "$scratch/formats"
 magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
 printf '%s' ":aarch64:M::$magic:$mask:$qemu:FP" > "$scratch/formats/register"
-mount -t overlay overlay -o "lowerdir=$root,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/system"
 for path in /proc /dev /etc/ssl /etc/resolv.conf /etc/hosts $shared; do
-    if [ -d "$path" ]; then mkdir -p "$scratch/root$path"; else : > "$scratch/root$path"; fi
-    mount --rbind "$path" "$scratch/root$path"
+    if [ -d "$path" ]; then mkdir -p "$scratch/system$path"; else : > "$scratch/system$path"; fi
+    mount --rbind "$path" "$scratch/system$path"
 done
-mkdir -p "$scratch/root/tmp"
-exec chroot "$scratch/root" "$@"
+mkdir -p "$scratch/system/tmp"
+exec chroot "$scratch/system" "$@"
 """
 
 

@@ -123,18 +123,16 @@ def write(home: Path, name: str, text: str) -> None:
     (home / name).write_text(text)
 
 
-def planned_on_s3(site: Site) -> Planned:
-    """Plan the job for the Spark Operator and a release that lies on S3."""
+def planned_on_s3(site: Site, launcher: str = "spark-operator") -> Planned:
+    """Plan the job for a launcher and a release that is on S3."""
     job = job_file.read(site.home / "job.yaml")
     release = lookup.at(open_store(str(site.store)), "udf", site.manifest.digest)
     assert release is not None
     address = "s3://bucket/envs"
-    settings = settings_for(
-        site.manifest, f"{address}/udf/0123456789abcdef/udf-0.tar.gz", launcher="spark-operator"
-    )
+    settings = settings_for(site.manifest, f"{address}/udf/0123456789abcdef/udf-0.tar.gz", launcher=launcher)
     return Planned(
         job=job,
-        launcher=launcher_named("spark-operator"),
+        launcher=launcher_named(launcher),
         store=open_store(str(site.store)),
         release=release,
         code="0" * 64,
