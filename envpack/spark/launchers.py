@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from envpack.archive.formats import ALIAS
 from envpack.errors import UsageError
 from envpack.spark.launcher import Launcher
@@ -21,6 +23,19 @@ _LIVY_FILES = (
 )
 _LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode = cluster in its livy.conf"
 _IMAGE = "the image must have /bin/sh, bash, gzip and tar, which distroless images lack"
+
+_GIVEN_ON_YARN = Launcher(
+    name="",
+    purpose="",
+    submit="",
+    archives=_YARN_ARCHIVES,
+    option=False,
+    python=_ON_YARN,
+    driver_variables=_AM,
+    yarn=True,
+    unpacker="yarn",
+)
+"""What a service has in common that starts jobs in YARN's cluster mode from a request or a cell."""
 
 _ALL = (
     # YARN unpacks archives itself and then makes every file readable and executable, in any format.
@@ -130,62 +145,42 @@ _ALL = (
         since=(3, 5),
         before="cannot be sent archives",
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="livy-session",
         purpose="Livy, an interactive session: the body of POST /sessions",
         archives_field="`archives` of the request",
         submit=_LIVY_MODE,
         text="livy-session",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local=_LIVY_FILES,
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="livy-batch",
         purpose="Livy, a batch: the body of POST /batches, less `file`",
         archives_field="`archives` of the request",
         submit=_LIVY_MODE,
         text="livy",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local=_LIVY_FILES,
         notes=('add your program to the body: "file": "s3a://bucket/app.py"',),
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="kyuubi",
         purpose="Kyuubi, a batch on YARN: the body of POST /api/v1/batches, less `resource`",
         archives_field="`conf` of the request",
         submit="Kyuubi must submit to YARN in cluster mode: spark.master=yarn, spark.submit.deployMode=cluster",
         text="kyuubi",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local="the archive must lie on the Kyuubi server's own disk",
         notes=('add your program to the body: "resource": "s3a://bucket/app.py"',),
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="synapse",
         purpose="Azure Synapse, a batch over its Livy: the body of POST .../sparkPools/POOL/batches, less `file`",
         archives_field="`archives` of the request",
         submit="post it to https://WORKSPACE.dev.azuresynapse.net/livyApi/versions/2019-11-01-preview/sparkPools/POOL",
         text="synapse",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local="Synapse reads archives from Azure's storage",
         local_refused=True,
         notes=(
@@ -193,80 +188,55 @@ _ALL = (
             "copy the archive, under its own name, to a container that the pool reads; give its abfss:// address",
         ),
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="zeppelin",
         purpose="Zeppelin's Spark interpreter on YARN: a paragraph to run before the first query",
         archives_field="spark.yarn.dist.archives of the paragraph",
         submit="the interpreter must be isolated, per note, so that notes can have environments of their own",
         text="zeppelin",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
         conf={"spark.submit.deployMode": "cluster"},
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local="the archive must lie on the Zeppelin server's own disk",
         notes=("for Zeppelin's Livy interpreter write the same names with livy. before them in its settings",),
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="sparkmagic",
         purpose="a notebook over Livy: a cell to run before the first query",
         archives_field="`archives` of the cell",
         submit=_LIVY_MODE,
         text="sparkmagic",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local=_LIVY_FILES,
     ),
     # Into the defaults: the user's %%configure replaces all of `session_configs`.
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="sparkmagic-config",
         purpose="sparkmagic's config.json, as on a JupyterHub: every new session starts in the release",
         archives_field="`archives` of session_configs_defaults",
         submit=f"merge it into sparkmagic's config.json (~/.sparkmagic). {_LIVY_MODE}",
         text="sparkmagic-config",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local=_LIVY_FILES,
         notes=("a person's own `archives` in %%configure take the place of these: name both there",),
     ),
     # `env_vars=` would also reach spark-submit itself, which then looks for the packed Python on Airflow's worker.
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="airflow",
         purpose="Airflow, SparkSubmitOperator on YARN: keyword arguments",
         archives_field="`archives=` of the operator",
         submit="the operator's connection must have the master yarn and the deploy mode cluster",
         text="airflow",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local="the archive must lie on the disk of every worker of Airflow",
         notes=("give the operator no env_vars with PYSPARK_PYTHON in it: they reach spark-submit itself too",),
     ),
-    Launcher(
+    replace(
+        _GIVEN_ON_YARN,
         name="airflow-livy",
         purpose="Airflow, LivyOperator: keyword arguments",
         archives_field="`archives=` of the operator",
         submit=_LIVY_MODE,
         text="airflow-livy",
-        archives=_YARN_ARCHIVES,
-        option=False,
-        python=_ON_YARN,
-        driver_variables=_AM,
-        yarn=True,
-        unpacker="yarn",
         local=_LIVY_FILES,
     ),
     # EMR's own file system reads s3://; its spark-env exports a PYSPARK_PYTHON, which the property beats.
