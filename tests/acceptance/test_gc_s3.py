@@ -16,30 +16,34 @@ if TYPE_CHECKING:
     from tests.support.s3 import S3Server
 
 
+class OnServer(AnyStore):
+    """A bucket of a server, which is slower than a directory."""
+
+    seconds = 20.0
+    stride = 2
+
+    @pytest.fixture
+    def url(self, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+        server.prepare(monkeypatch)
+        return f"s3://{server.new_bucket()}/releases"
+
+
 @pytest.mark.acceptance
-class TestOnMinio(AnyStore):
+class TestOnMinio(OnServer):
     """S3 as MinIO plays it."""
 
-    seconds = 20.0
-    stride = 2
-
     @pytest.fixture
-    def url(self, minio_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-        minio_s3.prepare(monkeypatch)
-        return f"s3://{minio_s3.new_bucket()}/releases"
+    def server(self, minio_s3: S3Server) -> S3Server:
+        return minio_s3
 
 
 @pytest.mark.acceptance
-class TestOnRealS3(AnyStore):
+class TestOnRealS3(OnServer):
     """S3 as versitygw plays it."""
 
-    seconds = 20.0
-    stride = 2
-
     @pytest.fixture
-    def url(self, real_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-        real_s3.prepare(monkeypatch)
-        return f"s3://{real_s3.new_bucket()}/releases"
+    def server(self, real_s3: S3Server) -> S3Server:
+        return real_s3
 
     def test_an_upload_is_left_alone_while_it_is_young_and_aborted_when_it_is_old(
         self, url: str, real_s3: S3Server, monkeypatch: pytest.MonkeyPatch
