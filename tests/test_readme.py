@@ -76,3 +76,12 @@ def test_every_test_that_the_page_on_security_names_is_there() -> None:
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in code} == set()
     assert {path for path in re.findall(r"`(tests/[\w/.]+)`", text) if not (HERE / path).exists()} == set()
+
+
+def test_the_number_of_launchers_is_that_of_the_table() -> None:
+    assert f"**Settings for {len(LAUNCHERS)} launchers**" in README
+
+
+def test_every_schema_of_an_output_is_listed() -> None:
+    schemas = {path.name for path in (HERE / "docs").glob("*.schema.json") if not path.name.startswith("stored-")}
+    assert schemas - set(re.findall(r"\(docs/([\w-]+\.schema\.json)\)", README)) == set()
