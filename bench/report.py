@@ -5,12 +5,12 @@ Usage: python -m bench.report
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import places, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bench.results import Result, Row
 
@@ -39,22 +39,33 @@ def main() -> None:
 def full() -> str:
     """Return what stands on the page, with its marks."""
     lines = ["| what | bar | measured | by |", "|---|---|---|---|"]
-    lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in _rows()]
-    return _marked(lines)
+    rows = list(_rows())
+    lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in rows]
+    return _marked(lines, dict.fromkeys(bench for *_, bench in rows))
 
 
 def short() -> str:
     """Return what stands in the README, with its marks."""
-    rows = {what: measured for what, _, measured, _ in _rows()}
-    return _marked(["| what | measured |", "|---|---|", *(f"| {what} | {rows[what]} |" for what in _SHORT)])
+    rows = {what: (measured, bench) for what, _, measured, bench in _rows()}
+    lines = ["| what | measured |", "|---|---|", *(f"| {what} | {rows[what][0]} |" for what in _SHORT)]
+    return _marked(lines, dict.fromkeys(rows[what][1] for what in _SHORT))
 
 
-def _marked(lines: list[str]) -> str:
+def _marked(lines: list[str], benches: Iterable[str]) -> str:
     made = results.load("pack").made
     machine = f"Measured {made['date']} on {made['cores']} cores ({made['processor']}), Python {made['python']}."
-    if made["load"] > 2 * made["cores"]:
+    if _busy(made):
         machine += f" Others kept the machine busy (load {made['load']:.0f}), which hides what a second core gives."
+    for bench in benches:
+        other = results.load(bench).made
+        if other["date"] != made["date"] or _busy(other) != _busy(made):
+            machine += f" `bench.{bench}`: {other['date']}, load {other['load']:.0f}."
     return "\n".join([START, "", *lines, "", machine, END])
+
+
+def _busy(made: Mapping[str, Any]) -> bool:
+    """Say whether others kept the machine busy."""
+    return bool(made["load"] > 2 * made["cores"])
 
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:

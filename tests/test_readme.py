@@ -12,16 +12,21 @@ import yaml
 from envpack import errors
 from envpack.cli import cli
 from envpack.config.config import SECTIONS, load
+from envpack.releases import keys
 from envpack.spark.launchers import LAUNCHERS
 
 HERE = Path(__file__).parents[1]
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-COMMANDS = [
-    match[1].split("#")[0].strip()
-    for match in re.finditer(r"^(?: {4}| {8})(envpack .*)$", README, re.MULTILINE)
-    if "[" not in match[1].split("#")[0]
-]
+README = (HERE / "README.md").read_text("utf-8")
+PAGES = [README, *(page.read_text("utf-8") for page in sorted((HERE / "docs").glob("*.md")) if page.stem != "cli")]
+COMMANDS = list(
+    dict.fromkeys(
+        match[1].split(" #")[0].partition(" > ")[0].strip()
+        for page in PAGES
+        for match in re.finditer(r"^(?: {4}| {8})(envpack .*)$", page, re.MULTILINE)
+        if "[" not in match[1].split(" #")[0]
+    )
+)
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
@@ -36,9 +41,10 @@ def test_every_command_that_is_shown_is_one_that_envpack_takes(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ROOT").mkdir()
+    (tmp_path / "output").touch()
     monkeypatch.chdir(tmp_path)
     command: click.Command = cli
-    words = shlex.split(line)[1:]
+    words = [word.replace("/opt/spark", str(tmp_path)) for word in shlex.split(line)[1:]]
     context = click.Context(cli, info_name="envpack")
     while isinstance(command, click.Group):
         found = command.get_command(context, words.pop(0))
@@ -76,3 +82,21 @@ def test_every_test_that_the_page_on_security_names_is_there() -> None:
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in code} == set()
     assert {path for path in re.findall(r"`(tests/[\w/.]+)`", text) if not (HERE / path).exists()} == set()
+
+
+def test_the_number_of_launchers_is_that_of_the_table() -> None:
+    assert f"**Settings for {len(LAUNCHERS)} launchers**" in README
+
+
+def test_every_schema_of_an_output_is_listed() -> None:
+    schemas = {path.name for path in (HERE / "docs").glob("*.schema.json") if not path.name.startswith("stored-")}
+    assert schemas - set(re.findall(r"\(docs/([\w-]+\.schema\.json)\)", README)) == set()
+
+
+def test_every_object_of_a_store_is_in_the_concepts() -> None:
+    page = (HERE / "docs/concepts.md").read_text("utf-8")
+    layout = "\n".join(re.findall(r"^ {4}(<store>/.*)$", page, re.MULTILINE))
+    named = {
+        value for name, value in vars(keys).items() if name.isupper() and isinstance(value, str) and name[0] != "_"
+    }
+    assert {name for name in named - {keys.CATALOG_NOTE} if name not in layout} == set()

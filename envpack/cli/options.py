@@ -118,7 +118,8 @@ LAUNCHER = click.option(
     help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ...; see envpack settings --help.",
 )
 LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
-    f"  {launcher.name:<15} {launcher.purpose.replace('`', '')}" for launcher in LAUNCHERS.values()
+    f"  {launcher.name:<{max(map(len, LAUNCHERS))}} {launcher.purpose.replace('`', '')}"
+    for launcher in LAUNCHERS.values()
 )
 """A paragraph of help."""
 CACHE = _together(

@@ -137,7 +137,7 @@ def _operator(settings: Settings) -> str:
 
 
 def _zeppelin(settings: Settings) -> str:
-    """Return a paragraph, whose lines end a value. Source: Zeppelin's "Generic ConfInterpreter"."""
+    """Return a paragraph, whose lines end a value. Source: Zeppelin's ConfInterpreter."""
     archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
     pairs = {**archives, **settings.conf}
     if broken := next((name for name, value in pairs.items() if "\n" in value or value != value.strip()), None):
