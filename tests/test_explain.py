@@ -27,24 +27,15 @@ from envpack.packages.package import PackedPackage
 from envpack.releases.file_list import File
 from envpack.releases.publish import publish as publish_archive
 from envpack.stores import open_store
-from tests.support.event_logs import CONTROL, DATA, QUICK, SCENARIOS
+from tests.support.event_logs import CONTROL, DATA, QUICK, SCENARIOS, lines_of
 from tests.support.releases import publish
 from tests.support.schemas import check
 from tests.support.spark_codecs import CODECS
 from tests.support.write_limits import PAGE, renewed
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 KEPT = [f"{name}-{spark}" for name in QUICK for spark in SCENARIOS[name].sparks]
 
 SECRET = "hunter2-Zq7wX9"
-
-
-def lines_of(name: str) -> list[bytes]:
-    return zstd.decompress((DATA / f"{name}.jsonl.zst").read_bytes()).splitlines()
 
 
 def explained(path: Path, **options: Any) -> Explanation:
@@ -473,7 +464,7 @@ def record_of(process: str, python: str = "3.11.7", **modules: str) -> str:
     return f"envpack-imports: {json.dumps({'process': process, 'python': python, 'modules': modules})}\n"
 
 
-def test_versions_of_driver_and_workers_are_compared(tmp_path: Path) -> None:
+def test_versions_of_driver_and_workers_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "driver").write_text(record_of("driver", pandas="1.5.3", numpy="1.26.1", dateutil="2.9"))
     (tmp_path / "stderr").write_text(record_of("worker", pandas="2.2.3") + record_of("worker", numpy="1.26.4"))
     log = DATA / f"{CONTROL}-4.0.2.jsonl.zst"
@@ -481,6 +472,9 @@ def test_versions_of_driver_and_workers_are_compared(tmp_path: Path) -> None:
     assert (finding.name, finding.severity, finding.value) == ("versions-differ", "high", 1)
     assert "pandas 1.5.3 and 2.2.3" in finding.text
     assert finding.settings == ("pip install pandas==2.2.3",)
+    monkeypatch.setattr(imports, "_owners", lambda _: {"pandas": "pandas-of-ours"})
+    (finding,) = explained(log, records=imports.read([tmp_path])).findings
+    assert finding.settings == ("pip install pandas-of-ours==2.2.3",)
     workers = imports.read([tmp_path / "stderr"])
     reasons = {each.name: each.reason for each in explained(log, records=workers).unevaluated}
     assert "`import envpack_imports` there" in reasons["versions-differ"]

@@ -446,6 +446,16 @@ def write_small(log: Path, home: str, name: str) -> None:
     (DATA / f"{name}.jsonl.zst").write_bytes(zstd.compress(trimmed(log, home), options=options))
 
 
+def lines_of(name: str) -> list[bytes]:
+    """Return the lines of a log that is kept, such as `control-4.0.2`."""
+    return zstd.decompress((DATA / f"{name}.jsonl.zst").read_bytes()).splitlines()
+
+
+def events_of(name: str) -> list[Any]:
+    """Return the events of a log that is kept."""
+    return [json.loads(line) for line in lines_of(name)]
+
+
 CODECS = ("lz4", "snappy", "zstd")
 
 _ENCODE = """\
