@@ -515,3 +515,22 @@ def test_many_small_tasks_are_found_and_the_run_does_not_grow_with_them(write: C
 def test_the_page_of_the_documentation_has_every_limit() -> None:
     text = PAGE.read_text("utf-8")
     assert renewed(text) == text, "run `make reference`"
+
+
+def test_the_page_of_the_documentation_submits_with_the_hook() -> None:
+    assert all(setting in PAGE.read_text("utf-8") for setting in imports.SETTINGS)
+
+
+def test_a_run_with_nothing_to_find_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["explain", str(DATA / f"{CONTROL}-4.0.2.jsonl.zst"), "--quiet"]) == 0
+    assert "no findings" in capsys.readouterr().out.splitlines()
+
+
+def test_an_application_is_looked_for_where_spark_is_configured_to_write(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = write(*lines_of(f"{CONTROL}-4.0.2"))
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/spark-defaults.conf").write_text(f"spark.eventLog.dir {tmp_path.as_uri()}\n")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
+    assert cli.run(["explain", log.name, "--quiet"]) == 0
