@@ -113,6 +113,10 @@ def test_a_log_that_was_cut_off_anywhere_is_read_as_far_as_it_goes(way: str, tmp
     whole, log = packed(way), tmp_path / "app-1.inprogress"
     for end in range(0, len(whole), max(len(whole) // 40, 1)):
         log.write_bytes(whole[:end])
+        if len(list(logs.lines(logs.find(str(log)), []))) < 2:
+            with suppress(UsageError):  # perhaps not even the first event is whole
+                explained(log)
+            continue
         found = explained(log)
         assert found.findings == ()
         assert found.run.ended is None or end > len(whole) // 2
@@ -519,6 +523,25 @@ def test_the_page_of_the_documentation_has_every_limit() -> None:
 
 def test_the_page_of_the_documentation_submits_with_the_hook() -> None:
     assert all(setting in PAGE.read_text("utf-8") for setting in imports.SETTINGS)
+
+
+NO_LOGS = {
+    "empty": b"",
+    "an empty line": b"\n",
+    "text": b"# A page\n",
+    "other JSON": b'{"name": "x"}\n',
+    "unknown events": b'{"Event":"Unknown"}\n',
+}
+
+
+@pytest.mark.parametrize("kind", NO_LOGS)
+def test_what_has_no_event_is_refused_and_not_called_a_run_without_findings(
+    kind: str, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["explain", str(write(NO_LOGS[kind])), "--fail-on", "info"]) == UsageError.exit_code
+    said = capsys.readouterr()
+    assert "has no event of Spark's" in said.err
+    assert said.out == ""
 
 
 def test_a_run_with_nothing_to_find_says_so(capsys: pytest.CaptureFixture[str]) -> None:
