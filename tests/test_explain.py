@@ -27,24 +27,15 @@ from envpack.packages.package import PackedPackage
 from envpack.releases.file_list import File
 from envpack.releases.publish import publish as publish_archive
 from envpack.stores import open_store
-from tests.support.event_logs import CONTROL, DATA, QUICK, SCENARIOS
+from tests.support.event_logs import CONTROL, DATA, QUICK, SCENARIOS, lines_of
 from tests.support.releases import publish
 from tests.support.schemas import check
 from tests.support.spark_codecs import CODECS
 from tests.support.write_limits import PAGE, renewed
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 KEPT = [f"{name}-{spark}" for name in QUICK for spark in SCENARIOS[name].sparks]
 
 SECRET = "hunter2-Zq7wX9"
-
-
-def lines_of(name: str) -> list[bytes]:
-    return zstd.decompress((DATA / f"{name}.jsonl.zst").read_bytes()).splitlines()
 
 
 def explained(path: Path, **options: Any) -> Explanation:
@@ -122,6 +113,10 @@ def test_a_log_that_was_cut_off_anywhere_is_read_as_far_as_it_goes(way: str, tmp
     whole, log = packed(way), tmp_path / "app-1.inprogress"
     for end in range(0, len(whole), max(len(whole) // 40, 1)):
         log.write_bytes(whole[:end])
+        if len(list(logs.lines(logs.find(str(log)), []))) < 2:
+            with suppress(UsageError):  # perhaps not even the first event is whole
+                explained(log)
+            continue
         found = explained(log)
         assert found.findings == ()
         assert found.run.ended is None or end > len(whole) // 2
@@ -473,7 +468,7 @@ def record_of(process: str, python: str = "3.11.7", **modules: str) -> str:
     return f"envpack-imports: {json.dumps({'process': process, 'python': python, 'modules': modules})}\n"
 
 
-def test_versions_of_driver_and_workers_are_compared(tmp_path: Path) -> None:
+def test_versions_of_driver_and_workers_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "driver").write_text(record_of("driver", pandas="1.5.3", numpy="1.26.1", dateutil="2.9"))
     (tmp_path / "stderr").write_text(record_of("worker", pandas="2.2.3") + record_of("worker", numpy="1.26.4"))
     log = DATA / f"{CONTROL}-4.0.2.jsonl.zst"
@@ -481,6 +476,9 @@ def test_versions_of_driver_and_workers_are_compared(tmp_path: Path) -> None:
     assert (finding.name, finding.severity, finding.value) == ("versions-differ", "high", 1)
     assert "pandas 1.5.3 and 2.2.3" in finding.text
     assert finding.settings == ("pip install pandas==2.2.3",)
+    monkeypatch.setattr(imports, "_owners", lambda _: {"pandas": "pandas-of-ours"})
+    (finding,) = explained(log, records=imports.read([tmp_path])).findings
+    assert finding.settings == ("pip install pandas-of-ours==2.2.3",)
     workers = imports.read([tmp_path / "stderr"])
     reasons = {each.name: each.reason for each in explained(log, records=workers).unevaluated}
     assert "`import envpack_imports` there" in reasons["versions-differ"]
@@ -521,3 +519,41 @@ def test_many_small_tasks_are_found_and_the_run_does_not_grow_with_them(write: C
 def test_the_page_of_the_documentation_has_every_limit() -> None:
     text = PAGE.read_text("utf-8")
     assert renewed(text) == text, "run `make reference`"
+
+
+def test_the_page_of_the_documentation_submits_with_the_hook() -> None:
+    assert all(setting in PAGE.read_text("utf-8") for setting in imports.SETTINGS)
+
+
+NO_LOGS = {
+    "empty": b"",
+    "an empty line": b"\n",
+    "text": b"# A page\n",
+    "other JSON": b'{"name": "x"}\n',
+    "unknown events": b'{"Event":"Unknown"}\n',
+}
+
+
+@pytest.mark.parametrize("kind", NO_LOGS)
+def test_what_has_no_event_is_refused_and_not_called_a_run_without_findings(
+    kind: str, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["explain", str(write(NO_LOGS[kind])), "--fail-on", "info"]) == UsageError.exit_code
+    said = capsys.readouterr()
+    assert "has no event of Spark's" in said.err
+    assert said.out == ""
+
+
+def test_a_run_with_nothing_to_find_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["explain", str(DATA / f"{CONTROL}-4.0.2.jsonl.zst"), "--quiet"]) == 0
+    assert "no findings" in capsys.readouterr().out.splitlines()
+
+
+def test_an_application_is_looked_for_where_spark_is_configured_to_write(
+    write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = write(*lines_of(f"{CONTROL}-4.0.2"))
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/spark-defaults.conf").write_text(f"spark.eventLog.dir {tmp_path.as_uri()}\n")
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path / "conf"))
+    assert cli.run(["explain", log.name, "--quiet"]) == 0

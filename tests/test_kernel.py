@@ -72,7 +72,9 @@ def test_a_name_that_jupyter_does_not_take_is_refused(name: str) -> None:
         spec.check_name(name)
 
 
-def test_pyspark_comes_from_a_spark_where_the_release_has_none(tmp_path: Path) -> None:
+def test_pyspark_comes_from_a_spark_where_the_release_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "python/lib").mkdir(parents=True)
     with pytest.raises(UsageError, match="is no Spark"):
         spec.kernel_json(release(), HERE, spark_home=tmp_path)
@@ -81,6 +83,8 @@ def test_pyspark_comes_from_a_spark_where_the_release_has_none(tmp_path: Path) -
     env = spec.kernel_json(release(), HERE, spark_home=tmp_path)["env"]
     assert env["SPARK_HOME"] == str(tmp_path)
     assert env["PYTHONPATH"] == f"{tmp_path}/python/lib/pyspark.zip:{tmp_path}/python/lib/py4j-0.10.9.9-src.zip"
+    monkeypatch.chdir(tmp_path.parent)  # Jupyter starts a kernel in the notebook's folder, not in this one
+    assert spec.kernel_json(release(), HERE, spark_home=Path(tmp_path.name))["env"] == env
     assert spec.has_pyspark(release("pyspark"))
 
 

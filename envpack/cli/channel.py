@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 import click
 
 from envpack.cli import options
-from envpack.cli.answer import say
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 
 
@@ -46,9 +45,7 @@ def init_command(
     made = init(directory, python=python, root=root, progress=progress)
     if output == "json":
         value = {"schema": 1, "directory": str(made.directory), "packages": list(made.packages)}
-        click.echo(
-            json.dumps({**value, "python": made.python, "platform": made.platform, "glibc": made.glibc}, indent=2)
-        )
+        say_json({**value, "python": made.python, "platform": made.platform, "glibc": made.glibc})
         return
     progress.info(f"Python {made.python} for {made.platform}; it runs on nodes with glibc {made.glibc} or newer")
     progress.info(

@@ -11,6 +11,7 @@ import click
 
 from envpack.cli import colours, options
 from envpack.cli.answer import hand_over, say, say_json
+from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
 from envpack.errors import PolicyViolated, UsageError
 from envpack.visible import visible
@@ -48,14 +49,12 @@ Examples:
 @click.option("--import-hook", is_flag=True, help="Print instead the module that records what workers import.")
 @click.option(
     "--fail-on",
-    type=click.Choice(["critical", "high", "moderate", "info"]),
+    type=OneOf(["critical", "high", "moderate", "info"]),
     help="End with 11 when a finding is as severe as this, or more.",
 )
 @options.STORE
 @options.CACHE
-@click.option(
-    "--output", type=click.Choice(["text", "json", "markdown", "html"]), default="text", help="How to print it."
-)
+@click.option("--output", type=OneOf(["text", "json", "markdown", "html"]), default="text", help="How to print it.")
 @options.TALK
 def explain_command(
     log: str | None,
@@ -103,11 +102,7 @@ def _configured() -> str | None:
     """Return the folder of event logs that this machine's spark-defaults.conf names."""
     from envpack.spark import configuration
 
-    folder, _ = configuration.directories(os.environ)
-    try:
-        found = configuration.defaults(folder).get("spark.eventLog.dir") if folder else None
-    except OSError:
-        return None
+    found = configuration.defaults_here(os.environ).get("spark.eventLog.dir")
     return found.value if found else None
 
 

@@ -66,11 +66,7 @@ def chosen_python(minor: str, environ: Mapping[str, str]) -> tuple[str, str]:
     Properties win over variables (Spark's deploy/PythonRunner). Without either it is the one that the settings
     name.
     """
-    folder, _ = configuration.directories(environ)
-    try:
-        properties = configuration.defaults(folder) if folder else {}
-    except OSError:
-        properties = {}
+    properties = configuration.defaults_here(environ)
     for name in _PROPERTIES:
         if found := properties.get(name):
             return found.value, f"{found.place} sets {name}={found.value}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Number = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""A number of Spark's, which is a Java `long`: sums of them are numbers that can be divided and written."""
 
 _CAPITALS = {"id": "ID", "jvm": "JVM", "gc": "GC", "rdd": "RDD"}
 
@@ -40,27 +43,27 @@ class ApplicationStart(_Spaced):
     app_name: str = ""
     app_id: str | None = None
     app_attempt_id: str | None = None
-    timestamp: int = 0
+    timestamp: Number = 0
 
 
 class ApplicationEnd(_Spaced):
-    timestamp: int = 0
+    timestamp: Number = 0
 
 
 class ExecutorInfo(_Spaced):
     host: str = ""
-    total_cores: int = 1
-    request_time: int | None = None
+    total_cores: Number = 1
+    request_time: Number | None = None
 
 
 class ExecutorAdded(_Spaced):
-    timestamp: int = 0
+    timestamp: Number = 0
     executor_id: str = ""
     executor_info: ExecutorInfo = msgspec.field(default_factory=ExecutorInfo)
 
 
 class ExecutorRemoved(_Spaced):
-    timestamp: int = 0
+    timestamp: Number = 0
     executor_id: str = ""
     removed_reason: str = ""
 
@@ -71,12 +74,12 @@ class RddInfo(_Spaced):
 
 
 class StageInfo(_Spaced):
-    stage_id: int = 0
-    stage_attempt_id: int = 0
+    stage_id: Number = 0
+    stage_attempt_id: Number = 0
     stage_name: str = ""
-    number_of_tasks: int = 0
-    submission_time: int | None = None
-    completion_time: int | None = None
+    number_of_tasks: Number = 0
+    submission_time: Number | None = None
+    completion_time: Number | None = None
     failure_reason: str | None = None
     rdd_info: list[RddInfo] = []
 
@@ -86,27 +89,27 @@ class StageEvent(_Spaced):
 
 
 class JobStart(_Spaced):
-    job_id: int = 0
-    submission_time: int = 0
+    job_id: Number = 0
+    submission_time: Number = 0
 
 
 class JobEnd(_Spaced):
-    job_id: int = 0
-    completion_time: int = 0
+    job_id: Number = 0
+    completion_time: Number = 0
 
 
 class Accumulable(_Spaced):
-    id: int = -1
+    id: Number = -1
     name: str | None = None
     update: Any = None
 
 
 class TaskInfo(_Spaced):
-    task_id: int = -1
-    index: int = -1
-    attempt: int = 0
-    launch_time: int = 0
-    finish_time: int = 0
+    task_id: Number = -1
+    index: Number = -1
+    attempt: Number = 0
+    launch_time: Number = 0
+    finish_time: Number = 0
     executor_id: str = ""
     failed: bool = False
     killed: bool = False
@@ -121,15 +124,15 @@ class TaskEndReason(_Spaced):
 
 
 class ShuffleRead(_Spaced):
-    remote_bytes_read: int = 0
-    local_bytes_read: int = 0
+    remote_bytes_read: Number = 0
+    local_bytes_read: Number = 0
 
 
 class TaskMetrics(_Spaced):
-    executor_run_time: int = 0
-    jvm_gc_time: int = 0
-    memory_bytes_spilled: int = 0
-    disk_bytes_spilled: int = 0
+    executor_run_time: Number = 0
+    jvm_gc_time: Number = 0
+    memory_bytes_spilled: Number = 0
+    disk_bytes_spilled: Number = 0
     shuffle_read_metrics: ShuffleRead = msgspec.field(default_factory=ShuffleRead)
 
 
@@ -138,19 +141,19 @@ class Peaks(
 ):
     """Bytes of all Python processes of an executor; 0 where they are not measured."""
 
-    python_resident: int = 0
-    python_virtual: int = 0
+    python_resident: Number = 0
+    python_virtual: Number = 0
 
 
 class TaskStart(_Spaced):
-    stage_id: int = 0
-    stage_attempt_id: int = 0
+    stage_id: Number = 0
+    stage_attempt_id: Number = 0
     task_info: TaskInfo = msgspec.field(default_factory=TaskInfo)
 
 
 class TaskEnd(_Spaced):
-    stage_id: int = 0
-    stage_attempt_id: int = 0
+    stage_id: Number = 0
+    stage_attempt_id: Number = 0
     task_end_reason: TaskEndReason = msgspec.field(default_factory=TaskEndReason)
     task_info: TaskInfo = msgspec.field(default_factory=TaskInfo)
     task_metrics: TaskMetrics | None = None
@@ -164,7 +167,7 @@ class StageExecutorMetrics(_Spaced):
 
 class PlanMetric(_Camel):
     name: str = ""
-    accumulator_id: int = -1
+    accumulator_id: Number = -1
 
 
 class PlanNode(_Camel):
@@ -175,7 +178,7 @@ class PlanNode(_Camel):
 
 
 class SqlPlan(_Camel):
-    execution_id: int = 0
+    execution_id: Number = 0
     spark_plan_info: PlanNode = msgspec.field(default_factory=PlanNode)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from envpack.errors import EnvpackError
+from envpack.errors import EnvpackError, UsageError
 from envpack.explain import (
     functions,
     imports,
@@ -21,6 +21,7 @@ from envpack.explain import (
 )
 from envpack.explain.findings import Case, RunFinding, Unevaluated, worst_first
 from envpack.explain.limits import SEVERITIES
+from envpack.explain.run import Run
 from envpack.redact import redact
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from envpack.explain.imports import ImportRecord
     from envpack.explain.limits import Severity
     from envpack.explain.logs import EventLog
-    from envpack.explain.run import Run
     from envpack.stores.base import Store
 
 SCHEMA = 1
@@ -124,9 +124,17 @@ def explain(
     records: Sequence[ImportRecord] = (),
     looks: Sequence[Look] = LOOKS,
 ) -> Explanation:
-    """Read a log and explain it. `store` may have the release that ran; `records` are the imports."""
+    """Read a log and explain it. `store` may have the release that ran; `records` are the imports.
+
+    Raises UsageError for a log without any event, which says nothing about an application.
+    """
     passed_over: list[str] = []
     run = reading.read(logs.lines(log, passed_over), passed_over)
+    if run == Run(passed_over=passed_over):
+        raise UsageError(
+            f"{log.path} has no event of Spark's that can be read",
+            hint="it is no event log, or was cut off in its first line: spark.eventLog.dir says where logs are",
+        )
     case = _case(run, store, records)
     seen = [each for look in looks for each in look(case)]
     findings = [each for each in seen if isinstance(each, RunFinding)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from envpack.explain.limits import LIMITS, SEVERITIES, written
 from envpack.explain.run import EventPlace
 from envpack.redact import redact
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -128,7 +130,9 @@ def found(
     reached = limit.severity(value, cost)
     if reached is None:
         return
-    lines = [f"--conf {key}={each}" for key, each in settings.items()] if isinstance(settings, dict) else settings
+    lines = settings
+    if isinstance(settings, dict):
+        lines = [f"--conf {shlex.quote(f'{key}={each}')}" for key, each in settings.items()]
     yield RunFinding(
         name=name,
         severity=severity or reached,
@@ -138,8 +142,8 @@ def found(
         unit=limit.unit,
         places=tuple(places[:MOST_PLACES]),
         quote=_quoted(quote),
-        advice=advice,
-        settings=tuple(redact(line) for line in lines),
+        advice=redact(advice),
+        settings=tuple(visible(redact(line)) for line in lines),
     )
 
 

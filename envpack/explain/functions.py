@@ -41,17 +41,18 @@ def pickled_rows(case: Case) -> Iterator[Found]:
 
 def arrow_batch(case: Case) -> Iterator[Found]:
     """Yield functions whose Arrow batches are so large that they threaten the worker's memory."""
-    text = case.run.properties.get(_BATCH, "")
-    records = int(text) if text.isdigit() and 0 < len(text) < 10 else _USUAL_BATCH
+    records = case.run.number(_BATCH)
+    records = _USUAL_BATCH if records is None else records
     arrow = [node for node in case.run.nodes if "Arrow" in node.name or "Pandas" in node.name]
-    sized = [(_batch(node, records), node) for node in arrow if node.rows and node.tasks]
+    sized = [(_batch(node, records), node) for node in arrow if node.rows and node.sent and node.tasks]
     if not sized:
         return
     size, node = max(sized, key=lambda pair: pair[0])
     per_row = node.sent / node.rows
     yield from found(
         "arrow-batch",
-        f"a row has {per_row:,.0f} bytes, so that an Arrow batch of {records:,} rows fills the worker's memory",
+        f"a row has {per_row:,.0f} bytes, so that an Arrow batch of {_rows(node, records):,.0f} rows fills the "
+        "worker's memory",
         size,
         places=[node.stage],
         quote=node.text,
@@ -61,5 +62,10 @@ def arrow_batch(case: Case) -> Iterator[Found]:
 
 
 def _batch(node: PythonNode, records: int) -> float:
-    """Return the bytes of a batch: no more rows than a task has."""
-    return node.sent / node.rows * min(records, node.rows / node.tasks)
+    return node.sent / node.rows * _rows(node, records)
+
+
+def _rows(node: PythonNode, records: int) -> float:
+    """Return the rows of a batch: no more than a task has, and all of them where 0 sets no bound."""
+    rows = node.rows / node.tasks
+    return min(records, rows) if records else rows

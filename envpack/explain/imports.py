@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -87,6 +88,7 @@ def versions_differ(case: Case) -> Iterator[Found]:
     here = {module: version for record in drivers for module, version in record.modules.items() if version}
     differ = [name for name in sorted(here.keys() & there.keys()) if _minor(here[name]) != _minor(there[name])]
     if differ:
+        owners = _owners(case) or {}
         pairs = ", ".join(f"{name} {here[name]} and {there[name]}" for name in differ[:_SHOWN])
         yield from found(
             "versions-differ",
@@ -94,7 +96,9 @@ def versions_differ(case: Case) -> Iterator[Found]:
             len(differ),
             quote=f"imported by the driver: Python {drivers[0].python}; by workers: Python {workers[0].python}",
             advice="run the driver in the release as well, or give its Python the release's versions",
-            settings=["pip install " + " ".join(f"{name}=={there[name]}" for name in differ[:_SHOWN])],
+            settings=[
+                shlex.join(["pip", "install", *(f"{owners.get(n, n)}=={there[n]}" for n in differ[:_SHOWN])])
+            ],
         )
 
 

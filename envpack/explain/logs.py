@@ -7,6 +7,7 @@ file replaces all before it. `.inprogress` at the end says that the application 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,10 @@ def _lines(pieces: Iterator[bytes], passed_over: list[str]) -> Iterator[bytes]:
 
 
 def _local(given: str) -> Path:
-    url = urlsplit(given)
+    try:
+        url = urlsplit(given)
+    except ValueError as error:
+        raise UsageError(f"there is no event log at {given}: {error}", hint="name a file or a directory") from error
     if url.scheme == "file":
         return Path(unquote(url.path))
     if len(url.scheme) > 1 and "//" in given:
@@ -113,7 +117,7 @@ def _local(given: str) -> Path:
         raise UsageError(
             f"envpack reads event logs of this machine, not {given}", hint=f"{command} LOG . brings it here"
         )
-    return Path(given).expanduser()
+    return Path(os.path.expanduser(given))  # noqa: PTH111 - a Path has no answer for who has no home
 
 
 def _rolling(path: Path) -> EventLog:

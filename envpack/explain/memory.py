@@ -27,11 +27,16 @@ _KILLED = re.compile(
     r"|OOMKilled|SIGKILL|possible container OOM"
 )
 _SAYS_MEMORY = re.compile(r"(?i)exceeding (?:physical|virtual) memory|OOMKilled")
-_SIZE = re.compile(r"\s*(?P<number>\d+)\s*(?P<unit>[kmgtp]?)i?b?\s*")
+_SIZE = re.compile(r"\s*(?P<number>[0-9]{1,15})\s*(?P<unit>[kmgtp]?)i?b?\s*")
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_USUAL_PARTITIONS = 200
 _LEAST_OVERHEAD = 384 << 20
+_LEAST_ASIDE = 1 << 20
+"""For a share of it, where an application sets nothing aside."""
 _USUAL_FACTOR, _KUBERNETES_FACTOR = 0.1, 0.4
 """Of the heap; on Kubernetes for applications that are not the JVM's own. Source: Spark's configuration page."""
+
+_LARGEST_FACTOR = 100
 
 
 def size_of(text: str) -> int | None:
@@ -57,7 +62,7 @@ def container_killed(case: Case) -> Iterator[Found]:
         places=[EventPlace(executor=each.id) for each in killed],
         quote=killed[0].reason,
         advice=f"{outside}give the executor more overhead, or fewer cores",
-        settings={_OVERHEAD: _mebibytes(2 * overhead(case.run))},
+        settings={_OVERHEAD: mebibytes(2 * overhead(case.run))},
     )
 
 
@@ -72,16 +77,16 @@ def python_memory_tight(case: Case) -> Iterator[Found]:
         return
     largest = max(peaks, key=lambda each: each.python_resident)
     pyspark = size_of(run.properties.get(_PYSPARK, "")) or 0
-    share = largest.python_resident / (overhead(run) + pyspark)
+    aside = max(overhead(run) + pyspark, _LEAST_ASIDE)
     yield from found(
         "python-memory-tight",
         f"the Python workers of an executor had {human_size(largest.python_resident)} in memory, and "
-        f"{human_size(overhead(run) + pyspark)} are set aside for all that is not the JVM's heap",
-        share,
+        f"{human_size(aside)} are set aside for all that is not the JVM's heap",
+        largest.python_resident / aside,
         places=[EventPlace(executor=largest.id)],
         quote=f"ProcessTreePythonRSSMemory {largest.python_resident}",
         advice="raise the overhead, or run fewer tasks at once in an executor",
-        settings={_OVERHEAD: _mebibytes(largest.python_resident * 5 // 4)},
+        settings={_OVERHEAD: mebibytes(largest.python_resident * 5 // 4)},
     )
 
 
@@ -117,7 +122,7 @@ def garbage_collection(case: Case) -> Iterator[Found]:
         places=[stage.place for stage in worst if stage.garbage],
         quote=f"JVM GC Time {garbage} ms of {run.task_time} ms of run time",
         advice="more heap or fewer cores for each executor; cache less",
-        settings={_HEAP: _mebibytes(heap * 3 // 2)},
+        settings={_HEAP: mebibytes(heap * 3 // 2)},
     )
 
 
@@ -129,10 +134,10 @@ def overhead(run: Run) -> int:
     kubernetes = run.properties.get("spark.master", "").startswith("k8s")
     usual = _KUBERNETES_FACTOR if kubernetes else _USUAL_FACTOR
     try:
-        factor = min(max(float(run.properties.get(_FACTOR, usual)), 0.0), 100.0)
+        factor = float(run.properties.get(_FACTOR, usual))
     except ValueError:
         factor = usual
-    return max(int(heap * factor), _LEAST_OVERHEAD)
+    return max(int(heap * (factor if 0 <= factor <= _LARGEST_FACTOR else usual)), _LEAST_OVERHEAD)
 
 
 def _was_killed(executor: Executor, run: Run) -> bool:
@@ -143,10 +148,10 @@ def _was_killed(executor: Executor, run: Run) -> bool:
 
 
 def _more_partitions(run: Run, stage: Stage) -> int:
-    text = run.properties.get("spark.sql.shuffle.partitions", "200")
-    now = int(text) if text.isdigit() and len(text) < 8 else 200
-    return 2 * max(now, stage.tasks)
+    now = run.number("spark.sql.shuffle.partitions")
+    return 2 * max(_USUAL_PARTITIONS if now is None else now, stage.tasks)
 
 
-def _mebibytes(size: int) -> str:
+def mebibytes(size: int) -> str:
+    """Return a size as Spark reads it."""
     return f"{max(size >> 20, 1)}m"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from envpack.archive.formats import ALIAS
 from envpack.explain.findings import found
+from envpack.explain.memory import mebibytes, size_of
 from envpack.explain.selection import python_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from envpack.explain.findings import Case, Found
-    from envpack.explain.run import EventPlace, TaskFailure
+    from envpack.explain.run import TaskFailure
 
 _NO_PROGRAM = re.compile(r'Cannot run program "(?P<python>[^"]{1,300})".{0,300}?error=(?P<number>\d+)[^\n]{0,100}')
 _DIFFERS = re.compile(
@@ -49,12 +50,10 @@ def no_interpreter(case: Case) -> Iterator[Found]:
         advice = f"the archive is unpacked to {', '.join(archives.values())}, and Python is looked for in ./{ALIAS}"
     else:
         advice = "the archive has no Python at that path, or was not unpacked in the worker's directory"
-    yield from found(
+    yield from _failed(
         "no-interpreter",
         f"the Python workers could not be started: there is no {python} that can be run",
-        _count(failures),
-        places=_places(failures),
-        quote=match[0],
+        failures,
         advice=advice,
         settings=["spark-submit $(envpack settings REF --output oneline) app.py"],
     )
@@ -69,11 +68,10 @@ def python_differs(case: Case) -> Iterator[Found]:
     after = failure.text[match.start() : match.start() + 600]
     versions = list(dict.fromkeys(f"{each['major']}.{each['minor']}" for each in _VERSION.finditer(after)))[:2]
     which = f": {versions[0]} in the workers, {versions[1]} in the driver" if len(versions) == 2 else ""
-    yield from found(
+    yield from _failed(
         "python-differs",
         f"driver and workers run two Pythons{which}",
-        _count(failures),
-        places=_places(failures),
+        failures,
         quote=" ".join(after.split())[:200],
         advice="start the driver with the release's Python version, or build the release for the driver's",
         settings=["envpack settings REF --launcher L --driver-python auto"],
@@ -86,12 +84,10 @@ def module_missing(case: Case) -> Iterator[Found]:
     for failure, match in _of(case, _NO_MODULE):
         by_module.setdefault(match["module"].partition(".")[0], []).append((failure, match))
     for module, failures in by_module.items():
-        yield from found(
+        yield from _failed(
             "module-missing",
             f"the workers have no module {module}",
-            _count(failures),
-            places=_places(failures),
-            quote=failures[0][1][0],
+            failures,
             advice=_where_from(case, module),
         )
 
@@ -100,12 +96,10 @@ def binary_misfit(case: Case) -> Iterator[Found]:
     """Yield compiled code that does not fit the node or other packages."""
     failures = _of(case, _MISFIT)
     if failures:
-        yield from found(
+        yield from _failed(
             "binary-misfit",
             "compiled code in the environment cannot be loaded",
-            _count(failures),
-            places=_places(failures),
-            quote=failures[0][1][0],
+            failures,
             advice="build for the nodes: --glibc with the oldest among them, --spark with the cluster's version; a "
             "library that the environment lacks is a line of the requirements",
             settings=["envpack build FILE --glibc V --spark V"],
@@ -114,18 +108,17 @@ def binary_misfit(case: Case) -> Iterator[Found]:
 
 def python_limit(case: Case) -> Iterator[Found]:
     """Yield tasks that were refused memory by the limit of the application."""
-    limit = case.run.properties.get(_LIMIT)
+    limit = case.run.properties.get(_LIMIT, "")
+    size = size_of(limit)
     failures = _of(case, _NO_MEMORY) if limit else []
-    if limit and failures:
-        yield from found(
+    if failures:
+        yield from _failed(
             "python-limit",
             f"Python workers asked for more than {_LIMIT}={limit} gives them",
-            _count(failures),
-            places=_places(failures),
-            quote=failures[0][1][0],
+            failures,
             advice="the limit bounds address space, not memory in use, and an executor's tasks share it: raise it "
             "by half, or run fewer tasks at once in an executor",
-            settings={_LIMIT: _half_more(limit)},
+            settings={_LIMIT: mebibytes(size * 3 // 2)} if size else (),
         )
 
 
@@ -136,12 +129,10 @@ def worker_crashed(case: Case) -> Iterator[Found]:
         return
     version = case.run.version
     settings = {"spark.python.worker.faulthandler.enabled": "true"} if version and version >= (3, 2) else {}
-    yield from found(
+    yield from _failed(
         "worker-crashed",
         "Python workers ended without an exception",
-        _count(failures),
-        places=_places(failures),
-        quote=failures[0][1][0],
+        failures,
         advice="compiled code crashed, or the node's out-of-memory killer came: with the fault handler the "
         "executor's stderr shows where it was",
         settings=settings,
@@ -153,12 +144,25 @@ def _of(case: Case, pattern: re.Pattern[str]) -> list[tuple[TaskFailure, re.Matc
     return [(failure, match) for failure in case.run.failures if (match := pattern.search(failure.text))]
 
 
-def _count(failures: list[tuple[TaskFailure, re.Match[str]]]) -> int:
-    return sum(failure.count for failure, _ in failures)
-
-
-def _places(failures: list[tuple[TaskFailure, re.Match[str]]]) -> list[EventPlace]:
-    return [place for failure, _ in failures for place in failure.places]
+def _failed(
+    name: str,
+    text: str,
+    failures: Sequence[tuple[TaskFailure, re.Match[str]]],
+    *,
+    quote: str = "",
+    advice: str,
+    settings: Mapping[str, str] | Sequence[str] = (),
+) -> Iterator[Found]:
+    """Yield the finding of tasks that failed; it quotes the first match, if nothing else."""
+    return found(
+        name,
+        text,
+        sum(failure.count for failure, _ in failures),
+        places=[place for failure, _ in failures for place in failure.places],
+        quote=quote or failures[0][1][0],
+        advice=advice,
+        settings=settings,
+    )
 
 
 def _where_from(case: Case, module: str) -> str:
@@ -170,9 +174,3 @@ def _where_from(case: Case, module: str) -> str:
         if names:
             return f"{case.release.manifest.reference} has {names[0]}: the workers do not run in it"
     return advice
-
-
-def _half_more(limit: str) -> str:
-    """Return a size of Spark's, such as `512m`, and half of it more; a bare number is MiB."""
-    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", limit.lower())
-    return f"{int(match[1]) * 3 // 2}{match[2] or 'm'}" if match else limit

@@ -94,7 +94,7 @@ class _Reading:
 
     @add.register
     def _(self, event: events.EnvironmentUpdate) -> None:
-        self.run.properties.update(without_secrets(event.spark_properties))
+        self.run.properties = without_secrets({**self.run.properties, **event.spark_properties})
 
     @add.register
     def _(self, event: events.ApplicationStart) -> None:
@@ -172,7 +172,7 @@ class _Reading:
         for found in _walk(event.spark_plan_info):
             if found.node_name not in PYTHON_NODES or any(m.accumulator_id in self._metrics for m in found.metrics):
                 continue
-            if len(self._metrics) >= MOST:
+            if len(self._metrics) + len(self.run.nodes) >= MOST:
                 self.dropped += 1
                 return
             node = PythonNode(name=found.node_name, text=found.simple_string[:500], query=event.execution_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 Milliseconds = int
 """Since 1970, or a span."""
+
+_VERSION = re.compile(r"(?P<major>[0-9]{1,4})\.(?P<minor>[0-9]{1,4})(?:\..*)?", re.DOTALL)
+_WHOLE = re.compile(r"\s*[0-9]{1,15}\s*")
 
 
 class Spread:
@@ -187,10 +191,13 @@ class Run:
     @property
     def version(self) -> Minor | None:
         """Spark's version as two numbers, if it is known."""
-        parts = self.spark.split(".")
-        return (
-            (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else None
-        )
+        match = _VERSION.fullmatch(self.spark)
+        return (int(match["major"]), int(match["minor"])) if match else None
+
+    def number(self, name: str) -> int | None:
+        """Return a property that is a whole number of 0 or more; None when it is missing or anything else."""
+        text = self.properties.get(name, "")
+        return int(text) if _WHOLE.fullmatch(text) else None
 
     @property
     def begin(self) -> Milliseconds:

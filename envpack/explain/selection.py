@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from envpack.archive.formats import ALIAS
 from envpack.explain.findings import found
@@ -20,6 +20,8 @@ _EXECUTOR_VARIABLE = "spark.executorEnv.PYSPARK_PYTHON"
 _ARCHIVES = ("spark.archives", "spark.yarn.dist.archives")
 _STAGING = "spark.yarn.stagingDir"
 _ON_NODES = frozenset({"local"})
+_PLACE = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<host>[^/?#]*))?")
+"""Any text has one: what stands in a log need not be a URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,6 @@ def archive_staged(case: Case) -> Iterator[Found]:
 
 
 def _file_system(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    scheme = parts.scheme.lower()
-    return ("s3" if scheme in ("s3a", "s3n") else scheme, parts.netloc)
+    match = _PLACE.match(uri)
+    scheme, host = (match["scheme"] or "", match["host"] or "") if match else ("", "")
+    return ("s3" if scheme.lower() in ("s3a", "s3n") else scheme.lower(), host)

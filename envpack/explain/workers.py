@@ -95,10 +95,10 @@ def slow_fetch(case: Case) -> Iterator[Found]:
 def slow_submission(case: Case) -> Iterator[Found]:
     """Yield that the application started long after it was submitted, as in a queue or after an upload."""
     run = case.run
-    text = run.properties.get(_SUBMITTED, "")
-    if run.started is None or not (text.isdigit() and len(text) < 16) or not python_of(run).archives:
+    submitted = run.number(_SUBMITTED)
+    if run.started is None or submitted is None or not python_of(run).archives:
         return
-    wait = (run.started - int(text)) / 1000
+    wait = (run.started - submitted) / 1000
     yield from found(
         "slow-submission",
         "the application started long after it was submitted: it waited for the cluster, or its archive was sent",

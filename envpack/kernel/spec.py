@@ -101,6 +101,7 @@ def _of_spark(home: Path | None) -> Mapping[str, str]:
     """
     if home is None:
         return {}
+    home = home.absolute()
     libraries = sorted((home / "python/lib").glob("py4j-*-src.zip"))[-1:]
     packed = home / "python/lib/pyspark.zip"
     if not libraries or not packed.is_file():

@@ -81,6 +81,15 @@ def defaults(directory: Path) -> dict[str, Configured]:
     return found
 
 
+def defaults_here(environ: Mapping[str, str]) -> dict[str, Configured]:
+    """Return the properties of this machine's `spark-defaults.conf`; none where it is missing or cannot be read."""
+    folder, _ = directories(environ)
+    try:
+        return defaults(folder) if folder else {}
+    except OSError:
+        return {}
+
+
 def environment(directory: Path) -> dict[str, Configured]:
     """Return the variables that `spark-env.sh` sets, by name, with values as they are written.
 

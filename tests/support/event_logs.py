@@ -10,13 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import threading
-import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +28,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
 
     from tests.support.spark import Spark
 
@@ -73,6 +67,12 @@ def double(values):
 """
 
 
+def _udf(name: str, body: str, rows: str = "4") -> str:
+    """Return a program that gives rows, the arguments of `range`, to a plain function of some lines."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return f'@udf("long")\ndef {name}(value):\n{lines}spark.range({rows}).select({name}("id")).collect()\n'
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One application that has one thing wrong with it."""
@@ -89,16 +89,11 @@ class Scenario:
     """Whether the application ends with an error."""
     modules: Mapping[str, str] = field(default_factory=dict)
     """Modules that are sent with it, by name."""
-    slow_archive: float = 0
-    """Seconds that an archive from a web server takes to arrive."""
     other_python: bool = False
     """Whether the workers have another Python than the driver."""
 
 
 _BOTH = (SPARK_3, SPARK_4)
-
-_PIECES = 20
-"""In so many single bytes a slow archive begins."""
 
 _ALL = (
     Scenario(
@@ -126,36 +121,18 @@ _ALL = (
     ),
     Scenario(
         finds="module-missing",
-        job="""\
-@udf("long")
-def scaled(value):
-    import not_packed.scaling
-    return value
-spark.range(4).select(scaled("id")).collect()
-""",
+        job=_udf("scaled", "import not_packed.scaling\nreturn value"),
         sparks=_BOTH,
         fails=True,
     ),
     Scenario(
         finds="binary-misfit",
-        job="""\
-@udf("long")
-def solved(value):
-    import ctypes
-    ctypes.CDLL("libopenblas_of_another_machine.so.0")
-    return value
-spark.range(4).select(solved("id")).collect()
-""",
+        job=_udf("solved", 'import ctypes\nctypes.CDLL("libopenblas_of_another_machine.so.0")\nreturn value'),
         fails=True,
     ),
     Scenario(
         finds="worker-crashed",
-        job="""\
-@udf("long")
-def broken(value):
-    os._exit(137)
-spark.range(4).select(broken("id")).collect()
-""",
+        job=_udf("broken", "os._exit(137)"),
         sparks=_BOTH,
         fails=True,
     ),
@@ -178,25 +155,15 @@ spark.range(0, 8, 1, 4).select(hungry("id")).collect()
     ),
     Scenario(
         finds="python-limit",
-        job="""\
-@udf("long")
-def large(value):
-    return len(bytearray(1 << 30))
-spark.range(2).select(large("id")).collect()
-""",
+        job=_udf("large", "return len(bytearray(1 << 30))", "2"),
         conf={"spark.executor.pyspark.memory": "512m"},
         fails=True,
     ),
     Scenario(
         finds="python-memory-tight",
-        job="""\
-@udf("long")
-def holds(value):
-    held = bytearray(os.urandom(1 << 20)) * 380
-    time.sleep(8)
-    return len(held)
-spark.range(0, 1, 1, 1).select(holds("id")).collect()
-""",
+        job=_udf(
+            "holds", "held = bytearray(os.urandom(1 << 20)) * 380\ntime.sleep(8)\nreturn len(held)", "0, 1, 1, 1"
+        ),
         conf={
             "spark.executor.processTreeMetrics.enabled": "true",
             "spark.executor.metrics.pollingInterval": "500ms",
@@ -322,18 +289,13 @@ def run(scenario: Scenario, version: str, directory: Path, conf: Mapping[str, st
     logs.mkdir(parents=True)
     (directory / "job.py").write_text(_HEAD + scenario.job)
     spark = spark_at(directory / "spark", version)
-    arriving: AbstractContextManager[str] = nullcontext("")
-    if scenario.slow_archive:
-        arriving = _slow_server(_archive(directory / "made"), scenario.slow_archive)
-    with arriving as archive:
-        named = {
-            "spark.eventLog.enabled": "true",
-            "spark.eventLog.dir": logs.as_uri(),
-            **({"spark.archives": f"{archive}#environment"} if archive else {}),
-            **scenario.conf,
-            **(conf or {}),
-        }
-        _submit(scenario, spark, named, directory)
+    named = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": logs.as_uri(),
+        **scenario.conf,
+        **(conf or {}),
+    }
+    _submit(scenario, spark, named, directory)
     shutil.rmtree(directory / "spark", ignore_errors=True)
     (log,) = logs.iterdir()
     return log
@@ -371,45 +333,6 @@ def _other_python() -> str:
     return missing("there is no second Python for workers that differ from the driver")
 
 
-def _archive(directory: Path) -> Path:
-    directory.mkdir()
-    (directory / "note.txt").write_text("An archive.\n")
-    with tarfile.open(directory / "slow-0123456789abcdef.tar.gz", "w:gz") as made:
-        made.add(directory / "note.txt", "note.txt")
-    return directory / "slow-0123456789abcdef.tar.gz"
-
-
-@contextmanager
-def _slow_server(file: Path, seconds: float) -> Iterator[str]:
-    """Serve a file that executors get slowly; the driver, which asks first, gets it at once."""
-    asked: list[float] = []
-
-    class Slow(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = file.read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            asked.append(time.monotonic())
-            if len(asked) > 1:  # byte by byte: Spark gives up when it gets nothing for 60 s
-                for at in range(_PIECES):
-                    self.wfile.write(data[at : at + 1])
-                    time.sleep(seconds / _PIECES)
-                data = data[_PIECES:]
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{file.name}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def trimmed(log: Path, home: str) -> bytes:
     """Return the lines of a real log, less what envpack does not read; `home` is where the run was."""
     lines = []
@@ -444,6 +367,16 @@ def write_small(log: Path, home: str, name: str) -> None:
     DATA.mkdir(parents=True, exist_ok=True)
     options: dict[int, int] = {zstd.CompressionParameter.compression_level: 19}
     (DATA / f"{name}.jsonl.zst").write_bytes(zstd.compress(trimmed(log, home), options=options))
+
+
+def lines_of(name: str) -> list[bytes]:
+    """Return the lines of a log that is kept, such as `control-4.0.2`."""
+    return zstd.decompress((DATA / f"{name}.jsonl.zst").read_bytes()).splitlines()
+
+
+def events_of(name: str) -> list[Any]:
+    """Return the events of a log that is kept."""
+    return [json.loads(line) for line in lines_of(name)]
 
 
 CODECS = ("lz4", "snappy", "zstd")
