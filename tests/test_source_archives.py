@@ -547,12 +547,17 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     assert notes("two") == first
     (module,) = (shop.cache / "tools").glob("*/lib/python*/site-packages/tool.py")
     assert list(module.parent.glob("__pycache__/tool.*.pyc"))
-    module.unlink()
-    module.write_text("raise SystemExit('damaged')\n")
+    was, text = module.stat(), module.read_bytes()
+    module.unlink()  # others may share it
+    module.write_bytes(text[:-1] + b"#")
+    os.utime(module, ns=(was.st_atime_ns, was.st_mtime_ns))
     third = notes("three")
     assert third.keys() == first.keys()
     assert third != first
-    for path in (shop.cache / "tools").glob("*.json"):
+    killed = shop.cache / "tools" / ("0" * 64)
+    killed.mkdir()
+    killed.with_suffix(".lock").touch()
+    for path in (*(shop.cache / "tools").glob("*.json"), killed):
         os.utime(path, (1, 1))
     shutil.rmtree(shop.cache / "built")
     write_wheel_of_tool(shop, "2.0")
@@ -560,3 +565,4 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     kept = {path.name for path in (shop.cache / "tools").glob("*.json")}
     assert len(kept) == 2
     assert len(kept & first.keys()) == 1
+    assert not killed.exists()
