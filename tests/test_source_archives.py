@@ -420,7 +420,9 @@ def test_a_repository_is_read_over_ssh(tmp_path: Path, monkeypatch: pytest.Monke
         ("v1.2", 2, False, r"1\.3\.dev2\+g[0-9a-f]+"),
         ("v1.2", 0, True, r"1\.3\.dev0\+g[0-9a-f]+\.dirty"),
         ("inner-1.2.3rc1", 1, False, r"1\.2\.3rc2\.dev1\+g[0-9a-f]+"),
+        ("v1.3.dev0", 4, False, r"1\.3\.dev4\+g[0-9a-f]+"),
         ("release", 0, False, ""),
+        ("v1.2-\udcff", 0, False, ""),
     ],
 )
 def test_a_version_that_git_has_is_the_one_of_setuptools_scm(
@@ -448,6 +450,7 @@ def test_a_version_that_git_has_is_the_one_of_setuptools_scm(
         ('[tool.pdm.version]\nsource = "scm"\n', "PDM_BUILD_SCM_VERSION"),
         ('[build-system]\nrequires = ["hatchling"]\n', None),
         ("build-system = 7\n", None),
+        (f"[build-system]\nrequires = ['a ; {'(' * 3000}']\n", None),
         ("[", None),
     ],
 )
