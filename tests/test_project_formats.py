@@ -128,6 +128,7 @@ def test_where_uv_would_take_a_requirement_from_is_where_it_comes_from(tmp_path:
         ("d", "", None),
         ("e", "git+ssh://git@example.com/e", 'sys_platform == "linux"'),
         ("e", "", 'sys_platform != "linux"'),
+        ("e", "", 'sys_platform != "linux" and sys_platform == "linux"'),
         ("f", "", None),
         ("g", "", None),
     ]
@@ -139,12 +140,38 @@ def test_where_uv_would_take_a_requirement_from_is_where_it_comes_from(tmp_path:
         (UV.replace('d = { index = "acme" }', "d = { workspace = true }"), "d is a member of uv's workspace"),
         (UV.replace('d = { index = "acme" }', 'd = { index = "other" }'), "which [[tool.uv.index]] does not name"),
         (UV.replace("https://pypi.acme.example", "pypi.acme.example"), "it starts with https://"),
+        (
+            UV.replace("sys_platform == 'linux'", "sys_platform === 'linux'"),
+            "e: the marker of its source cannot be",
+        ),
+        (UV.replace("sys_platform == 'linux'", "(" * 3000), "e: the marker of its source cannot be read"),
         (UV.replace('"libs/b"', '"--hash x"'), "b: its path is not a text without blanks"),
     ):
         path.write_text(broken)
         with pytest.raises(BadRequirements) as caught:
             requirements.read(path)
         assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("marker", "line", "there"),
+    [
+        ("sys_platform == 'darwin'", "a>=1", {"a": ">=1"}),
+        ("sys_platform == 'darwin'", "a>=1 ; os_name == 'nt'", {}),
+        ("sys_platform == 'linux'", "a>=1", {"a": "https://example.com/a-1-py3-none-any.whl"}),
+        ("python_version < '3.9' or sys_platform == 'darwin' and os_name == 'posix'", "a>=1", {"a": ">=1"}),
+        ("(python_version < '3.9' or 'lin' in sys_platform) and os_name not in 'posix'", "a>=1", {"a": ">=1"}),
+    ],
+)
+def test_where_no_source_of_uv_applies_the_indexes_are_asked(
+    tmp_path: Path, marker: str, line: str, there: dict[str, str]
+) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text(
+        f'[project]\nname = "app"\ndependencies = ["{line}"]\n[tool.uv.sources]\n'
+        f'a = {{ url = "https://example.com/a-1-py3-none-any.whl", marker = "{marker}" }}\n'
+    )
+    assert needed(path) == there
 
 
 def uv(directory: Path, *arguments: str) -> None:
@@ -413,6 +440,7 @@ def test_a_lock_of_poetry_names_what_its_groups_and_extras_need(tmp_path: Path) 
         (f'"sha256:{"1" * 64}"', '"md5:1"', {}, "private has no file with a SHA-256"),
         ('"2.0"', '"2.0 --hash=x"', {}, "private: its version is not a text without blanks"),
         ("[[package]]", "[[package", {}, "is not TOML"),
+        ("https://pypi.acme.example", "https://[pypi", {}, "poetry.lock: "),
     ],
 )
 def test_a_lock_of_poetry_that_cannot_be_read_says_why(
@@ -421,3 +449,12 @@ def test_a_lock_of_poetry_that_cannot_be_read_says_why(
     with pytest.raises(BadRequirements) as caught:
         names(poetry_lock(tmp_path, POETRY.replace(old, new) if old else POETRY), **given)
     assert reason in str(caught.value)
+
+
+def test_pythons_of_a_poetry_lock_that_are_no_versions_are_a_warning(tmp_path: Path) -> None:
+    path = poetry_lock(tmp_path)
+    for wanted in (f"^{'9' * 5000}", "^3.9 || ^3.11", "~"):
+        path.write_text(POETRY.replace('"^3.10"', f'"{wanted}"'))
+        asked = requirements.read(path)
+        assert asked.requires_python == ""
+        assert "is not a specifier of PEP 440, and not regarded" in "".join(asked.warnings)

@@ -420,7 +420,9 @@ def test_a_repository_is_read_over_ssh(tmp_path: Path, monkeypatch: pytest.Monke
         ("v1.2", 2, False, r"1\.3\.dev2\+g[0-9a-f]+"),
         ("v1.2", 0, True, r"1\.3\.dev0\+g[0-9a-f]+\.dirty"),
         ("inner-1.2.3rc1", 1, False, r"1\.2\.3rc2\.dev1\+g[0-9a-f]+"),
+        ("v1.3.dev0", 4, False, r"1\.3\.dev4\+g[0-9a-f]+"),
         ("release", 0, False, ""),
+        ("v1.2-\udcff", 0, False, ""),
     ],
 )
 def test_a_version_that_git_has_is_the_one_of_setuptools_scm(
@@ -448,6 +450,7 @@ def test_a_version_that_git_has_is_the_one_of_setuptools_scm(
         ('[tool.pdm.version]\nsource = "scm"\n', "PDM_BUILD_SCM_VERSION"),
         ('[build-system]\nrequires = ["hatchling"]\n', None),
         ("build-system = 7\n", None),
+        (f"[build-system]\nrequires = ['a ; {'(' * 3000}']\n", None),
         ("[", None),
     ],
 )
@@ -547,12 +550,17 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     assert notes("two") == first
     (module,) = (shop.cache / "tools").glob("*/lib/python*/site-packages/tool.py")
     assert list(module.parent.glob("__pycache__/tool.*.pyc"))
-    module.unlink()
-    module.write_text("raise SystemExit('damaged')\n")
+    was, text = module.stat(), module.read_bytes()
+    module.unlink()  # others may share it
+    module.write_bytes(text[:-1] + b"#")
+    os.utime(module, ns=(was.st_atime_ns, was.st_mtime_ns))
     third = notes("three")
     assert third.keys() == first.keys()
     assert third != first
-    for path in (shop.cache / "tools").glob("*.json"):
+    killed = shop.cache / "tools" / ("0" * 64)
+    killed.mkdir()
+    killed.with_suffix(".lock").touch()
+    for path in (*(shop.cache / "tools").glob("*.json"), killed):
         os.utime(path, (1, 1))
     shutil.rmtree(shop.cache / "built")
     write_wheel_of_tool(shop, "2.0")
@@ -560,3 +568,4 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     kept = {path.name for path in (shop.cache / "tools").glob("*.json")}
     assert len(kept) == 2
     assert len(kept & first.keys()) == 1
+    assert not killed.exists()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from envpack.verify import earlier
+from envpack.verify.earlier import Imported, Records, SeenPiece, VerificationRecord
 from tests.support.command import Desk, copy_of, desk_at
 from tests.support.wheels import write_wheel
 
@@ -52,6 +55,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, channel: Channel, seed: Path
     plugin = {"plugin.py": "", "plugin-1.0.dist-info/entry_points.txt": "[old.plugins]\none = plugin:nowhere\n"}
     write_wheel(shelf, "plugin", "1.0", files=plugin)
     write_wheel(shelf, "starter", "1.0", files={"starter.py": "", "starter.pth": "import sys; sys.exit(3)\n"})
+    write_wheel(shelf, "pair", "1.0", files={"pair.py": "", "spare.py": BROKEN})
     write_wheel(shelf, "lonely", "1.0", files={"lonely.py": "import nowhere_to_be_found\n"})
     requirements(desk, "old", "base==1.0")
     desk.build("r.txt")
@@ -152,3 +156,45 @@ def test_what_a_release_was_found_to_be_is_believed_only_as_its_manifest_has_it(
     ran = empty.run("build", "r.txt")
     assert ran.code == 0, ran.err
     assert verified(ran).endswith("3 modules imported")
+
+
+def test_a_failed_import_is_tried_again_though_it_was_only_a_note(desk: Desk) -> None:
+    requirements(desk, "old", "base==1.0", "pair")
+    first = desk.run("build", "r.txt")
+    requirements(desk, "old", "base==1.0", "pair", "fine")
+    second = desk.run("build", "r.txt")
+    assert "1 module imported, 3 as before in r@" in verified(second)
+    for ran in (first, second):
+        assert "spare (of pair) cannot be imported: RuntimeError: broken on purpose" in ran.err
+
+
+def record(*, start: str = "a" * 64, piece: str = "b" * 64) -> VerificationRecord:
+    imports = Imported(modules=("a",), owners={}, release="a@1")
+    return VerificationRecord(start=start, imports=(imports,), pieces={piece: SeenPiece()})
+
+
+def test_a_damaged_note_is_written_again(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.keep(record())
+    for path in tmp_path.rglob("*.json"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert (records.seen("b" * 64), records.imports("a" * 64)) == (None, ())
+    records.keep(record())
+    assert records.seen("b" * 64) == SeenPiece()
+    assert records.imports("a" * 64) == record().imports
+
+
+def test_notes_that_were_not_used_for_long_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(tmp_path)
+    for digit in "0123":
+        records.keep(record(start=digit * 64, piece=digit * 64), archive=digit * 64)
+    for path in tmp_path.rglob("*.json"):
+        os.utime(path, (1, 1))
+    assert records.imports("1" * 64), "is used now"
+    assert records.seen("1" * 64)
+    assert records.of_archive("1" * 64)
+    monkeypatch.setattr(earlier, "_LIMIT", 1)
+    records.keep(record(start="4" * 64, piece="4" * 64))
+    left = {digit for digit in "01234" if records.imports(digit * 64) and records.seen(digit * 64)}
+    assert left == {"1", "4"}
+    assert [digit for digit in "0123" if records.of_archive(digit * 64)] == ["1"]

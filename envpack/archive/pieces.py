@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import struct
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +24,7 @@ from zlib_ng import zlib_ng
 from envpack.archive.members import CHUNK, Entry
 from envpack.archive.saving import Saving  # noqa: TC001 - the codec reads the types
 from envpack.codec import Count, Digest, Kind, Text, Unreadable
+from envpack.files import least_used
 from envpack.files.atomic import Draft, draft, sweep
 from envpack.files.inside import inside
 from envpack.redact.logs import filtered_logger
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 _TAIL = struct.Struct("<LLQ")
 """The CRC-32 of the compressed bytes, that of the index, and the length of the index."""
-
-_IN_USE = 3600
-"""Seconds after its last use in which a piece is not removed to free space: a build may be about to read it."""
 
 log = filtered_logger(__name__)
 
@@ -150,15 +147,7 @@ class Pieces:
 
     def shrink(self) -> None:
         """Remove the least recently used pieces until the rest fits the limit."""
-        with contextlib.suppress(OSError):
-            kept = sorted((_used(path), path) for path in self._root.glob("*/*"))
-            total = sum(size for (_, size), _ in kept)
-            now = time.time()
-            for (used, size), path in kept:
-                if total <= self._limit or used > now - _IN_USE:
-                    break
-                path.unlink(missing_ok=True)
-                total -= size
+        least_used.shrink(self._root.glob("*/*"), self._limit)
 
     def _path(self, key: str) -> Path:
         return inside(self._root, f"{key[:2]}/{key}")
@@ -172,8 +161,7 @@ class Pieces:
         except (OSError, ValueError, struct.error, Unreadable) as error:
             _remove(path, str(error))
             return None
-        with contextlib.suppress(OSError):  # another user's cache can only be read
-            os.utime(path)
+        least_used.touch(path)
         return piece
 
 
@@ -259,8 +247,3 @@ def _remove(path: Path, why: str) -> None:
     log.debug("the piece %s is damaged and will be made again: %s", path, why)
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def _used(path: Path) -> tuple[float, int]:
-    status = path.stat()
-    return status.st_mtime, status.st_size

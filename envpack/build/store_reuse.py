@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from envpack import digest
 from envpack.archive.pieces import Facts
 from envpack.build import shared_pieces
@@ -127,7 +129,8 @@ class StoreReuse:
                 return set()
             facts = FACTS.loads(self._proven(f"{folder}/{keys.PIECE_FACTS}", stored.facts), folder)
             if self.records and stored.verification:
-                self._take_over(self.records, folder, stored.verification)
+                own = {piece.sha256 for piece in stored.pieces}
+                self._take_over(self.records, folder, stored.verification, own)
         except (Unreadable, StoreRefused) as error:
             logger.info("no pieces of %s are used: %s", folder, error.message)
             return set()
@@ -147,11 +150,16 @@ class StoreReuse:
             step.note(f"{len(taken)} packages that were packed for {release.manifest.reference}")
         return taken
 
-    def _take_over(self, records: Records, folder: str, sha256: str) -> None:
-        """Note the findings of a release's verification. Raises as `_proven` does, and Unreadable."""
+    def _take_over(self, records: Records, folder: str, sha256: str, own: Collection[str]) -> None:
+        """Note the findings of a release's verification, those on its `own` pieces.
+
+        Raises as `_proven` does, and Unreadable.
+        """
         from envpack.verify.earlier import RECORD  # noqa: PLC0415 - an unchanged build verifies nothing
 
-        records.keep(RECORD.loads(self._proven(f"{folder}/{keys.VERIFICATION}", sha256), folder))
+        found = RECORD.loads(self._proven(f"{folder}/{keys.VERIFICATION}", sha256), folder)
+        pieces = {sha256: seen for sha256, seen in found.pieces.items() if sha256 in own}
+        records.keep(msgspec.structs.replace(found, pieces=pieces))
 
     def _proven(self, key: str, sha256: str) -> bytes:
         """Return a small object that has this digest. Raises StoreRefused for another, or none."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from envpack.requirements.values import PyRequirement
 
 _UNKNOWN = re.compile(r"\b(platform_release|platform_version)\b")
+_TOKEN = re.compile(r"""\(|\)|"[^"]*"|'[^']*'|\bnot\s+in\b|[<>=!~]+|[\w.]+""")
+_OPPOSITE = {"==": "!=", "<": ">=", ">": "<=", "in": "not in"}
+_OPPOSITE |= {other: each for each, other in _OPPOSITE.items()}
 _NOTHING = frozenset[str]()
 
 
@@ -53,6 +56,44 @@ def applies(line: Marked, environment: Mapping[str, str]) -> bool:
     return Marker(line.marker).evaluate(
         {**environment, "extra": "", "extras": _NOTHING, "dependency_groups": _NOTHING}
     )
+
+
+def negated(marker: str) -> str:
+    """Return the marker that holds where another does not. Raises ValueError for one without an opposite."""
+    try:
+        tokens = _TOKEN.findall(str(Marker(marker)))[::-1]
+        return _no_alternative(tokens)
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
+
+
+def _no_alternative(tokens: list[str]) -> str:
+    """Negate what `or` connects; the next token is the last of the list."""
+    found = [_not_all(tokens)]
+    while tokens and tokens[-1] == "or":
+        tokens.pop()
+        found.append(_not_all(tokens))
+    return " and ".join(found)
+
+
+def _not_all(tokens: list[str]) -> str:
+    found = [_opposite(tokens)]
+    while tokens and tokens[-1] == "and":
+        tokens.pop()
+        found.append(_opposite(tokens))
+    return f"({' or '.join(found)})" if len(found) > 1 else found[0]
+
+
+def _opposite(tokens: list[str]) -> str:
+    left = tokens.pop()
+    if left == "(":
+        inside = _no_alternative(tokens)
+        tokens.pop()
+        return f"({inside})"
+    operator, right = " ".join(tokens.pop().split()), tokens.pop()
+    if operator not in _OPPOSITE:
+        raise ValueError(f"{operator} has no opposite")
+    return f"{left} {_OPPOSITE[operator]} {right}"
 
 
 def holding(lines: Iterable[PyRequirement], environment: Mapping[str, str]) -> tuple[PyRequirement, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from envpack import digest
 from envpack.requirements import sources
@@ -50,7 +50,7 @@ def variable_of(tree: Path) -> str | None:
             return "PDM_BUILD_SCM_VERSION"
         requires = _nested(declared, "build-system", "requires")
         for text in requires if isinstance(requires, list) else ():
-            with suppress(InvalidRequirement):
+            with suppress(InvalidRequirement, RecursionError):
                 name = canonicalize_name(Requirement(str(text)).name)
                 if name in _VARIABLES:
                     return _VARIABLES[name]
@@ -66,7 +66,7 @@ def version_at(directory: Path) -> str:
         return ""
     try:
         version = Version(tag["version"])
-    except InvalidVersion:
+    except ValueError:  # of a number with thousands of digits, too
         return ""
     if found["distance"] == "0" and not found["dirty"]:
         return str(version)
@@ -90,8 +90,11 @@ def with_version(content: str, told: Mapping[str, str]) -> str:
 
 
 def _next(version: Version) -> str:
-    """Return the version with its last number one higher: `1.2` before `1.3`, `1.2rc1` before `1.2rc2`."""
-    head, dot, last = version.public.partition(".dev")[0].rpartition(".")
+    """Return the next version: `1.3` after `1.2`, `1.2rc2` after `1.2rc1`, and `1.3` after `1.3.dev0`."""
+    public, dev, _ = version.public.partition(".dev")
+    if dev:
+        return public
+    head, dot, last = public.rpartition(".")
     kind = last.rstrip("0123456789")
     return f"{head}{dot}{kind}{int(last[len(kind) :]) + 1}"
 

@@ -80,7 +80,7 @@ class Repository:
     def line(self, *arguments: str) -> str | None:
         """Return what a git command prints; None when it fails or prints nothing."""
         answer = self.git(*arguments)
-        return answer.stdout.decode().strip() or None if answer.returncode == 0 else None
+        return os.fsdecode(answer.stdout).strip() or None if answer.returncode == 0 else None
 
 
 def _environment(arguments: tuple[str, ...]) -> dict[str, str]:

@@ -235,8 +235,8 @@ class _Found:
 
     findings: Sequence[Defect]
     survey: Survey
-    attempts: Sequence[tuple[ImportTrial, Sequence[Defect]]]
-    """The modules that were imported now, and what is wrong with them."""
+    attempts: Sequence[ImportTrial]
+    """What was imported now."""
     taken_over: Mapping[str, Imported]
     """By module: the imports of an earlier verification, in place of new ones."""
     scene: Scene | None
@@ -250,7 +250,7 @@ class _Found:
 
     @property
     def imported(self) -> set[str]:
-        return {module for each, _ in self.attempts for module in each.imported}
+        return {module for each in self.attempts for module in each.imported}
 
     @property
     def releases(self) -> dict[str, str]:
@@ -302,7 +302,7 @@ def _look(case: _Case, room: _Room) -> _Found:
     except BrokenPackage as broken:
         text = broken.message.replace(f"{room.environment}/", "")
         raise VerificationFailed(f"{case.archive.name}: {text}", hint="build the environment again") from broken
-    scene = Scene.of(content, installed, case.variables, PROBE.read_bytes()) if content else None
+    scene = Scene.of(content, installed, case.variables, case.confine, PROBE.read_bytes()) if content else None
     taken_over = _taken_over(case, room, scene, wanted)
     left = {module: name for module, name in wanted.owners.items() if module not in taken_over}
     refused = [*room.refused, *_exact(room, scene, left)]
@@ -323,10 +323,8 @@ def _look(case: _Case, room: _Room) -> _Found:
     if reason:
         attempts, taken_over = [], {}
         defects += [*check_present(installed, wanted.owners), Defect(text=f"not run: {reason}", fatal=False)]
-    judged = [(each, _blame(case.judge(each, wanted, room), emulated)) for each in attempts]
-    defects += [defect for _, each in judged for defect in each]
-    for imports in {each.modules: each for each in taken_over.values()}.values():
-        defects += [Defect(text=text, fatal=False) for text in imports.notes]
+    for each in attempts:
+        defects += _blame(case.judge(each, wanted, room), emulated)
     if emulated and not reason:
         text = (
             f"its Python ran under {emulated.program.name}, which stands in for a node with {case.target.machine}"
@@ -335,7 +333,7 @@ def _look(case: _Case, room: _Room) -> _Found:
     return _Found(
         findings=list(dict.fromkeys(defects)),
         survey=found,
-        attempts=judged,
+        attempts=attempts,
         taken_over=taken_over,
         scene=scene,
         reason=reason,
@@ -395,9 +393,9 @@ def _record(case: _Case, found: _Found) -> VerificationRecord | None:
     }
     new = [
         imported
-        for each, defects in found.attempts
-        if each.owners and each.trial.loaded and each.trial.processes == 1
-        if (imported := scene.imported(each.owners, each.trial.loaded, defects, earlier.release))
+        for each in found.attempts
+        if each.together and each.trial.loaded and each.trial.processes == 1
+        if (imported := scene.imported(each.together, each.trial.loaded, earlier.release))
     ]
     before = {each.modules: each for each in found.taken_over.values()}
     return VerificationRecord(start=scene.start, imports=(*new, *before.values()), pieces=pieces)

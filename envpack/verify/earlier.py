@@ -13,13 +13,14 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from msgspec import Meta, Struct, json, to_builtins
 
 from envpack import digest
 from envpack.archive import guard
 from envpack.codec import Digest, Kind, Line, Text, Word
+from envpack.files import least_used
 from envpack.files.elf import Binary
 from envpack.files.inside import inside
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
     from envpack.archive.composing import Laid
     from envpack.archive.members import Entry
-    from envpack.verify.finding import Defect
+    from envpack.tools.cage import Confine
     from envpack.verify.modules import InstalledModules
     from envpack.verify.trial import Loaded
+
+T = TypeVar("T")
 
 _MOST = 300
 """How many imports with the same start are kept."""
@@ -75,8 +78,6 @@ class Imported(Struct, frozen=True, kw_only=True):
     """The same for files that are no package's alone."""
     missed: tuple[Text, ...] = ()
     """The modules that were not there."""
-    notes: tuple[Line, ...] = ()
-    """What was worth knowing of it."""
     release: Line
     """That it was done for."""
 
@@ -93,6 +94,9 @@ class VerificationRecord(Struct, frozen=True, kw_only=True):
 
 
 _MOST_BYTES = 64 << 20
+
+_LIMIT = 256 << 20
+"""Bytes of all notes in a cache. A note on a piece has some hundred bytes, one on imports up to a megabyte."""
 
 RECORD = Kind(
     what="a record of a verification",
@@ -124,26 +128,33 @@ class Records:
 
     def seen(self, piece: str) -> SeenPiece | None:
         """Return the facts of a piece, by the SHA-256 of its bytes."""
-        return SEEN.recall(self._piece(piece))
+        return self._recall(SEEN, self._piece(piece))
 
     def imports(self, start: str) -> tuple[Imported, ...]:
         """Return the imports of processes with the same start, the newest first."""
-        return IMPORTS.recall(self._imports(start)) or ()
+        return self._recall(IMPORTS, self._imports(start)) or ()
 
     def of_archive(self, sha256: str) -> VerificationRecord | None:
         """Return the record of an archive that was verified here."""
-        return KEPT_RECORD.recall(self._record(sha256))
+        return self._recall(KEPT_RECORD, self._record(sha256))
 
     def keep(self, record: VerificationRecord, archive: str | None = None) -> None:
         """Note the findings of a verification, under the `archive` with this SHA-256 if it was made here."""
         for sha256, piece in record.pieces.items():
-            if not self._piece(sha256).exists():
+            if self.seen(sha256) is None:
                 SEEN.keep(self._piece(sha256), to_builtins(piece))
         known = self.imports(record.start)
         if new := [each for each in record.imports if each not in known]:
             IMPORTS.keep(self._imports(record.start), to_builtins([*new, *known][:_MOST]))
         if archive:
             KEPT_RECORD.keep(self._record(archive), to_builtins(record))
+        least_used.shrink(self.root.rglob("*.json"), _LIMIT)
+
+    def _recall(self, kind: Kind[T], path: Path) -> T | None:
+        found = kind.recall(path)
+        if found is not None:
+            least_used.touch(path)
+        return found
 
     def _piece(self, sha256: str) -> Path:
         return inside(self.root, f"{sha256[:2]}/{sha256}.json")
@@ -221,8 +232,15 @@ class Scene:
     """The digest of a process's start-up files, and of the plugins that it may look for."""
 
     @classmethod
-    def of(cls, content: Content, installed: InstalledModules, variables: Mapping[str, str], probe: bytes) -> Scene:
-        """Read an environment; `variables` and `probe` are the input of its processes."""
+    def of(
+        cls,
+        content: Content,
+        installed: InstalledModules,
+        variables: Mapping[str, str],
+        confine: Confine,
+        probe: bytes,
+    ) -> Scene:
+        """Read an environment; `variables`, `confine` and `probe` are the input of its processes."""
         library = f"lib/python{installed.python_minor}"
         plugins = sorted(_plugins(installed))
         begins = sorted(
@@ -236,7 +254,7 @@ class Scene:
                 and (path.endswith(".pth") or path.rpartition("/")[2] in _STARTS)
             )
         )
-        start = digest.of_json([digest.of_bytes(probe), sorted(variables.items()), plugins, begins])
+        start = digest.of_json([digest.of_bytes(probe), sorted(variables.items()), confine.value, plugins, begins])
         return cls(content=content, installed=installed, start=start)
 
     @cached_property
@@ -287,12 +305,11 @@ class Scene:
         entry = self.content.entries.get(path)
         return entry is not None and entry.sha256 == sha256
 
-    def imported(
-        self, modules: Mapping[str, str], loaded: Loaded, notes: Sequence[Defect], release: str
-    ) -> Imported | None:
+    def imported(self, modules: Mapping[str, str], loaded: Loaded, release: str) -> Imported | None:
         """Return the note for imports; None if they loaded files that the archive does not have.
 
-        `modules` are those that were imported, with the requested name of each.
+        `modules` are those that were imported, with the requested name of each. Those that failed must not be among
+        them: whether that is only a note depends on the requirements and on the target.
         """
         owners = self.needed(modules.values())
         files: dict[str, str] = {}
@@ -311,6 +328,5 @@ class Scene:
             },
             files=dict(sorted(files.items())),
             missed=tuple(sorted(loaded.missed - self._modules)),
-            notes=tuple(note.text for note in notes),
             release=release,
         )

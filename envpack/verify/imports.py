@@ -33,6 +33,12 @@ class ImportTrial:
         """The modules that could be imported."""
         return self.owners.keys() & {*self.trial.imported}
 
+    @property
+    def together(self) -> dict[str, str]:
+        """Those that the process imported which says what it loaded, with the requested name of each."""
+        there = self.imported - self.trial.alone
+        return {module: name for module, name in self.owners.items() if module in there}
+
 
 def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[ImportTrial]:
     """Import modules, those of one requested name in one process; at most `shares` processes run at a time.

@@ -111,6 +111,8 @@ class Trial:
     """How many authorities TLS trusts; None when `ssl` was not imported."""
     imported: list[str] = field(default_factory=list)
     """The modules that could be imported."""
+    alone: set[str] = field(default_factory=set)
+    """Those of them that failed beside others, and were imported in a process of their own."""
     failed: dict[str, str] = field(default_factory=dict)
     """Every other module with the reason."""
     hung: set[str] = field(default_factory=set)
@@ -154,6 +156,7 @@ def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]
         _run(node, [module], alone)
         if module in alone.imported:
             trial.imported.append(module)
+            trial.alone.add(module)
             text = f"{module} can be imported alone, but not beside the others: {trial.failed.pop(module)}"
             findings.append(Defect(text=text, fatal=False))
     return trial, findings

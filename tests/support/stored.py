@@ -176,7 +176,6 @@ def _samples() -> dict[str, Sample]:
                 "owners": {"conda/python": ONE, "pypi/six": TWO},
                 "files": {"lib/x.py": TWO},
                 "missed": ["six.moves.winreg"],
-                "notes": ["a note"],
                 "release": f"udf@{'0' * 16}",
             }
         ],

@@ -40,8 +40,15 @@ def note_indexes(urls: Iterable[str], source: Source, reading: Reading) -> None:
     """Add the indexes that a lock names; the public one is asked anyway."""
     for url in dict.fromkeys(urls):
         option = "--find-links" if url.startswith("file:") else "--extra-index-url"
-        if url and urlsplit(url).hostname != "pypi.org":
+        if url and not _is_public(url):
             reading.read_line(f"{option} {url}", source=source, number=0)
+
+
+def _is_public(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname == "pypi.org"
+    except ValueError:
+        return False  # the reader of its line reports what is wrong
 
 
 def note_folders(folders: Iterable[str], source: Source, reading: Reading) -> None:

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from envpack.requirements import sources
 from envpack.requirements.formats import exact, toml
@@ -59,13 +59,13 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     if project:
         reading.read_line(exact.place(project, "./"), source=source, number=0)
     for package in needed:
-        name = str(package.get("name", ""))
+        origin = toml.place_of(str(package.get("name", "")), text, source)
         try:
             line = _line(package, chosen.marker(package))
         except Refused as refused:
-            reading.refuse(toml.place_of(name, text, source), refused.reason)
+            reading.refuse(origin, refused.reason)
             continue
-        reading.read_line(line, source=source, number=toml.place_of(name, text, source).line)
+        reading.read_line(line, source=source, number=origin.line)
     return FileContent(
         name=project, requires_python=_python(str(metadata.get("python-versions", "")), source, reading), exact=True
     )
@@ -140,11 +140,11 @@ def _project(directory: Path) -> str | None:
 
 def _python(wanted: str, source: Source, reading: Reading) -> str:
     """Return the Pythons that a lock is for as a PEP 440 specifier; Poetry also has `^3.11`."""
-    if caret := _CARET.fullmatch(wanted.strip()):
-        wanted = f">={caret['major']}{caret['rest']},<{int(caret['major']) + 1}"
     try:
+        if caret := _CARET.fullmatch(wanted.strip()):
+            wanted = f">={caret['major']}{caret['rest']},<{int(caret['major']) + 1}"
         return str(SpecifierSet(wanted))
-    except InvalidSpecifier:
+    except ValueError:  # of a number with thousands of digits, too
         reading.warn(
             source.at(0), f"python-versions {quoted(wanted)} is not a specifier of PEP 440, and not regarded"
         )

@@ -44,7 +44,5 @@ def texts(value: object) -> list[str]:
 
 def place_of(word: str, text: str, source: Source) -> Origin:
     """Return the first line that holds a text between quotes; the whole file where none does."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if f'"{word}"' in line or f"'{word}'" in line:
-            return source.at(number)
-    return source.at(0)
+    at = next((at for quote in "\"'" if (at := text.find(f"{quote}{word}{quote}")) >= 0), None)
+    return source.at(0 if at is None else text.count("\n", 0, at) + 1)

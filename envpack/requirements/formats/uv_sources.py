@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from envpack.requirements import addresses
+from envpack.requirements import addresses, markers
 from envpack.requirements.formats import exact, toml
-from envpack.requirements.text import Refused
+from envpack.requirements.text import Refused, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from envpack.requirements.txt import Reading, Source
 
@@ -55,12 +56,14 @@ class UvSources:
             yield text
         for each in wanted if not requirement.url else ():
             yield self._line(requirement, each, reading)
+        elsewhere = [_otherwise(requirement.name, each) for each in wanted]
+        if elsewhere and not requirement.url and all(elsewhere):
+            yield _under(requirement, elsewhere)
 
     def _line(self, requirement: Requirement, told: dict[str, Any], reading: Reading) -> str:
         name = requirement.name
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        markers = [str(marker) for marker in (requirement.marker, told.get("marker")) if marker]
-        marker = " and ".join(f"({each})" for each in markers) if len(markers) > 1 else "".join(markers)
+        marker = _all_of([str(marker) for marker in (requirement.marker, told.get("marker")) if marker])
         below = str(told.get("subdirectory") or "")
         if "index" in told:
             self._belongs(name, str(told["index"]), reading)
@@ -88,6 +91,28 @@ class UvSources:
             raise Refused(f"{name} is to come from the index {index}, which [[tool.uv.index]] does not name")
         owner = (str(canonicalize_name(name)), addresses.checked_index(url))
         reading.indexes = replace(reading.indexes, owners=(*reading.indexes.owners, owner))
+
+
+def _all_of(markers: Sequence[str]) -> str:
+    return " and ".join(f"({each})" for each in markers) if len(markers) > 1 else "".join(markers)
+
+
+def _otherwise(name: str, told: dict[str, Any]) -> str:
+    """Return the marker for which a source does not apply; empty for a source without a marker. Raises Refused."""
+    if not told.get("marker"):
+        return ""
+    try:
+        return markers.negated(str(told["marker"]))
+    except ValueError as error:
+        raise Refused(f"{name}: the marker of its source cannot be read: {first_line(error)}") from error
+
+
+def _under(requirement: Requirement, conditions: Sequence[str]) -> str:
+    """Return the line for where none of the sources applies: uv asks the indexes then."""
+    told = [str(requirement.marker)] if requirement.marker else []
+    line = Requirement(str(requirement))
+    line.marker = Marker(_all_of([*told, *conditions]))
+    return str(line)
 
 
 def _is_chosen(told: dict[str, Any], reading: Reading) -> bool:
