@@ -68,13 +68,31 @@ class Arrivals:
         self._links = Links()
         self._stopped: set[Path] = set()
         self._lock = threading.Lock()
+        self._checks = threading.Condition()
+        self._running = 0
+        self._ended = False
         python = self._packages.get(CondaName("python"))
         minor = ".".join(python.version.split(".")[:2]) if python else "3"
         self._site_packages = (python and python.python_site_packages_path) or f"lib/python{minor}/site-packages"
         self._runs = self._needed_by(CondaName("python"))
 
     def arrived(self, name: str) -> None:
-        """Check a package in the cache; it is removed from there when it must not be linked."""
+        """Check a package in the cache; it is removed from there when it must not be linked.
+
+        After the end of `bounded` this does nothing: rattler's other tasks may outlive an error of one of them.
+        """
+        with self._checks:
+            if self._ended:
+                return
+            self._running += 1
+        try:
+            self._check(name)
+        finally:
+            with self._checks:
+                self._running -= 1
+                self._checks.notify_all()
+
+    def _check(self, name: str) -> None:
         package = self._packages[CondaName(name)]
         place = self._place(package)
         try:
@@ -142,7 +160,8 @@ class Arrivals:
     def bounded(self) -> Iterator[None]:
         """Stop the extraction of a package that becomes much larger than any real one.
 
-        The operating system stops a single file; many files are stopped by removing their directory.
+        The operating system stops a single file; many files are stopped by removing their directory. At the end
+        this waits for the checks that are running: a late one would remove what another attempt extracts.
         """
         largest = max([self._limit(package) for package in self._packages.values()], default=SAFE_SIZE)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -155,6 +174,9 @@ class Arrivals:
         try:
             yield
         finally:
+            with self._checks:
+                self._ended = True
+                self._checks.wait_for(lambda: not self._running)
             ended.set()
             watch.join()
             for path in self._stopped:
