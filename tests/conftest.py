@@ -19,6 +19,9 @@ later.wait("rfc3987_syntax", "is_valid_syntax")
 # Where Python is told to keep no bytecode, every process that the tests start would compile all of envpack again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# How wide the terminal is that the tests were started in: what the tests compare has the width of no terminal.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 # pytest registers a module before any other imports it: those that build on others come last.
 pytest_plugins = [

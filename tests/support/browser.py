@@ -36,9 +36,13 @@ FLAGS = (
 Scheme = Literal["light", "dark"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Run the browser, with a profile that nobody has used."""
+    """Run the browser, with a profile that nobody has used.
+
+    Playwright keeps an event loop in this thread while it runs, and nothing that starts another one works beside it:
+    the browser ends with the file that uses it.
+    """
     if CHROMIUM is None:
         missing("no browser: the page's tests need Debian's chromium (apt-get install chromium)")
     with sync_playwright() as playwright:
