@@ -11,6 +11,8 @@ import pytest
 
 from envpack.errors import UsageError
 from envpack.packages.advisories import affects, base_score, read, severity
+from envpack.packages.package import PackedPackage
+from envpack.resolve.names import Names
 from tests.support.command import Desk
 from tests.support.schemas import check
 
@@ -69,6 +71,7 @@ def test_listed_versions_count_beside_ranges_and_git_ranges_do_not() -> None:
         ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:C/C:H/I:H/A:H", 10.0),
         ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
         ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 9.3),
+        ("AV:N/AC:L/Au:N/C:P/I:P/A:P", 7.5),
         ("CVSS:4.0/AV:N", None),
         ("", None),
     ],
@@ -83,6 +86,44 @@ def test_a_severity_is_its_databases_word_or_its_score() -> None:
         {"severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]}, {}
     ) == ("critical")
     assert severity({}, {}) is None
+
+
+def _packed(name: str, version: str, source: Any, **more: Any) -> PackedPackage:
+    return PackedPackage(name=name, version=version, source=source, sha256="0" * 64, url="", **more)
+
+
+def test_a_conda_package_is_looked_up_as_its_project_and_a_file_on_pypi_is_not_it(tmp_path: Path) -> None:
+    some = [
+        advisory("PYSEC-1", "torch", {"introduced": "0"}),
+        advisory("MAL-2026-1", "zlib", {"introduced": "0"}),
+        advisory("PYSEC-2", "features", {"introduced": "0"}),
+    ]
+    for each in some:
+        (tmp_path / f"{each['id']}.json").write_text(json.dumps(each))
+    packages = [
+        _packed("pytorch", "2.0", "conda"),
+        _packed("zlib", "1.3", "conda"),
+        _packed("features", "1", "pypi", built_from="project sha256:" + "0" * 64),
+    ]
+    found = read(tmp_path).of(packages, Names().project)
+    assert [(each.package.name, each.ids) for each in found] == [("pytorch", ("PYSEC-1",))]
+    (stolen,) = read(tmp_path).of([_packed("zlib", "1.3", "pypi")], Names().project)
+    assert (stolen.ids, stolen.severity) == (("MAL-2026-1",), "high")
+
+
+def test_versions_that_fix_it_are_newer_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(advisory("PYSEC-1", "django", *TWICE)))
+    (found,) = read(tmp_path).of([_packed("django", "3.5", "pypi")], Names().project)
+    assert found.fixed == ("4",)
+
+
+def test_advisories_are_read_again_when_a_file_has_changed(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(advisory("PYSEC-1", "django", {"introduced": "0"})))
+    assert "django" in read(tmp_path).by_project
+    assert read(tmp_path) is read(tmp_path)
+    file.write_text(json.dumps(advisory("PYSEC-1", "flask", {"introduced": "0"}, withdrawn="2026-01-01T00:00:00Z")))
+    assert not read(tmp_path).by_project
 
 
 def test_what_is_no_advisory_and_an_empty_place_are_refused(tmp_path: Path) -> None:
@@ -133,4 +174,8 @@ def test_audit_finds_what_a_release_has_once_for_all_its_names(desk: Desk) -> No
     (run,) = sarif.json()["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["CVE-2026-1"]
     assert desk.run("audit", "--advisories", "osv").code == 2
+    assert "advisories: PATH" in desk.run("audit", "r").err
+    with (desk.home / "envpack.yaml").open("a") as file:
+        file.write("advisories: osv\n")
+    assert desk.run("audit", "r").out == desk.run("audit", "r", "--advisories", "all.zip").out != ""
     assert desk.run("audit", "r", "--advisories", "nosuch").code == 2

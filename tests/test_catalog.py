@@ -126,6 +126,54 @@ def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script(store: Path, tm
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in page.html
 
 
+def test_known_vulnerabilities_are_shown_where_advisories_are_configured(store: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    assert "Known vulnerabilities" not in "".join(page.text for page in pages(write(store, site)).values())
+    name = sorted({manifest["name"] for manifest in manifests(store)})[0]
+    latest = json.loads((store / name / "tags" / "latest.json").read_text())["digest"]
+    (lead,) = [each for each in manifests(store, name) if each["archive"]["sha256"] == latest]
+    package = next(each for each in lead["packages"] if each["source"] == "pypi")
+    advisory = {
+        "id": "GHSA-1",
+        "aliases": ["CVE-2026-1"],
+        "summary": "<b>bold</b> & dangerous",
+        "affected": [
+            {"package": {"ecosystem": "PyPI", "name": package["name"]}, "versions": [package["version"]]},
+            {"package": {"ecosystem": "npm", "name": "another"}},
+        ],
+        "database_specific": {"severity": "CRITICAL"},
+    }
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv" / "GHSA-1.json").write_text(json.dumps(advisory))
+    ran = command("site", "--store", str(store), "--advisories", "osv", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    shown = pages(site)
+    assert f"{name}/index.html#vulnerabilities-title" in shown["index.html"].links
+    assert "1, critical" in shown["index.html"].text
+    for path in (f"{name}/index.html", f"{name}/{latest[:16]}.html"):
+        assert "CVE-2026-1" in shown[path].text
+        assert "<b>bold</b> & dangerous" in shown[path].text
+        assert "no fix is known" in shown[path].text
+    others = [each for each in manifests(store) if not _has(each, package)]
+    assert others
+    for manifest in others:
+        page = shown[f"{manifest['name']}/{manifest['archive']['sha256'][:16]}.html"]
+        assert "CVE-2026-1" not in page.text
+        assert "none of its packages" in page.text
+    before = files(site)
+    (tmp_path / "osv" / "GHSA-2.json").write_text(json.dumps({**advisory, "id": "GHSA-2", "affected": []}))
+    assert command("site", "--store", str(store), "--advisories", "osv", cwd=tmp_path).code == 0
+    assert files(site) == before
+    assert command("site", "--store", str(store), cwd=tmp_path).code == 0
+    assert "Known vulnerabilities" not in "".join(page.text for page in pages(site).values())
+
+
+def _has(manifest: Any, package: Any) -> bool:
+    return any(
+        (each["name"], each["version"]) == (package["name"], package["version"]) for each in manifest["packages"]
+    )
+
+
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     newest = hostile_store(tmp_path / "store")
     written = write_folder(tmp_path / "store", tmp_path / "site")

@@ -157,6 +157,12 @@ def _confine(given: str) -> None:
     _check_word(given, [each.value for each in Confine], "word for confine")
 
 
+def _severity(given: str) -> None:
+    from envpack.packages.advisories import LEVELS
+
+    _check_word(given, LEVELS, "severity")
+
+
 def _reuse(given: str) -> None:
     from envpack.build.store_reuse import Reuse
 
@@ -248,6 +254,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "s3_addressing": _one_of(("auto", "path", "virtual"), "addressing"),
     "s3_patience": _time,
     "ci_names": _release_names,
+    "policy_deny_vulnerabilities": _severity,
     "gc_keep_last": _number,
     "gc_keep_newer": _time,
     "gc_keep_used": _time,

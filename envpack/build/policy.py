@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.errors import PolicyViolated, UsageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from envpack.config.config import Config
+    from envpack.packages.advisories import Advisories, Vulnerability
     from envpack.packages.package import PackedPackage
 
 _GLOB = frozenset("*?[")
@@ -33,8 +35,24 @@ class Policy:
     hashes: bool = False
     """Whether a wheel that the requirements name by URL needs its hash there too."""
 
+    vulnerabilities: str | None = None
+    """The least severity of the known vulnerabilities that are denied."""
+    allowed: tuple[str, ...] = ()
+    """Names of vulnerabilities that are not denied."""
+    advisories: Advisories | None = None
+    """The vulnerabilities that are known."""
+    names: Names = field(default_factory=Names)
+    """Which project a conda package holds."""
+
     def __bool__(self) -> bool:
-        return bool(self.licenses or self.packages or self.hashes)
+        return bool(self.licenses or self.packages or self.hashes or self.vulnerabilities)
+
+    def denied_vulnerabilities(self, package: PackedPackage) -> Iterator[Vulnerability]:
+        """Yield the known vulnerabilities of a package that are denied."""
+        if self.vulnerabilities and self.advisories:
+            for found in self.advisories.of([package], self.names.project):
+                if found.reaches(self.vulnerabilities) and not found.known_as(self.allowed):
+                    yield found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +71,11 @@ class Violation:
 
 
 def configured(config: Config) -> Policy:
-    """Return the configured policy. Raises UsageError with every entry that cannot be understood."""
+    """Return the configured policy.
+
+    Raises UsageError with every entry that cannot be understood, and when there are no advisories to judge
+    vulnerabilities by.
+    """
     problems: list[str] = []
     packages = {}
     for text in config.policy_deny_packages:
@@ -64,7 +86,28 @@ def configured(config: Config) -> Policy:
     problems += [f"deny-licenses: {problem}" for text in config.policy_deny_licenses if (problem := _problem(text))]
     if problems:
         raise UsageError(problems, hint="correct `policy:` in envpack.yaml")
-    return Policy(licenses=config.policy_deny_licenses, packages=packages, hashes=config.policy_require_hashes)
+    return Policy(
+        licenses=config.policy_deny_licenses,
+        packages=packages,
+        hashes=config.policy_require_hashes,
+        vulnerabilities=config.policy_deny_vulnerabilities,
+        allowed=config.policy_ignore_vulnerabilities,
+        advisories=_advisories(config),
+        names=Names(config.names),
+    )
+
+
+def _advisories(config: Config) -> Advisories | None:
+    if not config.policy_deny_vulnerabilities:
+        return None
+    if not config.advisories:
+        raise UsageError(
+            "deny-vulnerabilities needs advisories, and none are configured",
+            hint="mirror OSV's zip of PyPI, and write `advisories: PATH` in envpack.yaml",
+        )
+    from envpack.packages.advisories import read  # noqa: PLC0415 - most builds need no advisories
+
+    return read(Path(config.advisories))
 
 
 def enforce(
@@ -89,7 +132,7 @@ def enforce(
         count = f"{len(found)} violations" if len(found) > 1 else "a violation"
         raise PolicyViolated(
             f"{count} of the policy; nothing is published:\n" + "\n".join(f"  {violation}" for violation in found),
-            hint="choose other packages or versions, or ask who keeps `policy:` in envpack.yaml",
+            hint="choose other packages or versions, or change `policy:` in envpack.yaml",
         )
 
 
@@ -114,6 +157,8 @@ def _reasons(
         for name in denied(expression(package.license), policy.licenses):
             said = f" ({package.license})" if name == UNKNOWN and package.license else ""
             yield f"its licence {name}{said} is denied"
+    for found in policy.denied_vulnerabilities(package):
+        yield found.text
     if policy.hashes and package.source == "pypi" and package.name in unhashed:
         yield "the requirements name its URL without a hash: add #sha256=DIGITS"
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from envpack.catalog.contents import Contents, Environment, Version
+    from envpack.catalog.vulnerable import Vulnerable
+    from envpack.packages.advisories import Vulnerability
+    from envpack.releases.lookup import Release
     from envpack.stores.base import Store
 
 INDEX = "index.html"
@@ -55,12 +58,13 @@ class Site:
     contents: Contents
 
 
-def site(store: Store, contents: Contents, *, beside: bool) -> Site:
+def site(store: Store, contents: Contents, *, beside: bool, vulnerable: Vulnerable | None = None) -> Site:
     """Return the files that show what a store holds; nothing is rendered yet.
 
-    `beside` says that the catalog is in the store itself, where its pages can link to manifests and archives.
+    `beside` says that the catalog is in the store itself, where its pages can link to manifests and archives. With
+    `vulnerable` they show known vulnerabilities.
     """
-    return Site(pages=tuple(_Pages(store, contents, beside=beside)), contents=contents)
+    return Site(pages=tuple(_Pages(store, contents, vulnerable, beside=beside)), contents=contents)
 
 
 def gone(path: str) -> Page:
@@ -71,8 +75,9 @@ def gone(path: str) -> Page:
 class _Pages:
     """All pages for a store's content at one time, in the best order for reading manifests."""
 
-    def __init__(self, store: Store, contents: Contents, *, beside: bool) -> None:
+    def __init__(self, store: Store, contents: Contents, vulnerable: Vulnerable | None, *, beside: bool) -> None:
         self._contents = contents
+        self._vulnerable = vulnerable
         self._beside = beside
         # A manifest is wanted for its release's page and data, and for the page of the release after it.
         self._load = lru_cache(maxsize=64)(partial(load, store))
@@ -88,12 +93,14 @@ class _Pages:
             self._contents.store, *map(_state, self._contents.environments), *self._contents.passed_over
         )
         yield Page(path="packages.js", key=everything, wave=3, render=partial(data.packages, self._contents))
-        yield _page(INDEX, "index.html", 3, everything, contents=self._contents)
+        leads = [environment.lead[1] for environment in self._contents.environments]
+        key = _key(everything, *map(self._might, leads))
+        yield Page(path=INDEX, key=key, wave=3, render=self._render_index)
 
     def _of_version(self, version: Version) -> Iterator[Page]:
         address = f"{version.listed.name}/{version.id}"
         around = [listed and listed.digest for listed in (version.before, version.after)]
-        key = _key(version.stamp, *version.tags, *around, self._contents.store, self._beside)
+        key = _key(version.stamp, *version.tags, *around, self._contents.store, self._beside, self._might(version))
         yield Page(
             path=f"{address}.js", key=_key(version.stamp), wave=1, render=partial(self._render_data, version)
         )
@@ -101,11 +108,33 @@ class _Pages:
         yield Page(path=path, key=key, wave=1, render=partial(self._render_release, version, path))
 
     def _of_environment(self, environment: Environment) -> Iterator[Page]:
-        key = _key(self._contents.store, _state(environment))
+        key = _key(self._contents.store, _state(environment), self._might(environment.lead[1]))
         path = f"{environment.name}/{INDEX}"
         yield Page(path=path, key=key, wave=2, render=partial(self._render_environment, environment, path))
         path, store = f"{environment.name}/compare.html", self._contents.store
         yield _page(path, "compare.html", 2, key, environment=environment, store=store)
+
+    def _might(self, version: Version) -> list[list[str]] | None:
+        return self._vulnerable.might(version.listed.packages) if self._vulnerable else None
+
+    def _vulnerabilities(self, release: Release) -> tuple[Vulnerability, ...] | None:
+        """Return the known vulnerabilities of a release; None when no advisories are configured."""
+        return self._vulnerable.of(release.manifest.packages) if self._vulnerable else None
+
+    def _render_index(self) -> bytes:
+        return _render(
+            INDEX,
+            "index.html",
+            contents=self._contents,
+            vulnerable=dict(self._worst()) if self._vulnerable else None,
+        )
+
+    def _worst(self) -> Iterator[tuple[str, tuple[Vulnerability, ...]]]:
+        """Yield environments whose lead release has known vulnerabilities, with these."""
+        for environment in self._contents.environments:
+            lead = environment.lead[1]
+            if self._might(lead) and (release := self._load(lead.listed)):
+                yield environment.name, self._vulnerabilities(release) or ()
 
     def _render_data(self, version: Version) -> bytes:
         release = self._load(version.listed)
@@ -121,6 +150,7 @@ class _Pages:
             reference=reference,
             lead=lead,
             release=release,
+            vulnerabilities=self._vulnerabilities(release) if release else None,
             offers=offers(release) if release else (),
             commands=commands(reference, self._contents.store),
             store=self._contents.store,
@@ -137,6 +167,7 @@ class _Pages:
             version=version,
             release=release,
             changes=compare(before.manifest.packages, release.manifest.packages) if before else None,
+            vulnerabilities=self._vulnerabilities(release),
             offers=offers(release),
             store=self._contents.store,
             beside=self._beside,

@@ -15,6 +15,7 @@ from envpack.stores import open_store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from envpack.catalog.vulnerable import Vulnerable
     from envpack.stores.base import Store
 
 __all__ = ["INDEX", "PREFIX", "PublishedSite", "publish_beside", "site", "write_folder"]
@@ -23,20 +24,32 @@ PREFIX = keys.CATALOG
 """The place of a store's own catalog."""
 
 
-def publish_beside(store: Store, copies: Path, progress: Progress = SILENT) -> PublishedSite:
+def publish_beside(
+    store: Store, copies: Path, progress: Progress = SILENT, *, vulnerable: Vulnerable | None = None
+) -> PublishedSite:
     """Update the catalog in the store itself; `copies` is where this machine keeps indexes.
+
+    With `vulnerable` the pages show known vulnerabilities.
 
     Raises Conflict when others keep writing to it.
     """
-    return publish(store, PREFIX, lambda: site(store, read(store, copies), beside=True), progress)
+    return publish(
+        store, PREFIX, lambda: site(store, read(store, copies), beside=True, vulnerable=vulnerable), progress
+    )
 
 
-def write_folder(store: Store, copies: Path, folder: Path, progress: Progress = SILENT) -> PublishedSite:
+def write_folder(
+    store: Store, copies: Path, folder: Path, progress: Progress = SILENT, *, vulnerable: Vulnerable | None = None
+) -> PublishedSite:
     """Write the catalog of a store into a folder, or update the one there.
+
+    With `vulnerable` the pages show known vulnerabilities.
 
     Raises UsageError when the folder holds something else.
     """
     if folder.exists() and not (folder / GUARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and holds no catalog", hint="name a new directory or an empty one")
     place = open_store(str(folder.absolute()))
-    return publish(place, "", lambda: site(store, read(store, copies), beside=False), progress)
+    return publish(
+        place, "", lambda: site(store, read(store, copies), beside=False, vulnerable=vulnerable), progress
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from envpack import units
 from envpack.build.pipeline import DEFAULTS
 from envpack.catalog import places
+from envpack.catalog.vulnerable import from_config
 from envpack.ci import changes
 from envpack.ci.builders import build_all
 from envpack.ci.changes import Base
@@ -98,9 +99,13 @@ def run(
 
     `options` hold for every environment, `dry_run` included: then nothing is published and no lock is written.
     `environ` has the CI system's variables. `say` gets the log, a line at a time. Raises UsageError when the files
-    cannot be found, or two of them would publish under one name.
+    cannot be found, two of them would publish under one name, or the advisories cannot be read.
     """
     start, started = time.monotonic(), units.now()
+    if config.advisories:
+        from envpack.packages.advisories import read  # noqa: PLC0415 - most runs need no advisories
+
+        read(Path(config.advisories))  # fails before the work, not after it
     looked = look(wanted, config=config, environ=environ)
     plan = looked.plan
     say(looked.base.told)
@@ -137,7 +142,9 @@ def _update_catalog(
     if not any(outcome.status == "published" or options.tag for outcome in built):
         return
     try:
-        places.publish_beside(store_of(config), Cache(Path(config.cache_dir)).indexes, Lines(say))
+        places.publish_beside(
+            store_of(config), Cache(Path(config.cache_dir)).indexes, Lines(say), vulnerable=from_config(config)
+        )
     except EnvpackError as error:
         say(f"warning: the catalog does not show it yet: {error.message}")
         say("hint: run `envpack catalog --publish`; the next build that publishes does the same")

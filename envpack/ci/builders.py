@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack.build import pipeline
 from envpack.ci import changes
-from envpack.ci.outcome import Before, Failure, Outcome
+from envpack.ci.outcome import Before, Failure, Outcome, Vulnerabilities
 from envpack.ci.processes import side_by_side
 from envpack.errors import EnvpackError
 from envpack.lock.file import parse
@@ -18,6 +19,7 @@ from envpack.progress import Lines
 from envpack.redact import redact
 from envpack.releases import lookup, tags
 from envpack.releases.last_use import note_use
+from envpack.resolve.names import Names
 from envpack.stores import store_of
 
 if TYPE_CHECKING:
@@ -103,7 +105,10 @@ def _build(task: _Task, say: Callable[[str], None] | None = None) -> Outcome:
             outcome = replace(outcome, own_warnings=(warning,))
             before, config = _locked_before(task), replace(task.config, store=None)
         built = pipeline.build(item.file, config=config, options=task.options, progress=Lines(write))
-        outcome = replace(outcome, before=before, built=built, status=_status(built))
+        found = _vulnerabilities(built, before, config)
+        for each in found.new if found else ():
+            write(f"warning: new vulnerability: {each}")
+        outcome = replace(outcome, before=before, built=built, status=_status(built), vulnerabilities=found)
         if task.config.record_use and built.release and not task.options.dry_run:
             note_use(store_of(task.config), built.release.manifest)
     except EnvpackError as error:
@@ -117,6 +122,23 @@ def _status(built: Built) -> Status:
     if built.release is None:
         return "would publish"
     return "unchanged" if built.reused else "published"
+
+
+def _vulnerabilities(built: Built, before: Before | None, config: Config) -> Vulnerabilities | None:
+    """Return the known vulnerabilities of what was built, as far as advisories are configured."""
+    if config.advisories is None:
+        return None
+    from envpack.packages.advisories import read  # noqa: PLC0415 - most runs need no advisories
+
+    known, project = read(Path(config.advisories)), Names(config.names).project
+    now = known.of(built.packages, project)
+    earlier = known.of(before.packages, project) if before else ()
+    had, has = ({(each.package.name, each.ids) for each in found} for found in (earlier, now))
+    return Vulnerabilities(
+        new=tuple(each for each in now if (each.package.name, each.ids) not in had),
+        gone=tuple(each for each in earlier if (each.package.name, each.ids) not in has),
+        count=len(now),
+    )
 
 
 def _before(task: _Task) -> Before | None:

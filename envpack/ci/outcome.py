@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from envpack.build.results import Built
     from envpack.ci.changes import Base
     from envpack.ci.plan import Item
+    from envpack.packages.advisories import Vulnerability
     from envpack.packages.package import PackedPackage
 
 SCHEMA = 1
@@ -42,6 +43,25 @@ class Before:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vulnerabilities:
+    """The known vulnerabilities of an environment, compared with its previous state."""
+
+    new: tuple[Vulnerability, ...]
+    """Those that the previous state did not have; all of them when there is none."""
+    gone: tuple[Vulnerability, ...]
+    count: int
+    """How many there are now."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values (schema: docs/report.schema.json)."""
+        return {
+            "new": [each.to_json() for each in self.new],
+            "gone": [each.to_json() for each in self.gone],
+            "count": self.count,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The outcome of one environment."""
 
@@ -55,6 +75,8 @@ class Outcome:
     failure: Failure | None = None
     own_warnings: tuple[str, ...] = ()
     """Notes on the check."""
+    vulnerabilities: Vulnerabilities | None = None
+    """None when no advisories are configured or nothing was solved."""
     log: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -69,7 +91,8 @@ class Outcome:
         if self.built is None:
             return self.own_warnings
         settings = self.built.settings.warnings if self.built.settings else ()
-        return tuple(dict.fromkeys((*self.own_warnings, *self.built.notes, *settings)))
+        new = (f"new vulnerability: {each}" for each in (self.vulnerabilities.new if self.vulnerabilities else ()))
+        return tuple(dict.fromkeys((*self.own_warnings, *new, *self.built.notes, *settings)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as JSON values (schema: docs/report.schema.json)."""
@@ -82,6 +105,7 @@ class Outcome:
             **(describe(release) if release else {}),
             "changes": _changes_json(self.changes) if self.before and self.built else None,
             "size": self._sizes() if self.built else None,
+            "vulnerabilities": self.vulnerabilities.to_json() if self.vulnerabilities else None,
             "warnings": list(self.warnings),
             "failure": asdict(self.failure) if self.failure else None,
             "seconds": round(self.seconds, 3),

@@ -39,10 +39,8 @@ Examples:
 @click.option("--tagged", is_flag=True, help="Every release that a tag points at.")
 @click.option(
     "--advisories",
-    type=click.Path(path_type=Path),
-    required=True,
     metavar="PATH",
-    help="Advisories in OSV's format: a directory of JSON files, or the zip that OSV publishes for PyPI.",
+    help="Advisories in OSV's format: a directory of JSON files, or OSV's zip of PyPI.",
 )
 @click.option(
     "--severity",
@@ -60,7 +58,6 @@ def audit_command(
     output: str,
     *,
     tagged: bool,
-    advisories: Path,
     severity: str,
     ignore: tuple[str, ...],
     quiet: bool,
@@ -69,11 +66,10 @@ def audit_command(
 ) -> int:
     """Look for known vulnerabilities in the packages of the release that REF names, or of all that tags point at.
 
-    Nothing is fetched: the advisories are those that PATH holds. Conda packages are looked up as the projects that
+    Nothing is fetched: the advisories are those that PATH has. Conda packages are looked up as the projects that
     they hold, your own projects are not: no advisory is about them. The exit code is 11 when something is found.
     """
     from envpack.packages.advisories import read
-    from envpack.requirements.names import CondaName, ProjectName
     from envpack.resolve.names import Names
 
     if (reference is None) != tagged:
@@ -81,16 +77,17 @@ def audit_command(
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     names = Names(config.names)
+    if config.advisories is None:
+        raise UsageError(
+            "which advisories?", hint="give --advisories PATH, or write `advisories: PATH` in envpack.yaml"
+        )
     with progress.step("advisories") as step:
-        known = read(advisories)
+        known = read(Path(config.advisories))
         step.note(count(known.count, "advisory", "advisories"))
     found: dict[str, list[Vulnerability]] = {}
     for release in _releases(reference, config, progress):
-        vulnerable = known.of(
-            [package for package in release.manifest.packages if not package.own],
-            lambda p: ProjectName(p.name) if p.source == "pypi" else names.project(CondaName(p.name)),
-        )
-        counted = [each for each in vulnerable if each.reaches(severity) and not {*ignore} & {*each.ids}]
+        vulnerable = known.of(release.manifest.packages, names.project)
+        counted = [each for each in vulnerable if each.reaches(severity) and not each.known_as(ignore)]
         found[release.manifest.reference] = counted
     if output == "json":
         rows = [{"reference": name, "vulnerabilities": [v.to_json() for v in each]} for name, each in found.items()]

@@ -23,6 +23,11 @@ SCHEMA = 1
 @click.command("catalog", epilog="Example: envpack catalog site --store s3://bucket/envs")
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--publish", is_flag=True, help="Write it into the store, beside the releases; DIR as well if named.")
+@click.option(
+    "--advisories",
+    metavar="PATH",
+    help="Show known vulnerabilities: a directory of advisories in OSV's format, or OSV's zip of PyPI.",
+)
 @options.STORE
 @options.CACHE
 @options.OUTPUT_JSON
@@ -36,18 +41,22 @@ def catalog_command(
     brought up to date. The answer is where the site begins.
     """
     from envpack.catalog import places
+    from envpack.catalog.vulnerable import from_config
     from envpack.files.cache import Cache
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     store, copies = store_of(config), Cache(Path(config.cache_dir)).indexes
+    vulnerable = from_config(config)
     made: dict[str, PublishedSite] = {}
     if publish:
-        made[store.uri(places.PREFIX + places.INDEX)] = places.publish_beside(store, copies, progress)
+        made[store.uri(places.PREFIX + places.INDEX)] = places.publish_beside(
+            store, copies, progress, vulnerable=vulnerable
+        )
     if folder or not publish:
         place = folder or FOLDER
-        made[str(place / places.INDEX)] = places.write_folder(store, copies, place, progress)
+        made[str(place / places.INDEX)] = places.write_folder(store, copies, place, progress, vulnerable=vulnerable)
     for text in next(iter(made.values())).site.contents.passed_over:
         progress.warn(f"passed over {text}")
     if output == "json":

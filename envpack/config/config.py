@@ -166,6 +166,12 @@ class Config:
     """Packages that must not be brought in: names with version specifiers, such as `pyyaml<5.4`."""
     policy_require_hashes: bool = False
     """Whether a wheel that the requirements name by URL needs its hash there."""
+    policy_deny_vulnerabilities: str | None = None
+    """The least severity of a known vulnerability that is denied: `low`, `moderate`, `high` or `critical`."""
+    policy_ignore_vulnerabilities: tuple[str, ...] = ()
+    """Vulnerabilities that are allowed all the same, each by the name of an advisory, such as `CVE-2024-22195`."""
+    advisories: str | None = None
+    """Where the site mirrors advisories in OSV's format: a directory, or OSV's zip of PyPI."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Field name to where its value came from: a flag, a variable, a file with its line, or `default`."""
 
@@ -302,7 +308,7 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     """Return a value with its directories absolute; raises ValueError for an invalid place."""
     if name == "store":
         return store_place(value, base)
-    if name in ("cache_dir", "project"):
+    if name in ("cache_dir", "project", "advisories"):
         return str(base / Path(value).expanduser())
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)

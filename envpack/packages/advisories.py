@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cvss import CVSS3, CVSS4
+from cvss import CVSS2, CVSS3, CVSS4
 from cvss.exceptions import CVSSError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from envpack.errors import UsageError
+from envpack.packages.package import PackedPackage
+from envpack.requirements.names import CondaName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from envpack.packages.package import PackedPackage
+    from envpack.packages.package import Contained
 
     _Hit = tuple[Mapping[str, Any], Mapping[str, Any]]
     """An advisory, and its entry for the package."""
@@ -31,6 +34,10 @@ LEVELS = ("low", "moderate", "high", "critical")
 """Severities, lowest first; an advisory without one counts as high."""
 
 _UNKNOWN = "high"
+
+_MALICIOUS = "MAL-"
+"""The beginning of the names of reports on malicious files. Source: https://github.com/ossf/malicious-packages"""
+
 _LARGEST = 8 << 20
 """The largest advisory, in bytes."""
 
@@ -42,7 +49,7 @@ _SCORES = ((9.0, "critical"), (7.0, "high"), (4.0, "moderate"), (0.1, "low"))
 class Vulnerability:
     """One vulnerability of one package; several advisories may describe it."""
 
-    package: PackedPackage
+    package: PackedPackage | Contained
     ids: tuple[str, ...]
     """Its advisories and their aliases, sorted."""
     severity: str
@@ -55,10 +62,19 @@ class Vulnerability:
         """Return whether it is at least as severe as a level."""
         return LEVELS.index(self.severity) >= LEVELS.index(level)
 
-    def __str__(self) -> str:
+    def known_as(self, names: Collection[str]) -> bool:
+        """Return whether it has one of these names, each an advisory's or an alias."""
+        return not {*names}.isdisjoint(self.ids)
+
+    @property
+    def text(self) -> str:
+        """It without its package: `CVE-2024-22195 (moderate): summary; fixed in 3.1.3`."""
         fixed = f"; fixed in {', '.join(self.fixed)}" if self.fixed else "; no fix is known"
         summary = f": {self.summary}" if self.summary else ""
-        return f"{self.package.name} {self.package.version}: {self.ids[0]} ({self.severity}){summary}{fixed}"
+        return f"{self.ids[0]} ({self.severity}){summary}{fixed}"
+
+    def __str__(self) -> str:
+        return f"{self.package.name} {self.package.version}: {self.text}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values (schema: docs/audit.schema.json)."""
@@ -82,13 +98,20 @@ class Advisories:
     """The number of advisories that were read."""
 
     def of(
-        self, packages: Iterable[PackedPackage], project: Callable[[PackedPackage], str]
+        self, packages: Iterable[PackedPackage | Contained], project: Callable[[CondaName], str]
     ) -> tuple[Vulnerability, ...]:
-        """Return the vulnerabilities of packages; `project` gives the normalised project that a package holds."""
+        """Return the vulnerabilities of packages, worst first; `project` gives a conda package's project.
+
+        No advisory is about the team's own projects. A report on malicious files on PyPI is not about conda
+        packages.
+        """
         found: list[Vulnerability] = []
         for package in packages:
-            name = project(package)
-            hits = [(each, own) for each in self.by_project.get(name, ()) for own in _about(each, name)]
+            if isinstance(package, PackedPackage) and package.own:
+                continue
+            name = canonicalize_name(package.name if package.source == "pypi" else project(CondaName(package.name)))
+            advisories = (each for each in self.by_project.get(name, ()) if not _elsewhere(each, package))
+            hits = [(each, own) for each in advisories for own in _about(each, name)]
             found += _grouped(package, [(each, own) for each, own in hits if affects(own, package.version)])
         return tuple(sorted(found, key=lambda each: (-LEVELS.index(each.severity), each.package.name, each.ids)))
 
@@ -96,8 +119,24 @@ class Advisories:
 def read(place: Path) -> Advisories:
     """Return the advisories of a directory, of the zip that OSV publishes for an ecosystem, or of one file.
 
-    Withdrawn advisories are left out. Raises UsageError when there is no such file, or an advisory is invalid.
+    They are read once in a process while the files stay the same. Withdrawn advisories are left out. Raises
+    UsageError when there is no such file, or an advisory is invalid.
     """
+    return _read(str(place.absolute()), _stamp(place))
+
+
+def _stamp(place: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what changes with the files of a place."""
+    try:
+        paths = sorted(place.rglob("*.json")) if place.is_dir() else [place]
+        return tuple((str(path), (found := path.stat()).st_mtime_ns, found.st_size) for path in paths)
+    except OSError as error:
+        raise _unreadable(place, error) from error
+
+
+@lru_cache(maxsize=2)
+def _read(text: str, _stamp: tuple[tuple[str, int, int], ...]) -> Advisories:
+    place = Path(text)
     by_project: dict[str, list[Mapping[str, Any]]] = {}
     count = 0
     for name, data in _files(place):
@@ -157,7 +196,7 @@ def _version(text: str) -> Version | None:
 
 
 def _grouped(
-    package: PackedPackage, hits: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    package: PackedPackage | Contained, hits: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> list[Vulnerability]:
     """Return the vulnerabilities of advisories; aliases of one another are joined."""
     groups: list[tuple[set[str], list[_Hit]]] = []
@@ -172,15 +211,23 @@ def _grouped(
     return [_vulnerability(package, ids, members) for ids, members in groups]
 
 
-def _vulnerability(package: PackedPackage, ids: set[str], members: Sequence[_Hit]) -> Vulnerability:
+def _is_after(text: str, now: Version | None) -> bool:
+    version = _version(text)
+    return version is not None and (now is None or version > now)
+
+
+def _vulnerability(package: PackedPackage | Contained, ids: set[str], members: Sequence[_Hit]) -> Vulnerability:
     known = [level for advisory, own in members if (level := severity(advisory, own))]
     events = (event for _, own in members for each in own.get("ranges", ()) for event in each.get("events", ()))
-    fixes = {event["fixed"] for event in events if "fixed" in event and _version(event["fixed"])}
+    now = _version(package.version)
+    fixes = {event["fixed"] for event in events if "fixed" in event and _is_after(event["fixed"], now)}
     return Vulnerability(
         package=package,
         ids=tuple(sorted(ids, key=lambda each: (not each.startswith("CVE-"), each))),
         severity=max(known, key=LEVELS.index, default=_UNKNOWN),
-        summary=next((str(advisory["summary"]) for advisory, _ in members if advisory.get("summary")), ""),
+        summary=next(
+            (" ".join(text.split()) for advisory, _ in members if (text := str(advisory.get("summary") or ""))), ""
+        ),
         fixed=tuple(sorted(fixes, key=Version)),
     )
 
@@ -199,12 +246,16 @@ def severity(advisory: Mapping[str, Any], affected: Mapping[str, Any]) -> str | 
 
 
 def base_score(vector: str) -> float | None:
-    """Return the base score of a CVSS 3 or 4 vector, or None for another text."""
+    """Return the base score of a CVSS vector of version 2, 3 or 4, or None for another text."""
+    kinds = {"CVSS:4": CVSS4, "CVSS:3": CVSS3}
     try:
-        kind = CVSS4 if vector.startswith("CVSS:4") else CVSS3
-        return float(kind(vector).base_score)
+        return float(kinds.get(vector[:6], CVSS2)(vector).base_score)
     except CVSSError:
         return None
+
+
+def _elsewhere(advisory: Mapping[str, Any], package: PackedPackage | Contained) -> bool:
+    return package.source == "conda" and str(advisory["id"]).startswith(_MALICIOUS)
 
 
 def _about(advisory: Mapping[str, Any], project: str) -> list[Mapping[str, Any]]:
@@ -245,7 +296,11 @@ def _files(place: Path) -> Iterator[tuple[str, bytes]]:
         else:
             yield str(place), place.read_bytes()
     except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            f"the advisories in {place} cannot be read: {getattr(error, 'strerror', None) or error}",
-            hint="name a directory of *.json files, or OSV's zip of an ecosystem",
-        ) from error
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: Path, error: Exception) -> UsageError:
+    return UsageError(
+        f"the advisories in {place} cannot be read: {getattr(error, 'strerror', None) or error}",
+        hint="name a directory of *.json files, or OSV's zip of an ecosystem",
+    )

@@ -88,7 +88,8 @@ CONFIGURATION = {
     "names": {"torch": "pytorch"},
     "gc": {"keep-last": 3, "keep-newer": "30d"},
     "ci": {"requirements": ["*.txt"], "names": {"a.txt": "b"}},
-    "policy": {"deny-licenses": ["GPL-*"], "deny-packages": ["pyyaml<5.4"]},
+    "policy": {"deny-licenses": ["GPL-*"], "deny-packages": ["pyyaml<5.4"], "deny-vulnerabilities": "high"},
+    "advisories": "osv",
 }
 EXPLICIT = """\
 # platform: linux-64
