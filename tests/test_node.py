@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from envpack.archive import guard
+from envpack.archive.bytecode import Compiler
 from envpack.archive.outranking import OF_PACKAGES, PYTHON, SAID, UNSET, Remedy, of_wheels
 from envpack.archive.packing import pack
 from envpack.archive.unpack import unpack
 from envpack.releases.publish import publish as publish_archive
 from envpack.spark import node, variables
 from envpack.stores import open_store
+from envpack.tools.cage import Confine
+from envpack.verify.earlier import Content, Scene
+from envpack.verify.modules import InstalledModules
 from tests.support.manifests import made, manifest
 from tests.support.releases import manifest_of, publish
 
@@ -63,7 +67,17 @@ def packed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = home / "prefix/lib/libz.so.1"
     if not own.exists():
         shutil.copyfile(_libz(), own)
-    return pack(home / "prefix", home / "e.tar.gz").path
+    return compiled(home / "prefix", home / "e.tar.gz")
+
+
+def compiled(prefix: Path, out: Path) -> Path:
+    """Pack a prefix as the command does, with its bytecode made aside."""
+    return pack(prefix, out, compiler=compiler_beside(out, prefix)).path
+
+
+def compiler_beside(out: Path, prefix: Path) -> Compiler:
+    (out.parent / "bytecode").mkdir()
+    return Compiler(python=prefix / "bin/python", into=out.parent / "bytecode", own=True)
 
 
 def _libz() -> Path:
@@ -271,6 +285,16 @@ def test_in_pythonpath_what_spark_and_the_job_say_stays_before_the_archive(
     assert [entry for entry in told if entry in expected] == expected
 
 
+def test_a_python_starts_from_bytecode_and_writes_nothing_into_its_environment(machine: Node) -> None:
+    found = {path for path in machine.environment.rglob("*") if guard.MODULE in path.name}
+    assert {path.parent.name for path in found} == {"site-packages", "__pycache__"}
+    before = {path: path.lstat().st_mtime_ns for path in machine.environment.rglob("*")}
+    assert machine.run(f"import {guard.MODULE}; print({guard.MODULE}.VARIABLES)") == "('PYTZ_TZDATADIR',)"
+    assert {path: path.lstat().st_mtime_ns for path in machine.environment.rglob("*")} == before
+    (machine.packages / f"{guard.MODULE}.py").write_text("raise SystemExit('it was compiled')")
+    assert machine.whose(**pythonpath(machine)) == ARCHIVE
+
+
 def test_a_job_may_say_that_a_variable_holds(machine: Node) -> None:
     assert machine.whose(**pythonpath(machine), ENVPACK_KEEP="PYTHONTZPATH,PYTHONPATH") != ARCHIVE
 
@@ -339,14 +363,27 @@ def test_a_zip_brings_the_same_guards_to_a_node(machine: Node, tmp_path: Path) -
 
 def test_packing_what_was_unpacked_gives_the_same_guards(machine: Node, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
-    again = pack(machine.environment, tmp_path / "again.tar.gz").path
-    unpack(again, tmp_path / "second")
+    unpack(compiled(machine.environment, tmp_path / "again.tar.gz"), tmp_path / "second")
     for path in (
         "bin/python",
         "pyvenv.cfg",
-        *(str(p.relative_to(machine.environment)) for p in machine.packages.glob("*envpack*.pth")),
+        *(str(p.relative_to(machine.environment)) for p in machine.packages.rglob("*envpack*")),
     ):
         assert (tmp_path / "second" / path).read_bytes() == (machine.environment / path).read_bytes()
+
+
+def test_imports_are_made_again_where_a_python_starts_from_other_bytecode(machine: Node, tmp_path: Path) -> None:
+    out, prefix = tmp_path / "again.tar.gz", machine.environment
+    content = Content(pack(prefix, out, compiler=compiler_beside(out, prefix)).pieces)
+    installed = InstalledModules.read(machine.environment, machine.minor.removeprefix("python"))
+
+    def start() -> str:
+        return Scene.of(content, installed, {}, Confine.BEST, b"").start
+
+    before = start()
+    (pyc,) = (path for path in content.entries if guard.MODULE in path and path.endswith(".pyc"))
+    content.entries[pyc] = content.entries[pyc]._replace(sha256="0" * 64)
+    assert start() != before
 
 
 def test_the_table_has_every_variable_that_this_python_reads() -> None:

@@ -109,6 +109,7 @@ KEPT = [
     # the only bytecode there is
     f"{SITE}/pandas/__pycache__/__init__.cpython-311.pyc",
     f"{SITE}/sourceless/module.pyc",
+    f"{SITE}/__pycache__/_envpack_start.cpython-311.pyc",
 ]
 
 

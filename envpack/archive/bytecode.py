@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from envpack.errors import PackingFailed
+from envpack.files.inside import inside
 from envpack.files.remove import remove
 from envpack.progress import SILENT
 from envpack.redact.logs import filtered_logger
@@ -74,6 +75,7 @@ def compile_prefix(
     into: Path | None = None,
     without: Collection[str] = (),
     vouched: Mapping[str, Brought] = MappingProxyType({}),
+    also: Mapping[str, bytes] = MappingProxyType({}),
     own: bool = False,
     workers: int | None = None,
     confine: Confine = Confine.BEST,
@@ -85,11 +87,12 @@ def compile_prefix(
     platform's prefix, one of this machine. The pyc files go below `into`, which gets the prefix's layout (default:
     into the prefix itself, by rename, so that nothing hard-linked changes). They are hash-based and never checked
     against their source (PEP 552), and hold no path and no time of this machine. Modules that are not valid Python,
-    such as templates, are skipped, and so are those in `without`, by path from the prefix. Where a package has the
-    bytecode of a module, `vouched` holds by the module's path the digests of both in its list of files. If the
-    files have these digests, and this Python would accept the bytecode for the source, the code is read from there
-    and not compiled. With `own` it is enough that this Python would accept it. `workers` is the number of processes
-    (default: one for each core), each in a cage of its own: the prefix's Python is packaged code.
+    such as templates, are skipped, and so are those in `without`, by path from the prefix. `also` are sources that
+    the archive has besides the prefix's, or instead, by path. Where a package has the bytecode of a module,
+    `vouched` holds by the module's path the digests of both in its list of files. If the files have these digests,
+    and this Python would accept the bytecode for the source, the code is read from there and not compiled. With
+    `own` it is enough that this Python would accept it. `workers` is the number of processes (default: one for each
+    core), each in a cage of its own: the prefix's Python is packaged code.
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
@@ -103,6 +106,7 @@ def compile_prefix(
             python=python,
             without=without,
             vouched=vouched,
+            also=also,
             own=own,
             confine=confine,
             progress=progress,
@@ -125,6 +129,7 @@ class _Work:
     python: Path
     without: Collection[str]
     vouched: Mapping[str, Brought]
+    also: Mapping[str, bytes]
     own: bool
     confine: Confine
     progress: Progress
@@ -134,6 +139,10 @@ class _Work:
         vouched = [text for path, (source, pyc) in sorted(self.vouched.items()) for text in (path, source, pyc)]
         for name, texts in (("without", sorted(self.without)), ("vouched", vouched)):
             (folder / name).write_bytes(b"\0".join(map(os.fsencode, texts)))
+        for path, source in self.also.items():
+            file = inside(folder, f"also/{path}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(source)
 
     def cage(self, made: Path) -> Cage:
         """Return the cage of a process that writes to `made`."""

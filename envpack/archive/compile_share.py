@@ -3,9 +3,10 @@
 Arguments: the prefix, a new directory that receives the bytecode, the number of this share, the number of shares
 and a descriptor. `without` in the new directory has the modules to skip, by path from the prefix, with NULs between
 them. `vouched` has three entries for each module whose package has its bytecode: the path, the SHA-256 of the
-source, that of the bytecode. With `own` as the last argument, all bytecode is used that this Python would accept
-for its source in the prefix. Writes to the descriptor how many modules the share has, then one line for each: 1 if
-it has bytecode now, 0 if it is not Python.
+source, that of the bytecode. A directory `also` there has modules that are compiled besides, or instead of those
+of the prefix with the same path. With `own` as the last argument, all bytecode is used that this Python would
+accept for its source in the prefix. Writes to the descriptor how many modules the share has, then one line for
+each: 1 if it has bytecode now, 0 if it is not Python.
 
 Runs on Python 3.8 and newer.
 """
@@ -185,12 +186,15 @@ def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int, *, 
     """Make the bytecode of every `shares`-th module, counted from `share`."""
     vouched = vouched_for((into / "vouched").read_bytes()) if find_spec("hashlib") else {}
     without = set(os.fsdecode((into / "without").read_bytes()).split("\0"))
-    paths = modules(prefix, without)[share::shares]
+    also = into / "also"
+    besides = modules(also, set())
+    paths = [*besides, *(path for path in modules(prefix, without) if path not in besides)][share::shares]
     with os.fdopen(descriptor, "w") as report:
         report.write(f"{len(paths)}\n")
         for path in paths:
             report.flush()
-            report.write(f"{int(make(prefix, into, path, vouched, own=own))} {package_of(path)}\n")
+            root = also if path in besides else prefix
+            report.write(f"{int(make(root, into, path, vouched, own=own))} {package_of(path)}\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from envpack.archive.parts import (
     without_links,
 )
 from envpack.archive.pieces import Piece
-from envpack.archive.selection import conda_unpack, listed, select
+from envpack.archive.selection import bytecode_of, conda_unpack, listed, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +49,12 @@ class Sources:
     """Whether files that no node needs are left out."""
     proven: bool = False
     """Whether each file has to match its package's record."""
+
+    @cached_property
+    def guards(self) -> tuple[Member, ...]:
+        """The files that envpack adds, without their bytecode."""
+        wheels = {package.project for package in self.content.packages if not package.record}
+        return tuple(guard.members(self.content.prefix, wheels))
 
     @cached_property
     def identities(self) -> Mapping[str, str]:
@@ -156,10 +162,15 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             into=sources.compiler.into,
             without=unneeded,
             vouched=_vouched(sources.content),
+            also=_modules(sources.guards),
             own=sources.compiler.own,
             confine=sources.compiler.confine,
             progress=progress,
         )
+
+
+def _modules(members: Iterable[Member]) -> dict[str, bytes]:
+    return {member.path: member.data or b"" for member in members if member.path.endswith(".py")}
 
 
 def _vouched(content: PrefixContent) -> dict[str, Brought]:
@@ -200,9 +211,9 @@ def _with_scripts(own: Part, rewritten: Iterable[Rewritten], sources: Sources) -
     """Return the environment's own part with what depends on all the others."""
     content = sources.content
     scripts = conda_unpack(content.prefix, [*own.rewritten, *rewritten])
-    wheels = {package.project for package in content.packages if not package.record}
-    guards = guard.members(content.prefix, wheels)
-    return with_members(own, [member_of("conda-meta/history", b""), *scripts, *guards])
+    # Without a compiler the prefix's bytecode may be that of another start-up file.
+    compiled = bytecode_of(sources.bytecode, _modules(sources.guards)) if sources.compiler else ()
+    return with_members(own, [member_of("conda-meta/history", b""), *scripts, *sources.guards, *compiled])
 
 
 def _directories(parts: Sequence[Part | Piece]) -> Part:

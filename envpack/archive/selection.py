@@ -228,7 +228,7 @@ def select(listing: Listing, owner: str, *, bytecode: Path, slim: bool, progress
     chosen = {member.path: member for member in members if member is not None}
     # Bytecode of a module that contains the prefix has the prefix of this machine.
     naming = {row.path for row in selection.rewritten} | {path for path, m in chosen.items() if m.data is not None}
-    chosen |= {member.path: member for member in _bytecode(bytecode, chosen.keys() - naming)}
+    chosen |= {member.path: member for member in bytecode_of(bytecode, chosen.keys() - naming)}
     stays, saved = trimmed(chosen, content.owners.of) if slim else (chosen, ())
     return Selected(
         members=list(_with_public_metadata(stays, listing, owner, slim=slim, cut=len(stays) < len(chosen))),
@@ -429,8 +429,8 @@ def _is_script(path: str) -> bool:
     return path.startswith("bin/") and path.count("/") == 1
 
 
-def _bytecode(root: Path, chosen: Collection[str]) -> Iterator[Member]:
-    """Yield the bytecode that is the same on every machine, of the modules that were chosen."""
+def bytecode_of(root: Path, chosen: Collection[str]) -> Iterator[Member]:
+    """Yield the bytecode that is the same on every machine, of chosen modules, from a prefix's layout."""
     folders = {path.rpartition("/")[0] for path in chosen if path.startswith("lib/") and path.endswith(".py")}
     for folder in sorted(folders):
         try:

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, json, to_builtins
 
 from envpack import digest
 from envpack.archive import guard
+from envpack.archive.ownership import module_of
 from envpack.codec import Digest, Kind, Line, Text, Word
 from envpack.files import least_used
 from envpack.files.elf import Binary
@@ -250,8 +251,8 @@ class Scene:
             or path == guard.PYVENV
             or (
                 path.startswith(f"{library}/site-packages/")
-                and path.count("/") == 3
-                and (path.endswith(".pth") or path.rpartition("/")[2] in _STARTS)
+                and (source := module_of(path) if path.endswith(".pyc") else path).count("/") == 3
+                and (source.endswith(".pth") or source.rpartition("/")[2] in _STARTS)
             )
         )
         start = digest.of_json([digest.of_bytes(probe), sorted(variables.items()), confine.value, plugins, begins])
