@@ -175,6 +175,7 @@ WRONG = {
     "glibc": ("abc", "ENVPACK_GLIBC"),
     "cuda": ("xx", "ENVPACK_CUDA"),
     "spark": ("3.9", "ENVPACK_SPARK"),
+    "policy-deny-vulnerabilities": (None, "ENVPACK_POLICY_DENY_VULNERABILITIES"),
     "cache-limit": ("much", "ENVPACK_CACHE_LIMIT"),
     "s3-sse": ("rot13", "ENVPACK_S3_SSE"),
     "s3-bucket-owner": ("me", "ENVPACK_S3_BUCKET_OWNER"),
