@@ -2,16 +2,23 @@
 
 `python -m tests.support.attacks` runs the tests that attack, for docs/security.md; `python -m tests.support.attacks
 operations` those of a machine's and a server's faults, the long ones too, for docs/operations.md. Either takes half
-an hour and more; words of rows' names behind it count these rows alone: `attacks operations kill`. `python -m
-tests.support.attacks s3` writes how commands end under faults of S3, in no time.
+an hour and more. Words of rows' names behind it count these rows alone: `attacks operations kill`.
+
+Reports of runs of the whole suite take the place of running its tests again:
+`PYTEST_ADDOPTS=--junitxml=$PWD/quick.xml make test`, the same with `slow.xml` and `make acceptance`, then `attacks
+--report quick.xml --report slow.xml`. `python -m tests.support.attacks s3` writes how commands end under faults of
+S3, in no time.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +27,7 @@ import junitparser
 from tests.support import s3_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- made by `python -m tests.support.attacks{}` -->\n", "<!-- end of what it made -->\n"
@@ -63,16 +70,48 @@ FAULTS = {
 """What goes wrong, and the tests that let it."""
 
 
-def counted(files: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, int, int]:
-    """Run tests, tell what failed, and return how many were tried, held and skipped."""
+@dataclass(frozen=True)
+class Counts:
+    """How many attacks were tried, how many of these were held off, and how many tests were skipped."""
+
+    tried: int
+    held: int
+    skipped: int
+
+
+def counted_by_running(files: Sequence[str], environment: Mapping[str, str]) -> Counts:
+    """Run tests, tell what failed, and count."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "junit.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "-n", "2", f"--junitxml={report}"]
         command += [f"--basetemp={Path(folder, 'tests')}"]
         subprocess.run([*command, *(f"tests/{file}" for file in files)], cwd=ROOT, env=environment, check=False)
-        suites = junitparser.JUnitXml.fromfile(str(report))
-        failed, tried, skipped = suites.failures + suites.errors, suites.tests, suites.skipped
-    return tried - skipped, tried - skipped - failed, skipped
+        return counted_in([report], files)
+
+
+def counted_in(reports: Sequence[Path], files: Sequence[str]) -> Counts:
+    """Count the tests of some files in pytest's JUnit reports.
+
+    A test that one run skipped and another ran has run; one that failed in any of them did not hold.
+    """
+    modules = [f"tests.{file.removesuffix('.py').replace('/', '.')}" for file in files]
+    failed, held, skipped = set[tuple[str, str]](), set[tuple[str, str]](), set[tuple[str, str]]()
+    for report in reports:
+        for suite in junitparser.JUnitXml.fromfile(str(report)):
+            for case in suite:
+                # A file that cannot be imported has no class name; its name is the module's.
+                module = case.classname or case.name
+                if not any(f"{module}.".startswith(f"{each}.") for each in modules):
+                    continue
+                test = (module, case.name)
+                if case.is_failure or case.is_error:
+                    failed.add(test)
+                elif case.is_skipped:
+                    skipped.add(test)
+                else:
+                    held.add(test)
+    held -= failed
+    return Counts(len(held | failed), len(held), len(skipped - held - failed))
 
 
 HEAD = ("| what is tried | tried | held | skipped here | at commit | by |", "|---|---|---|---|---|---|")
@@ -83,16 +122,16 @@ def count(
     begin: str,
     kinds: Mapping[str, tuple[str, ...]],
     words: Sequence[str],
-    environment: Mapping[str, str],
+    counted: Callable[[Sequence[str]], Counts],
 ) -> None:
     """Count the rows whose names have one of the words, or all, and write each into its page's table at once."""
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     for kind, files in kinds.items():
         if words and not any(word in kind for word in words):
             continue
-        tried, held, skipped = counted(files, environment)
+        counts = counted(files)
         names = ", ".join(f"`tests/{file}`" for file in files)
-        row = f"| {kind} | {tried} | {held} | {skipped} | {commit.stdout.strip()} | {names} |"
+        row = f"| {kind} | {counts.tried} | {counts.held} | {counts.skipped} | {commit.stdout.strip()} | {names} |"
         known = {line.split(" | ")[0]: line for line in written(page, begin).splitlines()[len(HEAD) :]}
         known[f"| {kind}"] = row
         rows = [known[f"| {each}"] for each in kinds if f"| {each}" in known]
@@ -101,14 +140,25 @@ def count(
 
 def main(arguments: Sequence[str]) -> None:
     """Write the table of attacks into its page; with `operations` that of faults, with `s3` that of S3's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument(
+        "--report", type=Path, action="append", default=[], help="a JUnit report of the whole suite"
+    )
+    given = parser.parse_args(arguments)
     operations, security = ROOT / "docs/operations.md", ROOT / "docs/security.md"
-    if list(arguments) == ["s3"]:
+    if given.words == ["s3"]:
         put(operations, BEGIN.format(" s3"), s3_faults.table())
-    elif arguments and arguments[0] == "operations":
+    elif given.report:
+        counted = partial(counted_in, given.report)
+        count(security, BEGIN.format(""), KINDS, given.words, counted)
+        count(operations, BEGIN.format(" operations"), FAULTS, given.words, counted)
+    elif given.words[:1] == ["operations"]:
         long = {**os.environ, "ENVPACK_ACCEPTANCE": "1"}
-        count(operations, BEGIN.format(" operations"), FAULTS, arguments[1:], long)
+        counted = partial(counted_by_running, environment=long)
+        count(operations, BEGIN.format(" operations"), FAULTS, given.words[1:], counted)
     else:
-        count(security, BEGIN.format(""), KINDS, arguments, os.environ)
+        count(security, BEGIN.format(""), KINDS, given.words, partial(counted_by_running, environment=os.environ))
 
 
 def written(page: Path, begin: str) -> str:
