@@ -191,7 +191,7 @@ def relabelled(name: str, data: bytes) -> bytes:
     ("change", "words"),
     [
         (swapped, "wheel_a-1.dist-info/RECORD is false of lib/python"),
-        (relabelled, "conda-meta/greeter-2.0-"),
+        pytest.param(relabelled, "conda-meta/greeter-2.0-", marks=pytest.mark.acceptance),
     ],
     ids=["a wheel's RECORD", "a record of conda's"],
 )

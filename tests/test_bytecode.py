@@ -185,6 +185,13 @@ def test_a_python_that_does_not_start_is_named(prefix: Path, tmp_path: Path) -> 
     assert failure.value.hint
 
 
+def test_where_nothing_is_to_be_compiled_no_python_is_started(prefix: Path, tmp_path: Path) -> None:
+    modules = {path.relative_to(prefix).as_posix() for path in prefix.rglob("*.py")}
+    assert compile_prefix(prefix, python=tmp_path / "no python", without=modules) == 0
+    with pytest.raises(PackingFailed):
+        compile_prefix(prefix, python=tmp_path / "no python", without=sorted(modules)[1:])
+
+
 def test_a_python_that_fails_is_quoted(prefix: Path, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'libpython3.so: cannot open shared object file' >&2\nexit 127\n")
@@ -197,6 +204,8 @@ def test_compiling_is_given_up_at_once_when_it_is_interrupted(tmp_path: Path) ->
     slow = tmp_path / "python"
     slow.write_text("#!/bin/sh\necho 1 >&3\necho 0 >&3\ntouch started\nexec sleep 30\n")
     slow.chmod(0o755)
+    (tmp_path / "lib/python3.99").mkdir(parents=True)
+    (tmp_path / "lib/python3.99/module.py").touch()
     code = "import sys; from pathlib import Path; from envpack.archive.bytecode import compile_prefix as compile\n"
     code += "compile(Path(sys.argv[1]), python=Path(sys.argv[2]))"
     process = subprocess.Popen(

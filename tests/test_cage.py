@@ -280,9 +280,9 @@ def until(true: Callable[[], Any]) -> None:
             "wrote more than 32 MB",
         ),
         (
-            "import time\nfor n in range(9000): open(str(n), 'w').close()\ntime.sleep(30)",
-            Limits(disk=4 << 20, seconds=60),
-            "wrote more than 4 MB",
+            "import time\nfor n in range(3000): open(str(n), 'w').close()\ntime.sleep(30)",
+            Limits(disk=1 << 20, seconds=60),
+            "wrote more than 1 MB",
         ),
         (
             "import os, time\nfor n in range(60): os.fork() or time.sleep(600)\ntime.sleep(600)",

@@ -25,6 +25,7 @@ from envpack.ci.builders import build_all
 from envpack.ci.plan import Item
 from envpack.config.config import Config
 from tests.support.channel import Channel
+from tests.support.chosen import quickly
 from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.private import PASSWORD, USER, private_index
 from tests.support.projects import write_source
@@ -528,7 +529,10 @@ def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    quickly([(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)], (signal.SIGKILL, -signal.SIGKILL)),
+)
 def test_a_run_that_is_ended_leaves_nothing_behind(
     team: Team, tmp_path: Path, seed: Path, number: signal.Signals, code: int
 ) -> None:
@@ -563,16 +567,16 @@ def test_many_unchanged_environments_write_nothing_and_one_change_builds_one(
         write_wheel(team.home / "wheels", f"part{number}", "1.0", files={f"part{number}.py": ""})
         team.write(f"envs/env{number:02}.txt", "--no-index", "--find-links ../wheels", f"part{number}")
     first = team.commit()
-    assert on_s3.ci("envs/env0[0-2].txt").code == 0
+    assert on_s3.ci("envs/env0[01].txt").code == 0
     moto_s3.requests.clear()
     assert on_s3.ci("--since", first).code == 0
     assert set(team.statuses().values()) == {"unaffected"}
     assert len(team.statuses()) == count
     assert moto_s3.requests == []
-    assert on_s3.ci("envs/env0[0-2].txt", "--all").code == 0
+    assert on_s3.ci("envs/env0[01].txt", "--all").code == 0
     assert set(team.statuses().values()) <= {"unchanged", "published"}
     moto_s3.requests.clear()
-    assert on_s3.ci("envs/env0[0-2].txt", "--all").code == 0
+    assert on_s3.ci("envs/env0[01].txt", "--all").code == 0
     assert set(team.statuses().values()) == {"unchanged"}
     assert {request.split()[0] for request in moto_s3.requests} == {"GET", "HEAD"}
     first = team.commit()

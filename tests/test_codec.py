@@ -20,6 +20,7 @@ from envpack.errors import UsageError
 from envpack.files.inside import inside
 from envpack.releases.manifest import Manifest
 from envpack.visible import visible, visible_json
+from tests.support.chosen import quickly
 from tests.support.schemas import check
 from tests.support.stored import GONE, HOSTILE, IN_A_STORE, SAMPLES, changed, damaged, places
 from tests.support.write_schemas import path_of, schema_of
@@ -42,9 +43,21 @@ def test_what_envpack_writes_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damage_is_read_or_refused_with_the_place_and_a_next_step_within_a_second(name: str, data: Any) -> None:
+    assert_read_or_refused(name, data)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", SAMPLES)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_much_damage_is_read_or_refused_with_the_place_and_a_next_step(name: str, data: Any) -> None:
+    assert_read_or_refused(name, data)
+
+
+def assert_read_or_refused(name: str, data: Any) -> None:
     sample = SAMPLES[name]
     text = data.draw(damaged(sample))
     start = time.process_time()
@@ -74,7 +87,9 @@ def refusal(kind: Kind[Any], data: bytes) -> Unreadable | None:
     return None
 
 
-@pytest.mark.parametrize("name", [name for name, sample in SAMPLES.items() if sample.kind.packed])
+@pytest.mark.parametrize(
+    "name", quickly([name for name, sample in SAMPLES.items() if sample.kind.packed], "verification")
+)
 def test_no_more_is_unpacked_than_may_be_there(name: str) -> None:
     bomb = gzip.compress(b" " * (SAMPLES[name].kind.limit + 2), 1)
     refused = refusal(SAMPLES[name].kind, bomb)
@@ -82,8 +97,22 @@ def test_no_more_is_unpacked_than_may_be_there(name: str) -> None:
     assert "more than" in refused.message
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in (*IN_A_STORE, "facts of pieces")])
+IN_A_CACHE = [name for name in SAMPLES if name not in (*IN_A_STORE, "facts of pieces")]
+
+
+@pytest.mark.parametrize("name", IN_A_CACHE)
 def test_a_cache_that_cannot_be_read_is_forgotten(name: str, tmp_path: Path) -> None:
+    assert_forgotten(name, tmp_path, step=11)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", IN_A_CACHE)
+def test_a_cache_with_any_byte_changed_is_forgotten(name: str, tmp_path: Path) -> None:
+    assert_forgotten(name, tmp_path, step=1)
+
+
+def assert_forgotten(name: str, tmp_path: Path, *, step: int) -> None:
+    """What is kept must be forgotten when one byte of it is another; every `step`-th is tried."""
     sample = SAMPLES[name]
     path = tmp_path / "kept"
     assert sample.kind.recall(path) is None
@@ -91,7 +120,7 @@ def test_a_cache_that_cannot_be_read_is_forgotten(name: str, tmp_path: Path) -> 
     sample.kind.keep(path, sample.value)
     assert sample.kind.recall(path) is not None
     kept = path.read_bytes()
-    for at in range(len(kept)):
+    for at in range(0, len(kept), step):
         path.write_bytes(kept[:at] + bytes([kept[at] ^ 1]) + kept[at + 1 :])
         assert sample.kind.recall(path) is None
     for data in (b"", b"[]", b"null", b"[" * 100_000, sample.data, kept[:-1]):

@@ -18,6 +18,7 @@ from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.conda import Channels, Platform
 from envpack.resolve.request import Request
 from envpack.resolve.solve import resolve
+from tests.support.chosen import quickly
 from tests.support.replica import solved
 from tests.support.replica.records import SUBDIRS, records, repodata
 
@@ -81,6 +82,21 @@ python=3.11; jax
 python=3.12; libgdal=3.9.1; gdal=3.12
 """
 """One request a line, as people write `dependencies:`. The last three cannot be fulfilled."""
+
+QUICK = (
+    "python=3.12; numpy; pandas; pyarrow",
+    "python=3.10; pandas<2; pyarrow<15",
+    "jupyterlab=3.6.8",
+    "dask=2022.2.1",
+    "python=3.13; pytorch=*=cpu*",
+    "python=3.12; numpy=2.4.*; pandas[version='>=2,<3']",
+    "python=3.12; libblas=*=*mkl",
+    "numpy 1.26.*; python <3.12",
+    "r-base",
+    "python=3.12; libgdal-core=3.12.1=hf05ffb4_0",
+    "python=3.11; jax",
+)
+"""One of each kind of spec, of environment and of end."""
 
 IN_RATTLERS_WORDS = {
     "pytorch=*=cpu*": "pytorch * cpu*",
@@ -153,7 +169,7 @@ def test_every_record_is_read(subdir: str, conda_forge: Path, tmp_path: Path) ->
     )
 
 
-@pytest.mark.parametrize("line", ENVIRONMENT_FILES.splitlines())
+@pytest.mark.parametrize("line", quickly(ENVIRONMENT_FILES.splitlines(), *QUICK))
 def test_an_environment_file_solves_to_what_rattler_alone_gives(
     line: str, conda_forge: Path, cache: Cache, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.channel import Channel
+from tests.support.chosen import quickly
 from tests.support.command import Desk, Ran, desk_at
 from tests.support.wheels import write_wheel
 
@@ -114,17 +115,31 @@ PYTHON_TOO = "what is read or run here"
 """The kind that damages Python itself: of the others' builds, its pieces may be those that the seed has."""
 
 
+ALL_BUT_PYTHON = {
+    pattern: at for kind in DAMAGE.values() for pattern, at in kind.items() if "python" not in pattern
+}
+
+
+def test_all_that_is_damaged_at_once_is_named_and_fetched_again(made: Made, seed: Path) -> None:
+    assert_mended(made, ALL_BUT_PYTHON, kept=seed)
+
+
+@pytest.mark.acceptance
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_packages_are_named_and_fetched_again(made: Made, seed: Path, kind: str) -> None:
-    kept = None if kind == PYTHON_TOO else seed
+    assert_mended(made, DAMAGE[kind], kept=None if kind == PYTHON_TOO else seed)
+
+
+def assert_mended(made: Made, damage: dict[str, int | bytes], *, kept: Path | None) -> None:
+    """A build with damaged packages must name them and make the same archive, and the next finds none."""
     made.desk.forget_pieces(but=kept)
-    for pattern, at in DAMAGE[kind].items():
+    for pattern, at in damage.items():
         for path in made.desk.cache.glob(pattern):  # uv may hold a wheel twice
             flip(path, at)
     ran = made.build()
     assert ran.code == 0, ran.err
     assert ran.json()["digest"] == made.digest
-    for pattern in DAMAGE[kind]:
+    for pattern in damage:
         name = "party" if pattern.startswith("uv/") else pattern.split("/")[1].rstrip("*")
         assert f"the cached copy of {name}" in ran.err
     made.desk.forget_pieces(but=kept)
@@ -149,7 +164,7 @@ def test_what_is_damaged_and_cannot_be_fetched_again_ends_the_build(made: Made, 
     assert made.desk.releases() == []
 
 
-@pytest.mark.parametrize("pieces", ["kept", "forgotten"])
+@pytest.mark.parametrize("pieces", quickly(["kept", "forgotten"], "kept"))
 def test_a_cache_damaged_at_random_places_gives_the_same_archive(made: Made, pieces: str) -> None:
     damage_at_random(made, seed=7, places=10, forgotten=pieces == "forgotten")
 

@@ -376,7 +376,7 @@ class TestInADirectory(AnyStore):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 class TestOnMoto(AnyStore):
-    stride = 5
+    stride = 9
 
     @pytest.fixture
     def url(self, s3_store_url: str) -> str:

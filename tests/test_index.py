@@ -21,7 +21,7 @@ from tests.support.many_releases import fill, fill_directory, names
 from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
 
-COUNT = 45
+COUNT = 24
 
 
 @pytest.fixture(params=["directory", "moto"])

@@ -52,9 +52,20 @@ def of_conda(specifier: SpecifierSet, versions: list[str]) -> set[str]:
     return {version for version in versions if allowed.matches(CondaVersion(version))}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(specifier=SPECIFIER, versions=VERSIONS)
 def test_the_conda_spec_admits_what_packaging_admits(specifier: SpecifierSet, versions: list[str]) -> None:
+    assert_admitted(specifier, versions)
+
+
+@pytest.mark.acceptance
+@settings(max_examples=2000, deadline=None)
+@given(specifier=SPECIFIER, versions=VERSIONS)
+def test_many_conda_specs_admit_what_packaging_admits(specifier: SpecifierSet, versions: list[str]) -> None:
+    assert_admitted(specifier, versions)
+
+
+def assert_admitted(specifier: SpecifierSet, versions: list[str]) -> None:
     # The channel's records are told apart by what conda can tell apart.
     distinct = list({CondaVersion(version): version for version in versions}.values())
     assert of_conda(specifier, distinct) == set(specifier.filter(distinct))

@@ -35,7 +35,7 @@ class Variation:
     whole_python: bool = False
     """The same is built with every module of Python, for which there is a first build of its own."""
     alone: bool = True
-    """Nothing else differs, so that a difference is known by its reason; it is slow to try them one by one."""
+    """One of many, so that a difference is known by its reason; it is slow to try them one by one."""
 
 
 ANOTHER_DAY = {"FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
@@ -53,7 +53,7 @@ VARIATIONS = {
         alone=False,
     ),
     "all but the user, as a zip": Variation(
-        home=FAR_AWAY, variables=ANOTHER_PLACE, umask=0o077, one_core=True, archive_format="zip", alone=False
+        home=FAR_AWAY, variables=ANOTHER_PLACE, umask=0o077, one_core=True, archive_format="zip"
     ),
     "directory": Variation(home=FAR_AWAY),
     "cache": Variation(cold_cache=True, archive_format="zip"),

@@ -16,6 +16,7 @@ from envpack.releases import references
 from envpack.stores import open_store
 from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support import s3_faults
+from tests.support.chosen import quickly
 from tests.support.releases import faults, publish
 from tests.support.s3 import Gate, S3Server
 from tests.support.s3_faults import ACTS, FAULTS
@@ -31,7 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try the acts that a class names."""
     if "act" in metafunc.fixturenames:
         metafunc.parametrize("act", metafunc.cls.acts)
-        metafunc.parametrize("name", [name for name in FAULTS if name not in metafunc.cls.unheard_of])
+        heard_of = [name for name in FAULTS if name not in metafunc.cls.unheard_of]
+        metafunc.parametrize("name", quickly(heard_of, *metafunc.cls.quick))
 
 
 LARGE = "x" * (SMALLEST_PART + 10)
@@ -54,6 +56,8 @@ class AnyServer:
     acts: tuple[str, ...] = ACTS
     unheard_of: tuple[str, ...] = ()
     """The faults that the server cannot have."""
+    quick: tuple[str, ...] = ()
+    """Those that the quick tests try, one of each kind."""
 
     @pytest.fixture
     def server(self) -> S3Server:
@@ -150,6 +154,7 @@ class TestMoto(AnyServer):
     """The act that writes most, which is quick."""
 
     acts: tuple[str, ...] = ("publish",)
+    quick = ("storm", "lost answers", "truncated", "page", "expiry", "HEAD denied", "no If-None-Match", "no bucket")
 
     @pytest.fixture
     def server(self, moto_s3: S3Server) -> S3Server:

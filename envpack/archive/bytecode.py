@@ -42,6 +42,9 @@ _OPTIONS = ("-S", "-s", "-B", "-X", "utf8", "-W", "ignore")
 _PATIENCE = 600.0
 """Seconds that one module may take."""
 
+_WORTH_A_PROCESS = 32
+"""Modules. To start a Python in a cage takes as long as to compile some fifty small ones."""
+
 _LIMITS = Limits(seconds=7200, file_size=512 << 20)
 _PYC = ".pyc"
 
@@ -91,12 +94,18 @@ def compile_prefix(
     the archive has besides the prefix's, or instead, by path. Where a package has the bytecode of a module,
     `vouched` holds by the module's path the digests of both in its list of files. If the files have these digests,
     and this Python would accept the bytecode for the source, the code is read from there and not compiled. With
-    `own` it is enough that this Python would accept it. `workers` is the number of processes (default: one for each
-    core), each in a cage of its own: the prefix's Python is packaged code.
+    `own` it is enough that this Python would accept it. `workers` is the number of processes (default: up to
+    one for each core, as many as the modules are worth), each in a cage of its own: the prefix's Python is packaged
+    code. It is not started where there is nothing to compile.
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
-    shares = workers or cores()
+    waiting = len(also) + sum(path not in without and path not in also for path in _modules(prefix))
+    if not waiting:
+        with progress.step("compile") as step:
+            step.note(count(0, "module"))
+        return 0
+    shares = workers or max(1, min(cores(), waiting // _WORTH_A_PROCESS))
     into = into or prefix
     with ExitStack() as stack, progress.step("compile") as step:
         # First, so that it ends last: its threads end when the processes have been killed.
@@ -119,6 +128,15 @@ def compile_prefix(
         step.note(count(written, "module"))
     log.debug("compiled %d of %d modules; the others are not valid in this Python", written, total)
     return written
+
+
+def _modules(prefix: Path) -> Iterator[str]:
+    """Yield the modules below `lib/pythonX.Y`, for every X.Y, by path from the prefix."""
+    for library in prefix.glob("lib/python*"):
+        for folder, folders, names in os.walk(library):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            below = Path(folder).relative_to(prefix).as_posix()
+            yield from (f"{below}/{name}" for name in names if name.endswith(".py"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,8 +40,8 @@ Scheme = Literal["light", "dark"]
 def chromium() -> Iterator[Browser]:
     """Run the browser, with a profile that nobody has used.
 
-    Playwright keeps an event loop in this thread while it runs, and nothing that starts another one works beside it:
-    the browser ends with the file that uses it.
+    Playwright keeps an event loop in this thread while it runs, and nothing that starts another one works beside
+    it: the browser ends with the file that uses it.
     """
     if CHROMIUM is None:
         missing("no browser: the page's tests need Debian's chromium (apt-get install chromium)")
