@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from uv import find_uv_bin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -59,6 +61,16 @@ def test_every_dependency_has_one_pin_that_its_range_admits(group: str, python: 
         (exact,) = pin.specifier
         assert exact.operator == "==", pin
         assert exact.version in wanted.specifier, f"{pin} is not {wanted}; `make pins` renews the pins"
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_can_have_all_that_is_pinned(python: str) -> None:
+    groups = [word for name in PROJECT["dependency-groups"] for word in ("--group", name)]
+    arguments = ["--python-version", python, "--constraint", "constraints.txt", "--no-emit-index-url", "--quiet"]
+    command = [find_uv_bin(), "pip", "compile", *arguments, *groups, "pyproject.toml"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_pins_name_no_address() -> None:
