@@ -55,6 +55,9 @@ def list_of(settings: Settings) -> list[str]:  # noqa: PLR0911 - a form each
             return str(eval(f"dict({text})")["archives"]).split(",")  # noqa: S307
         case "airflow-livy":
             return list(eval(f"dict({text})")["archives"])  # noqa: S307
+        case "flink":
+            words = shlex.split(text.replace("\\\n", " "))
+            return words[words.index("-pyarch") + 1].split(",")
         case "gcloud":
             words = shlex.split(text.replace("\\\n", " "))
             return next(word for word in words if word.startswith("--archives=")).partition("=")[2].split(",")
@@ -88,8 +91,9 @@ def test_a_properties_file_and_json_name_all_archives(launcher: str) -> None:
     settings = made(launcher, MODELS)
     value = json.loads(render(settings, "json"))
     assert [value["archive"], *value["also_archives"]] == list_of(settings)
-    named = f"{LAUNCHERS[launcher].archives}={','.join(list_of(settings))}"
-    assert named in render(settings, "conf").splitlines()
+    name, listed = LAUNCHERS[launcher].archives, ",".join(list_of(settings))
+    line = f'{name}: "{listed}"' if LAUNCHERS[launcher].flink else f"{name}={listed}"
+    assert line in render(settings, "conf").splitlines()
 
 
 def test_a_client_of_a_server_sends_other_files_of_its_own_machine() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from jinja2 import Template
 
 from envpack.archive.formats import FORMATS
@@ -124,6 +125,11 @@ DATAPROC_SERVERLESS = """\
 --properties=spark.dataproc.driverEnv.PYSPARK_PYTHON=./environment/bin/python,\
 spark.executorEnv.PYSPARK_PYTHON=./environment/bin/python"""
 
+FLINK = f"""\
+-pyarch {S3}#environment \\
+-pyexec ./environment/bin/python \\
+-pyclientexec ./environment/bin/python"""
+
 TEXTS = {
     "yarn-cluster": YARN_CLUSTER,
     "yarn-client": CLIENT,
@@ -148,6 +154,7 @@ TEXTS = {
     "emr-eks": EMR_EKS,
     "dataproc-serverless": DATAPROC_SERVERLESS,
     "dataproc": DATAPROC,
+    "flink-yarn": FLINK,
 }
 
 OLDEST_WITH_ZIP = {
@@ -174,6 +181,7 @@ OLDEST_WITH_ZIP = {
     "emr-eks": "4.0",
     "dataproc-serverless": "4.0",
     "dataproc": "2.4",
+    "flink-yarn": "2.4",
 }
 UNPACKED_BY_SPARK = [name for name, oldest in OLDEST_WITH_ZIP.items() if oldest == "4.0"]
 OLDEST = {**OLDEST_WITH_ZIP, "k8s-cluster": "3.1", "k8s-client": "3.1", "standalone": "3.1"}
@@ -271,6 +279,24 @@ def test_what_cannot_be_said_in_one_line_is_refused(launcher: str) -> None:
         render(made(launcher), "oneline")
 
 
+def test_one_line_of_flink_says_the_same_as_the_text() -> None:
+    settings = made("flink-yarn", variables={"MODE": "fast"})
+    assert render(settings, "oneline") == render(settings, "text").replace("\\\n", "")
+    assert render(settings, "oneline").endswith("-Dcontainerized.taskmanager.env.MODE=fast")
+
+
+def test_flink_reads_the_path_of_a_file_as_it_is() -> None:
+    text = render(made("flink-yarn", "file:///a%20store/e.tar.gz"), "text")
+    assert "-pyarch 'file:///a store/e.tar.gz#environment'" in text
+
+
+@pytest.mark.parametrize(("packages", "said"), [(("pandas",), 1), (("pandas", "apache-flink"), 0)])
+def test_an_environment_without_flinks_python_is_told_of(packages: tuple[str, ...], said: int) -> None:
+    warnings = made("flink-yarn", packages=packages).warnings
+    assert len([text for text in warnings if "apache-flink" in text]) == said
+    assert not any("spark." in text for text in warnings)
+
+
 # --- a properties file ---------------------------------------------------------------------------------------
 
 
@@ -280,6 +306,10 @@ def test_a_properties_file_names_the_archive_as_the_launcher_reads_it(launcher: 
     settings = made(launcher.name)
     first, *others = render(settings, "conf").splitlines()
     expected = "spark.yarn.dist.archives" if launcher.yarn else "spark.archives"
+    if launcher.flink:  # its config.yaml
+        lines = yaml.safe_load(render(settings, "conf"))
+        assert lines == {"python.archives": f"{S3}#environment", **settings.conf}
+        return
     assert first == f"{expected}={launcher.scheme}{S3.removeprefix('s3')}#environment"
     assert others == [f"{name}={value}" for name, value in settings.conf.items()]
 

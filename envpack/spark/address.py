@@ -34,7 +34,8 @@ def of_archive(uri: str, launcher: Launcher) -> str:
         raise UsageError(
             f"{launcher.local}, and this one lies at {uri}", hint="publish to a store on S3: --store s3://..."
         )
-    return re.sub(r"^s3://", f"{launcher.scheme}://", uri)
+    # Flink takes an address as it stands: `%20` would be part of the file's name (seen with 2.3).
+    return re.sub(r"^s3://", f"{launcher.scheme}://", unquote(uri) if launcher.flink else uri)
 
 
 def local_file(uri: str) -> tuple[str, tuple[str, ...]]:

@@ -150,6 +150,8 @@ def warnings(
     `requirements` the file that the release is built from.
     """
     yield from node.unguarded(manifest)
+    if launcher.flink and "apache-flink" not in (package.name for package in manifest.packages):
+        yield "the environment lacks apache-flink, without which Flink runs no Python in it: require the cluster's"
     yield from services.glibc_warnings(launcher.name, spark, manifest.target.glibc)
     packages = {package.name: package.version for package in manifest.packages}
     if spark:
@@ -163,7 +165,8 @@ def warnings(
     if launcher.local and uri.startswith("file:"):
         yield launcher.local
     if launcher.yarn:
-        yield _staging(manifest, uri)
+        if not launcher.flink:
+            yield _staging(manifest, uri)
         yield from _at_home(manifest, {*packages}, requirements)
     yield from _about_size(launcher, manifest)
 
@@ -229,10 +232,11 @@ def _about_size(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
         yield (
             f"the archive holds {archive.members:,} files and directories: unpacking them may take a node a minute"
         )
-    if launcher.yarn and archive.unpacked_size > LOCALIZER_CACHE / 2:
+    if launcher.unpacker == "yarn" and archive.unpacked_size > LOCALIZER_CACHE / 2:
         yield (
             f"unpacked it takes {unpacked}: a node keeps {LOCALIZER_CACHE / 1024**3:.0f} GiB of archives unless "
             "yarn.nodemanager.localizer.cache.target-size-mb says otherwise, and fetches it again when that is full"
         )
-    if not launcher.yarn and launcher.driver != "local" and archive.unpacked_size > LARGE:
-        yield f"every executor unpacks {unpacked} for itself: give it the disk, and time at its start"
+    if launcher.unpacker != "yarn" and launcher.driver != "local" and archive.unpacked_size > LARGE:
+        who = "TaskManager" if launcher.flink else "executor"
+        yield f"every {who} unpacks {unpacked} for itself: give it the disk, and time at its start"

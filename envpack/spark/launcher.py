@@ -25,7 +25,7 @@ of such a server."""
 
 Natural = Literal[
     "submit", "connect", "connect-client", "livy", "livy-session", "sparkmagic", "sparkmagic-config", "airflow",
-    "airflow-livy", "parameters", "gcloud", "operator", "kyuubi", "synapse", "zeppelin",
+    "airflow-livy", "parameters", "gcloud", "operator", "kyuubi", "synapse", "zeppelin", "flink",
 ]  # fmt: skip
 """The text that people paste; envpack/spark/paste.py writes each."""
 
@@ -67,6 +67,8 @@ class Launcher:
     """The URI scheme under which it reads S3."""
     yarn: bool = False
     """Whether YARN starts the processes: it stages archives of other file systems; its shell reads variables."""
+    flink: bool = False
+    """Whether it starts PyFlink: Spark's version and Spark's own costs say nothing of it."""
     kubernetes: bool = False
     """Whether Kubernetes starts the driver, and fills references to variables in."""
     since: Minor = (2, 4)

@@ -184,7 +184,7 @@ _ALL = (
         local="Synapse reads archives from Azure's storage",
         local_refused=True,
         notes=(
-            "it demands name, file, driverMemory, driverCores, executorMemory, executorCores, numExecutors too",
+            "add name and file, which are required, and the sizes of driver and executors as the pool has them",
             "copy the archive, under its own name, to a container that the pool reads; give its abfss:// address",
         ),
     ),
@@ -316,6 +316,28 @@ _ALL = (
         local="Dataproc reads archives from Cloud Storage",
         local_refused=True,
         notes=("the bucket must be one of Cloud Storage; copy the archive there under its own name if it is not",),
+    ),
+    # Flink unpacks it with the shell's tar: once for the job's main program and once on every TaskManager.
+    Launcher(
+        name="flink-yarn",
+        purpose="PyFlink on YARN: options of `flink run -t yarn-application`",
+        submit="add this to flink run -t yarn-application -pyfs DIRECTORY -pym MODULE",
+        archives_field="-pyarch",
+        text="flink",
+        archives="python.archives",
+        option=False,
+        python=("python.executable", "python.client.executable"),
+        driver_variables="containerized.master.env.",
+        executor_variables="containerized.taskmanager.env.",
+        scheme="s3",
+        yarn=True,
+        flink=True,
+        unpacker="shell",
+        local="the archive must lie at this path on every node of the cluster, as a mounted disk has it",
+        notes=(
+            "s3:// needs one of Flink's S3 plugins, or fs.allowed-fallback-filesystems: s3 and Hadoop's fs.s3.impl",
+            "-pyfs must be where the nodes see it: on a mounted disk, or sent by yarn.ship-files; -py fails there",
+        ),
     ),
 )
 

@@ -145,6 +145,24 @@ def _zeppelin(settings: Settings) -> str:
     return "\n".join(["%spark.conf", *(f"{property_name(name)} {value}" for name, value in pairs.items())])
 
 
+_OF_FLINK = {
+    "python.archives": "-pyarch",
+    "python.executable": "-pyexec",
+    "python.client.executable": "-pyclientexec",
+}
+"""Flink's short names of its options. Source: Flink's ProgramOptions and CliFrontendParser."""
+
+
+def _flink(settings: Settings) -> str:
+    """Return options of `flink run`, which has short ones for Python and `-D` for all others."""
+    archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
+    pairs = {**archives, **settings.conf}
+    return _lines(
+        f"{_OF_FLINK[name]} {shell_word(value)}" if name in _OF_FLINK else shell_word(f"-D{name}={value}")
+        for name, value in pairs.items()
+    )
+
+
 NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
     "submit": _submit,
     "connect": _connect,
@@ -161,6 +179,7 @@ NATURAL: Mapping[Natural, Callable[[Settings], str]] = {
     "kyuubi": _kyuubi,
     "synapse": _livy,
     "zeppelin": _zeppelin,
+    "flink": _flink,
 }
 """Every launcher's way to write its settings."""
 

@@ -50,6 +50,8 @@ def _one_line(settings: Settings) -> str:
             return _text(settings)
         case "submit" | "connect":
             return _words_in_a_line(settings)
+        case "flink":
+            return _checked_line(shlex.split(_text(settings).replace("\\\n", " ")))
         case _:
             raise UsageError(
                 f"the settings of {settings.launcher} cannot be printed in one line", hint="use --output text"
@@ -57,7 +59,10 @@ def _one_line(settings: Settings) -> str:
 
 
 def _words_in_a_line(settings: Settings) -> str:
-    words = words_of(settings)
+    return _checked_line(words_of(settings))
+
+
+def _checked_line(words: list[str]) -> str:
     for word in words:
         if _SPLIT.search(word):
             raise UsageError(
@@ -75,10 +80,10 @@ def _properties(settings: Settings) -> str:
             hint="use --output text",
         )
     archive = {launcher.archives: ",".join(settings.archives)} if launcher.archives and settings.archives else {}
-    return "\n".join(
-        f"{property_name(name)}={_property_value(name, value)}"
-        for name, value in {**archive, **settings.conf}.items()
-    )
+    pairs = {**archive, **settings.conf}
+    if launcher.flink:  # its config.yaml
+        return "\n".join(f"{property_name(name)}: {json.dumps(value)}" for name, value in pairs.items())
+    return "\n".join(f"{property_name(name)}={_property_value(name, value)}" for name, value in pairs.items())
 
 
 def _property_value(name: str, value: str) -> str:

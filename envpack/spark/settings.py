@@ -123,7 +123,9 @@ class _Job:
         """The properties that give the environment's variables to the executors."""
         prefix = self.launcher.executor_variables
         own = variables.of(self.manifest, self.root)
-        return {f"{prefix}{name}": value for name, value in own.items()} if prefix else {}
+        # Flink's TaskManagers are containers of YARN; Spark's executors hand the variables to Python themselves.
+        given = variables.through_a_shell(own) if self.launcher.flink else own
+        return {f"{prefix}{name}": value for name, value in given.items()} if prefix else {}
 
     @property
     def class_path(self) -> dict[str, str]:
@@ -157,7 +159,7 @@ def settings_for(
     UsageError when the combination cannot work.
     """
     chosen = launcher_named(launcher)
-    wanted = spark or manifest.target.spark
+    wanted = None if chosen.flink else spark or manifest.target.spark
     uri = address.of_archive(archive_uri, chosen)
     job = _Job(
         launcher=chosen,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import airflow, connect, jenkins, jupyter, livy, operator_crd, sparkmagic
+from tests.support import airflow, connect, flink, jenkins, jupyter, livy, operator_crd, sparkmagic
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.s3 import minio, versitygw
 from tests.support.spark import installed
@@ -30,6 +30,7 @@ FETCHED: tuple[Callable[[], object], ...] = (
     jupyter.installed,
     airflow.installed,
     operator_crd.schema,
+    flink.installed,
 )
 
 if __name__ == "__main__":
