@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -251,14 +252,18 @@ def test_a_limit_that_takes_no_part_is_not_named(shop: Desk) -> None:
     assert "Spark" not in ran.err
 
 
+slow = partial(pytest.param, marks=pytest.mark.acceptance)
+"""Of one kind with others that are quick enough."""
+
+
 @pytest.mark.parametrize(
     ("spark", "line", "expected", "warned"),
     [
-        ("3.5", "numpy >=2", ("2.1.0", "2.3.3", "26.0.0"), ["numpy 2.1.0"]),
+        slow("3.5", "numpy >=2", ("2.1.0", "2.3.3", "26.0.0"), ["numpy 2.1.0"]),
         ("3.5", "pyarrow >=26", ("2.1.0", "2.3.3", "26.0.0"), ["numpy 2.1.0"]),
-        ("3.5", "pandas >=3", ("1.26.4", "3.0.0", "25.0.0"), ["pandas 3.0.0"]),
+        slow("3.5", "pandas >=3", ("1.26.4", "3.0.0", "25.0.0"), ["pandas 3.0.0"]),
         ("4.0", "pandas >=3", ("2.1.0", "3.0.0", "26.0.0"), ["pandas 3.0.0"]),
-        ("3.4", "pandas >=2", ("1.26.4", "2.3.3", "25.0.0"), ["pandas 2.3.3"]),
+        slow("3.4", "pandas >=2", ("1.26.4", "2.3.3", "25.0.0"), ["pandas 2.3.3"]),
     ],
 )
 def test_a_persons_own_line_beats_what_only_a_part_of_pyspark_needs(
@@ -322,8 +327,8 @@ def test_setuptools_is_added_where_spark_needs_distutils_and_python_has_none(con
     ("line", "arguments"),
     [
         ("pandas", ("--spark", "3.5", "--python", "3.11")),
-        ("pandas", ("--spark", "4.0", "--python", "3.12")),
-        ("pandas", ("--python", "3.12")),
+        slow("pandas", ("--spark", "4.0", "--python", "3.12")),
+        slow("pandas", ("--python", "3.12")),
         ("py4j", ("--spark", "3.5", "--python", "3.12")),
     ],
 )

@@ -52,7 +52,11 @@ def test_slow_tests_are_skipped_by_name_unless_they_are_asked_for(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("variables", "outcome"),
-    [({}, "1 skipped"), ({"CI": "true"}, "1 failed"), ({"ENVPACK_ACCEPTANCE": "1"}, "1 failed")],
+    [
+        ({}, "1 skipped"),
+        ({"CI": "true"}, "1 failed"),
+        pytest.param({"ENVPACK_ACCEPTANCE": "1"}, "1 failed", marks=pytest.mark.acceptance),
+    ],
 )
 def test_a_machine_without_maven_central_fails_in_ci_and_says_so_elsewhere(
     variables: dict[str, str], outcome: str, tmp_path: Path

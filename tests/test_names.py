@@ -19,6 +19,7 @@ from envpack.requirements.names import CondaName, ProjectName, problem_of
 from envpack.resolve import mapping
 from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.names import Names, checked_names
+from tests.support.chosen import quickly
 from tests.support.replica.records import projects
 from tests.support.small_channel import write_channel
 from tests.support.wheels import write_wheel
@@ -194,7 +195,7 @@ def test_a_package_that_a_match_spec_names_is_kept_and_its_cost_told_once(ask: C
     assert ask("dependencies: [matplotlib-base]\n", ".yml")[1] == ()
 
 
-@pytest.mark.parametrize("name", ["redis", "Redis", "redis-py"])
+@pytest.mark.parametrize("name", quickly(["redis", "Redis", "redis-py"], "redis-py"))
 def test_a_source_is_forced_by_a_name_of_either_kind(ask: Callable[..., Any], name: str) -> None:
     assert ask("redis\n")[0] == {"redis-py": "conda"}
     assert ask(f"{OFFLINE}redis\n", from_pypi=(name,))[0] == {"redis": "pypi"}

@@ -57,7 +57,14 @@ def test_a_dry_run_asks_the_wheels_for_their_licences(party: Desk) -> None:
     assert "pack " not in ran.err
 
 
-@pytest.mark.parametrize("command", [("build", "--dry-run"), ("build",), ("lock",)])
+COMMANDS = [("build", "--dry-run"), ("build",), ("lock",)]
+IN_EVERY_COMMAND = pytest.mark.parametrize(
+    "command",
+    [each if each == ("build",) else pytest.param(each, marks=pytest.mark.acceptance) for each in COMMANDS],
+)
+
+
+@IN_EVERY_COMMAND
 def test_denied_packages_and_licences_are_told_at_once(party: Desk, command: tuple[str, ...]) -> None:
     deny(party, "deny-licenses: ['GPL-*', unknown]", "deny-packages: ['music<3']")
     ran = party.run(command[0], "party.txt", *command[1:])
@@ -78,7 +85,7 @@ def test_a_package_without_a_known_licence_can_be_denied(party: Desk) -> None:
     assert "greeter 2.0 (conda): its licence unknown is denied" in ran.err
 
 
-@pytest.mark.parametrize("command", [("build", "--dry-run"), ("build",), ("lock",)])
+@IN_EVERY_COMMAND
 def test_a_denied_package_is_found_before_anything_is_fetched(party: Desk, command: tuple[str, ...]) -> None:
     deny(party, "deny-packages: ['noise<4', 'greeter 2.*', 'music>=3']")
     ran = party.run(command[0], "party.txt", *command[1:])
@@ -186,7 +193,7 @@ NOISE, MUSIC, GREETER = (
 )
 
 
-@pytest.mark.parametrize("command", [("build", "--dry-run"), ("build",), ("lock",)])
+@IN_EVERY_COMMAND
 def test_known_vulnerabilities_are_denied_with_all_else_before_anything_is_fetched(
     party: Desk, command: tuple[str, ...]
 ) -> None:
