@@ -422,7 +422,7 @@ REQUESTS = (
     "PUT .*/tags/",
     "GET .*/.gc.json ",
 )
-"""Before which a publisher is held. `make acceptance` tries each with each beginning; here each beginning has one."""
+"""Before which a publisher is held; `make acceptance` tries each with each beginning, the quick tests three."""
 
 
 class TestBesideABuild:
