@@ -107,7 +107,7 @@ def test_only_a_changed_package_is_compressed_again(fresh: Desk) -> None:
     (packed,) = [line for line in ran.err.splitlines() if line.startswith("pack ")]
     assert packed.endswith(", 3 of 4 packages packed before")
     (compiled,) = [line for line in ran.err.splitlines() if line.startswith("compile ")]
-    assert compiled.split(maxsplit=3)[-1] == "1 module"
+    assert compiled.split(maxsplit=3)[-1] == "2 modules"  # its own and the start-up file
 
 
 def test_the_archive_of_kept_pieces_is_that_of_an_empty_cache(fresh: Desk, tmp_path: Path) -> None:

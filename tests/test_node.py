@@ -25,6 +25,7 @@ from envpack.stores import open_store
 from envpack.tools.cage import Confine
 from envpack.verify.earlier import Content, Scene
 from envpack.verify.modules import InstalledModules
+from tests.support.cache import shared
 from tests.support.manifests import made, manifest
 from tests.support.releases import manifest_of, publish
 
@@ -50,10 +51,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def packed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive with a numpy and time zones, of nobody's making."""
-    home = tmp_path_factory.mktemp("packed")
+    return shared(tmp_path_factory, "packed for nodes", lambda home: make_packed(home, channel)) / "e.tar.gz"
+
+
+def make_packed(home: Path, channel: Channel) -> None:
     channel.link(home / "prefix", "python")
     (library,) = (home / "prefix").glob("lib/python3*/os.py")
     packages = library.with_name("site-packages")
@@ -67,7 +71,7 @@ def packed(channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = home / "prefix/lib/libz.so.1"
     if not own.exists():
         shutil.copyfile(_libz(), own)
-    return compiled(home / "prefix", home / "e.tar.gz")
+    compiled(home / "prefix", home / "e.tar.gz")
 
 
 def compiled(prefix: Path, out: Path) -> Path:

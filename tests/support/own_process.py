@@ -27,7 +27,7 @@ LEARNED: dict[tuple[str, str], Callable[[], Any]] = {
 }
 """By module and name: what envpack learns while a process lives, and what a new process knows."""
 
-ASKED = {("envpack.tools.uv_access", "_from_keyring")}
+ASKED = {("envpack.packages.advisories", "_read"), ("envpack.tools.uv_access", "_from_keyring")}
 """Functions that remember an answer from outside, which another test may give in another way."""
 
 FACTS = {
