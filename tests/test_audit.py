@@ -206,6 +206,7 @@ def test_a_record_that_is_false_is_found_though_all_else_agrees(
     assert problems == {}
 
 
+@pytest.mark.acceptance
 def test_what_is_rewritten_without_a_change_is_sound(desk: Desk, tmp_path: Path) -> None:
     ran = rewritten(desk, tmp_path, lambda _, data: data).run("verify", "--all", "--quick")
     assert ran.code == 0, ran.out

@@ -203,7 +203,7 @@ def test_a_python_that_fails_is_quoted(prefix: Path, tmp_path: Path) -> None:
 
 def test_compiling_is_given_up_at_once_when_it_is_interrupted(tmp_path: Path) -> None:
     slow = tmp_path / "python"
-    slow.write_text("#!/bin/sh\necho 1 >&3\necho 0 >&3\ntouch started\nexec sleep 30\n")
+    slow.write_text("#!/bin/sh\necho 2 >&3\necho 0 module >&3\ntouch started\nexec sleep 30\n")
     slow.chmod(0o755)
     (tmp_path / "lib/python3.99").mkdir(parents=True)
     (tmp_path / "lib/python3.99/module.py").touch()

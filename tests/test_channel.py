@@ -231,11 +231,13 @@ def test_it_carries_certificates(moved: Path) -> None:
     assert int(run(moved / "bin/python", "-c", count, SSL_CERT_FILE=str(moved / "ssl/cacert.pem"))) > 50
 
 
+@pytest.mark.acceptance
 def test_the_same_python_gives_the_same_bytes(full_channel: Channel, made_again: Path) -> None:
     (package,) = (made_again / full_channel.platform).glob("*.conda")
     assert digest.of_file(package) == digest.of_file(full_channel.path / full_channel.platform / package.name)
 
 
+@pytest.mark.acceptance
 def test_nothing_is_left_of_a_making_that_was_killed(made_again: Path) -> None:
     assert not list(made_again.glob(".making-*"))
 

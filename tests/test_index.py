@@ -17,6 +17,7 @@ from envpack.releases.listed import NameIndex
 from envpack.stores import open_store
 from envpack.stores.base import Object, Store
 from envpack.stores.local import LocalStore
+from tests.support.chosen import quickly
 from tests.support.many_releases import fill, fill_directory, names
 from tests.support.releases import all_releases
 from tests.support.s3 import S3Server
@@ -24,7 +25,7 @@ from tests.support.s3 import S3Server
 COUNT = 24
 
 
-@pytest.fixture(params=["directory", "moto"])
+@pytest.fixture(params=quickly(["directory", "moto"], "directory"))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     url = str(tmp_path / "a store") if request.param == "directory" else request.getfixturevalue("s3_store_url")
     store = open_store(url)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Desk, desk_at
+from tests.support.command import Desk, copy_of, desk_at
 
 STEPS = ("solve", "link", "compile", "pack", "verify", "upload")
 
@@ -93,9 +93,11 @@ def test_a_terminated_build_says_so_with_its_exit_code(desk: Desk) -> None:
     assert leftovers(desk) == []
 
 
-def test_two_builds_at_once_with_one_cache_and_one_store_publish_one_release(desk: Desk, tmp_path: Path) -> None:
-    cold = tmp_path / "cold cache"
-    desks = [desk_at(tmp_path / name, desk.channel, cold) for name in ("one", "two")]
+def test_two_builds_at_once_with_one_cache_and_one_store_publish_one_release(
+    desk: Desk, seed: Path, tmp_path: Path
+) -> None:
+    cache = copy_of(seed, tmp_path / "a cache that knows Python alone")
+    desks = [desk_at(tmp_path / name, desk.channel, cache) for name in ("one", "two")]
     processes = []
     for each in desks:
         each.write("r.txt", "greeter")

@@ -207,7 +207,7 @@ def test_of_people_who_move_a_tag_at_once_from_the_same_release_one_wins(
     moto_s3.prepare(monkeypatch)
     url = str(desk.store) if kind == "directory" else f"s3://{moto_s3.new_bucket()}/envs"
     store = open_store(url)
-    fill(store, 20)
+    fill(store, 6)
     (name,) = store.folders()
     start, *others = [release.manifest.digest for release in all_releases(store, name)]
     tags.move(store, name, "prod", start, by="jane", again=True)

@@ -44,8 +44,11 @@ import importlib, json, sys, sysconfig
 old = ["distutils.command.build", "distutils.command.install", "distutils.dist"]
 for name in sys.argv[1:] + (old if sys.version_info < (3, 11) else []):
     importlib.import_module(name)
+library = sysconfig.get_path("stdlib")
 print(json.dumps([
     *(module.__file__ for module in list(sys.modules.values()) if getattr(module, "__file__", None)),
+    # Of collections.abc, Python 3.13 has in memory the module that it is made of.
+    *(f"{library}/{name.replace('.', '/')}.py" for name in sys.modules),
     importlib.import_module(sysconfig._get_sysconfigdata_name()).__file__,
 ]))
 """
