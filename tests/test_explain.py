@@ -24,6 +24,7 @@ from envpack.explain.explanation import Explanation, explain
 from envpack.explain.limits import LIMITS
 from envpack.explain.run import Spread
 from envpack.packages.package import PackedPackage
+from envpack.releases import file_list
 from envpack.releases.file_list import File
 from envpack.releases.publish import publish as publish_archive
 from envpack.stores import open_store
@@ -73,7 +74,8 @@ def test_a_real_run_has_the_finding_that_it_provokes_and_no_other(name: str) -> 
 
 def test_every_finding_has_a_run_that_provokes_it_or_a_test_of_its_own() -> None:
     of_its_own = {"slow-fetch", "archive-staged", "slow-submission", "unknown-release", "other-spark", "tag-moved"}
-    assert {*SCENARIOS} - {CONTROL} | of_its_own | {"versions-differ", "unused-packages"} == {*LIMITS}
+    of_its_own |= {"versions-differ", "unused-packages", "vulnerable", "small-arrow-batches"}
+    assert {*SCENARIOS} - {CONTROL} | of_its_own == {*LIMITS}
 
 
 def test_what_a_spark_does_not_log_is_said_as_not_evaluated() -> None:
@@ -326,6 +328,87 @@ def test_the_release_is_held_against_the_store(write: Callable[..., Path], tmp_p
     address = f"file:///store/other/{new.short_digest}/other-{new.short_digest}.tar.gz#environment"
     log = write(*with_properties(f"{CONTROL}-3.5.7", **{"spark.archives": address}))
     assert names(explained(log, store=store)) == {"other-spark"}
+
+
+def test_known_vulnerabilities_of_the_release_are_told_where_advisories_are_named(
+    write: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    new = publish(store, "first", tag="latest", packages=(package("pandas"),))
+    archive = f"file:///store/udf/{new.short_digest}/udf-{new.short_digest}.tar.gz#environment"
+    log = write(*with_properties(f"{CONTROL}-3.5.7", **{"spark.archives": archive}))
+    (unevaluated,) = (each for each in explained(log, store=store).unevaluated if each.name == "vulnerable")
+    assert "--advisories PATH" in unevaluated.reason
+    affected = {"package": {"ecosystem": "PyPI", "name": "pandas"}, "versions": ["1"]}
+    (tmp_path / "one.json").write_text(json.dumps({"id": "PYSEC-1", "summary": "bad", "affected": [affected]}))
+    place = ["--store", str(tmp_path / "store"), "--advisories", str(tmp_path / "one.json")]
+    assert cli.run(["explain", str(log), *place, "--output", "json"]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["finding"], finding["severity"], finding["value"]) == ("vulnerable", "high", 1)
+    assert "pandas 1 PYSEC-1" in finding["text"]
+    affected["versions"] = ["2"]
+    (tmp_path / "one.json").write_text(json.dumps({"id": "PYSEC-1", "summary": "bad", "affected": [affected]}))
+    assert cli.run(["explain", str(log), *place, "--fail-on", "info"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "packages", "advice"),
+    [
+        ("sklearn", (), "scikit-learn brings the module sklearn: add the line scikit-learn"),
+        ("sklearn", ("scikit-learn",), "has scikit-learn, which brings it: the workers do not run in that release"),
+        ("numpy", ("numpy",), "has numpy, which brings it"),
+        ("not_packed", ("numpy",), "if it is your own code, send it: --py-files"),
+        ("py4j", (), "Spark itself sends py4j"),
+    ],
+)
+def test_a_missing_module_is_told_with_the_project_that_brings_it(
+    module: str, packages: tuple[str, ...], advice: str, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    made = publish(store, "first", tag="latest", packages=tuple(map(package, packages)))
+    archive = f"file:///store/udf/{made.short_digest}/udf-{made.short_digest}.tar.gz#environment"
+    lines = with_properties("module-missing-4.0.2", **{"spark.archives": archive})
+    log = write(*(line.replace(b"not_packed", module.encode()) for line in lines))
+    (finding,) = (f for f in explained(log, store=store).findings if f.name == "module-missing")
+    assert f"no module {module}" in finding.text
+    assert advice in finding.advice
+
+
+def test_a_module_is_that_of_the_package_whose_file_it_is(write: Callable[..., Path], tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    files = [File("lib/python3.11/site-packages/oddly/__init__.py", 1, "", "pypi/named-odd")]
+    beside = {file_list.FILE: file_list.dumps(files)}
+    made = publish(store, "first", tag="latest", packages=(package("named-odd"),), beside=beside)
+    archive = f"file:///store/udf/{made.short_digest}/udf-{made.short_digest}.tar.gz#environment"
+    lines = with_properties("module-missing-4.0.2", **{"spark.archives": archive})
+    log = write(*(line.replace(b"not_packed", b"oddly") for line in lines))
+    (finding,) = explained(log, store=store).findings
+    assert "has named-odd, which brings it" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("records", "sent", "found"),
+    [
+        ("10", 2_000_000_000, {"small-arrow-batches"}),
+        ("10", 900_000_000, set()),
+        ("100", 2_000_000_000, set()),
+        ("0", 2_000_000_000, {"arrow-batch"}),
+    ],
+)
+def test_many_small_arrow_batches_are_found(
+    records: str, sent: int, found: set[str], write: Callable[..., Path]
+) -> None:
+    """A row has 2 or 0.9 kB."""
+    lines = [json.loads(line) for line in lines_of("arrow-batch-4.0.2")]
+    for event in lines:
+        for each in event.get("Task Info", {}).get("Accumulables", ()):
+            if each["Name"] == "data sent to Python workers":
+                each["Update"] = str(sent)
+            if each["Name"] == "number of output rows":
+                each["Update"] = "1000000"
+        if "Spark Properties" in event:
+            event["Spark Properties"]["spark.sql.execution.arrow.maxRecordsPerBatch"] = records
+    assert names(explained(write(*(json.dumps(line).encode() for line in lines)))) == found
 
 
 def test_a_long_wait_before_the_start_is_found(write: Callable[..., Path]) -> None:

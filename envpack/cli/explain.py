@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from envpack.config.config import Config
     from envpack.explain.explanation import Explanation
+    from envpack.explain.findings import Vulnerable
     from envpack.explain.limits import Severity
     from envpack.stores.base import Store
 
@@ -45,6 +46,11 @@ Examples:
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
     help="Executors' output with records of imports: a file, such as that of `yarn logs`, or a directory.",
+)
+@click.option(
+    "--advisories",
+    metavar="PATH",
+    help="Advisories in OSV's format, as of envpack audit: look for vulnerabilities of the release that ran.",
 )
 @click.option("--import-hook", is_flag=True, help="Print instead the module that records what workers import.")
 @click.option(
@@ -90,12 +96,26 @@ def explain_command(
     if found.also:
         progress.info(f"the newest of {len(found.also) + 1} logs is read: {found.path}")
     with progress.step("read") as step:
-        explanation = explain(found, store=_store(config), records=records.read(imports))
+        explanation = explain(
+            found,
+            store=_store(config),
+            records=records.read(imports),
+            vulnerable=_vulnerable(config) if config.advisories else None,
+        )
         step.note(f"{sum(stage.ended for stage in explanation.run.stages.values()):,} tasks")
     for text in explanation.run.passed_over:
         progress.warn(f"passed over {text}")
     _answer(explanation, output)
     return PolicyViolated.exit_code if fail_on and explanation.reaches(cast("Severity", fail_on)) else 0
+
+
+def _vulnerable(config: Config) -> Vulnerable:
+    """Return a function that gives the known vulnerabilities of packages."""
+    from envpack.packages.advisories import read
+    from envpack.resolve.names import Names
+
+    known, project = read(Path(str(config.advisories))), Names(config.names).project
+    return lambda packages: known.of(packages, project)
 
 
 def _configured() -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from envpack.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from envpack.explain.findings import Look
+    from envpack.explain.findings import Look, Vulnerable
     from envpack.explain.imports import ImportRecord
     from envpack.explain.limits import Severity
     from envpack.explain.logs import EventLog
@@ -53,6 +53,7 @@ LOOKS: tuple[Look, ...] = (
     selection.ignored_setting,
     functions.pickled_rows,
     functions.arrow_batch,
+    functions.small_arrow_batches,
     stages.small_tasks,
     stages.skewed_tasks,
     memory.spill,
@@ -60,6 +61,7 @@ LOOKS: tuple[Look, ...] = (
     stages.idle_executors,
     stages.failed_tasks,
     releases.from_the_store,
+    releases.vulnerable,
     imports.versions_differ,
     imports.unused_packages,
 )
@@ -122,10 +124,12 @@ def explain(
     *,
     store: Store | None = None,
     records: Sequence[ImportRecord] = (),
+    vulnerable: Vulnerable | None = None,
     looks: Sequence[Look] = LOOKS,
 ) -> Explanation:
     """Read a log and explain it. `store` may have the release that ran; `records` are the imports.
 
+    `vulnerable` gives the known vulnerabilities of packages, where advisories were named.
     Raises UsageError for a log without any event, which says nothing about an application.
     """
     passed_over: list[str] = []
@@ -135,7 +139,7 @@ def explain(
             f"{log.path} has no event of Spark's that can be read",
             hint="it is no event log, or was cut off in its first line: spark.eventLog.dir says where logs are",
         )
-    case = _case(run, store, records)
+    case = replace(_case(run, store, records), vulnerable=vulnerable)
     seen = [each for look in looks for each in look(case)]
     findings = [each for each in seen if isinstance(each, RunFinding)]
     if any(each.name in _CAUSES for each in findings):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from envpack.explain.imports import ImportRecord
     from envpack.explain.limits import Severity
     from envpack.explain.run import Run
+    from envpack.packages.advisories import Vulnerability
+    from envpack.packages.package import PackedPackage
     from envpack.releases.lookup import Release
     from envpack.stores.base import Store
 
@@ -101,12 +103,15 @@ class Case:
     """Why no store was used."""
     imports: Sequence[ImportRecord] = ()
     """The imports of its processes, where recorded."""
+    vulnerable: Vulnerable | None = None
+    """Gives the known vulnerabilities of packages; None without advisories."""
 
 
 Found = RunFinding | Unevaluated
 
 if TYPE_CHECKING:
     Look = Callable[[Case], Iterator[Found]]
+    Vulnerable = Callable[[Sequence[PackedPackage]], Sequence[Vulnerability]]
 
 
 def found(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpack.explain.findings import found
+from envpack.explain.limits import SMALL_BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +42,8 @@ def pickled_rows(case: Case) -> Iterator[Found]:
 
 def arrow_batch(case: Case) -> Iterator[Found]:
     """Yield functions whose Arrow batches are so large that they threaten the worker's memory."""
-    records = case.run.number(_BATCH)
-    records = _USUAL_BATCH if records is None else records
-    arrow = [node for node in case.run.nodes if "Arrow" in node.name or "Pandas" in node.name]
-    sized = [(_batch(node, records), node) for node in arrow if node.rows and node.sent and node.tasks]
+    records = _records(case)
+    sized = [(_batch(node, records), node) for node in _arrow_nodes(case)]
     if not sized:
         return
     size, node = max(sized, key=lambda pair: pair[0])
@@ -59,6 +58,42 @@ def arrow_batch(case: Case) -> Iterator[Found]:
         advice="fewer rows in a batch; in Spark 4 spark.sql.execution.arrow.maxBytesPerBatch bounds it by its size",
         settings={_BATCH: str(max(int(_WANTED_BATCH / per_row), 1))},
     )
+
+
+def small_arrow_batches(case: Case) -> Iterator[Found]:
+    """Yield functions that get very many small Arrow batches, because the setting makes them small."""
+    records = _records(case)
+    small = [
+        node
+        for node in _arrow_nodes(case)
+        if 0 < records < node.rows / node.tasks and _batch(node, records) < SMALL_BATCH
+    ]
+    if not small:
+        return
+    most = max(small, key=lambda node: node.sent)
+    per_row = most.sent / most.rows
+    yield from found(
+        "small-arrow-batches",
+        f"{_BATCH}={records} makes Arrow batches of {per_row * records:,.0f} bytes, about "
+        f"{most.rows / records:,.0f} of them",
+        sum(node.sent for node in small),
+        places=[node.stage for node in small],
+        quote=most.text,
+        advice="more rows in a batch: the function is called, and the batch handed over, less often",
+        settings={_BATCH: str(max(int(min(_WANTED_BATCH / per_row, _USUAL_BATCH)), 1))},
+    )
+
+
+def _records(case: Case) -> int:
+    """Return the most rows of a batch; 0 sets no bound."""
+    records = case.run.number(_BATCH)
+    return _USUAL_BATCH if records is None else records
+
+
+def _arrow_nodes(case: Case) -> list[PythonNode]:
+    """Return the steps that send Arrow batches, as far as their rows and bytes are known."""
+    arrow = [node for node in case.run.nodes if "Arrow" in node.name or "Pandas" in node.name]
+    return [node for node in arrow if node.rows and node.sent and node.tasks]
 
 
 def _batch(node: PythonNode, records: int) -> float:

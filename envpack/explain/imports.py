@@ -88,7 +88,7 @@ def versions_differ(case: Case) -> Iterator[Found]:
     here = {module: version for record in drivers for module, version in record.modules.items() if version}
     differ = [name for name in sorted(here.keys() & there.keys()) if _minor(here[name]) != _minor(there[name])]
     if differ:
-        owners = _owners(case) or {}
+        owners = owners_in_release(case) or {}
         pairs = ", ".join(f"{name} {here[name]} and {there[name]}" for name in differ[:_SHOWN])
         yield from found(
             "versions-differ",
@@ -115,7 +115,7 @@ def unused_packages(case: Case) -> Iterator[Found]:
         yield Unevaluated(name="unused-packages", reason="the application's release is not known: name its --store")
         return
     packages = case.release.manifest.packages
-    owners = _owners(case)
+    owners = owners_in_release(case)
     if owners is None or any(package.requires is None for package in packages):
         reason = (
             f"{case.release.manifest.reference} does not say which package needs which, or has no list of files"
@@ -174,7 +174,8 @@ def modules_of(files: Iterable[File]) -> dict[str, str]:
     return owners
 
 
-def _owners(case: Case) -> dict[str, str] | None:
+def owners_in_release(case: Case) -> dict[str, str] | None:
+    """Return the package of each top-level module of the release, by its list of files; None without one."""
     if case.store is None or case.release is None:
         return None
     try:

@@ -106,6 +106,11 @@ LIMITS: dict[str, Threshold] = {
         unit="bytes",
         steps=((256 * 1000**2, "high"),),
     ),
+    "small-arrow-batches": Threshold(
+        measure="sent in Arrow batches of less than 64 kB",
+        unit="bytes",
+        steps=((1000**3, "info"),),
+    ),
     "small-tasks": Threshold(
         measure="tasks of a stage, their median below 0.5 s",
         unit="tasks",
@@ -153,6 +158,9 @@ LIMITS: dict[str, Threshold] = {
         measure="releases that were built for another Spark", unit="settings", steps=((1, "high"),)
     ),
     "tag-moved": Threshold(measure="releases that `latest` no longer names", unit="settings", steps=((1, "info"),)),
+    "vulnerable": Threshold(
+        measure="known vulnerabilities of the release's packages", unit="packages", steps=((1, "info"),)
+    ),
     "versions-differ": Threshold(
         measure="packages of another version on driver and workers", unit="packages", steps=((1, "high"),)
     ),
@@ -163,6 +171,9 @@ LIMITS: dict[str, Threshold] = {
     ),
 }
 """By finding. Its order is that in which findings are looked for."""
+
+SMALL_BATCH = 64_000
+"""Bytes below which an Arrow batch is small: handing it over costs more than its rows."""
 
 SMALL_TASK = 500
 """Milliseconds below which the median task of a stage is small. Source: DataFlint."""

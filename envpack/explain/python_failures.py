@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from envpack.archive.formats import ALIAS
+from envpack.explain import imports
 from envpack.explain.findings import found
 from envpack.explain.memory import mebibytes, size_of
 from envpack.explain.selection import python_of
+from envpack.packages import module_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +34,9 @@ _CRASHED = re.compile(r"Python worker exited unexpectedly[^\n]*")
 _NO_MEMORY = re.compile(r"(?:^|\n)(?:[\w.]*ArrayMemoryError|MemoryError)[^\n]*")
 
 _LIMIT = "spark.executor.pyspark.memory"
+
+_OF_SPARK = frozenset({"pyspark", "py4j"})
+"""Modules that no requirement brings to the workers."""
 
 
 def no_interpreter(case: Case) -> Iterator[Found]:
@@ -166,11 +171,15 @@ def _failed(
 
 
 def _where_from(case: Case, module: str) -> str:
-    advice = f"if {module} is a package, add it to the requirements; if it is your own code, send it: --py-files"
+    """Return what to do for a module: which package of the release has it, else which project brings it."""
     if case.release:
-        names = [
-            p.name for p in case.release.manifest.packages if p.name.replace("-", "_").lower() == module.lower()
-        ]
-        if names:
-            return f"{case.release.manifest.reference} has {names[0]}: the workers do not run in it"
-    return advice
+        reference = case.release.manifest.reference
+        owner = (imports.owners_in_release(case) or {}).get(module)
+        named = (p.name for p in case.release.manifest.packages if module_names.may_bring(p.name, module))
+        if package := owner or next(named, None):
+            return f"{reference} has {package}, which brings it: the workers do not run in that release"
+    if project := module_names.project_of(module):
+        return f"{project} brings the module {module}: add the line {project} to the requirements, and build again"
+    if module in _OF_SPARK:
+        return f"Spark itself sends {module} to its workers: PYTHONPATH of the nodes or the job hides it"
+    return f"if {module} is a package, add it to the requirements; if it is your own code, send it: --py-files"

@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 from envpack.errors import UsageError
 from envpack.explain.findings import Unevaluated, found
 from envpack.explain.selection import python_of
+from envpack.packages import advisories
 from envpack.releases import lookup, references, tags
 from envpack.spark.versions import dotted
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from envpack.explain.findings import Case, Found
+    from envpack.explain.limits import Severity
     from envpack.explain.run import Run
     from envpack.releases.lookup import Release
     from envpack.stores.base import Store
 
 _ARCHIVE = re.compile(r".*/(?P<name>[a-z0-9][a-z0-9._-]*)/(?P<digest>[0-9a-f]{16})/(?P=name)-(?P=digest)\.[a-z.]+")
+_SEVERITY: dict[str, Severity] = {"critical": "high", "high": "high", "moderate": "moderate", "low": "info"}
+"""By an advisory's severity; what is critical here broke tasks."""
+
 NO_STORE = "no store was named: --store URL compares the archive with its release"
 """Why nothing was compared, where no store is configured."""
 
@@ -58,6 +64,33 @@ def from_the_store(case: Case) -> Iterator[Found]:
         )
         return
     yield from _against(case.run, case.store, case.release)
+
+
+def vulnerable(case: Case) -> Iterator[Found]:
+    """Yield the known vulnerabilities of the release that the application ran in."""
+    if case.release is None:
+        return
+    if case.vulnerable is None:
+        yield Unevaluated(
+            name="vulnerable", reason="no advisories were named: --advisories PATH, as of envpack audit"
+        )
+        return
+    manifest = case.release.manifest
+    known = case.vulnerable(manifest.packages)
+    if not known:
+        return
+    worst = max(known, key=lambda each: advisories.LEVELS.index(each.severity))
+    more = f", and {len(known) - 1} more" if len(known) > 1 else ""
+    yield from found(
+        "vulnerable",
+        f"{manifest.reference} has {count(len(known), 'known vulnerability', 'known vulnerabilities')}: "
+        f"{worst.package.name} {worst.package.version} {worst.ids[0]}{more}",
+        len(known),
+        severity=_SEVERITY[worst.severity],
+        quote=manifest.folder,
+        advice=str(worst),
+        settings=[f"envpack audit {manifest.reference} --advisories PATH"],
+    )
 
 
 def _against(run: Run, store: Store, release: Release) -> Iterator[Found]:

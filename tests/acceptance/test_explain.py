@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,6 +38,52 @@ def test_a_fresh_run_has_the_finding_that_it_provokes_and_no_other(name: str, sp
     found = explain(log)
     assert {finding.name for finding in found.findings} == (set() if name == CONTROL else {name})
     assert found.run.passed_over == []
+
+
+@contextmanager
+def serving(file: Path, slow_once: Callable[[], bool], seconds: float) -> Iterator[str]:
+    """Serve a file to any request; once something holds, its bytes trickle for some seconds. Gives the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = file.read_bytes()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            parts = 40 if slow_once() else 1
+            size = -(-len(data) // parts)
+            for start in range(0, len(data), size):
+                self.wfile.write(data[start : start + size])
+                time.sleep(seconds / parts if parts > 1 else 0)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{file.name}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(70, {"slow-fetch"}), (0, set())])
+def test_executors_that_wait_for_a_slow_archive_are_found(seconds: float, found: set[str], tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(os.urandom(100_000))
+    archive = tmp_path / "x.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "data", "data")
+
+    def executors_are_there() -> bool:
+        """The driver fetches it, too, before any of them."""
+        return any(b"SparkListenerExecutorAdded" in log.read_bytes() for log in tmp_path.glob("run/logs/*"))
+
+    with serving(archive, executors_are_there, seconds) as address:
+        conf = {"spark.archives": f"{address}#data", "spark.eventLog.compress": "false"}
+        log = logs.find(str(run(SCENARIOS[CONTROL], SPARK_3, tmp_path / "run", conf)))
+    explanation = explain(log)
+    assert {finding.name for finding in explanation.findings} == found
+    assert all(seconds <= finding.value < 2 * seconds for finding in explanation.findings)
 
 
 def test_sparks_own_codecs_are_read(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from envpack.releases.manifest import ArchiveFacts, Manifest, Verification
 from envpack.releases.publish import publish as publish_archive
 
 if TYPE_CHECKING:
+    from envpack.packages.package import PackedPackage
     from envpack.stores.base import Store
 
 DAY = 86400.0
@@ -56,14 +58,21 @@ def archive_of(folder: Path, content: str) -> tuple[Manifest, Path]:
 
 
 def publish(
-    store: Store, content: str, name: str = "udf", *, tag: str | None = None, days: float = 0.0
+    store: Store,
+    content: str,
+    name: str = "udf",
+    *,
+    tag: str | None = None,
+    days: float = 0.0,
+    packages: tuple[PackedPackage, ...] = (),
+    beside: Mapping[str, bytes] | None = None,
 ) -> Manifest:
     """Publish a release as a build does and return its manifest. In a directory it can be some days old."""
-    manifest = manifest_of(content, name)
+    manifest = replace(manifest_of(content, name), packages=packages)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, "archive")
         archive.write_text(content)
-        publish_archive(store, manifest, archive, {f"{name}.lock": b"lock"})
+        publish_archive(store, manifest, archive, {f"{name}.lock": b"lock", **(beside or {})})
     if tag:
         tags.advance(store, name, tag, manifest.digest, by="jane")
     if days:
