@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from envpack.cli.kernel import SCHEMA
 from envpack.errors import UsageError
 from envpack.kernel import install, spec
 from envpack.releases.lookup import Release
 from tests.support.manifests import S3, manifest
+from tests.support.schemas import check
 
 HERE = Path("/kernels/k/environment-3f2a9c1b4d5e6f70")
 
@@ -33,6 +35,8 @@ def test_a_local_kernel_and_its_workers_run_the_same_python() -> None:
     assert made["env"]["PATH"] == f"{HERE}/bin:${{PATH}}"
     assert "PYSPARK_SUBMIT_ARGS" not in made["env"]
     assert made["metadata"]["envpack"]["reference"] == "pandas-udf@3f2a9c1b4d5e6f70"
+    facts = {"name": "k", "folder": "/kernels/k", "reference": "pandas-udf@3f2a9c1b4d5e6f70"}
+    check({"schema": SCHEMA, **facts, "kernel": made}, "kernel")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from envpack import cli
 from envpack.errors import EnvpackError
 from tests.support import write_troubleshooting
+from tests.support.every_command import leaves
 from tests.support.write_reference import PAGE
 
 DOCS = PAGE.parent
@@ -61,6 +63,28 @@ def anchors(place: Path) -> set[str]:
     text = re.sub(r"```.*?```", "", place.read_text("utf-8"), flags=re.DOTALL)
     heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+OF_SEVERAL = {
+    "ci": "report",
+    "search": "list",
+}
+"""The schemas of commands whose JSON is that of another."""
+
+
+def test_every_command_that_prints_json_has_a_schema_that_says_so() -> None:
+    commands = {
+        "-".join(words): option
+        for words, command in leaves(cli.cli)
+        for option in command.params
+        if "--output" in option.opts and "json" in getattr(option.type, "choices", ())
+    }
+    assert {"build", "kernel", "job-history"} <= commands.keys()
+    for command in commands:
+        schema = DOCS / f"{OF_SEVERAL.get(command, command)}.schema.json"
+        assert schema.exists(), command
+        title = json.loads(schema.read_text("utf-8"))["title"]
+        assert f"envpack {command.replace('-', ' ')}" in title or command in OF_SEVERAL, title
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)

@@ -13,7 +13,7 @@ from envpack.cli.answer import hand_over, say_json
 from envpack.cli.screen import screen
 
 SCHEMA = 1
-"""Version of the JSON that the command prints."""
+"""Version of the JSON that the command prints (docs/kernel.schema.json)."""
 
 
 @click.command(
