@@ -218,14 +218,11 @@ def test_an_application_of_the_cluster_goes_on_when_its_client_is_interrupted_un
     arguments: tuple[str, ...], number: signal.Signals, code: int, state: str, site: Site
 ) -> None:
     site.stand_in(*YARN_LOG, seconds=60)
-    killer = site.home.parent / "bin" / "yarn"
-    killer.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(site.home.parent / "killed"))}\n')
-    killer.chmod(0o755)
+    killed = stand_in_for_yarn(site)
     with started(site, *arguments) as process:
         process.send_signal(number)
         assert process.wait(30) == code
     assert site.history()[0]["state"] == state
-    killed = site.home.parent / "killed"
     assert killed.exists() == (state == "killed")
     if killed.exists():
         assert killed.read_text() == "application -kill application_1769854500000_0007\n"
@@ -239,6 +236,26 @@ def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site
             time.sleep(0.1)
     (record,) = site.history()
     assert (record["state"], record["application"]) == ("submitted", "application_1769854500000_0007")
+    refused = site.run("job", "kill", record["id"])
+    assert refused.code == 14
+    assert "there is no `yarn` on PATH" in refused.err
+    killed = stand_in_for_yarn(site)
+    assert site.run("job", "kill", record["application"]).out == "application_1769854500000_0007\n"
+    assert killed.read_text() == "application -kill application_1769854500000_0007\n"
+    (record,) = site.history()
+    assert record["state"] == "killed"
+    assert record["ended"]
+    assert "has ended already: killed" in site.run("job", "kill", record["id"]).err
+    assert site.run("job", "kill", "application_1_0001").code == 2
+
+
+def stand_in_for_yarn(site: Site) -> Path:
+    """Put a `yarn` on PATH that writes its arguments into a file; return the file."""
+    killed = site.home.parent / "killed"
+    killer = site.home.parent / "bin" / "yarn"
+    killer.write_text(f'#!/bin/sh\necho "$@" > {shlex.quote(str(killed))}\n')
+    killer.chmod(0o755)
+    return killed
 
 
 def site_state(site: Site) -> str:

@@ -105,3 +105,26 @@ def history_command(
         for each in shown
     ]
     say(table(("job", "environment", "code", "state", "age", "by", "application"), rows))
+
+
+@job_command.command("kill", epilog="Example: envpack job kill application_1700000000000_0042")
+@click.argument("job", metavar="ID")
+@click.option("--server", metavar="URL", help="Where Livy or Kyuubi is, for a batch that is called by its number.")
+@options.STORE
+@options.TALK
+def kill_command(job: str, *, server: str | None, quiet: bool, verbose: bool, **given: Any) -> None:
+    """Kill a job that still runs, from any machine: an application of YARN, a batch of Livy or Kyuubi.
+
+    ID is what `envpack job history` shows under application, or the id of `--output json`. The client that
+    submitted the job need not run any more.
+    """
+    from envpack.jobs.kill import kill
+    from envpack.releases import submissions
+    from envpack.stores import store_of
+
+    progress = screen(quiet=quiet, verbose=verbose)
+    config = options.configuration(given)
+    record = submissions.find(store_of(config), job)
+    kill(record, server)
+    progress.info(f"killed {record.value.application}")
+    say(record.value.application)

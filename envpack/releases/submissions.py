@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from envpack.codec import Digest, Kind, Line, Moment, Name, Unreadable
-from envpack.errors import EnvpackError
+from envpack.errors import EnvpackError, UsageError
 from envpack.redact import redact
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys
@@ -125,6 +125,19 @@ def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:
 
     Damaged records are skipped.
     """
+    yield from (record.value for record in records(store, name))
+
+
+def find(store: Store, called: str) -> Record:
+    """Return the record of a job by its own id or its application's; raises UsageError when there is none."""
+    found = next((each for each in records(store) if called in (each.value.id, each.value.application)), None)
+    if found is None:
+        raise UsageError(f"no job {called!r} is recorded in {store.url}", hint="envpack job history shows them")
+    return found
+
+
+def records(store: Store, name: str | None = None) -> Iterator[Record]:
+    """Yield the records of submissions in releases of a name, or of all, the newest first of each name."""
     names = [name] if name else [each for each in store.folders() if keys.is_name(each)]
     for each in names:
         found = [entry.key for entry in store.list(keys.jobs_of(each)) if keys.used_by_job(entry.key)]
@@ -133,9 +146,11 @@ def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:
             if record is None:
                 continue
             try:
-                yield STORED.loads(record.data, store.uri(key))
+                value = STORED.loads(record.data, store.uri(key))
             except Unreadable as error:
                 _logger.info("%s", error.message)
+                continue
+            yield Record(store=store, key=key, value=value, _version=record.version)
 
 
 def _dumps(value: Submission) -> bytes:
