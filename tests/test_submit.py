@@ -238,7 +238,7 @@ def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site
     assert (record["state"], record["application"]) == ("submitted", "application_1769854500000_0007")
     refused = site.run("job", "kill", record["id"])
     assert refused.code == 14
-    assert "there is no `yarn` on PATH" in refused.err
+    assert "application_1769854500000_0007 was not killed: the ResourceManager at http://rm:8088" in refused.err
     killed = stand_in_for_yarn(site)
     assert site.run("job", "kill", record["application"]).out == "application_1769854500000_0007\n"
     assert killed.read_text() == "application -kill application_1769854500000_0007\n"
