@@ -654,6 +654,25 @@ def test_agents_that_share_a_run_build_each_environment_once_and_their_reports_j
     assert "### `beta`" in summary
 
 
+def test_a_report_without_all_shares_or_of_another_commit_is_refused(team: Team) -> None:
+    assert team.ci("--shard", "1/2", "--report", "one", "--dry-run").code == 0
+    ran = team.ci("--merge", "one")
+    assert (ran.code, "what became of envs/beta.txt" in ran.err) == (2, True)
+    team.write("envs/alpha.txt", "--no-index", "--find-links ../wheels", "alpha", "shared")
+    first, second = team.repository.commit(), None
+    assert team.ci("--shard", "2/2", "--report", "two", "--dry-run").code == 0
+    ran = team.ci("--merge", "one", "--merge", "two")
+    assert (ran.code, "not of one run: a dry run of commit" in ran.err, str(first)[:10] in ran.err) == (
+        2,
+        True,
+        True,
+    )
+    assert second is None
+    assert not (team.home / "envpack-report" / "report.json").exists()
+    assert team.ci("--only", "alpha", "--report", "one", "--dry-run").code == 0
+    assert team.ci("--merge", "one").code == 0
+
+
 def test_an_agent_builds_the_environments_that_it_is_given_by_name(team: Team) -> None:
     assert team.ci("--only", "beta").code == 0
     assert team.statuses() == {"beta": "published"}

@@ -215,6 +215,28 @@ def test_a_value_that_cannot_be_used_is_refused_before_any_work(ask: Ask, settin
     assert nothing_was_done(Path.cwd())
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    {
+        "livi": "livy-session or livy-batch",
+        "livy": "livy-session or livy-batch",
+        "k8s": "k8s-cluster or k8s-client",
+        "spark": "spark-operator or sparkmagic or sparkmagic-config",
+        "yarn-clstr": "yarn-cluster or yarn-client",
+        "emr-servreless": "emr-serverless",
+    }.items(),
+)
+def test_a_launcher_that_is_none_is_answered_with_those_of_that_kind(ask: Ask, given: str, meant: str) -> None:
+    for said in (ask("build", "r.txt", "--launcher", given), ask("build", "r.txt", ENVPACK_LAUNCHER=given)):
+        assert said.code == 2
+        assert f"did you mean {meant}" in said.err
+
+
+def test_a_launcher_that_is_near_none_is_answered_with_the_list(ask: Ask) -> None:
+    for said in (ask("build", "r.txt", "--launcher", "qqq"), ask("build", "r.txt", ENVPACK_LAUNCHER="x")):
+        assert (said.code, "did you mean" in said.err, "yarn-cluster, yarn-client" in said.err) == (2, False, True)
+
+
 def test_every_field_of_the_configuration_that_can_be_wrong_is_in_the_table() -> None:
     gc_times = {"gc_keep_newer", "gc_keep_used", "gc_keep_history", "gc_keep_jobs"}
     assert {*check._RULES, *check._OPTIONS} - gc_times - {"ci_names", "names", "package_index"} <= {
@@ -299,7 +321,7 @@ def test_a_command_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, given
         (["completion", "bsh"], "'bsh'; did you mean bash or zsh?"),
         (["build", "r.txt", "--format", "rar"], "'rar'; did you mean tar?"),
         (["show", "x", "--output", "yaml"], "'yaml' is not one of text, json, sbom"),
-        (["build", "r.txt", "--stor", "s"], "there is no option '--stor'; did you mean --store or "),
+        (["build", "r.txt", "--stor", "s"], "there is no option '--stor'; did you mean --store?"),
         (["build", "r.txt", "--zzz"], "there is no option '--zzz'\n"),
     ],
 )

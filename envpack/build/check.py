@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpack.archive.formats import FORMATS, LEVELS
 from envpack.config.config import Config, flag_of
+from envpack.config.nearest import nearest
 from envpack.config.target import PLATFORMS
 from envpack.errors import BadConfiguration, UsageError
 from envpack.releases import keys
@@ -85,10 +86,7 @@ def _one_of(words: Iterable[str], what: str) -> Callable[[str], None]:
 def _check_word(given: str, known: Sequence[str], what: str) -> None:
     if given in known:
         return
-    import difflib
-
-    beginning = [word for word in known if given and word.startswith(given)]
-    near = beginning[:3] or difflib.get_close_matches(given, known, n=1, cutoff=0.6)
+    near = nearest(given, known)
     several = ", ".join(known) if len(known) <= _MOST_SHOWN else f"{', '.join(known[:_MOST_SHOWN])}, ..."
     remedy = f"; did you mean {' or '.join(near)}?" if near else f": choose one of {several}"
     raise ValueError(f"there is no {what} {given!r}{remedy}")

@@ -122,6 +122,10 @@ def run(
     return Report(
         base=looked.base,
         commit=changes.head(Path.cwd()),
+        tree=changes.tree(Path.cwd()),
+        affected=tuple(
+            item.shown for item in plan.affected if not wanted.share.only or item.name in wanted.share.only
+        ),
         dry_run=options.dry_run,
         started=started,
         seconds=time.monotonic() - start,

@@ -107,6 +107,11 @@ def head(directory: Path) -> str | None:
     return Repository(directory).commit("HEAD")
 
 
+def tree(directory: Path) -> str | None:
+    """Return the hash of the content that is checked out, or None outside a repository."""
+    return Repository(directory).tree()
+
+
 def _of_the_system(repository: Repository, environ: Mapping[str, str]) -> Base:
     for variable, system in _TARGETS.items():
         if branch := environ.get(variable):

@@ -28,9 +28,11 @@ def merge(parts: Sequence[Path], folder: Path) -> dict[str, Any]:
     """Write one report folder from those of several agents, and return its report.json as a value.
 
     An environment that one agent has built counts as built, and as unaffected only if all agents say so. Raises
-    UsageError when a folder has no report, or two agents have built one environment.
+    UsageError when a folder has no report, the reports are of different content, two agents have built one
+    environment, or an affected environment is in none of the reports.
     """
     reports = [(part, _read(part)) for part in parts]
+    _check_content(reports)
     merged = _joined([report for _, report in reports])
     clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,7 @@ def _read(part: Path) -> dict[str, Any]:
             raise ValueError(f"its schema is {report['schema']}, not {SCHEMA}")
         for environment in report["environments"]:
             _ = environment["file"], environment["status"], environment["failure"], list(environment["files"])
+        _ = report["tree"], report["commit"], list(report["affected"])
         _ = float(report["seconds"]), report["started"], report["dry_run"], list(report["deleted"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
@@ -64,6 +67,20 @@ def _read(part: Path) -> dict[str, Any]:
             hint="give the folders that `envpack ci --only` or `--shard` wrote with --report",
         ) from error
     return dict(report)
+
+
+def _check_content(reports: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+    (first, one), *others = reports
+    for part, report in others:
+        if (report["tree"], report["dry_run"]) != (one["tree"], one["dry_run"]):
+            raise UsageError(
+                f"{first} and {part} are not of one run: {_about(one)}, and {_about(report)}",
+                hint="let every agent check out the same commit, and give all of them the same options",
+            )
+
+
+def _about(report: dict[str, Any]) -> str:
+    return f"{'a dry run' if report['dry_run'] else 'a build'} of commit {str(report['commit'] or 'unknown')[:10]}"
 
 
 def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -77,8 +94,15 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 f"{environment['file']} is in two of the reports",
                 hint="join the reports of one run, each agent's once",
             )
+    affected = {file for report in reports for file in report["affected"]}
+    if left := sorted(file for file in affected if by_file.get(file, {}).get("status", _UNAFFECTED) == _UNAFFECTED):
+        raise UsageError(
+            f"no report says what became of {', '.join(left)}: not all shares are here",
+            hint="give the report of every share, each with --merge",
+        )
     return {
         **reports[0],
+        "affected": sorted(affected),
         "dry_run": all(report["dry_run"] for report in reports),
         "started": min(report["started"] for report in reports),
         "seconds": max(report["seconds"] for report in reports),

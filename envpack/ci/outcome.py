@@ -128,6 +128,10 @@ class Report:
     base: Base
     commit: str | None
     """The commit that was built."""
+    tree: str | None
+    """The hash of that commit's content."""
+    affected: tuple[str, ...]
+    """The files of all affected environments, also of those that other agents build."""
     dry_run: bool
     started: str
     """UTC, ISO 8601."""
@@ -147,6 +151,8 @@ class Report:
             "schema": SCHEMA,
             "base": asdict(self.base),
             "commit": self.commit,
+            "tree": self.tree,
+            "affected": list(self.affected),
             "dry_run": self.dry_run,
             "started": self.started,
             "seconds": round(self.seconds, 3),

@@ -346,7 +346,7 @@ LAUNCHERS = {launcher.name: launcher for launcher in _ALL}
 
 DEFAULT = _ALL[0].name
 
-ALIASES = {"yarn": DEFAULT}
+ALIASES = {"yarn": DEFAULT, "kubernetes": "k8s-cluster"}
 """Other names that are understood."""
 
 

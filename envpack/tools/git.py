@@ -53,6 +53,10 @@ class Repository:
         """Return the full hash of a commit."""
         return self.line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
+    def tree(self) -> str | None:
+        """Return the hash of the content of HEAD: that of two merges of the same commits is the same."""
+        return self.line("rev-parse", "--verify", "--quiet", "HEAD^{tree}")
+
     def fetched(self, name: str) -> str | None:
         """Return a commit, from the clone or from where it was cloned."""
         if found := self.commit(name):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -20,8 +22,10 @@ from uv import find_uv_bin
 
 import envpack
 from envpack import digest
+from tests.support.cache import kept
 from tests.support.channel import Channel
 from tests.support.loop import in_a_loop
+from tests.support.missing import missing
 from tests.support.repository import Repository, new_repository
 
 pytestmark = pytest.mark.acceptance
@@ -113,6 +117,47 @@ def python_files(root: Path) -> dict[str, str]:
         for path in (root / "envpack").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
+
+
+# a linter of workflows
+
+_ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
+
+
+@pytest.fixture(scope="module")
+def actionlint() -> Path:
+    def build_it(directory: Path) -> None:
+        go = shutil.which("go")
+        if not go:
+            missing("no actionlint: there is no go on PATH to build it with")
+        subprocess.run(
+            [go, "install", _ACTIONLINT], env={**os.environ, "GOBIN": str(directory)}, check=True, timeout=600
+        )
+
+    return kept("actionlint-1.7.12", build_it) / "actionlint"
+
+
+def test_a_linter_of_workflows_finds_nothing_in_the_action_and_in_the_example_that_uses_it(
+    actionlint: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    (example,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "packaging/github" in text]
+    steps = re.sub(r"uses: YOUR-ORGANISATION/envpack/packaging/github@COMMIT", "uses: ./packaging/github", example)
+    workflow = "on: [push, pull_request]\njobs:\n  environments:\n    runs-on: ubuntu-latest\n    steps:\n"
+    flows = tmp_path / ".github/workflows"
+    flows.mkdir(parents=True)
+    shutil.copytree(PACKAGING / "github", tmp_path / "packaging/github")
+    (flows / "example.yml").write_text(workflow + indent(steps, " " * 6))
+    new_repository(tmp_path).commit()
+
+    def said() -> str:
+        command = [str(actionlint), "-oneline", "-no-color", "-shellcheck=", "-pyflakes="]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    assert said() == ""
+    (flows / "example.yml").write_text(workflow + indent(steps.replace("sha256:", "digest:"), " " * 6))
+    assert 'missing input "sha256"' in said()
 
 
 # CI services
