@@ -13,9 +13,11 @@ Runs on Python 3.8 and newer.
 
 from __future__ import annotations
 
+import gc
 import marshal
 import os
 import sys
+import time
 from importlib.util import MAGIC_NUMBER, cache_from_source, find_spec, source_hash
 from pathlib import Path
 from types import CodeType
@@ -30,20 +32,27 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")
 HEADER = 16
 """Bytes of a pyc before its code: magic number, flags, and the source's time and size or its hash (PEP 552)."""
 
+EVERY = 0.05
+"""Seconds between two reports."""
+
 LIBRARY = "lib/python{}.{}{}".format(*sys.version_info[:2], "t" if "t" in sys.abiflags else "")
 """Where this Python keeps its modules, seen from the prefix."""
 
 LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"
 
-BEFORE_311 = ("co_code", "co_varnames", "co_freevars", "co_cellvars") if sys.version_info < (3, 11) else ()
-"""Attributes that a newer Python creates at each access; 3.10 shares equal ones between functions."""
+NAMES = ("co_names", *(("co_varnames", "co_freevars", "co_cellvars") if sys.version_info < (3, 11) else ()))
+"""Attributes that are tuples of names. Since 3.11 some are made at each access; 3.10 shares equal ones between
+functions."""
 
-CODE_FIELDS = [
+STRINGS = [name for name in ("co_name", "co_qualname") if hasattr(CodeType, name)]
+"""Attributes that are strings."""
+
+BYTES = [
     name
-    for name in ("co_names", "co_name", "co_qualname", LINES, "co_exceptiontable", *BEFORE_311)
+    for name in (LINES, "co_exceptiontable", *(("co_code",) if sys.version_info < (3, 11) else ()))
     if hasattr(CodeType, name)
 ]
-"""Attributes, besides the constants, that marshal may write as a reference and `CodeType.replace` accepts."""
+"""Attributes that are bytes and that marshal may write as a reference."""
 
 
 class Canon:
@@ -53,53 +62,80 @@ class Canon:
     another way. Both depend on what the process did before (https://github.com/python/cpython/issues/78274), and so
     does the compiler's sharing of equal constants. Here every string is interned, and every value is shared and has
     a second owner. So code that was read from a pyc gives the same bytes as compiled code.
+
+    Python interns the names of a code object when it makes it, and the code objects that are given here own them,
+    too: these must be there when marshal writes.
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path = sys.intern(path)
         """The file name of all code objects."""
         self.seen: dict[Any, Any] = {}
-        self.owned: list[Any] = []
+        self.integers: dict[int, int] = {}
+        self.names: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self.tuples: dict[tuple[int, ...], tuple[Any, ...]] = {}
+        self.owned: list[CodeType] = []
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - any constant
         """Return the one object that represents a constant."""
-        if isinstance(value, CodeType):
-            return self.code(value)
+        kind = type(value)
         key: Any
-        if isinstance(value, str):
+        if kind is str:
             value = key = sys.intern(value)
-        elif isinstance(value, tuple):
-            value = tuple([self.value(item) for item in value])
-            key = (tuple, tuple([id(item) for item in value]))
-        elif isinstance(value, frozenset):
-            items = sorted([self.value(item) for item in value], key=repr)
-            value = frozenset(items)
-            key = (frozenset, tuple([id(item) for item in items]))
-        elif isinstance(value, slice):  # a constant since Python 3.14
-            value = slice(*[self.value(item) for item in (value.start, value.stop, value.step)])
-            key = (slice, id(value.start), id(value.stop), id(value.step))
-        elif isinstance(value, bytes):
+        elif kind is CodeType:
+            return self.code(value)
+        elif kind is tuple:
+            return self.row(value)
+        elif kind is int:
+            return self.integers.setdefault(value, value)
+        elif value is None or kind is bool or value is ...:
+            return value
+        elif kind is bytes:
             key = value
+        elif kind is frozenset:
+            items = sorted(map(self.value, value), key=repr)
+            value = frozenset(items)
+            key = (frozenset, tuple(map(id, items)))
+        elif kind is slice:  # a constant since Python 3.14
+            value = slice(*map(self.value, (value.start, value.stop, value.step)))
+            key = (slice, id(value.start), id(value.stop), id(value.step))
         else:
-            key = (type(value), repr(value))
+            key = (kind, repr(value))
         return self.seen.setdefault(key, value)
+
+    def row(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the one tuple that represents a tuple of constants."""
+        row = tuple(map(self.value, values))
+        return self.tuples.setdefault(tuple(map(id, row)), row)
 
     def code(self, code: CodeType) -> CodeType:
         """Return an equal code object made of such values."""
-        fields = {name: self.value(getattr(code, name)) for name in CODE_FIELDS}
-        fields["co_filename"] = self.value(self.path)
-        new = code.replace(co_consts=self.value(code.co_consts), **fields)
-        self.owned += [new, *new.co_varnames, *new.co_cellvars, *new.co_freevars]
+        fields: dict[str, Any] = {name: self.seen.setdefault(v := getattr(code, name), v) for name in BYTES}
+        for name in STRINGS:
+            fields[name] = self.value(getattr(code, name))
+        for name in NAMES:
+            names = getattr(code, name)
+            fields[name] = self.names.setdefault(names, names)
+        new = code.replace(co_consts=self.row(code.co_consts), co_filename=self.path, **fields)
+        self.owned.append(new)
         return new
 
 
 def modules(prefix: Path, without: set[str]) -> list[str]:
     """Return the modules below the library, by path from the prefix, the largest first."""
     found = []
-    for folder, folders, files in os.walk(prefix / LIBRARY):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        paths = [Path(folder, name) for name in files if name.endswith(".py")]
-        found += [(-path.stat().st_size, str(path.relative_to(prefix))) for path in paths if path.is_file()]
+    start = len(str(prefix)) + 1
+    waiting = [str(prefix / LIBRARY)]
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.endswith(".py") and entry.is_file():
+                found.append((-entry.stat().st_size, entry.path[start:]))
+            elif entry.name != "__pycache__" and entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
     return [path for _, path in sorted(found) if path not in without]
 
 
@@ -151,14 +187,17 @@ def bytecode(source: bytes, path: str, code: CodeType | None) -> bytes:
     `path` is put into it; the import system replaces it by the real one.
     """
     code = code or compile(source, path, "exec", dont_inherit=True, optimize=0)
-    canon = Canon(path)  # keeps its values until marshal has counted the owners
+    canon = Canon(path)  # keeps its values, as does the code, until marshal has counted the owners
     return b"".join([MAGIC_NUMBER, UNCHECKED_HASH, source_hash(source), marshal.dumps(canon.code(code))])
 
 
 def write(path: Path, data: bytes) -> None:
     """Write a new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    try:
+        path.write_bytes(data)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def make(prefix: Path, into: Path, path: str, vouched: Mapping[str, tuple[str, str]], *, own: bool) -> bool:
@@ -189,10 +228,14 @@ def main(prefix: Path, into: Path, share: int, shares: int, descriptor: int, *, 
     also = into / "also"
     besides = modules(also, set())
     paths = [*besides, *(path for path in modules(prefix, without) if path not in besides)][share::shares]
+    gc.disable()  # it would look at all constants again and again, none of which is garbage
+    told = 0.0
     with os.fdopen(descriptor, "w") as report:
         report.write(f"{len(paths)}\n")
         for path in paths:
-            report.flush()
+            if (now := time.monotonic()) - told > EVERY:
+                report.flush()
+                told = now
             root = also if path in besides else prefix
             report.write(f"{int(make(root, into, path, vouched, own=own))} {package_of(path)}\n")
 
