@@ -92,19 +92,19 @@ class Config:
     launcher: str = "yarn-cluster"
     """What starts the Spark application."""
     also_archives: tuple[str, ...] = ()
-    """Other archives of the same jobs, each `ADDRESS#DIRECTORY`, to be named beside the environment's."""
+    """Other archives that the same jobs use, each `ADDRESS#DIRECTORY`; the settings name them too."""
     node_bandwidth: str = "10 Gbit/s"
-    """What each node has to the store; `show` and `doctor` reckon with it."""
+    """The bandwidth between each node and the store; `show` and `doctor` calculate with it."""
     nodes: str = "100"
-    """How many nodes fetch an archive; `show` and `doctor` reckon with it."""
+    """The number of nodes that fetch an archive; `show` and `doctor` calculate with it."""
     s3a_jars: str | None = None
-    """Where every node has hadoop-aws and its AWS library, for launchers whose executors fetch archives."""
+    """The path of hadoop-aws and its AWS library on every node, for launchers whose executors fetch archives."""
     from_pypi: tuple[str, ...] = ()
     """Projects that must come from PyPI."""
     from_conda: tuple[str, ...] = ()
     """Projects that must come from a conda channel."""
     allow_clobber: tuple[str, ...] = ()
-    """Packages whose files may replace others', or be replaced by them, without a word."""
+    """Packages whose files may replace files of others, or be replaced by them, without a warning."""
     index_strategy: str = "first-index"
     """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     package_index: Mapping[str, str] = field(default_factory=dict)
@@ -114,19 +114,19 @@ class Config:
     cache_dir: str = field(default_factory=_cache_directory)
     """Where packages, wheels and indexes are cached."""
     cache_limit: str = "20 GB"
-    """How much packed content the cache keeps; what was not used for longest goes first."""
+    """How much packed content the cache keeps; the content that was not used for longest is removed first."""
     reuse: str = "store"
-    """Whose releases packed packages are fetched from: those of the same `name`, of the same `store`, or `off`."""
+    """Releases from which packed packages are fetched: those of the same `name`, of the same `store`, or `off`."""
     project: str | None = None
     """The directory of the team's own project, which is built into a wheel and packed with every environment."""
     without_project: bool = False
     """Whether the team's own projects are left out of archives, and only what they need is packed."""
     no_build: tuple[str, ...] = ()
-    """Projects of which no wheel may be built from a source; `:all:` stands for every one."""
+    """Projects whose wheels must not be built from a source; `:all:` means every project."""
     confine: str = "best"
     """What to do where packaged code cannot be confined as it should: `require`, `best` or `off`."""
     s3_endpoint_url: str | None = None
-    """Another S3 than Amazon's; `AWS_ENDPOINT_URL_S3` serves too."""
+    """The URL of an S3 that is not Amazon's; `AWS_ENDPOINT_URL_S3` works too."""
     s3_region: str | None = None
     s3_profile: str | None = None
     """A profile of the AWS configuration."""
@@ -139,37 +139,37 @@ class Config:
     s3_addressing: str = "auto"
     """`path` for servers that do not know buckets as host names."""
     s3_patience: str = "60s"
-    """How long a request is sent again that S3 answers with SlowDown."""
+    """How long envpack repeats a request that S3 answers with SlowDown."""
     ci_requirements: tuple[str, ...] = ()
     """The files and patterns that `envpack ci` looks at; in the file `requirements:` under `ci:`."""
     ci_names: Mapping[str, str] = field(default_factory=dict)
-    """Requirements file to the name of its releases, where that is not the file's stem; `names:` under `ci:`."""
+    """The name of the releases of each requirements file, where it is not the file's stem; `names:` under `ci:`."""
     ci_catalog: bool = False
     """Whether `envpack ci` brings the catalog beside the releases up to date; `catalog:` under `ci:`."""
     record_use: bool = False
-    """Whether `settings` and `ci` note in the store when they used a release; for `gc_keep_used`."""
+    """Whether `settings` and `ci` record in the store that they used a release; `gc_keep_used` needs it."""
     gc_keep_last: str | None = None
     """How many releases of each name `envpack gc` keeps; in the file `keep-last:` under `gc:`."""
     gc_keep_newer: str | None = None
-    """How young a release must be to be kept, such as `30d`."""
+    """Releases that are younger than this are kept, such as `30d`."""
     gc_keep_used: str | None = None
-    """How lately a release must have been used to be kept."""
+    """Releases that were used within this time are kept."""
     gc_keep_jobs: str = "30d"
-    """For how long what a submitted job used is kept: its release and its code."""
+    """How long the release and the code of a submitted job are kept."""
     gc_keep_history: str = "1"
     """How many of a tag's earlier releases are kept."""
     gc_grace: str = "1d"
-    """What is younger is never removed."""
+    """Objects that are younger than this are never removed."""
     policy_deny_licenses: tuple[str, ...] = ()
     """Licences that no package may have: SPDX identifiers, patterns such as `GPL-*`, `unknown`; under `policy:`."""
     policy_deny_packages: tuple[str, ...] = ()
-    """Packages that must not be brought in: names with version specifiers, such as `pyyaml<5.4`."""
+    """Packages that are denied: names with version specifiers, such as `pyyaml<5.4`."""
     policy_require_hashes: bool = False
     """Whether a wheel that the requirements name by URL needs its hash there."""
     policy_deny_vulnerabilities: str | None = None
     """The least severity of a known vulnerability that is denied: `low`, `moderate`, `high` or `critical`."""
     policy_ignore_vulnerabilities: tuple[str, ...] = ()
-    """Vulnerabilities that are allowed all the same, each by the name of an advisory, such as `CVE-2024-22195`."""
+    """Vulnerabilities that are not denied, each by the name of an advisory, such as `CVE-2024-22195`."""
     advisories: str | None = None
     """Where the site mirrors advisories in OSV's format: a directory, or OSV's zip of PyPI."""
     origins: Mapping[str, str] = field(default_factory=dict)
