@@ -559,7 +559,7 @@ def test_versions_of_driver_and_workers_are_compared(tmp_path: Path, monkeypatch
     assert (finding.name, finding.severity, finding.value) == ("versions-differ", "high", 1)
     assert "pandas 1.5.3 and 2.2.3" in finding.text
     assert finding.settings == ("pip install pandas==2.2.3",)
-    monkeypatch.setattr(imports, "_owners", lambda _: {"pandas": "pandas-of-ours"})
+    monkeypatch.setattr(imports, "owners_in_release", lambda _: {"pandas": "pandas-of-ours"})
     (finding,) = explained(log, records=imports.read([tmp_path])).findings
     assert finding.settings == ("pip install pandas-of-ours==2.2.3",)
     workers = imports.read([tmp_path / "stderr"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 from envpack.jobs import spark_operator
-from tests.support import operator_crd
+from tests.support import kubernetes, operator_crd
 from tests.support.job import SPARK_3, SPARK_4
 from tests.support.spark import LOCAL_CLUSTER
 from tests.support.submitting import planned_on_s3, site_at
@@ -230,13 +232,35 @@ class TestOperator:
 
     pytestmark = acceptance
 
-    def test_the_resource_is_a_spark_application(self, tmp_path: Path) -> None:
-        site = site_at(tmp_path / "work")
+    def resource(self, home: Path) -> str:
+        """Return what `--dry-run` prints for a job that says all there is to say."""
+        site = site_at(home)
         job = site.home / "job.yaml"
         more = "spark: '3.5'\nconf: {spark.x: '1'}\nenv: {STAGE: test}\ntimeout: 2h\n"
         more += "resources: {executors: 3, driver-memory: 2g, driver-cores: 1, executor-cores: 2}\n"
         job.write_text(job.read_text() + more + "kubernetes: {namespace: jobs, image: i, service-account: spark}\n")
-        made = yaml.safe_load(spark_operator.text(planned_on_s3(site)))
+        return spark_operator.text(planned_on_s3(site))
+
+    @pytest.mark.parametrize("verb", ["apply", "create"])
+    def test_a_real_kubectl_takes_the_resource(self, verb: str, tmp_path: Path) -> None:
+        text = self.resource(tmp_path / "work")
+        with kubernetes.knowing_spark_applications() as address:
+            command = ["kubectl", "--server", address, verb, "--dry-run=client", "--validate=false", "-f", "-"]
+            done = subprocess.run(
+                [*command, "-o", "json"],
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+                env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            )
+        assert done.returncode == 0, done.stderr
+        taken, made = json.loads(done.stdout), yaml.safe_load(text)
+        assert (taken["kind"], taken["spec"]) == ("SparkApplication", made["spec"])
+        assert taken["metadata"]["namespace"] == "jobs"
+
+    def test_the_resource_is_a_spark_application(self, tmp_path: Path) -> None:
+        made = yaml.safe_load(self.resource(tmp_path / "work"))
         schema = operator_crd.schema()
         jsonschema.validate(made, schema)
         made["spec"]["archives"] = ["x"]
