@@ -208,7 +208,7 @@ def test_an_environment_for_another_platform_is_built_and_said_to_be_only_inspec
     write_wheel(
         shelf, "native", "1", tag=f"{minor}-{minor}-manylinux_2_17_{machine}", files={"native.py": "X = 1\n"}
     )
-    write_wheel(shelf, "pure", "1")
+    write_wheel(shelf, "pure", "1", scripts={"pure": "pure:main"})
     desk.write("r.txt", "--no-index", "--find-links shelf", "native", "pure", "greeter")
     built = desk.build("r.txt", "--platform", desk.channel.foreign, PATH="/nowhere")
     assert {package["name"] for package in built["packages"]} == {"native", "pure", "greeter", "python"}
@@ -217,6 +217,9 @@ def test_an_environment_for_another_platform_is_built_and_said_to_be_only_inspec
     (archive,) = desk.store.glob("r/*/*.tar.gz")
     with tarfile.open(archive) as members:
         names = members.getnames()
+        program = members.extractfile("bin/pure")
+        assert program
+        assert b'/python" "$0" "$@"' in program.read(), "it starts the Python of this machine"
     library = f"lib/python{minor[2]}.{minor[3:]}/site-packages"
     assert {f"{library}/native.py", f"{library}/__pycache__/native.{minor.replace('cp', 'cpython-')}.pyc"} <= set(
         names

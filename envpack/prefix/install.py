@@ -73,10 +73,11 @@ def install(
         if lock.target.is_this_machine
         else _other_python(lock.python, lock.target, login, cache, scratch=scratch, progress=progress)
     )
+    own = prefix / "bin" / "python"
     link_wheels(
         lock.wheels,
         prefix,
-        python=python,
+        python=own,
         version=lock.python,
         target=lock.target,
         login=login,
@@ -84,7 +85,7 @@ def install(
         scratch=_room(scratch, "wheels"),
         progress=progress,
     )
-    stage = partial(_alone, lock=lock, prefix=prefix, python=python, login=login, cache=cache, scratch=scratch)
+    stage = partial(_alone, lock=lock, prefix=prefix, python=own, login=login, cache=cache, scratch=scratch)
     settled = settle(prefix, lock, stage=stage, allowed=allow_clobber)
     odd = _look_at_wheels(lock, prefix, settled.paths, cache)
     warnings = (*of_conda, *settled.warnings, *odd)
