@@ -65,7 +65,12 @@ def kept(order: dict[str, Any], channel: Channel, commands: int) -> NoReturn:
     launcher = os.getppid()
     scoped = False
     if LINUX:
-        syscalls.prctl(syscalls.SUBREAPER, 1)
+        try:
+            syscalls.prctl(syscalls.SUBREAPER, 1)
+        except OSError as error:
+            # Without it a process whose parent has ended is not found again; a command without walls runs anyway.
+            if order["plan"] != "none":
+                raise OSError(f"PR_SET_CHILD_SUBREAPER: {error.strerror}") from error
         if order["plan"] == "landlock":
             with suppress(OSError):
                 landlock.keep_signals_inside()
