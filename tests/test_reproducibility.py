@@ -166,9 +166,7 @@ def said(release: Path) -> dict[str, Any]:
             there[name] = {key: value[key] for key in value if key not in {"created", "provenance"}}
     home = release.parent.parent.parent.as_uri().encode()  # a wheel in a local folder is locked where it lies
     there["r.lock"] = (release / "r.lock").read_bytes().replace(home, b"file:///home")
-    # How many processes verified it is a matter of the machine's cores, and so is what they wrote down.
-    for name in ("r.lock", "pieces.json", "verification.json.gz"):
-        assert there["manifest.json"]["beside"].pop(name) == digest.of_file(release / name)
-    assert there["pieces.json"].pop("verification") == digest.of_bytes(there.pop("verification.json.gz"))
+    assert there["manifest.json"]["beside"].pop("r.lock") == digest.of_file(release / "r.lock")
     assert {"files.json.gz", "manifest.json", "pieces.json", "sbom.cdx.json", "r.lock"} <= there.keys()
+    assert "verification.json.gz" in there
     return there

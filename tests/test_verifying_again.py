@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpack import verify
+from envpack.archive.packing import pack
+from envpack.archive.unpack import unpack
+from envpack.build import pipeline
+from envpack.config.config import load
+from envpack.progress import Step
 from envpack.verify import earlier
-from envpack.verify.earlier import Imported, Records, SeenPiece, VerificationRecord
+from envpack.verify.earlier import Content, Imported, Records, SeenPiece, VerificationRecord
+from envpack.verify.stand import Stand
 from tests.support.command import Desk, copy_of, desk_at
 from tests.support.wheels import write_wheel
 
@@ -145,6 +152,24 @@ def test_an_empty_machine_takes_over_what_the_release_was_found_to_be(
     assert "1 module imported, 2 as before in r@" in verified(ran)
 
 
+def test_what_is_published_of_a_verification_tells_neither_of_processes_nor_of_what_was_known(
+    desk: Desk, channel: Channel, seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements(desk, "old", "base==1.0", "fine")
+    ways = {1: copy_of(seed, tmp_path / "one"), 3: copy_of(seed, tmp_path / "three"), 2: desk.cache}
+    published = []
+    for processes, cache in ways.items():
+        monkeypatch.setattr(verify, "cores", lambda processes=processes: processes)
+        store = desk.home / f"store {processes}"
+        given = {"channels": (channel.url,), "glibc": channel.glibc, "cache_dir": str(cache), "store": str(store)}
+        pipeline.build(desk.home / "r.txt", config=load(given, {}, desk.home))
+        (release,) = store.glob("r/*/manifest.json")
+        beside = {path.name: path.read_bytes() for path in release.parent.iterdir() if path != release}
+        published.append({name: data for name, data in beside.items() if "lock" not in name})
+    assert "verification.json.gz" in published[0]
+    assert published[0] == published[1] == published[2]
+
+
 @pytest.mark.acceptance
 def test_what_a_release_was_found_to_be_is_believed_only_as_its_manifest_has_it(
     desk: Desk, channel: Channel, seed: Path, tmp_path: Path
@@ -198,3 +223,21 @@ def test_notes_that_were_not_used_for_long_make_room(tmp_path: Path, monkeypatch
     left = {digit for digit in "01234" if records.imports(digit * 64) and records.seen(digit * 64)}
     assert left == {"1", "4"}
     assert [digit for digit in "0123" if records.of_archive(digit * 64)] == ["1"]
+
+
+def test_what_no_process_has_loaded_before_is_compared_by_its_size_and_when_it_is_loaded(
+    channel: Channel, tmp_path: Path
+) -> None:
+    channel.link(tmp_path / "prefix", "python")
+    packed = pack(tmp_path / "prefix", tmp_path / "e.tar.gz")
+    content = Content(packed.pieces)
+    unpack(packed.path, tmp_path / "environment")
+    sizes = {path: entry.size for path, entry in content.entries.items() if path.endswith(".py")}
+    expected, unexpected, cut, untouched = sorted(path for path, size in sizes.items() if size)[:4]
+    for path in (expected, unexpected, cut):
+        file = tmp_path / "environment" / path
+        file.write_bytes((b"#" + file.read_bytes()[1:])[: -1 if path == cut else None])
+    stand = Stand(packed.path, content, tmp_path / "environment", Step())
+    assert stand.make_exact({content.owners[expected]}, {expected}) == []
+    assert stand.is_exact([expected, cut, untouched])
+    assert not stand.is_exact([unexpected])

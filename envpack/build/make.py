@@ -183,7 +183,7 @@ def make(job: Job, site: Workshop, watch: Watch, store: Store | None = None) -> 
                 packed=packed,
                 manifest=_of_now(manifest, packed, job),
                 files=_files(packed),
-                verification=_stored(Records(site.cache.verified).of_archive(packed.sha256)),
+                verification=_stored(Records(site.cache.verified).of_archive(packed.sha256), job, packed),
             )
     fetch = None
     if store:
@@ -280,14 +280,14 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
         packed=packed,
         manifest=_of_now(manifest, packed, job),
         files=files,
-        verification=_stored(verified.record) if verified else None,
+        verification=_stored(verified.record, job, packed) if verified else None,
     )
 
 
-def _stored(record: VerificationRecord | None) -> bytes | None:
+def _stored(record: VerificationRecord | None, job: Job, packed: Packed) -> bytes | None:
     from envpack.verify.earlier import dump
 
-    return dump(record) if record else None
+    return dump(record, f"{job.name}@{packed.sha256[: digest.SHORT]}") if record else None
 
 
 def _files(packed: Packed) -> tuple[File, ...]:

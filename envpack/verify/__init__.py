@@ -163,6 +163,8 @@ def verify(
     record = _record(case, found)
     if record and earlier:
         earlier.records.keep(record, earlier.sha256)
+        loaded = {path for each in found.attempts if each.trial.loaded for path in each.trial.loaded.files}
+        earlier.records.keep_loaded(record.start, loaded)
     return Verified(
         ran=not found.reason,
         imported=tuple(sorted(found.imported)),
@@ -305,7 +307,7 @@ def _look(case: _Case, room: _Room) -> _Found:
     scene = Scene.of(content, installed, case.variables, case.confine, PROBE.read_bytes()) if content else None
     taken_over = _taken_over(case, room, scene, wanted)
     left = {module: name for module, name in wanted.owners.items() if module not in taken_over}
-    refused = [*room.refused, *_exact(room, scene, left)]
+    refused = [*room.refused, *_exact(case, room, scene, left)]
     # Reading every file takes about as long as importing the modules, and uses another core.
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         reading = pool.submit(survey, room.environment, _unread(case, room, files), case.build_prefix)
@@ -352,11 +354,12 @@ def _taken_over(case: _Case, room: _Room, scene: Scene | None, wanted: Wanted) -
     return found
 
 
-def _exact(room: _Room, scene: Scene | None, left: Mapping[str, str]) -> list[str]:
+def _exact(case: _Case, room: _Room, scene: Scene | None, left: Mapping[str, str]) -> list[str]:
     """Make the files that will run equal to the archive's; return the refused ones."""
     if scene is None or room.stand is None:
         return []
-    refused = room.stand.make_exact({ENVIRONMENT, *scene.needed(left.values())})
+    likely = case.earlier.records.loaded(scene.start) if case.earlier else None
+    refused = room.stand.make_exact({ENVIRONMENT, *scene.needed(left.values())}, likely)
     room.stand.close()
     return refused
 

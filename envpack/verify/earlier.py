@@ -26,7 +26,7 @@ from envpack.files.elf import Binary
 from envpack.files.inside import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.archive.composing import Laid
@@ -39,6 +39,9 @@ T = TypeVar("T")
 
 _MOST = 300
 """How many imports with the same start are kept."""
+
+_MOST_LOADED = 100_000
+"""How many paths of loaded files are kept for one start."""
 
 _STARTS = frozenset({"sitecustomize.py", "usercustomize.py", f"{guard.MODULE}.py"})
 """Besides `.pth` files: modules that Python imports from `site-packages` before anything else."""
@@ -121,6 +124,14 @@ IMPORTS = Kind(
 )
 
 
+LOADED = Kind(
+    what="a note on loaded files",
+    type=tuple[Text, ...],
+    limit=_MOST_BYTES,
+    hint="remove it: all files are compared",
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The notes of all builds that share a cache; several processes may use them at once."""
@@ -134,6 +145,17 @@ class Records:
     def imports(self, start: str) -> tuple[Imported, ...]:
         """Return the imports of processes with the same start, the newest first."""
         return self._recall(IMPORTS, self._imports(start)) or ()
+
+    def loaded(self, start: str) -> frozenset[str] | None:
+        """Return the modules and libraries that processes with the same start have loaded; None if none ran."""
+        found = self._recall(LOADED, self._loaded(start))
+        return None if found is None else frozenset(found)
+
+    def keep_loaded(self, start: str, paths: Collection[str]) -> None:
+        """Note what processes with the same start have loaded, by path from the environment."""
+        known = self.loaded(start) or frozenset()
+        if not known.issuperset(paths):
+            LOADED.keep(self._loaded(start), sorted({*paths, *known})[:_MOST_LOADED])
 
     def of_archive(self, sha256: str) -> VerificationRecord | None:
         """Return the record of an archive that was verified here."""
@@ -163,13 +185,37 @@ class Records:
     def _imports(self, start: str) -> Path:
         return inside(self.root, f"imports-{start}.json")
 
+    def _loaded(self, start: str) -> Path:
+        return inside(self.root, f"loaded-{start}.json")
+
     def _record(self, archive: str) -> Path:
         return inside(self.root, f"archive-{archive}.json")
 
 
-def dump(record: VerificationRecord) -> bytes:
-    """Return a record as the bytes that are stored beside a release."""
-    return gzip.compress(json.encode(record), 6, mtime=0)
+def dump(record: VerificationRecord, release: str) -> bytes:
+    """Return a record as the bytes that are stored beside a `release`.
+
+    They depend on the archive, and not on its builder: which modules one process imported is a matter of the number
+    of cores, and which were not imported now, of what was verified here before. So the imports are one.
+    """
+    public = VerificationRecord(start=record.start, imports=_as_one(record.imports, release), pieces=record.pieces)
+    return gzip.compress(json.encode(public), 6, mtime=0)
+
+
+def _as_one(imports: Sequence[Imported], release: str) -> tuple[Imported, ...]:
+    """Return the one note that holds where all of these hold."""
+    if not imports:
+        return ()
+    owners = {owner: sha256 for each in imports for owner, sha256 in each.owners.items()}
+    files = {path: sha256 for each in imports for path, sha256 in each.files.items()}
+    one = Imported(
+        modules=tuple(sorted({module for each in imports for module in each.modules})),
+        owners=dict(sorted(owners.items())),
+        files=dict(sorted(files.items())),
+        missed=tuple(sorted({module for each in imports for module in each.missed})),
+        release=release,
+    )
+    return (one,)
 
 
 def seen(binaries: Iterable[Binary]) -> SeenPiece:

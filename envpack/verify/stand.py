@@ -2,7 +2,8 @@
 
 A node unpacks all of an archive. Where most of its pieces were already unpacked and read, in an earlier archive,
 the prefix is moved elsewhere instead. The new pieces are unpacked into it, and the files of the packages that will
-run are compared with the digests of those in the archive.
+run are compared with the digests of those in the archive: those that earlier processes have loaded before anything
+runs, and what else a process has loaded after it has run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
+from envpack.archive.ownership import ENVIRONMENT, module_of
 from envpack.archive.unpack import extract_pieces
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ class Stand:
         self._archive, self._content, self._step = archive, content, step
         self._environment = environment
         self._exact: set[str] = set()
+        """The owners all of whose files are equal to the archive's."""
+        self._equal: set[str] = set()
+        """Single files that are."""
         self._there: set[str] = set()
 
     def put(self, new: Collection[Laid]) -> list[str]:
@@ -46,16 +51,28 @@ class Stand:
         self._exact.update(piece.facts.owner for piece in new)
         return extract_pieces(self._archive, _spans(new), self._environment, step=self._step)
 
-    def make_exact(self, owners: Collection[str]) -> list[str]:
-        """Make the files of packages equal to those in the archive, including bytecode."""
+    def make_exact(self, owners: Collection[str], likely: Collection[str] | None = None) -> list[str]:
+        """Make the files of packages equal to those in the archive, including bytecode.
+
+        If it is known which modules and libraries are `likely` to be loaded, the other ones are only compared by
+        their sizes, and their bytecode is removed: Python compiles those that it loads. Returns why members were
+        refused.
+        """
         pieces = [piece for piece in self._content.pieces if piece.facts.owner in {*owners} - self._exact]
-        self._exact.update(owners)
-        wrong = {
-            entry.path
-            for piece in pieces
-            for entry in piece.facts.entries
-            if entry.kind != "directory" and not self._is(entry)
-        }
+        wrong = set()
+        for piece in pieces:
+            due = _due(piece.facts, likely)
+            for entry in piece.facts.entries:
+                if entry.kind == "directory":
+                    continue
+                if entry.path in due:
+                    self._equal.add(entry.path)
+                    if not self._is(entry):
+                        wrong.add(entry.path)
+                elif _is_bytecode(entry.path):
+                    (self._environment / entry.path).unlink(missing_ok=True)
+                elif not self._looks_like(entry):
+                    wrong.add(entry.path)
         for path in wrong:
             (self._environment / path).unlink(missing_ok=True)
         changed = [piece for piece in pieces if not wrong.isdisjoint(entry.path for entry in piece.facts.entries)]
@@ -67,7 +84,8 @@ class Stand:
         """Say whether files are equal to the archive's."""
         entries = self._content.entries
         return all(
-            path in entries and (self._content.owners[path] in self._exact or self._is(entries[path]))
+            path in entries
+            and (self._content.owners[path] in self._exact or path in self._equal or self._is(entries[path]))
             for path in paths
         )
 
@@ -87,6 +105,12 @@ class Stand:
         return {path for path in self._content.entries if os.path.lexists(f"{top}/{path}")}
 
     def _is(self, entry: Entry) -> bool:
+        """Say whether a file is equal to the archive's."""
+        alike = self._looks_like(entry)
+        return alike and (entry.kind == "link" or digest.of_file(self._environment / entry.path) == entry.sha256)
+
+    def _looks_like(self, entry: Entry) -> bool:
+        """Say whether a file has the size and the permissions of the archive's, or is the same link."""
         path = self._environment / entry.path
         if entry.kind == "link" or path.is_symlink():
             return entry.kind == "link" and path.is_symlink() and str(path.readlink()) == entry.link
@@ -98,8 +122,30 @@ class Stand:
             facts.st_size == entry.size
             and facts.st_mode & 0o044 == 0o044
             and bool(facts.st_mode & 0o100) == entry.executable
-            and digest.of_file(path) == entry.sha256
         )
+
+
+def _due(facts: Facts, likely: Collection[str] | None) -> set[str]:
+    """Return the paths of a piece whose content must be known before anything runs.
+
+    Besides what is likely to be loaded these are files that differ between a prefix and its archive.
+    """
+    paths = [entry.path for entry in facts.entries]
+    if likely is None or facts.owner == ENVIRONMENT:
+        return set(paths)
+    changed = {row.path for row in facts.rewritten}
+    return {
+        path
+        for path in paths
+        if (module_of(path) if _is_bytecode(path) else path) in likely
+        or path in changed
+        or not path.startswith("lib/")
+        or ".dist-info/" in path
+    }
+
+
+def _is_bytecode(path: str) -> bool:
+    return path.endswith(".pyc") and "/__pycache__/" in path
 
 
 def _spans(pieces: Iterable[Laid]) -> list[tuple[int, Facts]]:
