@@ -10,6 +10,7 @@ from envpack.config import config
 from envpack.doctor import beginning
 from tests.support.command import Desk
 from tests.support.projects import write_project
+from tests.support.schemas import check
 
 
 def spark(folder: Path, version: str) -> Path:
@@ -90,6 +91,8 @@ def test_what_is_there_is_left_as_it_is(desk: Desk) -> None:
     assert (again.code, again.out.split()) == (0, ["begun/requirements.txt"])
     assert "envpack.yaml is there already" in again.err
     assert (home / "envpack.yaml").read_text() == "store: mine\n"
+    told = check(desk.run("init", "begun", "--output", "json", CONDA_PREFIX="").json(), "init")
+    assert (told["written"], told["left"]) == ([], ["begun/requirements.txt", "begun/envpack.yaml"])
     (desk.home / "file").touch()
     refused = desk.run("init", str(desk.home / "file/below"))
     assert (refused.code, "Traceback" in refused.err) == (2, False)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from envpack.cli.answer import say
+from envpack.cli import options
+from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.errors import UsageError
 
@@ -20,7 +21,8 @@ Examples:
   envpack init jobs/features     with your project there, if it is one""",
 )
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
-def init_command(directory: Path) -> None:
+@options.OUTPUT_JSON
+def init_command(directory: Path, output: str) -> None:
     """Write a commented requirements file and envpack.yaml into DIRECTORY.
 
     A project in DIRECTORY becomes a line of the requirements. An active conda environment becomes an
@@ -32,7 +34,7 @@ def init_command(directory: Path) -> None:
 
     progress = screen(quiet=False, verbose=False)
     found = beginning.look(directory, os.environ)
-    written = []
+    written, left = [], []
     for name, text in beginning.files(found).items():
         path = inside(directory, name)
         try:
@@ -41,6 +43,7 @@ def init_command(directory: Path) -> None:
                 file.write(text)
         except FileExistsError:
             progress.info(f"{path} is there already, and is left as it is")
+            left.append(path)
             continue
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from error
@@ -51,9 +54,19 @@ def init_command(directory: Path) -> None:
         ("Spark", found.spark and f"{found.spark} in {found.spark_home}"),
     ):
         progress.info(f"{what}: {value or 'none found'}")
+    if output == "json":
+        found_here = {"project": found.project, "spark": found.spark, "spark_home": _text(found.spark_home)}
+        environment = _text(found.environment.prefix if found.environment else None)
+        files = {"written": list(map(str, written)), "left": list(map(str, left))}
+        say_json({"schema": 1, **files, **found_here, "environment": environment})
+        return
     for path in written:
         say(path)
     if written:
         progress.info(
             f"next: read them, then `envpack doctor`, then `envpack build {beginning.requirements(found)}`"
         )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
