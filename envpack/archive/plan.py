@@ -24,7 +24,6 @@ from envpack.archive.parts import (
 )
 from envpack.archive.pieces import Piece
 from envpack.archive.selection import bytecode_of, conda_unpack, listed, select
-from envpack.tools.cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from envpack.archive.pieces import Facts, Kept, Rewritten
     from envpack.archive.selection import PrefixContent
     from envpack.progress import Progress
-
-_WORTH_A_PROCESS = 50
-"""Modules; to compile fewer takes less time than to start a process for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +151,10 @@ def _find(sources: Sources, manner: Manner) -> dict[str, Piece]:
 def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> None:
     if sources.compiler:
         owners = sources.content.owners
-        modules = [path for path in owners.by_path if path.endswith(".py")]
         unneeded = {
-            path for path in modules if owners.by_path[path] in found or (sources.slim and slim.left_out(path))
+            path
+            for path, owner in owners.by_path.items()
+            if path.endswith(".py") and (owner in found or (sources.slim and slim.left_out(path)))
         }
         compile_prefix(
             sources.content.prefix,
@@ -167,7 +164,6 @@ def _compile(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             vouched=_vouched(sources.content),
             also=_modules(sources.guards),
             own=sources.compiler.own,
-            workers=min(cores(), 1 + (len(modules) - len(unneeded)) // _WORTH_A_PROCESS),
             confine=sources.compiler.confine,
             progress=progress,
         )
