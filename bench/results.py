@@ -109,7 +109,7 @@ def _made() -> dict[str, Any]:
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "envpack": VERSION,
-        **{name: version(name) for name in ("conda-pack", "uv", "zlib-ng", "py-rattler")},
+        **{name: version(name) for name in ("conda-pack", "uv", "deflate", "zlib-ng", "py-rattler")},
     }
 
 

@@ -54,7 +54,21 @@ def test_every_scheme_of_a_store_names_a_module_that_opens_one(module: str) -> N
     assert callable(importlib.import_module(f"envpack.stores.{module}").open_at)
 
 
-HEAVY = ("boto3", "conda_pack", "filelock", "isal", "jinja2", "packaging", "rattler", "rich", "yaml", "zlib_ng")
+HEAVY = (
+    *(
+        "boto3",
+        "conda_pack",
+        "deflate",
+        "filelock",
+        "isal",
+        "jinja2",
+        "packaging",
+        "rattler",
+        "rich",
+        "yaml",
+        "zlib_ng",
+    ),
+)
 
 
 @pytest.mark.parametrize("module", ["archive", "archive.formats", "stores", "stores.s3.options", "catalog", "cli"])

@@ -1,10 +1,13 @@
 """Deflate bytes in blocks on several threads; the result does not depend on their number.
 
-Every block is deflated by its own stream that knows the previous 32 KiB, as in pigz, so the blocks join to one
-deflate stream. Independent runs of blocks join too, as long as only the last one ends the stream. The compressor is
-zlib-ng, whose output is the same on every processor since 2.2 (https://github.com/zlib-ng/zlib-ng/pull/1681);
-ISA-L's differs with the instruction set it finds. A stream is used once, because a reused one may keep state
-(https://github.com/zlib-ng/zlib-ng/issues/2100); therefore `gzip_ng_threaded` of the same library is not used.
+There are two compressors, neither of whose output depends on the processor; that of ISA-L does:
+
+- libdeflate makes a gzip member of each block. A file of several members has the content of all of them, one after
+  the other (RFC 1952, 2.2), so members join without a change. It ends each stream, so its blocks join to none.
+- zlib-ng deflates the blocks of one stream, each with the 32 KiB before it, as in pigz: an entry of a zip is one
+  stream. Its output is the same everywhere since 2.2 (https://github.com/zlib-ng/zlib-ng/pull/1681). A stream is
+  used once, because a reused one may keep state (https://github.com/zlib-ng/zlib-ng/issues/2100); therefore
+  `gzip_ng_threaded` of the same library is not used.
 """
 
 from __future__ import annotations
@@ -14,19 +17,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import deflate
 from zlib_ng import zlib_ng
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-BLOCK = 1 << 20
+BLOCK = 1 << 21
 """Bytes of input in one block."""
 
 WINDOW = 1 << 15
 """How far back deflate can refer."""
 
-VERSION = str(zlib_ng.ZLIBNG_RUNTIME_VERSION)
-"""The version of zlib-ng: another version may give other bytes."""
+VERSION = f"deflate-{deflate.__version__}/zlib-ng-{zlib_ng.ZLIBNG_RUNTIME_VERSION}"
+"""The versions of the compressors: other versions may give other bytes. `deflate` has libdeflate in it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,6 @@ class Block:
     """The last bytes of the run before this block, at most `WINDOW`."""
     last: bool
     """Whether the run ends with this block."""
-    ends_stream: bool
-    """Whether the deflate stream ends with it too; otherwise another run can follow."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Deflated:
     size: int
     """Bytes before deflating."""
     crc: int
-    """CRC-32 of the bytes before deflating."""
+    """CRC-32 of the bytes before deflating; 0 where the deflated bytes have it, or none is needed."""
     last: bool
 
 
-def blocks(chunks: Iterable[bytes], *, ends_stream: bool) -> Iterator[Block]:
+def blocks(chunks: Iterable[bytes]) -> Iterator[Block]:
     """Cut a run of bytes into blocks of equal size, except for the last; an empty run is one empty block."""
     waiting: list[bytes | memoryview] = []
     room = BLOCK
@@ -63,21 +65,26 @@ def blocks(chunks: Iterable[bytes], *, ends_stream: bool) -> Iterator[Block]:
         rest = memoryview(chunk)
         while len(rest) > room:
             block = b"".join([*waiting, rest[:room]])
-            yield Block(block, before, last=False, ends_stream=False)
+            yield Block(block, before, last=False)
             before = block[-WINDOW:]
             rest, waiting, room = rest[room:], [], BLOCK
         waiting.append(rest)
         room -= len(rest)
-    yield Block(b"".join(waiting), before, last=True, ends_stream=ends_stream)
+    yield Block(b"".join(waiting), before, last=True)
 
 
-def deflated(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:
-    """Deflate blocks on `threads` threads and yield them in their order; a few per thread are in memory at once."""
+def deflated(
+    stream: Iterable[Block], making: Callable[[Block, int], Deflated], *, level: int, threads: int
+) -> Iterator[Deflated]:
+    """Deflate blocks on `threads` threads and yield them in their order; a few per thread are in memory at once.
+
+    `making` is one of the functions below.
+    """
     waiting: deque[Future[Deflated]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="deflate") as pool:
         try:
             for block in stream:
-                waiting.append(pool.submit(deflate, block, level))
+                waiting.append(pool.submit(making, block, level))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -91,10 +98,19 @@ def combine(crc: int, following: int, size: int) -> int:
     return int(zlib_ng.crc32_combine(crc, following, size))
 
 
-def deflate(block: Block, level: int) -> Deflated:
-    """Deflate one block."""
-    stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS, zdict=block.before)
+def member(block: Block, level: int) -> Deflated:
+    """Make a gzip member of a block: no name, no time, unknown operating system (RFC 1952)."""
+    return Deflated(bytes(deflate.gzip_compress(block.data, level)), len(block.data), 0, block.last)
+
+
+def part_of_stream(block: Block, level: int) -> Deflated:
+    """Deflate one block of a stream that ends with the run."""
+    stream = zlib_ng.compressobj(_ZLIB_LEVELS[level], zlib_ng.DEFLATED, -zlib_ng.MAX_WBITS, zdict=block.before)
     # A sync flush ends the block on a byte boundary, so that the next one can follow.
-    ending = zlib_ng.Z_FINISH if block.ends_stream else zlib_ng.Z_SYNC_FLUSH
+    ending = zlib_ng.Z_FINISH if block.last else zlib_ng.Z_SYNC_FLUSH
     data = stream.compress(block.data) + stream.flush(ending)
     return Deflated(data, len(block.data), zlib_ng.crc32(block.data), block.last)
+
+
+_ZLIB_LEVELS = (0, 2, 3, 4, 5, 6, 7, 8, 9, 9)
+"""By libdeflate's level, the level of zlib-ng that makes about as small."""

@@ -106,8 +106,8 @@ def format_of(file_name: str) -> Format | None:
 ALIAS = "environment"
 """The directory, below a Spark process' working directory, that an archive is unpacked to."""
 
-LEVEL = 5
-"""The fastest level of zlib-ng whose archives are smaller than those of zlib's level 4, conda-pack's default."""
+LEVEL = 4
+"""The fastest level of libdeflate whose archives are always smaller than those of conda-pack, zlib's level 4."""
 
-LEVELS = {"fast": 2, "default": LEVEL, "best": 9}
+LEVELS = {"fast": 1, "default": LEVEL, "best": 9}
 """Words for levels."""

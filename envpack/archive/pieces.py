@@ -1,7 +1,7 @@
 """Pieces of archives that are kept: a package's files never change, so they are compressed once.
 
 A piece is one package's part of an archive, compressed, with the facts that are needed to compose an archive
-without reading it: its members, its CRC. The file of a piece is
+without reading it, such as its members. The file of a piece is
 
     the compressed bytes | an index in JSON | the CRC-32 of each and the index's length, 16 bytes
 
@@ -62,8 +62,6 @@ class Facts:
     """Digest of the compressed bytes."""
     size: Count
     """Bytes before compression: of the tar records, or of the content of a zip's members."""
-    crc: Count
-    """CRC-32 of the tar records; 0 in a zip."""
     entries: tuple[Entry, ...]
     """Its members, in their order."""
     directories: tuple[str, ...] = ()

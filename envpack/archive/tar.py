@@ -7,7 +7,7 @@ import struct
 import tarfile
 from typing import TYPE_CHECKING
 
-from envpack.archive.deflate import Deflated, blocks, combine
+from envpack.archive.deflate import Deflated, blocks
 from envpack.archive.members import TIME
 from envpack.archive.pieces import Facts
 
@@ -34,7 +34,7 @@ _NOBODY = b"0000000\0"
 
 def runs(part: Part, step: Step) -> Iterator[Block]:
     """Yield the part's tar records in blocks: one run."""
-    yield from blocks(records(part.members, part.digests, step.advance), ends_stream=False)
+    yield from blocks(records(part.members, part.digests, step.advance))
 
 
 def made(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Deflated]:  # noqa: ARG001 - a Writer's
@@ -45,13 +45,12 @@ def made(stream: Iterable[Block], *, level: int, threads: int) -> Iterator[Defla
 
 def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path) -> Facts:  # noqa: ARG001 - a Writer's
     """Write the part's run to `out` as it comes, and return its facts."""
-    length = size = crc = 0
+    length = size = 0
     digest = hashlib.sha256()
     for block in compressed:
         out.write(block.data)
         digest.update(block.data)
         length += len(block.data)
-        crc = combine(crc, block.crc, block.size)
         size += block.size
         if block.last:
             break
@@ -60,7 +59,6 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
         length=length,
         sha256=digest.hexdigest(),
         size=size,
-        crc=crc,
         entries=tuple(part.entries()),
         directories=part.directories,
         rewritten=part.rewritten,

@@ -256,9 +256,10 @@ class _Records:
 
     def __init__(self, raw: IO[bytes], facts: Facts, *, compressed: bool) -> None:
         self._raw, self._facts, self._left = raw, facts, facts.length
-        self._inflate = isal_zlib.decompressobj(wbits=-15) if compressed else None
+        self._inflate = _Members() if compressed else None
         self._ready = memoryview(b"")
-        self._size = self._crc = 0
+        self._digest = hashlib.sha256()
+        self._size = 0
 
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes; none at the end of the piece."""
@@ -267,9 +268,9 @@ class _Records:
             if not data:
                 raise EOFError("it ends too soon")
             self._left -= len(data)
+            self._digest.update(data)
             if self._inflate:
                 data = self._inflate.decompress(data)
-                self._crc = isal_zlib.crc32(data, self._crc)
             self._size += len(data)
             self._ready = memoryview(data)
         given, self._ready = self._ready[:size], self._ready[size:]
@@ -279,9 +280,26 @@ class _Records:
         """Raise ValueError unless all was read and matches the piece's facts."""
         while self.read(_CHUNK).strip(b"\0"):
             raise ValueError("there is data behind the end of a piece")
-        crc = self._facts.crc if self._inflate else self._crc
-        if (self._size, self._crc) != (self._facts.size, crc):
+        if (self._size, self._digest.hexdigest()) != (self._facts.size, self._facts.sha256):
             raise ValueError("a piece is not what is known of it")
+
+
+class _Members:
+    """Decompresses gzip members that follow one another."""
+
+    def __init__(self) -> None:
+        self._member = isal_zlib.decompressobj(wbits=31)
+
+    def decompress(self, data: bytes) -> bytes:
+        """Return the content of the next compressed bytes. Raises IsalError where a member is damaged."""
+        found = []
+        while data:
+            found.append(self._member.decompress(data))
+            data = b""
+            if self._member.eof:
+                data = self._member.unused_data
+                self._member = isal_zlib.decompressobj(wbits=31)
+        return b"".join(found)
 
 
 def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) -> Iterator[FoundMember]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import stat
 import struct
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING
 
-from envpack.archive.deflate import blocks, combine
-from envpack.archive.deflate import deflated as made
+from envpack.archive.deflate import blocks, combine, deflated, part_of_stream
 from envpack.archive.members import CHUNK, mode_of
 from envpack.archive.pieces import Facts
 from envpack.errors import PackingFailed
@@ -34,6 +34,8 @@ __all__ = ["HEADER", "collect", "ending", "made", "runs"]
 HEADER = b""
 """A zip starts with its first member."""
 
+made = partial(deflated, making=part_of_stream)
+
 _STORED, _DEFLATED = 0, 8
 _UTF8 = 1 << 11
 _UNIX = 3
@@ -50,7 +52,7 @@ def runs(part: Part, step: Step) -> Iterator[Block]:
     """Yield the content of the part's files in blocks, a run for each."""
     for member in part.members:
         if member.kind == "file":
-            for block in blocks(member.proven(part.digests), ends_stream=True):
+            for block in blocks(member.proven(part.digests)):
                 yield block
                 step.advance(len(block.data))
 
@@ -79,7 +81,6 @@ def collect(part: Part, compressed: Iterator[Deflated], out: Sink, scratch: Path
         length=length,
         sha256=digest.hexdigest(),
         size=sum(entry.size for entry in entries),
-        crc=0,
         entries=tuple(entries),
         directories=part.directories,
         rewritten=part.rewritten,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "envpack-spark"
 """envpack's name for pip; `envpack` on PyPI is another project with a package of the same name."""
 
-LIBRARIES = ("py-rattler", "uv", "conda-pack", "zlib-ng", "boto3", "cyclonedx-python-lib")
+LIBRARIES = ("py-rattler", "uv", "conda-pack", "deflate", "zlib-ng", "boto3", "cyclonedx-python-lib")
 
 ROOM = 2_000_000_000
 """Bytes that a build of an ordinary environment takes: prefix, archive, and the archive unpacked for

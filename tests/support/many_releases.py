@@ -285,7 +285,7 @@ def _manifest(
         "input_digest": _sha256(f"inputs of {digest}"),
         "created": _iso(created),
         "envpack": "1.0",
-        "packer": "7/conda-pack-0.9.2/zlib-ng-2.2.5",
+        "packer": "11/conda-pack-0.9.2/deflate-0.9.0/zlib-ng-2.2.5",
         "description": f"Python packages for {name.replace('-', ' ')}",
         "owner": "data-platform",
         "verified": "run",
