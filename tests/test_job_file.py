@@ -177,7 +177,7 @@ def test_the_page_has_every_key_of_a_job_file_and_its_example_is_one(tmp_path: P
             assert name in rows
     example = page[page.index("```yaml\n") + 8 : page.index("```\n\n## The job file")]
     job = job_file.read(written(tmp_path, example))
-    assert (job.name, job.parameters) == ("daily-churn", {"date": "", "rows": "1000"})
+    assert (job.name, job.parameters) == ("daily-churn", {"date": "2026-01-31", "rows": "1000"})
 
 
 def test_every_option_of_the_recipes_is_one_that_submit_takes() -> None:

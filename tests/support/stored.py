@@ -259,6 +259,7 @@ def _samples() -> dict[str, Sample]:
         "piece": Sample(kind=pieces.STORED, value=json.loads(facts.dumps())),
         "kept verification": Sample(kind=earlier.KEPT_RECORD, value=verification),
         "imports": Sample(kind=earlier.IMPORTS, value=verification["imports"]),
+        "loaded files": Sample(kind=earlier.LOADED, value=["lib/python3.11/site-packages/numpy/__init__.py"]),
         "seen piece": Sample(kind=earlier.SEEN, value=verification["pieces"][ONE]),
         "facts of pieces": Sample(kind=store_reuse.FACTS, value={ONE: json.loads(facts.dumps())}),
     }
