@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, environment, variables
+from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, compile_as_pip, environment, variables
 from bench.measure import Rival, compare
 from bench.places import emptied
 from envpack.archive.formats import LEVELS
@@ -103,6 +103,7 @@ def _changed(one: Environment, work: Path, kind: str) -> Rival:
             shutil.copytree(one.prefix, prefix, symlinks=True)
             _packed_before(prefix, kept, out)
             _replace(prefix, environment(one.name, change=CHANGED[one.name]).prefix)
+            compile_as_pip(prefix)
         shutil.rmtree(cache, ignore_errors=True)
         shutil.copytree(kept, cache, copy_function=os.link)
 
@@ -110,7 +111,10 @@ def _changed(one: Environment, work: Path, kind: str) -> Rival:
 
 
 def _replace(prefix: Path, changed: Path) -> None:
-    """Make the files of a prefix those of another, and leave alone what is the same in both."""
+    """Make the files of a prefix those of another, and leave alone what is the same in both.
+
+    Bytecode that both have is left to the compiler: it names the prefix that it was made in.
+    """
     compared = filecmp.dircmp(prefix, changed, ignore=[])
     for name in compared.left_only:
         gone = prefix / name
@@ -123,7 +127,8 @@ def _replace(prefix: Path, changed: Path) -> None:
             shutil.copytree(changed / name, prefix / name, symlinks=True)
         else:
             shutil.copy2(changed / name, prefix / name, follow_symlinks=False)
-    _, different, _ = filecmp.cmpfiles(prefix, changed, compared.common_files, shallow=False)
+    common = [name for name in compared.common_files if not name.endswith(".pyc")]
+    _, different, _ = filecmp.cmpfiles(prefix, changed, common, shallow=False)
     for name in different:
         text = (changed / name).read_bytes().replace(os.fsencode(changed), os.fsencode(prefix))
         if text != (prefix / name).read_bytes():

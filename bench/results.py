@@ -105,7 +105,7 @@ def _made() -> dict[str, Any]:
         "command": f"python -m bench.{Path(sys.argv[0]).stem}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "load": round(os.getloadavg()[2], 1),
+        "load": round(os.getloadavg()[0], 1),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "python": platform.python_version(),
         "envpack": VERSION,

@@ -201,7 +201,11 @@ def _link(file: Path) -> None:
         scratch=scratch,
         progress=progress,
     )
-    # As pip does it, which leaves alone what is compiled.
+    compile_as_pip(prefix)
+    shutil.rmtree(scratch)
+
+
+def compile_as_pip(prefix: Path) -> None:
+    """Compile what a prefix's bytecode does not belong to, as pip does it: what is compiled is left alone."""
     compiling: list[str | Path] = [prefix / "bin" / "python", "-m", "compileall", "-q", prefix / "lib"]
     subprocess.run(compiling, env=variables(), check=False, stdout=subprocess.DEVNULL)
-    shutil.rmtree(scratch)

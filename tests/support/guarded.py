@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import functools
-import gzip
 import hashlib
 import io
 import os
 import tarfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,12 +76,22 @@ def _contents(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
             for member in archive.namelist():
                 yield from _contents(member, archive.read(member))
     elif data.startswith(b"\x1f\x8b"):
-        yield from _contents(name.removesuffix(".gz"), gzip.decompress(data))
+        yield from _contents(name.removesuffix(".gz"), _decompressed(data))
     elif tarfile.is_tarfile(io.BytesIO(data)):
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for entry in tar:
                 content = tar.extractfile(entry) if entry.isfile() else None
                 yield entry.name, content.read() if content else b""
+
+
+def _decompressed(data: bytes) -> bytes:
+    """Return the content of gzip members; what follows the last one, as in a kept piece, is left out."""
+    found = []
+    while data.startswith(b"\x1f\x8b"):
+        member = zlib.decompressobj(wbits=31)
+        found.append(member.decompress(data))
+        data = member.unused_data
+    return b"".join(found)
 
 
 @contextmanager
