@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
 from envpack import digest
+from envpack.archive import compile_share
 from envpack.archive.bytecode import Brought, compile_prefix
 from envpack.archive.compile_share import Canon
 from envpack.archive.ownership import module_of
@@ -258,6 +260,19 @@ def test_bytecode_that_a_package_brought_gives_the_bytes_that_compiling_gives(
     compile_prefix(prefix, python=PYTHON, into=tmp_path / "brought", vouched=vouched)
     compile_prefix(prefix, python=PYTHON, into=tmp_path / "own", own=True)
     assert digests(tmp_path / "brought") == digests(tmp_path / "own") == digests(tmp_path / "compiled") != {}
+
+
+def test_bytecode_does_not_depend_on_who_else_owns_its_names() -> None:
+    source = (
+        b"import once_only\ndef function(one, *, two=('three', b'four', 5.5)):\n    return one.attribute, 'six'\n"
+    )
+    alone = compile_share.bytecode(source, "m.py", None)
+    code = compile(source, "m.py", "exec", dont_inherit=True)
+    (function,) = [each for each in code.co_consts if isinstance(each, CodeType)]
+    others = [*code.co_names, *function.co_names, *function.co_varnames, *code.co_consts, *function.co_consts]
+    assert others
+    assert compile_share.bytecode(source, "m.py", marshal.loads(marshal.dumps(code))) == alone  # noqa: S302 - its own
+    assert compile_share.bytecode(source, "m.py", code) == alone
 
 
 @pytest.mark.acceptance

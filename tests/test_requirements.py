@@ -659,6 +659,20 @@ def test_a_channel_that_is_a_directory_starts_at_the_file() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("env.yml", "channels: ['{}']\ndependencies: [six]"),
+        ("a.txt", "six @ {}/six-1.0-py3-none-any.whl"),
+        ("a.txt", "a @ git+{}"),
+        ("a.txt", "--index-url {}\nsix"),
+        ("a.txt", "--find-links {}\nsix"),
+    ],
+)
+def test_an_address_with_half_a_bracket_is_no_url(file: str, line: str) -> None:
+    assert "is not a URL" in problem(line.format("https://[x/y"), file)
+
+
 def test_pip_lists_add_up() -> None:
     assert texts(environment("dependencies:\n- pip: [six]\n- pip: [attrs]\n- pip:\n")) == ["six", "attrs"]
 

@@ -63,8 +63,8 @@ class Canon:
     does the compiler's sharing of equal constants. Here every string is interned, and every value is shared and has
     a second owner. So code that was read from a pyc gives the same bytes as compiled code.
 
-    Python interns the names of a code object when it makes it, and the code objects that are given here own them,
-    too: these must be there when marshal writes.
+    Since 3.11 the names of variables have no tuple of their own. The code objects that are given here are their
+    second owners: these must be there when marshal writes.
     """
 
     def __init__(self, path: str) -> None:
@@ -108,14 +108,22 @@ class Canon:
         row = tuple(map(self.value, values))
         return self.tuples.setdefault(tuple(map(id, row)), row)
 
+    def row_of_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the one tuple that represents a tuple of names, which Python has interned."""
+        known = self.names.get(names)
+        if known is None:
+            known = self.names[names] = names
+            for name in names:
+                self.seen.setdefault(name, name)
+        return known
+
     def code(self, code: CodeType) -> CodeType:
         """Return an equal code object made of such values."""
         fields: dict[str, Any] = {name: self.seen.setdefault(v := getattr(code, name), v) for name in BYTES}
         for name in STRINGS:
             fields[name] = self.value(getattr(code, name))
         for name in NAMES:
-            names = getattr(code, name)
-            fields[name] = self.names.setdefault(names, names)
+            fields[name] = self.row_of_names(getattr(code, name))
         new = code.replace(co_consts=self.row(code.co_consts), co_filename=self.path, **fields)
         self.owned.append(new)
         return new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import SplitResult, unquote, urldefrag, urlsplit
 
 from envpack.redact import meet, meet_variables, take_apart
 from envpack.requirements.text import Refused, quoted
@@ -53,8 +53,8 @@ def check_storable(written: str) -> None:
 
 def checked_login(url: str) -> str:
     """Return a URL whose name and password can be separated from the rest; raise Refused for others."""
-    parts = urlsplit(url)
     found = take_apart(url)
+    parts = _split(url)
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise Refused(f"{quoted(found.shown())} names a host or a password, which an address of a file cannot have")
     if (
@@ -71,13 +71,17 @@ def checked_login(url: str) -> str:
 
 def checked_index(url: str) -> str:
     """Return the URL of an index or of a page of links unchanged. Raises Refused for anything else."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise Refused(f"{quoted(url)} is not a URL") from error
+    parts = _split(url)
     if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
         return checked_login(url)
     raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:  # a bracket where no IPv6 address is
+        raise Refused(f"{quoted(take_apart(url).shown())} is not a URL") from error
 
 
 def name_of_file(url: str) -> str:
