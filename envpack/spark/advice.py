@@ -85,10 +85,9 @@ def where_you_start(who: str, own: Mapping[str, str]) -> str:
 def about_archives(launcher: Launcher) -> Iterator[str]:
     """Yield the note that a second list of archives replaces the first (SparkSubmitArguments, run)."""
     if launcher.archives:
-        again = "a second one takes the place" if launcher.option else "whoever sets it once more takes the place"
         yield (
-            f"give {launcher.archives_field} once: {again} of this one, and the job starts without "
-            "its environment; --also-archives ADDRESS#DIRECTORY joins others to it"
+            f"give {launcher.archives_field} once: a second one takes the place of this one, and the job starts "
+            "without its environment; --also-archives ADDRESS#DIRECTORY joins others to it"
         )
 
 
@@ -151,7 +150,7 @@ def warnings(
     """
     yield from node.unguarded(manifest)
     if launcher.flink and "apache-flink" not in (package.name for package in manifest.packages):
-        yield "the environment lacks apache-flink, without which Flink runs no Python in it: require the cluster's"
+        yield "the environment lacks apache-flink, without which Flink runs no Python in it: add it in the cluster's version"
     yield from services.glibc_warnings(launcher.name, spark, manifest.target.glibc)
     packages = {package.name: package.version for package in manifest.packages}
     if spark:
