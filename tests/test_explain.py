@@ -47,6 +47,12 @@ def names(explanation: Explanation) -> set[str]:
     return {finding.name for finding in explanation.findings}
 
 
+@pytest.fixture(autouse=True)
+def no_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin where no envpack.yaml is, neither here nor above."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Give a function that writes events into a log."""
