@@ -132,7 +132,7 @@ OWN_BACKEND = """
 import os, pathlib, zipfile
 def build_wheel(out, settings=None, metadata=None):
     name, version, requires = NAME, VERSION, REQUIRES
-    info = f"{name}-{version}.dist-info"
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {need}\\n" for need in requires)
     texts = {
         f"{name}.py": pathlib.Path(f"{name}.py").read_text(),
@@ -140,7 +140,7 @@ def build_wheel(out, settings=None, metadata=None):
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: own\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
     texts[f"{info}/RECORD"] = "".join(f"{path},,\\n" for path in (*texts, f"{info}/RECORD"))
-    made = f"{name}-{version}-py3-none-any.whl"
+    made = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(os.path.join(out, made), "w") as wheel:
         for path, text in texts.items():
             wheel.writestr(path, text)
