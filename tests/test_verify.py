@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from envpack.archive import guard
 from envpack.archive.unpack import unpack
 from envpack.config.target import Target
 from envpack.errors import UsageError, VerificationFailed
@@ -180,6 +181,43 @@ def test_a_module_that_fails_only_beside_another_is_a_note(channel: Channel, pac
     assert "second can be imported alone, but not beside the others" in found.notes[0]
 
 
+def start_up_files(python_tree: Path, **instead: str) -> list[Entry]:
+    """Return what envpack adds to keep the node's configuration away, with some contents replaced by file name."""
+    return [
+        Entry(name=member.path, data=instead.get(Path(member.path).stem, (member.data or b"").decode()).encode())
+        for member in guard.members(python_tree, ())
+    ]
+
+
+def test_start_up_files_keep_the_packages_of_the_node_behind(pack: Pack, python_tree: Path, try_it: Try) -> None:
+    assert try_it(pack(*start_up_files(python_tree))).ran
+
+
+BEFORE = "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH'])"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("def begin(:", id="it is no Python"),
+        pytest.param("raise SystemError('not here')", id="it ends before it begins"),
+        pytest.param("def begin(): ...\ndef end(): ...", id="it does nothing"),
+        pytest.param(f"def begin(): ...\ndef end():\n    {BEFORE}", id="it does the contrary"),
+    ],
+)
+def test_start_up_files_without_effect_are_refused(text: str, pack: Pack, python_tree: Path, try_it: Try) -> None:
+    archive = pack(*start_up_files(python_tree, _envpack_start=text))
+    assert "packages in a node's PYTHONPATH come before the archive's" in failure(try_it, archive).message
+
+
+def test_a_package_that_undoes_the_start_up_files_is_refused(
+    channel: Channel, pack: Pack, python_tree: Path, try_it: Try
+) -> None:
+    undoing = distribution(channel, "undoing", {"zzzzz.pth": BEFORE})
+    message = failure(try_it, pack(*start_up_files(python_tree), *undoing)).message
+    assert "packages in a node's PYTHONPATH come before the archive's" in message
+
+
 def test_what_an_import_started_does_not_outlive_the_verification(
     channel: Channel, pack: Pack, try_it: Try
 ) -> None:
@@ -199,7 +237,7 @@ def test_a_module_finds_a_node_and_nothing_of_this_process(
     monkeypatch.setenv("SECRET_OF_THE_BUILD", "1")
     code = """
 import os
-names = {"PATH", "HOME", "TMPDIR", "USER", "LOGNAME", "LC_CTYPE", "SSL_CERT_FILE"}
+names = {"PATH", "PYTHONPATH", "HOME", "TMPDIR", "USER", "LOGNAME", "LC_CTYPE", "SSL_CERT_FILE"}
 assert set(os.environ) <= names, os.environ
 assert os.path.isfile("./environment/bin/python")
 package = os.path.dirname(__file__)

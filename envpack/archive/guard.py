@@ -79,6 +79,11 @@ def program(environment: Path) -> str:
     return f"bin/{started['program'].decode()}" if started else "bin/python"
 
 
+def is_in(environment: Path) -> bool:
+    """Return whether an unpacked archive has start-up files of envpack."""
+    return any(environment.glob(f"lib/python3*/site-packages/{FIRST}"))
+
+
 def members(prefix: Path, wheels: Collection[str]) -> Iterator[Member]:
     """Yield the files that belong to no package: for each Python in the prefix its start-up files.
 

@@ -150,7 +150,10 @@ def warnings(
     """
     yield from node.unguarded(manifest)
     if launcher.flink and "apache-flink" not in (package.name for package in manifest.packages):
-        yield "the environment lacks apache-flink, without which Flink runs no Python in it: add it in the cluster's version"
+        yield (
+            "the environment lacks apache-flink, without which Flink runs no Python in it: "
+            "add it in the cluster's version"
+        )
     yield from services.glibc_warnings(launcher.name, spark, manifest.target.glibc)
     packages = {package.name: package.version for package in manifest.packages}
     if spark:

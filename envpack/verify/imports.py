@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack.archive import guard
 from envpack.verify.binaries import is_of_driver
 from envpack.verify.finding import Defect, listed
-from envpack.verify.trial import hint_for, missing_library, missing_of_cluster, try_modules
+from envpack.verify.trial import OF_THE_NODE, hint_for, missing_library, missing_of_cluster, try_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,14 @@ def findings(
     yield from found.notes
     if trial.version != python:
         yield Defect(text=f"its Python is {trial.version}, not {python}")
-    outside = [folder for folder in trial.path if not Path(folder).is_relative_to(environment)]
+    own = [Path(folder).is_relative_to(environment) for folder in trial.path]
+    of_node = [Path(folder).name == OF_THE_NODE for folder in trial.path]
+    if guard.is_in(environment) and True in of_node and True in own[of_node.index(True) :]:
+        text = "its start-up files have no effect: packages in a node's PYTHONPATH come before the archive's"
+        yield Defect(text=text, hint=f"find what changes {guard.MODULE}.py, or what its Python does at its start")
+    outside = [
+        folder for folder, inside, node in zip(trial.path, own, of_node, strict=True) if not inside and not node
+    ]
     if outside:
         text = f"its Python takes modules from {listed(outside)}, not from the archive"
         yield Defect(text=text, hint="a virtual environment borrows another Python: build with envpack")

@@ -33,6 +33,8 @@ PROBE = Path(__file__).with_name("probe.py")
 """The program that the archive's Python runs."""
 _LIBRARY = re.compile(r"(\S+): cannot open shared object file")
 _OF_CLUSTER = re.compile(r"No module named '(pyspark|py4j)'")
+OF_THE_NODE = "packages-of-the-node"
+"""The name of a directory that the node's PYTHONPATH has: what is in it must come after the archive's packages."""
 _SHOWN, _READ = 400, 4000
 """Characters of a message that are shown, and that are read."""
 _STARTING = 60.0
@@ -66,9 +68,11 @@ class Node:
         YARN links the unpacked archive into the container's directory, the only one that may be written to, and
         names a home that nobody may write to (`yarn.nodemanager.user-home-dir`, by default `/home/`). The process
         is no user of this machine. Whether modes let every user read is checked when the archive is unpacked.
+        The node has packages of its own in PYTHONPATH, which are none: where they come shows which would win.
         """
         container = Path(tempfile.mkdtemp(prefix="container-", dir=self.directory))
         (container / "tmp").mkdir()
+        (container / OF_THE_NODE).mkdir(mode=0o555)
         (container / "environment").symlink_to(self.environment)
         (container / "home").mkdir(mode=0o555)
         return Cage(
@@ -79,6 +83,7 @@ class Node:
                 "USER": cage.USER,
                 "LOGNAME": cage.USER,
                 "TMPDIR": str(container / "tmp"),
+                "PYTHONPATH": str(container / OF_THE_NODE),
                 **self.variables,
             },
             readable=[self.environment, *(self.emulator.readable if self.emulator else [])],
