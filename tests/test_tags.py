@@ -16,7 +16,7 @@ from envpack.stores.base import Object, Store
 from envpack.stores.local import LocalStore
 from tests.support.command import Desk, Ran
 from tests.support.many_releases import fill
-from tests.support.releases import all_releases
+from tests.support.releases import all_releases, publish
 from tests.support.s3 import S3Server
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs/tag.schema.json").read_text("utf-8"))
@@ -207,14 +207,13 @@ def test_of_people_who_move_a_tag_at_once_from_the_same_release_one_wins(
     moto_s3.prepare(monkeypatch)
     url = str(desk.store) if kind == "directory" else f"s3://{moto_s3.new_bucket()}/envs"
     store = open_store(url)
-    fill(store, 6)
-    (name,) = store.folders()
-    start, *others = [release.manifest.digest for release in all_releases(store, name)]
+    name = "fraud"
+    start, *others = [publish(store, f"archive {number}", name).digest for number in range(5)]
     tags.move(store, name, "prod", start, by="jane", again=True)
     variables = {**moto_s3.variables(), "ENVPACK_STORE": url}
     racers = {
         wanted: desk.start("tag", f"{name}@{wanted}", "prod", "--move", "--from", start, **variables)
-        for wanted in others[:4]
+        for wanted in others
     }
     ended = {wanted: (racer.communicate(timeout=120), racer.returncode) for wanted, racer in racers.items()}
     winners = [wanted for wanted, (_, code) in ended.items() if code == 0]

@@ -23,7 +23,7 @@ from envpack import digest
 from envpack.cli import run
 from envpack.config.config import load
 from envpack.doctor import target
-from envpack.errors import Conflict, EnvpackError, UsageError
+from envpack.errors import Conflict, EnvpackError, UsageError, VerificationFailed
 from envpack.files.remove import remove
 from envpack.gc.collect import remove_orphan
 from envpack.releases import keys, lookup, publish, references, tags
@@ -375,6 +375,19 @@ def test_a_release_that_is_gone_is_not_what_was_built(tmp_path: Path, gone: str)
     release, _ = publish.publish(store, manifest, archive, {})
     assert lookup.find_build(store, "udf", manifest.input_digest) == release
     assert faults(store) == []
+
+
+@pytest.mark.parametrize("instead", [b"", b"on", b"one and more"])
+def test_a_release_with_another_file_in_place_of_its_archive_is_not_used(tmp_path: Path, instead: bytes) -> None:
+    store = open_store(str(tmp_path / "store"))
+    manifest, archive = archive_of(tmp_path, "one")
+    publish.publish(store, manifest, archive, {})
+    store.delete(keys.archive_key(manifest))
+    store.create(keys.archive_key(manifest), instead)
+    assert lookup.find_build(store, "udf", manifest.input_digest) is None
+    with pytest.raises(VerificationFailed, match="is not the archive of") as said:
+        lookup.check_there(store, references.resolve(store, manifest.reference))
+    assert said.value.hint
 
 
 def test_a_record_that_cannot_be_read_or_leads_nowhere_is_written_anew(tmp_path: Path) -> None:

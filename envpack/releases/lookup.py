@@ -10,7 +10,7 @@ from msgspec import Struct
 from envpack import digest
 from envpack.codec import Digest, Kind, Moment, Unreadable
 from envpack.config.target import Target  # noqa: TC001 - the codec reads the types
-from envpack.errors import UsageError
+from envpack.errors import UsageError, VerificationFailed
 from envpack.releases import keys, tags
 from envpack.releases.manifest import Manifest, Verification
 
@@ -98,11 +98,21 @@ def is_whole(store: Store, release: Release) -> bool:
 
 
 def check_there(store: Store, release: Release) -> Release:
-    """Return a release if its archive exists; raises UsageError when it is gone."""
-    if store.size(keys.archive_key(release.manifest)) is None:
+    """Return a release if its archive is there with its size, by the manifest. Nothing is read.
+
+    Raises UsageError when it is gone, VerificationFailed when another file is in its place.
+    """
+    size = store.size(keys.archive_key(release.manifest))
+    if size is None:
         raise UsageError(
             f"{release.archive_uri} is gone, so {release.manifest.reference} cannot be used",
             hint="build it again, which puts the same archive back, or choose another release: `envpack list`",
+        )
+    if size != release.manifest.archive.size:
+        raise VerificationFailed(
+            f"{release.archive_uri} is not the archive of {release.manifest.reference}: "
+            f"it has {size:,} bytes, its manifest says {release.manifest.archive.size:,}",
+            hint="find out who wrote it there; remove it and build the release again, or choose another release",
         )
     return release
 

@@ -1,13 +1,15 @@
 """Thousands of releases that were never built, as a team leaves them behind in a year or two.
 
 Names, versions and licences are real ones; environments drift from release to release as real ones do. The same
-count gives the same releases. Archives are a few bytes with the digest that they claim.
+count gives the same releases. Archives are a few bytes with the digest that they claim; in a directory they are as
+long as they claim instead, with a hole behind these bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,8 @@ from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from envpack.stores.local import LocalStore
 
 if TYPE_CHECKING:
     from envpack.stores.base import Store
@@ -167,6 +171,15 @@ def fill(store: Store, count: int, *, threads: int = 8) -> None:
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(lambda pair: store.create(*pair), objects(count)):
             pass
+    if isinstance(store, LocalStore):
+        _lengthen(Path(store.url))
+
+
+def _lengthen(root: Path) -> None:
+    """Give the archives of a directory the sizes that their manifests say; the disk keeps no more for that."""
+    for path in root.glob("*/*/manifest.json"):
+        facts = json.loads(path.read_bytes())["archive"]
+        os.truncate(path.with_name(facts["file"]), facts["size"])
 
 
 def fill_directory(root: Path, count: int) -> None:
@@ -175,6 +188,7 @@ def fill_directory(root: Path, count: int) -> None:
         path = root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    _lengthen(root)
 
 
 def fill_bucket(client: Any, bucket: str, prefix: str, count: int, *, threads: int = 8) -> None:
