@@ -12,6 +12,7 @@ import pytest
 
 from envpack.errors import StoreRefused, UsageError
 from envpack.stores import open_store
+from envpack.stores.s3 import client
 from envpack.stores.s3.options import S3Options
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -39,7 +40,7 @@ CASES = {
     "nothing at all": ({}, "", "there are no AWS credentials"),
     "half a pair": ({"AWS_ACCESS_KEY_ID": "key"}, "", "AWS_SECRET_ACCESS_KEY"),
     "half a pair in the profile": ({}, "aws_access_key_id = key", "aws_secret_access_key"),
-    "a profile that is not there": ({"AWS_PROFILE": "nosuch"}, "", "nosuch"),
+    "a profile that is not there": ({"AWS_PROFILE": "nosuch"}, "", "AWS_PROFILE"),
     "a configuration that cannot be read": ({}, "[", "config"),
     "a token file that is not there": (
         {"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such/token", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/r"},
@@ -114,6 +115,8 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "stdin", None)
+    # A process reads descriptions once, and the first read goes through the profile.
+    client._loader.cache_clear()
     return file
 
 

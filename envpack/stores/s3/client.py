@@ -50,8 +50,8 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     filter_python_deprecation_warnings()
     meet(options.endpoint or "")
     core = botocore.session.get_session()
-    core.register_component("data_loader", _loader())
     try:
+        core.register_component("data_loader", _loader())
         # botocore's own parser of times takes most of the time of a listing.
         core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
         if options.profile:
