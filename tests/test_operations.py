@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import textwrap
 from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -27,7 +30,7 @@ from envpack.stores.s3.options import MIB, S3Options
 from envpack.stores.s3.store import S3Store
 from tests.support.command import Desk
 from tests.support.releases import publish
-from tests.support.repository import new_repository
+from tests.support.repository import Repository, clone_of, new_repository
 from tests.support.s3 import S3Server, begin_upload
 from tests.support.wheels import write_wheel
 
@@ -209,6 +212,39 @@ def test_the_parameters_on_the_page_are_the_jenkinsfiles() -> None:
     jenkinsfile = (Path(__file__).parent.parent / "Jenkinsfile").read_text("utf-8")
     rows = "".join(re.findall(r"^\|([^|]*)\|", PAGE, re.MULTILINE))
     assert set(re.findall(r"`([A-Z_]+)`", rows)) == set(re.findall(r"\(name: '(\w+)'", jenkinsfile))
+
+
+def pinned(agent: Repository, commit: str) -> str:
+    """Run the Jenkinsfile's step that moves an agent to a commit; return the commit that is checked out then."""
+    jenkinsfile = (Path(__file__).parent.parent / "Jenkinsfile").read_text("utf-8")
+    (script,) = re.findall(r"void pin\(\).*?script: '''(.*?)'''", jenkinsfile, re.DOTALL)
+    command = ["sh", "-xec", textwrap.dedent(script)]
+    subprocess.run(
+        command, cwd=agent.path, env={**os.environ, "CI_COMMIT": commit}, check=True, capture_output=True
+    )
+    return agent.git("rev-parse", "HEAD")
+
+
+def test_an_agent_of_jenkins_builds_the_commit_of_the_first_one_though_the_branch_has_gone_on(
+    tmp_path: Path,
+) -> None:
+    team = new_repository(tmp_path / "a team")
+    first = team.commit(a_txt="six")
+    newer = team.commit(a_txt="six<2")
+    whole = clone_of(team, tmp_path / "whole")
+    assert pinned(whole, first) == first
+    assert (whole.path / "a.txt").read_text() == "six"
+    shallow = clone_of(team, tmp_path / "shallow", "--depth=1")
+    assert shallow.git("rev-list", "--all") == newer
+    assert pinned(shallow, first) == first
+
+
+def test_an_agent_of_jenkins_keeps_its_own_merge_of_a_change_request_that_no_server_has(tmp_path: Path) -> None:
+    team = new_repository(tmp_path / "a team")
+    team.commit(a_txt="six")
+    agent = clone_of(team, tmp_path / "agent")
+    merge = agent.commit(b_txt="attrs")
+    assert pinned(agent, "0" * 39 + "1") == merge
 
 
 def test_every_file_that_the_page_links_to_is_there() -> None:
