@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from packaging.specifiers import SpecifierSet
 
 from envpack.build import pipeline
 from envpack.config import config
@@ -18,10 +17,10 @@ from envpack.lock.file import dump
 from envpack.requirements import Indexes, read
 from envpack.requirements.indexes import with_environment
 from envpack.requirements.names import ProjectName
+from envpack.resolve.building import Offered
 from envpack.resolve.request import Request
 from envpack.resolve.solve import Resolved, resolve
 from envpack.sources import offered
-from envpack.sources.offered import Offered
 from envpack.tools import uv
 from envpack.tools.uv_access import access, environment
 from tests.support.private import PASSWORD, USER, private_index, write_certificate
@@ -264,15 +263,15 @@ def test_where_no_index_is_named_the_one_of_uv_is_asked(tmp_path: Path, monkeypa
 
 
 def offered_by(asked: Request, name: str) -> Offered | None:
-    """Return the source distribution that would be built."""
-    return offered.newest(
+    """Return the newest source distribution that might be built."""
+    found = offered.sources(
         ProjectName(name),
-        SpecifierSet(),
         asked.requirements.indexes,
         default=lambda: "http://localhost:1",
         hashes=(),
         python="3.11.7",
     )
+    return next(iter(found), None)
 
 
 def test_a_project_is_taken_from_the_one_index_that_its_name_belongs_to(
@@ -296,6 +295,17 @@ def test_a_project_is_taken_from_the_one_index_that_its_name_belongs_to(
         ask(*lines, **owned, index_strategy="unsafe-best-match")
     assert offered_by(ask(*lines), "acme-source")
     assert offered_by(ask(*lines, **owned), "acme-source") is None
+
+
+def test_the_default_index_and_one_that_names_belong_to_each_have_a_mirror(
+    solve: Callable[..., Resolved], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = index(tmp_path / "public", ("guest", "1"), ("acme-core", "9"))
+    private = index(tmp_path / "private", ("acme-core", "1"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", public)
+    wheels = solve("guest", "acme-core", package_index={"acme-*": private}).lock.wheels
+    places = {wheel.name: (wheel.version, "/private/" in wheel.url, "/public/" in wheel.url) for wheel in wheels}
+    assert places == {"guest": ("1", False, True), "acme-core": ("1", True, False)}
 
 
 def test_a_name_that_belongs_to_an_index_is_not_taken_from_a_channel(ask: Ask) -> None:

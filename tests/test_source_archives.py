@@ -60,6 +60,76 @@ def test_the_newest_source_that_is_allowed_is_taken_and_wheels_come_first(shop: 
     assert shop.wheel(*OFFLINE, "inner<3", name="inner", file="again.txt").made is None
 
 
+@pytest.mark.parametrize(
+    "case", ["a wheel", "a source", "a constraint", "two packages", "a marker", "a source and the line above it"]
+)
+def test_a_source_is_built_in_the_version_that_all_who_need_it_allow(shop: Shop, case: str) -> None:
+    shelf = shop.home / "shelf"
+    for version in ("1.0", "1.1", "1.2", "2.0"):
+        write_sdist(shelf, "inner", version)
+    lines = ["outer"]
+    if case == "a wheel":
+        write_wheel(shelf, "outer", "1.0", requires=["inner>=1.1,<1.2"])
+    elif case == "a source":
+        write_sdist(shelf, "outer", requires=("inner>=1.1,<1.2",))
+    elif case == "a constraint":
+        write_wheel(shelf, "outer", "1.0", requires=["inner"])
+        (shop.home / "bounds.txt").write_text("inner>=1.1,<1.2\n")
+        lines.append("-c bounds.txt")
+    elif case == "two packages":
+        write_wheel(shelf, "outer", "1.0", requires=["inner>=1.1"])
+        write_wheel(shelf, "other", "1.0", requires=["inner<1.2"])
+        lines.append("other")
+    elif case == "a marker":
+        apart = ["inner<1.2 ; python_version>='3'", "inner>=2 ; python_version<'3'"]
+        write_wheel(shelf, "outer", "1.0", requires=apart)
+    else:
+        write_sdist(shelf, "outer", requires=("inner>=1.1,<1.2",))
+        lines.insert(0, "inner")
+    assert shop.wheel(*OFFLINE, *lines, name="inner").version == "1.1"
+
+
+def test_a_source_that_nobody_can_agree_on_is_refused_with_who_wants_what(shop: Shop) -> None:
+    shelf = shop.home / "shelf"
+    for version in ("1.0", "2.0"):
+        write_sdist(shelf, "inner", version, head="raise SystemExit('built in vain')\n")
+    write_wheel(shelf, "outer", "1.0", requires=["inner<2"])
+    write_wheel(shelf, "other", "1.0", requires=["inner>=2"])
+    with pytest.raises(Unsatisfiable) as told:
+        shop.lock(*OFFLINE, "outer", "other")
+    assert re.search(r"outer.*inner<2", str(told.value), re.DOTALL)
+    assert re.search(r"other.*inner>=2", str(told.value), re.DOTALL)
+
+
+def test_what_a_source_needs_can_lead_to_an_older_one(shop: Shop) -> None:
+    shelf = shop.home / "shelf"
+    write_sdist(shelf, "inner", "1.0")
+    write_sdist(shelf, "inner", "2.0", requires=("base>=2",))
+    write_wheel(shelf, "base", "2.0")
+    write_wheel(shelf, "base", "1.0")
+    assert shop.wheel(*OFFLINE, "inner", "base<2", name="inner").version == "1.0"
+
+
+def test_a_failed_build_counts_only_where_its_version_is_needed(shop: Shop) -> None:
+    shelf = shop.home / "shelf"
+    write_sdist(shelf, "inner", "1.0")
+    write_sdist(shelf, "inner", "2.0", head="raise RuntimeError('no build of the second')\n")
+    write_sdist(shelf, "outer", requires=("inner<2",))
+    assert shop.wheel(*OFFLINE, "inner", "outer", name="inner").version == "1.0"
+    with pytest.raises(EnvpackError, match="no build of the second"):
+        shop.lock(*OFFLINE, "inner", file="again.txt")
+
+
+def test_a_wheel_that_fits_is_not_built_though_another_version_has_to_be(shop: Shop) -> None:
+    shelf = shop.home / "shelf"
+    for version in ("1.0", "2.0"):
+        write_sdist(shelf, "inner", version)
+    write_wheel(shelf, "inner", "1.0")
+    write_wheel(shelf, "outer", "1.0", requires=["inner<2"])
+    assert shop.wheel(*OFFLINE, "outer", name="inner").made is None
+    assert shop.wheel(*OFFLINE, "inner>=2", name="inner", file="again.txt").made is not None
+
+
 def test_a_hash_in_the_requirements_is_the_sources(shop: Shop) -> None:
     archive = write_sdist(shop.home / "shelf", "inner")
     good = f"inner==1.0 --hash=sha256:{digest.of_file(archive)}"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from packaging.specifiers import SpecifierSet
+    from packaging.version import Version
 
     from envpack.lock.lock import CondaPackage, Wheel
     from envpack.requirements import PyRequirement
@@ -26,6 +26,18 @@ class BuiltWheel:
     """Its entry in a lock."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """A source distribution that an index offers."""
+
+    version: Version
+    url: str
+    """May hold credentials."""
+    sha256: str | None
+    wheels: tuple[str, ...] = ()
+    """File names of the wheels of the same version."""
+
+
 class Builder(Protocol):
     """Builds wheels for the Python among `packages`, conda's part of the answer."""
 
@@ -35,10 +47,16 @@ class Builder(Protocol):
         Raises Unsatisfiable where it may not be built or does not fit the target, and the errors of a build.
         """
 
-    def of_index(
-        self, name: ProjectName, allowed: SpecifierSet, hashes: Sequence[str], packages: Sequence[CondaPackage]
-    ) -> BuiltWheel | None:
-        """Return the wheel of the newest allowed source distribution of a project; None where there is none.
+    def offered(
+        self, name: ProjectName, hashes: Sequence[str], packages: Sequence[CondaPackage]
+    ) -> Sequence[Offered]:
+        """Return the source distributions of a project that indexes offer, one for each version, the newest first.
 
-        `hashes` are the allowed ones, such as `sha256:...`; none allows any. Raises as `of_line` does.
+        `hashes` are the allowed ones, such as `sha256:...`; none allows any. Raises Unsatisfiable where the project
+        may not be built, and Unreachable when an index does not answer.
         """
+
+    def of_index(
+        self, name: ProjectName, source: Offered, hashes: Sequence[str], packages: Sequence[CondaPackage]
+    ) -> BuiltWheel:
+        """Return the wheel of a source distribution that an index offers. Raises as `of_line` does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from envpack.tools.uv_access import Access
 
 
+_STAND_INS = "provided"
+"""The folder of the empty wheels, which uv looks into."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """The question for uv."""
@@ -55,6 +59,8 @@ class Question:
     target: Target
     with_dependencies: bool = True
     """Whether the requirements' dependencies are resolved as well."""
+    sources: Mapping[ProjectName, frozenset[str]] = field(default_factory=dict)
+    """Versions that have to be built. An empty wheel stands in for each: what they need is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def solve(question: Question, *, cache: Path, scratch: Path) -> Answer:
     ranks = _ranks(question.target, question.python)
     named = {line.name: line.address for line in question.requirements if line.address}
     wheels = (
-        _wheel(package, ranks, with_hashes.get(name), named.get(name))
+        _wheel(package, ranks, None if _is_stand_in(package, question) else with_hashes.get(name), named.get(name))
         for name, package in found.items()
         if name not in question.linked and name not in given
     )
@@ -123,6 +129,7 @@ def _of_owners(
     """
     asked: dict[str, list[PyRequirement]] = {}
     folders = {Path(link).as_uri() for link in question.indexes.find_links if "://" not in link}
+    folders.add((scratch / _STAND_INS).as_uri())
     for name, package in found.items():
         owner = question.indexes.owner_of(name)
         here = any(_address(file).rpartition("/")[0] in folders for file in package.get("wheels", ()))
@@ -176,10 +183,13 @@ def _strangers(
 
 
 def _arguments(question: Question, reach: Access, scratch: Path, answer: Path) -> list[str]:
-    stand_ins = scratch / "provided"
+    stand_ins = scratch / _STAND_INS
     fixed, left_out = _stand_ins(question.linked, stand_ins)
     for project in question.provided:
         _stand_in_for_all(project, SpecifierSet(question.bounds.get(project.name, "")), stand_ins)
+    for name, versions in question.sources.items():
+        for version in versions:
+            _write_stand_in(stand_ins, name, version)
     bounds = [f"{name}{specifier}" for name, specifier in question.bounds.items()]
     constraints = [*fixed, *bounds, *(constraint.text for constraint in question.constraints)]
     requirements = scratch / "requirements.txt"
@@ -258,6 +268,16 @@ def _write_stand_in(directory: Path, name: str, version: str, needs: Sequence[st
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: envpack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         wheel.writestr(f"{info}/RECORD", f"{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+def has_fitting(wheels: Iterable[str], question: Question) -> bool:
+    """Return whether one of some wheels, named by their files, is for the target and its Python."""
+    ranks = _ranks(question.target, question.python)
+    return any(_rank(file, ranks) < len(ranks) for file in wheels)
+
+
+def _is_stand_in(package: Mapping[str, Any], question: Question) -> bool:
+    return str(package.get("version")) in question.sources.get(ProjectName(package["name"]), ())
 
 
 def _ranks(target: Target, python: str) -> dict[tags.Tag, int]:

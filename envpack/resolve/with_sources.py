@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 
-from envpack.errors import NoSolution, Unsatisfiable
+from envpack.errors import EnvpackError, NoSolution, Unsatisfiable
 from envpack.requirements import pep508
 from envpack.requirements.names import ProjectName
+from envpack.resolve import pypi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from envpack.lock.lock import CondaPackage, Wheel
     from envpack.requirements import PyRequirement
-    from envpack.resolve import pypi
-    from envpack.resolve.building import Builder, BuiltWheel
+    from envpack.resolve.building import Builder, BuiltWheel, Offered
 
 MOST_BUILDS = 40
 """Projects without a wheel of one solve."""
+
+MOST_VERSIONS = 5
+"""Versions of one project that are built until the others can be fulfilled."""
 
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([\w.-]+)`")
 """uv 0.13's message for projects that have only source distributions."""
@@ -53,24 +56,99 @@ def with_sources(
             built[line.name] = builder.of_line(line, packages)
             lines.append(_by_file(line, built[line.name]))
     question = replace(question, requirements=tuple(lines))
-    tried: set[ProjectName] = set()
+    ways = _Ways(builder=builder, packages=packages, yielding=frozenset(yielding))
     while True:
         try:
             answer = solve(question)
-            break
         except NoSolution as error:
-            name = next((each for each in _without_wheel(error.message) if each not in tried), None)
-            if builder is None or name is None or len(tried) >= MOST_BUILDS:
-                raise
-            if name in question.linked or name in yielding:
-                raise
-            tried.add(name)
-            found = builder.of_index(name, _allowed(name, question), _hashes(name, question), packages)
-            if found is None:
-                raise
-            built[name] = found
-            question = _with_wheel(question, name, found)
+            question = ways.admitted(question, error)
+            continue
+        chosen = [wheel for wheel in answer.wheels if wheel.version in question.sources.get(wheel.name, ())]
+        if not chosen:
+            break
+        question = ways.with_built(question, chosen)
+    built |= {name: wheel for (name, version), wheel in ways.built.items() if _has(answer, name, version)}
     return replace(answer, wheels=tuple(_locked(wheel, built) for wheel in answer.wheels))
+
+
+@dataclass(kw_only=True)
+class _Ways:
+    """The source distributions of projects without a wheel: those that may be chosen, and those that were built.
+
+    uv chooses among empty wheels that stand in for them, so that the bounds of whoever needs a project count. Each
+    chosen one is built, and uv chooses again, knowing what it needs.
+    """
+
+    builder: Builder | None
+    packages: Sequence[CondaPackage]
+    yielding: frozenset[str]
+    built: dict[tuple[ProjectName, str], BuiltWheel] = field(default_factory=dict)
+    _offered: dict[ProjectName, dict[str, Offered]] = field(default_factory=dict)
+    _failed: dict[tuple[ProjectName, str], EnvpackError] = field(default_factory=dict)
+
+    def admitted(self, question: pypi.Question, error: NoSolution) -> pypi.Question:
+        """Return the question with the sources of one more project; raise `error` where there are none."""
+        name = next((each for each in _without_wheel(error.message) if each not in self._offered), None)
+        if self.builder is None or name is None or len(self._offered) >= MOST_BUILDS:
+            raise error
+        if name in question.linked or name in self.yielding:
+            raise error
+        allowed = _allowed(name, question)
+        self._offered[name] = {
+            str(source.version): source
+            for source in self.builder.offered(name, _hashes(name, question), self.packages)
+            if allowed.contains(source.version, prereleases=True) and not pypi.has_fitting(source.wheels, question)
+        }
+        if not self._offered[name]:
+            raise error
+        return replace(question, sources={**question.sources, name: frozenset(self._offered[name])})
+
+    def with_built(self, question: pypi.Question, chosen: Sequence[Wheel]) -> pypi.Question:
+        """Return the question with the wheels of the chosen sources.
+
+        A failed build is raised only when its version is chosen again with all others known.
+        """
+        assert self.builder is not None  # noqa: S101 - for the type checker: only a builder offers sources
+        failures = []
+        for wheel in chosen:
+            which = (wheel.name, wheel.version)
+            if which in self._failed:
+                failures.append(self._failed[which])
+                continue
+            source, hashes = self._offered[wheel.name][wheel.version], _hashes(wheel.name, question)
+            try:
+                self.built[which] = self.builder.of_index(wheel.name, source, hashes, self.packages)
+            except EnvpackError as error:
+                self._failed[which] = error
+                failures.append(error)
+                continue
+            question = self._with_wheel(question, wheel, self.built[which])
+        if len(failures) == len(chosen):
+            raise failures[0]
+        return question
+
+    def _with_wheel(self, question: pypi.Question, chosen: Wheel, built: BuiltWheel) -> pypi.Question:
+        """Return the question with a built wheel in place of its stand-in."""
+        rest = question.sources[chosen.name] - {chosen.version}
+        if sum(name == chosen.name for name, _ in self.built) >= MOST_VERSIONS:
+            rest = frozenset()
+        links = (*question.indexes.find_links, str(built.path.parent))
+        own = f"sha256:{built.wheel.sha256}"
+
+        def allowing(lines: Sequence[PyRequirement]) -> tuple[PyRequirement, ...]:
+            # The lines' hashes are the source's, which have been checked.
+            return tuple(
+                replace(line, hashes=(*line.hashes, own)) if line.name == chosen.name and line.hashes else line
+                for line in lines
+            )
+
+        return replace(
+            question,
+            sources={**question.sources, chosen.name: rest},
+            requirements=allowing(question.requirements),
+            constraints=allowing(question.constraints),
+            indexes=replace(question.indexes, find_links=links),
+        )
 
 
 def _by_file(line: PyRequirement, built: BuiltWheel) -> PyRequirement:
@@ -80,16 +158,6 @@ def _by_file(line: PyRequirement, built: BuiltWheel) -> PyRequirement:
     text = f"{line.name}{extras} @ {built.path.as_uri()}{marker}"
     found = pep508.read(text, hashes=(), origin=line.origin, folder=built.path.parent)
     return replace(found, address=None)
-
-
-def _with_wheel(question: pypi.Question, name: ProjectName, built: BuiltWheel) -> pypi.Question:
-    """Return the question with a built wheel available, and only in its version."""
-    bounds = {**question.bounds}
-    bounds[name] = ",".join(filter(None, [bounds.get(name), f"=={built.wheel.version}"]))
-    links = (*question.indexes.find_links, str(built.path.parent))
-    # The lines' hashes are the source's, which have been checked.
-    lines = tuple(replace(line, hashes=()) if line.name == name else line for line in question.requirements)
-    return replace(question, bounds=bounds, requirements=lines, indexes=replace(question.indexes, find_links=links))
 
 
 def _allowed(name: ProjectName, question: pypi.Question) -> SpecifierSet:
@@ -106,6 +174,10 @@ def _hashes(name: ProjectName, question: pypi.Question) -> tuple[str, ...]:
 
 def _without_wheel(message: str) -> Iterator[ProjectName]:
     yield from map(ProjectName, _WITHOUT_WHEEL.findall(message))
+
+
+def _has(answer: pypi.Answer, name: ProjectName, version: str) -> bool:
+    return any((wheel.name, wheel.version) == (name, version) for wheel in answer.wheels)
 
 
 def _locked(wheel: Wheel, built: dict[ProjectName, BuiltWheel]) -> Wheel:

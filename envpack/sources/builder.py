@@ -37,13 +37,12 @@ from envpack.tools import uv
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from packaging.specifiers import SpecifierSet
-
     from envpack.files.cache import Cache
     from envpack.lock.lock import CondaPackage, Lock
     from envpack.progress import Progress
     from envpack.requirements import PyRequirement
     from envpack.requirements.names import ProjectName
+    from envpack.resolve.building import Offered
     from envpack.resolve.request import Request
     from envpack.tools.cage import Confine
 
@@ -78,6 +77,7 @@ class WheelBuilder:
     """Build requirements of earlier builds, by name; they are kept as long as they fulfil the project's
     requests."""
     _of_lines: dict[tuple[str, str], BuiltWheel] = field(default_factory=dict)
+    _offered: dict[tuple[ProjectName, tuple[str, ...], str], tuple[Offered, ...]] = field(default_factory=dict)
     _pythons: dict[str, Path] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
 
@@ -89,23 +89,29 @@ class WheelBuilder:
             self._of_lines[known] = self._build(line, line.source, packages)
         return self._of_lines[known]
 
-    def of_index(
-        self, name: ProjectName, allowed: SpecifierSet, hashes: Sequence[str], packages: Sequence[CondaPackage]
-    ) -> BuiltWheel | None:
-        """Return the wheel of a source distribution that an index has; see `resolve.building.Builder`."""
+    def offered(
+        self, name: ProjectName, hashes: Sequence[str], packages: Sequence[CondaPackage]
+    ) -> Sequence[Offered]:
+        """Return the source distributions of a project that indexes offer; see `resolve.building.Builder`."""
         self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
-        found = offered.newest(
-            name,
-            allowed,
-            self.request.requirements.indexes,
-            default=lambda: uv.default_index(cache=self.cache.uv, workdir=self._room("index")),
-            hashes=hashes,
-            python=_python_of(packages).version,
-        )
-        if found is None:
-            return None
-        url = found.url.partition("#")[0]
-        hashes = hashes or ([f"sha256:{found.sha256}"] if found.sha256 else [])
+        python = _python_of(packages).version
+        known = (name, tuple(hashes), python)
+        if known not in self._offered:
+            self._offered[known] = offered.sources(
+                name,
+                self.request.requirements.indexes,
+                default=lambda: uv.default_index(cache=self.cache.uv, workdir=self._room("index")),
+                hashes=hashes,
+                python=python,
+            )
+        return self._offered[known]
+
+    def of_index(
+        self, name: ProjectName, source: Offered, hashes: Sequence[str], packages: Sequence[CondaPackage]
+    ) -> BuiltWheel:
+        """Return the wheel of a source distribution that an index offers; see `resolve.building.Builder`."""
+        url = source.url.partition("#")[0]
+        hashes = hashes or ([f"sha256:{source.sha256}"] if source.sha256 else [])
         origin = Origin(file=str(self.request.requirements.path), line=0)
         folder = self.request.requirements.path.parent
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.client import HTTPException
 from pathlib import Path
@@ -16,10 +15,17 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 
 from envpack.errors import Unreachable
 from envpack.redact import public, take_apart
+from envpack.resolve.building import Offered
 from envpack.tools.download import opened
 
 if TYPE_CHECKING:
@@ -36,26 +42,15 @@ _LARGEST = 64 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Offered:
-    """One source distribution."""
-
-    version: Version
-    url: str
-    """May hold credentials."""
-    sha256: str | None
-
-
-def newest(
+def sources(
     name: ProjectName,
-    allowed: SpecifierSet,
     indexes: Indexes,
     *,
     default: Callable[[], str],
     hashes: Sequence[str],
     python: str,
-) -> Offered | None:
-    """Return the newest allowed source distribution of a project for this Python, if there is one.
+) -> tuple[Offered, ...]:
+    """Return the source distributions of a project for this Python, one for each version, the newest first.
 
     `default` gives the index that is asked where none is named. `hashes` are the allowed ones; none allows any. A
     file whose page does not give its hash is allowed.
@@ -73,16 +68,18 @@ def newest(
             if page is not None:
                 found += page
                 break
-    fitting = [
-        Offered(version=version, url=url, sha256=sha256)
-        for file, url, sha256, needs, yanked in found
-        if not yanked
-        and not (hashes and sha256 and f"sha256:{sha256}" not in hashes)
-        and (version := _version(file, name))
-        and _admits(needs, python)
-        and allowed.contains(version)
-    ]
-    return max(fitting, key=lambda each: each.version, default=None)
+    wheels: dict[Version, list[str]] = {}
+    for file, *_ in found:
+        if parsed := _wheel_version(file, name):
+            wheels.setdefault(parsed, []).append(file)
+    fitting: dict[Version, Offered] = {}
+    for file, url, sha256, needs, yanked in found:
+        version = _version(file, name)
+        refused = yanked or (hashes and sha256 and f"sha256:{sha256}" not in hashes)
+        if version and not refused and _admits(needs, python):
+            beside = tuple(wheels.get(version, ()))
+            fitting.setdefault(version, Offered(version=version, url=url, sha256=sha256, wheels=beside))
+    return tuple(sorted(fitting.values(), key=lambda each: each.version, reverse=True))
 
 
 File = tuple[str, str, "str | None", str, bool]
@@ -99,7 +96,7 @@ def _linked(link: str, name: ProjectName, logins: tuple[str, ...]) -> list[File]
     return [
         (path.name, path.as_uri(), None, "", False)
         for path in sorted(directory.iterdir())
-        if path.is_file() and _version(path.name, name)
+        if path.is_file() and (_version(path.name, name) or _wheel_version(path.name, name))
     ]
 
 
@@ -160,6 +157,14 @@ def _version(file: str, name: ProjectName) -> Version | None:
     except (InvalidSdistFilename, ValueError):
         return None
     return version if str(canonicalize_name(project)) == str(name) else None
+
+
+def _wheel_version(file: str, name: ProjectName) -> Version | None:
+    try:
+        project, version, *_ = parse_wheel_filename(file)
+    except (InvalidWheelFilename, ValueError):
+        return None
+    return version if str(project) == str(name) else None
 
 
 def _admits(needs: str, python: str) -> bool:

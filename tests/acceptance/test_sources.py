@@ -7,6 +7,8 @@ import hashlib
 import importlib.util
 import os
 import platform
+import pwd
+import shutil
 import socket
 import subprocess
 import time
@@ -178,3 +180,56 @@ def test_a_private_index_and_a_private_repository_give_what_they_have_and_no_sec
     for secret in (PASSWORD, basic):
         assert secret not in said
         assert not any(secret.encode() in content for content in kept)
+
+
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[str]:
+    """Run this machine's sshd for the current user, whose key is `folder/me`; yield `user@host:port`."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if sshd is None:
+        pytest.skip("there is no sshd; Debian's openssh-server has one")
+    if os.getuid() == 0 and not Path("/run/sshd").is_dir():
+        pytest.skip("root's sshd needs /run/sshd, which the service of openssh-server makes")
+    for name in ("host", "me"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    lines = ("ListenAddress 127.0.0.1", f"Port {port}", f"HostKey {folder / 'host'}", "PidFile none", "UsePAM no")
+    lines += (f"AuthorizedKeysFile {folder / 'me.pub'}", "StrictModes no", "AuthenticationMethods publickey")
+    (folder / "sshd_config").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    with subprocess.Popen([sshd, "-D", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL) as server:
+        try:
+            _wait_for_port(port)
+            yield f"{pwd.getpwuid(os.getuid()).pw_name}@127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def _wait_for_port(port: int) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    missing("sshd does not answer")
+
+
+def test_a_repository_behind_a_real_ssh_server_is_locked_by_its_commit(desk: Desk, tmp_path: Path) -> None:
+    commit = commit_all(write_source(tmp_path / "remotes/tool", "tool"))
+    folder = tmp_path / "ssh"
+    folder.mkdir()
+    with ssh_server(folder) as host:
+        desk.write("env.txt", f"tool @ git+ssh://{host}{tmp_path}/remotes/tool@main")
+        ssh = f"ssh -F none -o BatchMode=yes -o UserKnownHostsFile='{folder}/known'"
+        stranger = desk.run("lock", "env.txt", GIT_SSH_COMMAND=f"{ssh} -o IdentityFile=none -o IdentityAgent=none")
+        ran = desk.run("lock", "env.txt", GIT_SSH_COMMAND=f"{ssh} -i '{folder}/me'")
+    assert stranger.code == 5, stranger.err
+    assert ran.code == 0, ran.err
+    made = wheel_of(read(desk.home / "env.txt.lock"), "tool").made
+    assert made is not None
+    assert made.commit == commit
