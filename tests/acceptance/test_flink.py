@@ -83,7 +83,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, full_channel: Channel) -> Des
     (desk.home / "wheels").mkdir()
     write_wheel(desk.home / "wheels", "apache-flink-libraries", f"{VERSION}+none")
     mode = json.dumps(HARD_MODE)
-    lines = ("--find-links wheels", f"apache-flink=={VERSION}", "dill==0.3.1.1")  # the one that Apache Beam takes
+    lines = ("--find-links wheels", f"apache-flink=={VERSION}")
     desk.write("flow.txt", *lines, f"# envpack: variables: {{JOB_MODE: {mode}, JOB_HOME: ./environment/share}}")
     return desk
 

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -22,11 +23,13 @@ from urllib.request import urlopen
 import pytest
 
 from envpack.lock.file import read
+from envpack.stores.s3.options import SMALLEST_PART
 from tests.support.channel import Channel
 from tests.support.command import Desk, as_pypi_was, desk_at
 from tests.support.missing import missing
 from tests.support.private import PASSWORD, USER, private_git, private_index
 from tests.support.projects import commit_all, wheel_of, write_sdist, write_source
+from tests.support.s3 import Gate, S3Server
 from tests.support.venv import venv_with
 from tests.support.wheels import write_wheel
 
@@ -233,3 +236,26 @@ def test_a_repository_behind_a_real_ssh_server_is_locked_by_its_commit(desk: Des
     made = wheel_of(read(desk.home / "env.txt.lock"), "tool").made
     assert made is not None
     assert made.commit == commit
+
+
+def test_a_changed_line_of_a_project_costs_its_own_bytes_on_s3(desk: Desk, moto_s3: S3Server) -> None:
+    shelf = desk.home / "shelf"
+    shelf.mkdir()
+    # What stays the same is copied in parts of 5 MiB or more.
+    write_wheel(shelf, "alpha", "1.0", files={"alpha.txt": random.Random(0).randbytes(8 << 20).hex()})
+    project = write_source(desk.home / "tool", "tool")
+    desk.write("env.txt", "--no-index", "--find-links shelf", "alpha", "tool @ ./tool")
+    gate = Gate(moto_s3)
+    variables = {**moto_s3.variables(), "AWS_ENDPOINT_URL_S3": gate.endpoint}
+    build = ("build", "env.txt", "--no-verify", "--store", f"s3://{moto_s3.new_bucket()}/envs", "--output", "json")
+    first = desk.run(*build, **variables)
+    assert first.code == 0, first.err
+    assert gate.received() > first.json()["archive"]["size"]
+    gate.asked.clear()
+    with (project / "tool.py").open("a") as module:
+        module.write("CHANGED = True\n")
+    second = desk.run(*build, **variables)
+    gate.close()
+    assert second.code == 0, second.err
+    assert second.json()["digest"] != first.json()["digest"]
+    assert gate.received() < 0.02 * second.json()["archive"]["size"] + SMALLEST_PART
