@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envpack import digest
-from envpack.archive import guard
+from envpack.archive import guard, plan, selection
 from envpack.archive.bytecode import Compiler
 from envpack.archive.fingerprint import fingerprint
 from envpack.archive.formats import FORMATS
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from envpack.archive.formats import FormatName
     from envpack.archive.packing import Packed
+    from envpack.archive.selection import Listing, PrefixContent
     from tests.support.channel import Channel
     from tests.support.command import Desk
 
@@ -441,6 +443,26 @@ def without_unneeded(prefix: Path) -> None:
     record.write_text(json.dumps(data))
     for path in gone:
         (prefix / path).unlink()
+
+
+def test_the_files_are_listed_while_modules_are_compiled(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = threading.Event()
+
+    def listed(content: PrefixContent, *, proven: bool) -> Listing:
+        listing.set()
+        return selection.listed(content, proven=proven)
+
+    def compile_prefix(*_: object, **__: object) -> int:
+        assert listing.wait(60)
+        return 0
+
+    pack(prefix, tmp_path / "one after the other.tar.gz")
+    monkeypatch.setattr(plan, "listed", listed)
+    monkeypatch.setattr(plan, "compile_prefix", compile_prefix)
+    pack(prefix, tmp_path / "at once.tar.gz", compiler=Compiler(python=prefix / "bin/python", into=prefix))
+    assert not first_difference(tmp_path / "one after the other.tar.gz", tmp_path / "at once.tar.gz")
 
 
 def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(

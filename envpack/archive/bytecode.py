@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,6 +48,7 @@ _WORTH_A_PROCESS = 32
 
 _LIMITS = Limits(seconds=7200, file_size=512 << 20)
 _PYC = ".pyc"
+_MODE = 0o644
 
 
 class Brought(NamedTuple):
@@ -100,7 +102,10 @@ def compile_prefix(
 
     Raises PackingFailed when `python` cannot be run or fails.
     """
-    waiting = len(also) + sum(path not in without and path not in also for path in _modules(prefix))
+    most = cores() * _WORTH_A_PROCESS  # more would not change the number of processes
+    waiting = len(also) + len(
+        list(islice((path for path in _modules(prefix) if path not in without and path not in also), most))
+    )
     if not waiting:
         with progress.step("compile") as step:
             step.note(count(0, "module"))
@@ -273,7 +278,7 @@ def _put(made: Path, into: Path) -> int:
     """
     root, owner, moved = os.path.realpath(into), (os.geteuid(), os.getegid()), 0
     for folder, folders, names in os.walk(made):
-        if Path(folder).name != "__pycache__":
+        if not folder.endswith("/__pycache__"):
             continue
         folders.clear()
         place = into / Path(folder).relative_to(made)
@@ -281,13 +286,14 @@ def _put(made: Path, into: Path) -> int:
             continue
         place.mkdir(parents=True, exist_ok=True)
         for name in names:
-            file = Path(folder, name)
-            facts = file.lstat()
+            file = f"{folder}/{name}"  # a Path of each of thousands would take as long as all the rest
+            facts = os.lstat(file)
             if not (name.endswith(_PYC) and stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1):
                 continue
             if (facts.st_uid, facts.st_gid) != owner:
                 os.chown(file, *owner)
-            file.chmod(0o644)
-            file.replace(place / name)
+            if stat.S_IMODE(facts.st_mode) != _MODE:
+                os.chmod(file, _MODE)  # noqa: PTH101 - see above
+            os.replace(file, f"{place}/{name}")  # noqa: PTH105 - see above
             moved += 1
     return moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,12 +28,13 @@ from envpack.archive.selection import bytecode_of, conda_unpack, listed, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from envpack.archive.bytecode import Compiler
     from envpack.archive.composing import Manner
     from envpack.archive.pieces import Facts, Kept, Rewritten
-    from envpack.archive.selection import PrefixContent
+    from envpack.archive.selection import Listing, PrefixContent
     from envpack.progress import Progress
 
 
@@ -65,16 +67,25 @@ class Sources:
 def plan(sources: Sources, manner: Manner, progress: Progress) -> Iterable[Part | Piece]:
     """Return the parts and kept pieces of an archive, in its order; those of a tar are computed one by one.
 
-    Missing bytecode is made at once. The packages' files come by owner, then the environment's own. In a tar each
-    part has its directories just before their content; directories of several parts occur more than once. In a zip
-    they are all at the beginning, once.
+    Missing bytecode is made at once, and the prefix's files are listed meanwhile. The packages' files come by
+    owner, then the environment's own. In a tar each part has its directories just before their content; directories
+    of several parts occur more than once. In a zip they are all at the beginning, once.
     """
     found = _find(sources, manner)
-    _compile(sources, found, progress)
-    return (_for_tar if manner.format.links else _for_zip)(sources, found, progress)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="list")
+    listing = pool.submit(listed, sources.content, proven=sources.proven)
+    pool.shutdown(wait=False)
+    try:
+        _compile(sources, found, progress)
+    except BaseException:
+        wait([listing])  # so that nothing reads the prefix of a failed build any more
+        raise
+    return (_for_tar if manner.format.links else _for_zip)(sources, found, listing, progress)
 
 
-def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> Iterator[Part | Piece]:
+def _for_tar(
+    sources: Sources, found: Mapping[str, Piece], listing: Future[Listing], progress: Progress
+) -> Iterator[Part | Piece]:
     placed: list[links.Placed] = []
     rewritten: list[Rewritten] = []
     selecting: Callable[[str], Part] | None = None
@@ -84,26 +95,28 @@ def _for_tar(sources: Sources, found: Mapping[str, Piece], progress: Progress) -
             part = found[owner]
         else:
             # Not sooner: the kept pieces before the first new one can be copied in the meantime.
-            selecting = selecting or _selecting(sources, progress)
+            selecting = selecting or _selecting(listing.result(), sources, progress)
             part = with_directories(selecting(owner))
             if not part.members:
                 continue
         yield part
         placed += _links(part)
         rewritten += _facts(part).rewritten
-    selecting = selecting or _selecting(sources, progress)
+    selecting = selecting or _selecting(listing.result(), sources, progress)
     own = selecting(ENVIRONMENT)
     links.check([*placed, *_links(own)])
     yield with_directories(_with_scripts(own, rewritten, sources))
 
 
-def _for_zip(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part | Piece]:
-    parts = _select(sources, found, progress)
+def _for_zip(
+    sources: Sources, found: Mapping[str, Piece], listing: Future[Listing], progress: Progress
+) -> list[Part | Piece]:
+    parts = _select(listing.result(), sources, found, progress)
     if found and any(crosses(part) for part in parts):
         # Where links become copies, their targets must be available.
         found = {}
         _compile(sources, found, progress)
-        parts = _select(sources, found, progress)
+        parts = _select(listed(sources.content, proven=sources.proven), sources, found, progress)
     everything: list[Part | Piece] = [*parts, *found.values()]
     links.check([link for part in everything for link in _links(part)])
     own, *packages = without_links(parts, progress)
@@ -189,9 +202,8 @@ def _vouched(content: PrefixContent) -> dict[str, Brought]:
     }
 
 
-def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
-    """List the prefix's files, and return a function that gives the part of an owner."""
-    listing = listed(sources.content, proven=sources.proven)
+def _selecting(listing: Listing, sources: Sources, progress: Progress) -> Callable[[str], Part]:
+    """Return a function that gives the part of an owner."""
 
     def part(owner: str) -> Part:
         selected = select(listing, owner, bytecode=sources.bytecode, slim=sources.slim, progress=progress)
@@ -200,9 +212,9 @@ def _selecting(sources: Sources, progress: Progress) -> Callable[[str], Part]:
     return part
 
 
-def _select(sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
+def _select(listing: Listing, sources: Sources, found: Mapping[str, Piece], progress: Progress) -> list[Part]:
     """Return the parts of all owners without a kept piece, sorted by owner, the environment's own first."""
-    selecting = _selecting(sources, progress)
+    selecting = _selecting(listing, sources, progress)
     packages = [selecting(owner) for owner in sources.content.owners.names if owner not in found]
     return [selecting(ENVIRONMENT), *(part for part in packages if part.members or part.directories)]
 
