@@ -199,8 +199,8 @@ def ssh_server(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    lines = ("ListenAddress 127.0.0.1", f"Port {port}", f"HostKey {folder / 'host'}", "PidFile none", "UsePAM no")
-    lines += (f"AuthorizedKeysFile {folder / 'me.pub'}", "StrictModes no", "AuthenticationMethods publickey")
+    lines = ["ListenAddress 127.0.0.1", f"Port {port}", f"HostKey {folder / 'host'}", "PidFile none", "UsePAM no"]
+    lines += [f"AuthorizedKeysFile {folder / 'me.pub'}", "StrictModes no", "AuthenticationMethods publickey"]
     (folder / "sshd_config").write_text("".join(f"{line}\n" for line in lines))
     (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
     with subprocess.Popen([sshd, "-D", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL) as server:
