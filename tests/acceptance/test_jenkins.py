@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -128,6 +129,22 @@ def test_several_agents_share_the_environments_and_make_one_report(site: Site) -
     site.repository.commit()
     second = job.build(AGENTS="2")
     assert (second.result, second.statuses()) == ("FAILURE", {"alpha": "unaffected", "beta": "failed"}), second.log
+
+
+def test_several_agents_build_one_commit_though_the_branch_goes_on_meanwhile(site: Site, tmp_path: Path) -> None:
+    command = tmp_path / "an envpack"
+    later = f"git -C {shlex.quote(str(site.repository.path))} -c user.name=A -c user.email=a@example.org"
+    command.write_text(
+        f"#!/bin/sh\ngit rev-parse HEAD >> '{tmp_path}/commits'\n"
+        f"case $2 in --shard=1/*) {later} commit --quiet --allow-empty --message later;; esac\n"
+        'while [ "$1" != --report ]; do shift; done\nmkdir -p "$2" && touch "$2/summary.md"\n'
+    )
+    command.chmod(0o755)
+    first = site.repository.git("rev-parse", "HEAD")
+    build = site.job(parameters={"ENVPACK": str(command)}).build(AGENTS="3")
+    assert build.result == "SUCCESS", build.log
+    assert site.repository.git("rev-parse", "HEAD") != first
+    assert (tmp_path / "commits").read_text().split() == [first] * 4
 
 
 def test_a_job_publishes_what_changes_and_says_what_became_of_it(site: Site) -> None:
