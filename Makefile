@@ -43,11 +43,11 @@ pins: $(VENV)/bin/uv
 		$(patsubst %,--group %,dev bench build demo docs release) --no-annotate --no-emit-index-url \
 		--custom-compile-command 'make pins' --output-file $(PINS)
 
-# The table of conda names anew: `make names NAMES=FILE DATE=YYYY-MM-DD`; see envpack/resolve/mapping.py.
+# Renew the table of conda names: `make names NAMES=FILE DATE=YYYY-MM-DD`; see envpack/resolve/mapping.py.
 names: $(VENV)/envpack
 	$(BIN)/python -m envpack.resolve.mapping "$(NAMES)" "$(DATE)"
 
-# The JSON schemas of what lies in a store, made from the types that it is read as.
+# The JSON schemas of a store's objects, made from the types that they are read as.
 schemas: $(VENV)/dev
 	$(BIN)/python -m tests.support.write_schemas
 

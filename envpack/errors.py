@@ -104,7 +104,7 @@ class BrokenPackage(PackingFailed):
 
 
 class DamagedPackage(BrokenPackage):
-    """A package that was sound when it arrived, and of which the cached copy has changed since."""
+    """A package that was sound when it arrived, and whose cached copy has changed since."""
 
     def __init__(
         self, message: str | Sequence[str], *, owners: Collection[str] = (), hint: str | None = None
@@ -156,7 +156,7 @@ class NotReady(EnvpackError):
 
 
 class JobFailed(EnvpackError):
-    """A job that failed or was killed, and of which the launcher tells no exit code."""
+    """A job that failed or was killed, and whose launcher reports no exit code."""
 
     exit_code = 13
 

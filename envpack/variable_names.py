@@ -29,7 +29,7 @@ def problem(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return "cannot be an environment variable's name"
     if name in RULED_BY:
-        return "is a shell's own variable: it would rule the shells of those who use the environment"
+        return "is a shell's own variable: it would control the shells of those who use the environment"
     if name in READ_ONLY:
         return "is a shell's own variable, which nobody can set"
     if len(name) > LONGEST_NAME:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -13,10 +14,12 @@ import signal
 import subprocess
 import termios
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import envpack
 from envpack.cli.build import package_lines
 from envpack.errors import UsageError
 from envpack.inspect.markdown import prose
@@ -275,3 +278,24 @@ def channel_prefix(desk: Desk, tmp_path: Path) -> Path:
     pulled = desk.run("pull", "p", str(place))
     assert pulled.code == 0, pulled.err
     return place
+
+
+def test_no_message_counts_one_of_something_in_the_plural() -> None:
+    """`1 wheels`: a number that may be one is shown by `units.count`; these never are one."""
+    never_one = {
+        *("yaml_nodes.py: characters", "txt.py: characters", "match_spec.py: characters", "text.py: characters"),
+        *("pep508.py: characters", "environment.py: characters", "wheel.py: members", "conda_package.py: files"),
+        *("policy.py: violations", "references.py: releases", "explain.py: logs", "__init__.py: as"),
+    }
+    wrong = []
+    for path in sorted(Path(envpack.__file__).parent.rglob("*.py")):
+        for text in (
+            node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.JoinedStr)
+        ):
+            for number, words in pairwise(text.values):
+                if not (isinstance(number, ast.FormattedValue) and isinstance(words, ast.Constant)):
+                    continue
+                noun = re.match(r" ([a-z]+s)\b", str(words.value))
+                if ast.unparse(number.value).startswith("len(") and noun:
+                    wrong.append(f"{path.name}: {noun[1]}")
+    assert set(wrong) == never_one

@@ -123,7 +123,7 @@ NONE = {
     "x" * 65: "no more than 64",
     "./foo-1-0.conda": "absolute path",
     "https://example.com/foo.conda": "NAME-VERSION-BUILD",
-    "::numpy": "no channel stands before",
+    "::numpy": "there is no channel before",
 }
 
 

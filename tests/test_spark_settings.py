@@ -242,7 +242,7 @@ def test_a_local_archive_keeps_its_address(launcher: Launcher) -> None:
 
 @pytest.mark.parametrize("launcher", BUCKETS_ONLY)
 def test_a_service_that_reads_buckets_only_is_not_given_a_local_archive(launcher: str) -> None:
-    with pytest.raises(UsageError, match="and this one lies at file:///my%20store/") as refusal:
+    with pytest.raises(UsageError, match="and this one is at file:///my%20store/") as refusal:
         made(launcher, LOCAL)
     assert "--store s3://" in str(refusal.value.hint)
 
@@ -391,7 +391,7 @@ def test_every_spark_line_has_a_source_and_a_reason_for_what_it_refuses() -> Non
 def test_yarn_warns_once_of_the_copy_through_the_staging_directory(launcher: str) -> None:
     """Every submission would copy it through the submitter."""
     (warning,) = made(launcher).warnings
-    assert "unless spark.yarn.stagingDir lies in s3a://bucket/" in warning
+    assert "unless spark.yarn.stagingDir is in s3a://bucket/" in warning
     assert "123 MB" in warning
 
 

@@ -348,7 +348,7 @@ def test_the_build_prefix_is_found_across_the_border_of_two_pieces(pack: Pack, t
 
 def test_an_archive_in_a_wrapper_directory_is_refused(pack: Pack, try_it: Try) -> None:
     archive = pack(Entry(name="bin/python"), without=EVERYTHING, under="env/")
-    assert "everything lies in env/, but Spark looks for bin/python" in failure(try_it, archive).message
+    assert "everything is in env/, but Spark looks for bin/python" in failure(try_it, archive).message
 
 
 def test_an_archive_without_the_standard_library_is_refused(pack: Pack, try_it: Try) -> None:
@@ -504,10 +504,13 @@ HOSTILE = {
     ),
     "a file behind a link": (
         [Entry(name="d/x"), link("a", "d"), Entry(name="a/file")],
-        "a/file: it lies behind a,",
+        "a/file: its path leads through a,",
     ),
-    "a link behind a link": ([Entry(name="d/x"), link("a", "d"), link("a/b", "x")], "a/b: it lies behind a,"),
-    "a file below a file": ([Entry(name="a"), Entry(name="a/file")], "a/file: it lies behind a,"),
+    "a link behind a link": (
+        [Entry(name="d/x"), link("a", "d"), link("a/b", "x")],
+        "a/b: its path leads through a,",
+    ),
+    "a file below a file": ([Entry(name="a"), Entry(name="a/file")], "a/file: its path leads through a,"),
     "a file in place of a link": ([Entry(name="b"), link("a", "b"), Entry(name="a")], "a: it is there twice"),
     "a file twice": ([Entry(name="a"), Entry(name="./a")], "./a: it is there twice"),
     "a file in place of a directory": ([Entry(name="a/b"), Entry(name="a")], "a: it is there twice"),

@@ -174,7 +174,8 @@ def _pack(sources: Sources, out: Path, manner: Manner, progress: Progress) -> Pa
         with ahead(_counted(planned, step)) as parts:
             laid = compose(parts, file, manner=manner, keep=keep, step=step)
         reused = sum(piece.reused for piece in laid)
-        again = f", {reused} of {len(sources.content.owners.names)} packages packed before" if reused else ""
+        packages = count(len(sources.content.owners.names), "package")
+        again = f", {reused} of {packages} packed before" if reused else ""
         members = len({entry.path for piece in laid for entry in piece.facts.entries})
         step.note(f"packed to {file.size / 1e6:,.1f} MB, {count(members, 'member')}{again}")
     if saved := total(saving for piece in laid for saving in piece.facts.saved):

@@ -416,7 +416,7 @@ class _Tree:
         elif self._is_twice(name, member):
             reason = "it is there twice"
         elif above is not None:
-            reason = f"it lies behind {above}, which is not a directory"
+            reason = f"its path leads through {above}, which is not a directory"
         elif member.kind == "link" and _leaves(posixpath.join(posixpath.dirname(name), member.target)):
             reason = f"its link to {member.target} leads out of the archive"
         elif member.kind == "hard link" and not self._is_before(posixpath.normpath(member.target), name):

@@ -41,7 +41,7 @@ _REMEMBERED = 30
 
 
 class StoredPiece(Struct, frozen=True, kw_only=True):
-    """Where one piece lies in an archive."""
+    """Where one piece is in an archive."""
 
     sha256: Digest
     """Of its compressed bytes."""
@@ -63,7 +63,7 @@ class StoredPieces(Struct, frozen=True, kw_only=True):
     pieces: Annotated[tuple[StoredPiece, ...], Meta(max_length=100_000)]
     """In the order of the archive."""
     facts: Digest | None = None
-    """SHA-256 of `piece-facts.json.gz` beside it; None in releases of before this was kept."""
+    """SHA-256 of `piece-facts.json.gz` beside it; None in older releases."""
     verification: Digest | None = None
     """SHA-256 of `verification.json.gz` beside it; None where the archive was not run."""
 

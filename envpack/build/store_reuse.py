@@ -26,6 +26,7 @@ from envpack.errors import EnvpackError, StoreRefused
 from envpack.progress import SILENT
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys, lookup, tags
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -147,7 +148,7 @@ class StoreReuse:
         ):
             fetching = [pool.submit(self._fetch, archive, run, step.advance) for run in _runs(wanted)]
             taken = {key for one in fetching for key in one.result()}
-            step.note(f"{len(taken)} packages that were packed for {release.manifest.reference}")
+            step.note(f"{count(len(taken), 'package')} packed for {release.manifest.reference}")
         return taken
 
     def _take_over(self, records: Records, folder: str, sha256: str, own: Collection[str]) -> None:

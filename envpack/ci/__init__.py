@@ -110,8 +110,8 @@ def run(
     plan = looked.plan
     say(looked.base.told)
     say(
-        f"{len(plan.affected)} of {len(plan.items)} environments are affected"
-        + (f", {len(plan.deleted)} requirements files are gone" if plan.deleted else "")
+        f"{len(plan.affected)} of {units.count(len(plan.items), 'environment')} affected"
+        + (f", {units.count(len(plan.deleted), 'requirements file')} deleted" if plan.deleted else "")
         + ("" if wanted.share.whole else f"; this agent builds {len(looked.chosen)}")
     )
     each = replace(options, upgrade=options.upgrade or wanted.refresh)

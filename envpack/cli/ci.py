@@ -39,7 +39,7 @@ _MOST_SHARES = 1000
 @click.command("ci", epilog="Example: envpack ci 'envs/**/*.txt' --store s3://bucket/envs --spark 3.5 --jobs 2")
 @click.argument("patterns", nargs=-1, metavar="[FILE|GLOB]...")
 @click.option("--since", metavar="COMMIT", help="Compare with this commit, not with what the CI system says.")
-@click.option("--all", "everything", is_flag=True, help="Look at every environment, whatever has changed.")
+@click.option("--all", "everything", is_flag=True, help="Look at every environment, changed or not.")
 @click.option("--refresh", is_flag=True, help="Solve every environment again, to pick up new versions.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="Build N at a time.")
 @click.option(

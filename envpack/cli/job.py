@@ -13,7 +13,7 @@ from envpack.cli import options
 from envpack.cli.answer import say, say_json
 from envpack.cli.screen import screen
 from envpack.cli.table import table
-from envpack.units import age
+from envpack.units import age, count
 
 
 @click.group("job")
@@ -60,7 +60,7 @@ def code_command(job: Path, output: str, *, quiet: bool, verbose: bool, **given:
     plan.send_runner(store)
     for note in bundle.notes:
         progress.info(f"note: {note}")
-    progress.info(f"{len(bundle.files)} files, {'sent' if sent else 'were there'}")
+    progress.info(f"{count(len(bundle.files), 'file')}, {'sent' if sent else 'there already'}")
     if output == "json":
         say_json({"schema": 1, "digest": bundle.digest, "sent": sent, "files": list(bundle.files)})
         return

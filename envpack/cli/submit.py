@@ -44,7 +44,7 @@ Examples:
 @click.option("--server", metavar="URL", help="The address of Livy or Kyuubi, in the place of the job file's.")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted, ready to paste; change nothing.")
 @click.option(
-    "--kill-on-interrupt", is_flag=True, help="Kill the job on Ctrl-C and on a termination signal, unasked."
+    "--kill-on-interrupt", is_flag=True, help="Kill the job on Ctrl-C and on a termination signal, without asking."
 )
 @options.SPARK
 @options.LAUNCHER

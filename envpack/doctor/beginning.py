@@ -176,7 +176,7 @@ def _configuration_lines(found: Beginning, name: str) -> Iterator[str]:
         yield f"# The cluster's Spark; {found.spark} is the one in {found.spark_home}."
         yield f"spark: '{found.spark}'"
     else:
-        yield "# The cluster's Spark: what does not work with it is refused or told."
+        yield "# The cluster's Spark: what does not work with it is refused or reported."
         yield "# spark: '3.5'"
     yield ""
     yield "# What starts the jobs: yarn-cluster, k8s-cluster, livy, ...; `envpack settings --help` lists them."

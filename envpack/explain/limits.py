@@ -102,7 +102,7 @@ LIMITS: dict[str, Threshold] = {
         steps=((1_000_000, "moderate"),),
     ),
     "arrow-batch": Threshold(
-        measure="size of an Arrow batch, as far as rows and bytes tell",
+        measure="size of an Arrow batch, as far as rows and bytes show",
         unit="bytes",
         steps=((256 * 1000**2, "high"),),
     ),

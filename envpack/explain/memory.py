@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from envpack.explain.findings import Unevaluated, found
 from envpack.explain.run import EventPlace
-from envpack.units import human_size
+from envpack.units import count, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def container_killed(case: Case) -> Iterator[Found]:
     outside = "Python's memory is outside of the JVM's heap: " if python else ""
     yield from found(
         "container-killed",
-        f"{len(killed)} of {len(case.run.executors)} executors were killed {why}",
+        f"{len(killed)} of {count(len(case.run.executors), 'executor')} killed {why}",
         len(killed),
         severity="critical" if python else "high",
         places=[EventPlace(executor=each.id) for each in killed],

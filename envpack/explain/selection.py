@@ -102,15 +102,13 @@ def archive_staged(case: Case) -> Iterator[Found]:
         if place[0] in _ON_NODES or (staging[0] and place == staging):
             continue
         if place[0] in ("", "file"):
-            text = f"{uri} lies on the submitting machine: every submission sends it to the cluster"
+            text = f"{uri} is on the submitting machine: every submission sends it to the cluster"
             advice = "publish it, and name its address on the cluster's file system or bucket"
         elif place[0] == "hdfs" and not staging[0]:
             continue  # the staging directory is in the cluster's own file system, most likely this one
         else:
-            text = f"{uri} lies elsewhere than the staging directory: every submission copies it"
-            advice = (
-                "let the staging directory lie in the archive's bucket, then nodes fetch the archive themselves"
-            )
+            text = f"{uri} is not where the staging directory is: every submission copies it"
+            advice = "put the staging directory into the archive's bucket; then nodes fetch the archive themselves"
         bucket = f"{place[0]}://{place[1]}/staging" if place[0] not in ("", "file") else ""
         yield from found(
             "archive-staged",

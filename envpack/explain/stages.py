@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from envpack.explain.findings import found
 from envpack.explain.limits import SMALL_TASK
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,7 @@ def idle_executors(case: Case) -> Iterator[Found]:
     idle = max(offered - busy, 0)
     dynamic = run.properties.get(_DYNAMIC, "false").lower() == "true"
     used = max(1, round(len(run.executors) * (1 - idle / offered))) if offered else 1
+    cores = sum(each.cores for each in run.executors.values())
     settings = {"spark.dynamicAllocation.maxExecutors": str(used)} if dynamic else {_DYNAMIC: "true"}
     yield from found(
         "idle-executors",
@@ -92,7 +94,7 @@ def idle_executors(case: Case) -> Iterator[Found]:
         idle / offered if offered else 0,
         cost=idle / 1000,
         places=_narrow(run),
-        quote=f"{len(run.executors)} executors, {sum(each.cores for each in run.executors.values())} cores",
+        quote=f"{count(len(run.executors), 'executor')}, {count(cores, 'core')}",
         advice="ask for fewer executors, or cut the work into more tasks than there are cores",
         settings=settings,
     )

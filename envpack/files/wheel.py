@@ -86,7 +86,7 @@ def problems_of(
     try:
         in_file_name = parse_wheel_filename(path.name)
     except (InvalidWheelFilename, InvalidVersion):
-        return ["has a name that is none of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"]
+        return ["does not have a wheel's name: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"]
     found = [*_misfits(in_file_name[3], machine)]
     if version and not _same_version(str(in_file_name[1]), version):
         found.append(f"is version {version} inside, and {in_file_name[1]} by its file name")

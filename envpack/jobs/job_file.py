@@ -93,7 +93,7 @@ class JobFile:
     kubernetes_image: str | None = None
     """The image of driver and executors: a Spark without Python packages will do."""
     kubernetes_service_account: str | None = None
-    """Who the driver is for Kubernetes."""
+    """The service account of Kubernetes that the driver runs as."""
     path: Path
     """The file itself; no key of it."""
     lines: Mapping[str, str] = field(default_factory=dict)

@@ -79,7 +79,7 @@ class Links:
         tree = links.Tree(self.known.values())
         behind = next((path for path in self.known if any(folder in self.known for folder in _above(path))), None)
         if behind:
-            return f"makes {behind} a link that lies behind another link"
+            return f"makes {behind} a link whose path leads through another link"
         winding = [link for link in self.known.values() if _winds(link.link) and link.path not in arrived]
         for link in (*arrived.values(), *winding):
             try:

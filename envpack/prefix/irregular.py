@@ -46,7 +46,7 @@ def check(
         among = ", ".join(sorted(wheel.project for wheel in wheels)[:_SHOWN])
         problems.append(f"a wheel (one of {among}) has files that its RECORD does not list: {_some(stray)}")
     if problems:
-        hint = "tell who made the wheel, or take another version or a build of your own"
+        hint = "report it to the wheel's maker, or use another version or a build of your own"
         differing = {wheel.owner for wheel in wheels if _wrong(installed.prefix, wheel, settled)}
         if differing:
             raise DamagedPackage(problems, owners=differing, hint=hint)

@@ -109,7 +109,7 @@ def refused(arrivals: Arrivals) -> BrokenPackage | None:
         text = "\n".join(sorted(problems))
         return BrokenPackage(
             f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
-            hint="take another build or version of it, and tell its maintainers",
+            hint="use another build or version of it, and report it to its maintainers",
         )
     if arrivals.damaged:
         told = [arrivals.damaged[name] for name in sorted(arrivals.damaged)]

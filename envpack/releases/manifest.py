@@ -122,7 +122,7 @@ class Manifest:
     owner: Text | None = None
     """Whose it is, as its requirements file says."""
     provenance: Provenance | None = None
-    """Who built it, and from what; None in manifests of before this was kept."""
+    """Who built it, and from what; None in older manifests."""
     beside: Annotated[dict[FileName, Digest], _MOST] = field(default_factory=dict)
     """SHA-256 of each object that was published with it; empty in manifests of before this was kept."""
     packer: Word | None = None

@@ -60,13 +60,13 @@ class Notice:
     host: Line = ""
     """Its machine, for people."""
     process: Line = ""
-    """What tells on the same machine whether it lives; empty where the system does not say."""
+    """What shows on the same machine whether it is alive; empty where the system does not say."""
     beat: Count = 0
     """Counts its notices: two of one process differ, so that others see that it gets on."""
     folders: Annotated[tuple[Folder, ...], Meta(max_length=10_000)] = ()
     """The releases' folders: `NAME/DIGEST`."""
     ended: Word = ""
-    """When nobody is at it, what tells this notice from earlier ones."""
+    """When nobody is at it, what distinguishes this notice from earlier ones."""
 
     def dumps(self) -> bytes:
         """Return the notice as it is stored."""

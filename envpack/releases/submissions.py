@@ -59,7 +59,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     address: Line = ""
     """Where its user interface is."""
     exit_code: int | None = None
-    """The job's exit code, where the launcher tells it."""
+    """The job's exit code, where the launcher reports it."""
     ended: Moment | None = None
     """When it was seen to have ended."""
     said: Line = ""

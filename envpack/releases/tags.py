@@ -38,7 +38,7 @@ class Move:
     moved: Moment
     """When, UTC, ISO 8601."""
     by: Text = ""
-    """Who: a user or a CI job; empty for moves of before this was kept."""
+    """Who: a user or a CI job; empty for older moves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class StoredTag(Struct, frozen=True, kw_only=True):
     moved: Moment
     """When it was moved there, UTC, ISO 8601."""
     by: Text = ""
-    """Who moved it there; empty for moves of before this was kept."""
+    """Who moved it there; empty for older moves."""
     history: Annotated[tuple[Move, ...], Meta(max_length=10 * REMEMBERED)] = ()
     """What it pointed at before, newest first."""
 

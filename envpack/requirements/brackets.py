@@ -86,7 +86,7 @@ def keys_of(text: str) -> Iterator[tuple[str, str]]:
         if key not in (*KEYS, "name", "build_string"):
             raise NotASpec(f"there is no key {key!r}{did_you_mean(key, KEYS)}")
         if key in seen:
-            raise NotASpec(f"the key {key!r} stands there twice")
+            raise NotASpec(f"the key {key!r} is there twice")
         seen.add(key)
         if key in ("extras", "flags"):
             value = ",".join(item.strip(" '\"") for item in value.split(","))

@@ -202,7 +202,7 @@ def _channel(text: str) -> tuple[str, str]:
     else:
         return "", text.rpartition(":")[2]
     if not channel:
-        raise NotASpec("no channel stands before '::'")
+        raise NotASpec("there is no channel before '::'")
     return channel.strip(), rest.strip()
 
 

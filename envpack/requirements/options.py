@@ -93,5 +93,5 @@ def _named(word: str) -> tuple[str, bool, str]:
 def _unknown(written: str) -> str:
     known = [*WITH_VALUE, *FLAGS]
     if not written.startswith("-"):
-        return f"{quoted(written)} stands behind an option; a requirement comes before its options"
+        return f"{quoted(written)} comes after an option; a requirement comes before its options"
     return f"{quoted(written)} is no option of a requirements file{did_you_mean(written, known)}"

@@ -92,7 +92,9 @@ def name_of(where: str, source: SourceRef) -> ProjectName:
     else:
         found = parse_qs(urlsplit(where).fragment).get("egg", [""])[0].partition("[")[0]
     if not found:
-        raise Refused(f"{quoted(where)} does not tell the project's name; write `NAME @ {where.partition('#')[0]}`")
+        raise Refused(
+            f"{quoted(where)} does not contain the project's name; write `NAME @ {where.partition('#')[0]}`"
+        )
     return ProjectName(canonicalize_name(found))
 
 

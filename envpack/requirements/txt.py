@@ -306,7 +306,7 @@ def _refuse_or_pass_over(option: Option) -> None:
         case "--trusted-host":
             reason = "switches TLS checks off, which envpack does not; name your certificates in SSL_CERT_FILE"
         case "--hash":
-            reason = "stands without a requirement; is a backslash missing at the end of the line above?"
+            reason = "is an option without a requirement; is a backslash missing at the end of the line above?"
         case _:
             reason = "is no option of envpack's builds, which are the same for everybody; remove it"
     raise Refused(f"{option.name} {reason}")

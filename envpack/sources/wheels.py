@@ -58,7 +58,7 @@ def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None =
     if problems := problems_of(wheel, machine, name=name, version=version):
         raise BrokenPackage(
             [f"{wheel.name}, built from its source, {problem}" for problem in problems],
-            hint="tell who keeps the project; its build makes a wheel that installers must not take",
+            hint="report it to the project's maintainers: its build makes a wheel that installers must not accept",
         )
 
 

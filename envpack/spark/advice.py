@@ -198,7 +198,7 @@ def _staging(manifest: Manifest, uri: str) -> str:
         )
     bucket = f"{parts.scheme}://{parts.netloc}"
     return (
-        f"unless spark.yarn.stagingDir lies in {bucket}/, every submission copies the archive ({size}) through the "
+        f"unless spark.yarn.stagingDir is in {bucket}/, every submission copies the archive ({size}) through the "
         f"submitting machine, and no node keeps it for the next; spark.yarn.stagingDir={bucket}/staging avoids it"
     )
 

@@ -19,7 +19,7 @@ _ON_YARN = ("spark.pyspark.python", "spark.yarn.appMasterEnv.PYSPARK_PYTHON")
 _AM = "spark.yarn.appMasterEnv."
 
 _LIVY_FILES = (
-    "the archive must lie on the Livy server's own disk, in a directory that livy.file.local-dir-whitelist names"
+    "the archive must be on the Livy server's own disk, in a directory that livy.file.local-dir-whitelist names"
 )
 _LIVY_MODE = "Livy must start its drivers on the cluster: livy.spark.deploy-mode = cluster in its livy.conf"
 _IMAGE = "the image must have /bin/sh, bash, gzip and tar, which distroless images lack"
@@ -171,7 +171,7 @@ _ALL = (
         archives_field="`conf` of the request",
         submit="Kyuubi must submit to YARN in cluster mode: spark.master=yarn, spark.submit.deployMode=cluster",
         text="kyuubi",
-        local="the archive must lie on the Kyuubi server's own disk",
+        local="the archive must be on the Kyuubi server's own disk",
         notes=('add your program to the body: "resource": "s3a://bucket/app.py"',),
     ),
     replace(
@@ -196,7 +196,7 @@ _ALL = (
         submit="the interpreter must be isolated, per note, so that notes can have environments of their own",
         text="zeppelin",
         conf={"spark.submit.deployMode": "cluster"},
-        local="the archive must lie on the Zeppelin server's own disk",
+        local="the archive must be on the Zeppelin server's own disk",
         notes=("for Zeppelin's Livy interpreter write the same names with livy. before them in its settings",),
     ),
     replace(
@@ -227,7 +227,7 @@ _ALL = (
         archives_field="`archives=` of the operator",
         submit="the operator's connection must have the master yarn and the deploy mode cluster",
         text="airflow",
-        local="the archive must lie on the disk of every worker of Airflow",
+        local="the archive must be on the disk of every worker of Airflow",
         notes=("give the operator no env_vars with PYSPARK_PYTHON in it: they reach spark-submit itself too",),
     ),
     replace(
@@ -333,7 +333,7 @@ _ALL = (
         yarn=True,
         flink=True,
         unpacker="shell",
-        local="the archive must lie at this path on every node of the cluster, as a mounted disk has it",
+        local="the archive must be at this path on every node of the cluster, as a mounted disk has it",
         notes=(
             "s3:// needs one of Flink's S3 plugins, or fs.allowed-fallback-filesystems: s3 and Hadoop's fs.s3.impl",
             "-pyfs must be where the nodes see it: on a mounted disk, or sent by yarn.ship-files; -py fails there",

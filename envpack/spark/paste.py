@@ -141,7 +141,9 @@ def _zeppelin(settings: Settings) -> str:
     archives = {str(launcher_named(settings.launcher).archives): ",".join(settings.archives)}
     pairs = {**archives, **settings.conf}
     if broken := next((name for name, value in pairs.items() if "\n" in value or value != value.strip()), None):
-        raise UsageError(f"the value of {broken} cannot stand in a line of Zeppelin's", hint="use --output json")
+        raise UsageError(
+            f"the value of {broken} cannot be written in a line for Zeppelin", hint="use --output json"
+        )
     return "\n".join(["%spark.conf", *(f"{property_name(name)} {value}" for name, value in pairs.items())])
 
 

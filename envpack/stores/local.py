@@ -407,7 +407,7 @@ def _lock(path: Path) -> Iterator[None]:
     except Timeout as error:
         raise StoreUnreachable(
             f"{path.parent} has been locked by another process for {LOCK_PATIENCE:.0f} s",
-            hint=f"see who holds {path.with_name(LOCK)} (`fuser` tells), then try again",
+            hint=f"see which process holds {path.with_name(LOCK)} (`fuser` shows it), then try again",
         ) from error
 
 

@@ -104,7 +104,7 @@ def _logins(channels: Sequence[ChannelAddress]) -> dict[tuple[str, str], str]:
         place = (_without_port(plain.host).lower(), f"{unquote(plain.path).rstrip('/')}/")
         if found.setdefault(place, f"Basic {pair}") != f"Basic {pair}":
             raise UsageError(
-                f"two channels lie at {channel.plain}, with different passwords",
+                f"two channels are at {channel.plain}, with different passwords",
                 hint="put the passwords into a netrc file, or name one of the channels",
             )
     return found

@@ -83,7 +83,7 @@ class Bound:
         if self._bounds_memory and self._process.returncode == -signal.SIGABRT and _NO_MEMORY in said:
             raise BrokenPackage(
                 f"uv would take over {MEMORY:,} bytes of memory, which the METADATA of no honest package needs",
-                hint="--verbose shows what it read last; take another version, and tell who runs the index",
+                hint="--verbose shows what it read last; take another version, and report it to the index's owner",
             )
         if self._passed is None and self._bounds_files and self._process.returncode == -signal.SIGXFSZ:
             self._passed = ""
@@ -94,7 +94,7 @@ class Bound:
             raise BrokenPackage(
                 f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would be unpacked to over "
                 f"{self._most:,} bytes, which no honest wheel is",
-                hint="take another version of it, and tell who runs the index",
+                hint="take another version of it, and report it to the index's owner",
             )
 
 

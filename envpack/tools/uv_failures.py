@@ -28,7 +28,7 @@ _CACHE = "name another directory with --cache-dir or ENVPACK_CACHE_DIR"
 _ADDRESS = re.compile(r"https?://[^\s`'\")]+")
 _LEAD = re.compile(r"^\s*(?:error|cause): ")
 _LINK_HINT = (
-    "if the file was replaced where it lies, solve again with --upgrade; otherwise ask who made it for a sound one"
+    "if the file was replaced on purpose, solve again with --upgrade; otherwise ask its maker for a sound one"
 )
 
 

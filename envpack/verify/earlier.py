@@ -77,7 +77,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
     modules: Annotated[tuple[Text, ...], Meta(max_length=10_000)]
     owners: dict[Text, Digest]
-    """The packages whose files it loaded, or that these may need: what tells whether they are the same."""
+    """The packages whose files it loaded, or that these may need: these show whether they are the same."""
     files: dict[Text, Digest] = {}
     """The same for files that are no package's alone."""
     missed: tuple[Text, ...] = ()
@@ -90,7 +90,7 @@ class VerificationRecord(Struct, frozen=True, kw_only=True):
     """What the verification of an archive found out, for archives that have something in common with it."""
 
     start: Digest
-    """What tells whether processes begin alike."""
+    """What shows whether processes begin alike."""
     imports: Annotated[tuple[Imported, ...], Meta(max_length=10_000)]
     """What was imported."""
     pieces: dict[Digest, SeenPiece]

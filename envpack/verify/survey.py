@@ -104,7 +104,7 @@ def check_structure(found: Survey, python_minor: str) -> Iterator[Defect]:
     wrapper = next((top for top in tops if f"{top}/bin/python" in found.files), None)
     if wrapper is not None:
         yield Defect(
-            text=f"everything lies in {wrapper}/, but Spark looks for bin/python at the top of the archive",
+            text=f"everything is in {wrapper}/, but Spark looks for bin/python at the top of the archive",
             hint="pack the content of the directory, not the directory",
         )
     elif not python.is_file():

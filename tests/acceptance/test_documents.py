@@ -30,20 +30,22 @@ PAGES = (
 NO_COMMANDS = {"cli", "concepts", "decisions", "glossary", "security", "speed", "troubleshooting"}
 
 ELSEWHERE = {
-    r"make (demo|test)\b": "acceptance/test_fresh_roots.py, acceptance/test_demo.py",
-    r"make |pip install|python -m bench": "the Makefile's own targets, which CI runs",
-    r"\$ ": "acceptance/test_demo.py",
-    r"docker build": "test_packaging.py: a linter reads it",
-    r"rattler-build": "acceptance/test_packaging.py",
+    r"make (demo|test)\b": "they set up a checkout: acceptance/test_fresh_roots.py, acceptance/test_demo.py",
+    r"make |pip install|python -m bench": "minutes each, and CI runs the Makefile's own targets",
+    r"\$ ": "what `make demo` prints: acceptance/test_demo.py",
+    r"docker build": "there is no Docker: a linter reads the file in test_packaging.py",
+    r"rattler-build": "its channel is conda-forge: acceptance/test_packaging.py builds it from another one",
     r"debootstrap|for package in ROOT|envpack channel init ./channel --root|QEMU_LD_PREFIX": (
-        "acceptance/test_other_processor.py"
+        "they fetch a Debian of another processor: acceptance/test_other_processor.py"
     ),
-    r"envpack build .* --platform linux-aarch64": "acceptance/test_other_processor.py",
-    r"envpack job kill": "the tests of jobs: it needs one that runs",
-    r"jupyter kernelspec|envpack kernel": "acceptance/test_kernel.py",
-    r"spark-submit --files|--conf spark.python.daemon|yarn logs|.*--imports output": "acceptance/test_explain.py",
+    r"envpack build .* --platform linux-aarch64": "it needs a channel for it: acceptance/test_other_processor.py",
+    r"envpack job kill": "it needs a job that runs: test_submit.py, acceptance/test_jobs.py",
+    r"jupyter kernelspec|envpack kernel": "they need a release with ipykernel: acceptance/test_kernel.py",
+    r"spark-submit --files|--conf spark.python.daemon|yarn logs|.*--imports output": (
+        "they need a Spark or its output: acceptance/test_explain.py"
+    ),
 }
-"""What needs another machine or is long, with the tests that run it."""
+"""What is not typed here: why, and the tests that run it."""
 
 BEFORE = {
     "envpack tag REF prod --move": ["envpack build features.txt --format tar"],

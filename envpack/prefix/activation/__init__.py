@@ -16,6 +16,7 @@ from envpack.prefix.activation.relocation import ROOT, Found, Prefix, relocate
 from envpack.prefix.activation.script import Place, ScriptOutcome
 from envpack.progress import SILENT, Progress
 from envpack.tools.cage import Confine
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,7 +79,7 @@ def activate(
             for script in scripts:
                 work.take_in(script, _try(script, work, place, run))
                 step.advance(1)
-            step.note(f"{len(scripts)} scripts")
+            step.note(count(len(scripts), "script"))
     kept, warnings = relocate(work.found, Prefix.of(*paths))
     variables = {**_certificates(prefix), **kept, **own}
     return Activation(

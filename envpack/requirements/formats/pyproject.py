@@ -34,7 +34,9 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     document = toml.load(text, source, reading)
     project = toml.table(document.get("project"))
     if document and not project and not document.get("dependency-groups"):
-        reading.refuse(source.at(0), "has neither [project] nor [dependency-groups], so it tells nothing of needs")
+        reading.refuse(
+            source.at(0), "has neither [project] nor [dependency-groups], so it does not say what is needed"
+        )
     dynamic = toml.texts(project.get("dynamic"))
     for key in ("dependencies", "optional-dependencies"):
         if key in dynamic:

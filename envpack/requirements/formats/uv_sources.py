@@ -79,7 +79,7 @@ class UvSources:
             where = exact.checked(told["url"], f"{name}: its address")
         else:
             raise Refused(
-                f"{name} is a member of uv's workspace, and this file does not tell where it is; run `uv lock`, "
+                f"{name} is a member of uv's workspace, and this file does not say where it is; run `uv lock`, "
                 "and give uv.lock"
             )
         return exact.place(f"{name}{extras}", f"{where}{f'#subdirectory={below}' if below else ''}", marker)

@@ -107,7 +107,7 @@ def assemble(assembly: Assembly) -> None:
         else:
             assembly.copied(sum(part.size for part in assembly.parts if not isinstance(part, Sent)))
             return
-    raise Uncopyable("its answers do not tell what was copied", lasting=True)
+    raise Uncopyable("its answers do not say what was copied", lasting=True)
 
 
 @contextmanager

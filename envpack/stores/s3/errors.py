@@ -97,7 +97,7 @@ def spoiled(uri: str) -> StoreRefused:
     """Return the error for an object that S3 did not assemble correctly from its parts."""
     return StoreRefused(
         f"{uri} is not what was uploaded: the server put its parts together wrongly",
-        hint="if the object is still there, remove it (no release names it), and tell who runs the server",
+        hint="if the object is still there, remove it (no release names it); report it to the server's operator",
     )
 
 
