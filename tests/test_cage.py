@@ -9,8 +9,9 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -44,6 +45,16 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wa
     if (found.plan == "landlock") != (request.param == "landlock") or found.level not in ("full", "strong"):
         missing(f"this machine has no {request.param}: {found.reason}")
     return found
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory outside /dev/shm, which a cage without namespaces shares."""
+    if not tmp_path.is_relative_to("/dev/shm"):  # noqa: S108
+        yield tmp_path
+    else:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            yield Path(folder)
 
 
 @pytest.fixture

@@ -143,9 +143,11 @@ def _receive(wire: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _wait_for_commands(address: str) -> None:
+    gc.disable()
     import_all()
     assert threading.active_count() == 1
     gc.freeze()
+    gc.enable()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
