@@ -57,7 +57,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108
 journal makes one, it looks at all removed of late. Source: Linux, fs/ext4/ialloc.c, recently_deleted."""
 
 ROOM = 6 << 30
-"""Bytes. Three workers need a quarter of it at a time; failed tests leave what they wrote."""
+"""Bytes. Three workers need one GB at a time; failed tests leave what they wrote."""
 
 
 def pytest_configure() -> None:
