@@ -40,8 +40,9 @@ def _empty(directory: Path) -> None:
     while _open(directory):
         pass
     for parent, folders, files in os.walk(directory, topdown=False):
-        for path in (Path(parent, name) for name in files):
-            path.unlink(missing_ok=True)
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{parent}/{name}")  # noqa: PTH108 - a Path of each takes as long as removing it
         for path in (Path(parent, name) for name in folders):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink() if path.is_symlink() else path.rmdir()
