@@ -480,7 +480,7 @@ def test_the_command_names_the_index_and_needs_no_folder_to_be_named(store: Path
     assert ran.out == "envpack-catalog/index.html\n"
     assert (tmp_path / "envpack-catalog" / "index.html").is_file()
     both = command("site", "--publish", "--store", str(store), cwd=tmp_path)
-    assert both.out.splitlines() == [(store / "_catalog/index.html").as_uri(), "site/index.html"]
+    assert both.out.splitlines() == [(store / "_catalog/index.html").as_uri(), "site/index.html"], both.err
 
 
 def test_pages_on_s3_are_what_browsers_take_them_for(

@@ -249,6 +249,15 @@ HEADERS = {
 }
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME], ids=repr)
+def test_a_long_header_is_refused_by_its_length_alone(tmp_path: Path, kind: bytes) -> None:
+    """It is there as a whole, and would be read to memory."""
+    archive = tmp_path / "evil.tar.gz"
+    archive.write_bytes(gzip.compress(header("././@LongLink", kind, bytes(2 << 20)), 1))
+    with pytest.raises(VerificationFailed, match="a header of 2,097,152 bytes"):
+        unpack.unpack(archive, tmp_path / "there")
+
+
 @pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS.keys())
 def test_a_header_that_nobody_writes_is_refused_in_little_memory(tmp_path: Path, data: bytes) -> None:
     store = LocalStore(tmp_path / "store")

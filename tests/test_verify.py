@@ -634,11 +634,12 @@ def test_something_behind_a_gzip_archive_is_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out")
 
 
-def test_a_broken_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"x", b""], ids=["more follows", "nothing follows"])
+def test_a_broken_header_is_not_taken_for_the_end(tmp_path: Path, data: bytes) -> None:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w") as tar:
         for name in ("a", "b", "c"):
-            tar.addfile(Entry(name=name, data=b"x").info(), io.BytesIO(b"x"))
+            tar.addfile(Entry(name=name, data=data).info(), io.BytesIO(data))
     archive = tmp_path / "env.tar.gz"
     archive.write_bytes(gzip.compress(flipped(plain.getvalue(), 1024 + 10)))
     with pytest.raises(VerificationFailed, match="is damaged"):

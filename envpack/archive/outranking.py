@@ -57,6 +57,7 @@ PYTHON = (
         PYTHON_GIL="`0` ends a Python 3.13 or newer that has the lock",
         PYTHONPYCACHEPREFIX="the archive's bytecode is not used, and stale bytecode may be",
         _PYTHON_SYSCONFIGDATA_NAME="`sysconfig` reads another Python's configuration",
+        _PYTHON_SYSCONFIGDATA_PATH="the same, since 3.14",
         _PYTHON_HOST_PLATFORM="`sysconfig` takes itself for another platform's",
         _PYTHON_PROJECT_BASE="`sysconfig` looks for another Python's directories",
     ),
@@ -117,6 +118,8 @@ PYTHON = (
         PYTHON_PRESITE="nothing, except in debug builds",
         PYTHON_THREAD_INHERIT_CONTEXT="threads begin with a copy of the context",
         PYTHON_TLBC="bytecode of threads, in free-threaded builds",
+        PYTHON_UOPS_OPTIMIZE="the just-in-time compiler optimises less",
+        _PYTHON_SUBPROCESS_USE_POSIX_SPAWN="`subprocess` starts processes by another function",
     ),
 )
 """Every variable that CPython 3.8 to 3.15 or its standard library reads."""

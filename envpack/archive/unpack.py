@@ -61,6 +61,14 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
+_SPARSE, _ReadError = tarfile.GNUTYPE_SPARSE, tarfile.ReadError
+
+_BROKEN: tuple[type[tarfile.HeaderError], ...] = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined]  # the types leave them out
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined]
+)
+"""After the first header, tarfile takes these for the end of the archive."""
+
 _FOLDER = 0o755
 
 Opener = Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]
@@ -489,17 +497,27 @@ class _Header(tarfile.TarInfo):
     """The header of a tar's member; fields that no archive of an environment has are not read."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Read a header; raises tarfile.ReadError before an extended one that is too long is read to memory."""
-        header = super().frombuf(buf, encoding, errors)
-        if header.type in _EXTENDED and header.size > _LONGEST_HEADER:
-            raise tarfile.ReadError(f"it has a header of {header.size:,} bytes")
-        if header.type == tarfile.GNUTYPE_SPARSE:
-            raise tarfile.ReadError("it has a sparse file")
-        return header
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        """Read the next header; raises ReadError for a broken one, which `TarFile` would take for the end."""
+        try:
+            return super().fromtarfile(tarfile)
+        except _BROKEN as error:
+            raise _ReadError(f"it has a broken header: {error}") from error
+
+    def _proc_member(self, tarfile: tarfile.TarFile) -> Self | None:
+        """Interpret a header, unless it is an extended one that is too long to be read to memory.
+
+        Every Python calls this method for each header; not each calls `frombuf`.
+        """
+        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
+            raise _ReadError(f"it has a header of {self.size:,} bytes")
+        if self.type == _SPARSE:
+            raise _ReadError("it has a sparse file")
+        processed: Self | None = super()._proc_member(tarfile)  # type: ignore[misc]  # the types leave it out
+        return processed
 
     def _proc_gnusparse_10(self, *_: object) -> None:
-        raise tarfile.ReadError("it has a sparse file")
+        raise _ReadError("it has a sparse file")
 
 
 def gzipped(raw: IO[bytes]) -> AbstractContextManager[IO[bytes]]:

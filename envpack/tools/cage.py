@@ -23,6 +23,7 @@ from envpack.errors import NotReady, UsageError
 from envpack.progress import SILENT
 from envpack.tools import seatbelt
 from envpack.tools.process import how_it_ended, kill_group
+from envpack.tools.walls.identity import USERS
 from envpack.tools.walls.landlock import SIGNALS_SINCE
 from envpack.tools.walls.mounts import HOST, USER
 
@@ -35,6 +36,7 @@ __all__ = [
     "HOST",
     "REPORT",
     "USER",
+    "USERS",
     "Cage",
     "Caged",
     "Confine",

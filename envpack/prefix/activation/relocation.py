@@ -132,6 +132,9 @@ def _of_this_machine(value: str, text: str) -> bool:
     paths = [path.rstrip("/.") for path in _ABSOLUTE.findall(_URL.sub("", value).replace("file://", " "))]
     if any(path and not (_OF_EVERY_SYSTEM.match(path) and path in text) for path in paths):
         return True
+    # What has no name in a cage is called by its number.
+    if any(int(number) in cage.USERS for number in re.findall(r"\d{10}", value) if number not in text):
+        return True
     named = (name for name in _names() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", value))
     return any(name not in text for name in named)
 

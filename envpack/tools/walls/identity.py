@@ -21,7 +21,7 @@ _TO_BECOME = 1 << 0 | 1 << 6 | 1 << 7
 """CAP_CHOWN, _SETGID and _SETUID."""
 _RAISE = 2
 _NO_SETUID_FIXUP = 1 << 2
-_FIRST_USER, _USERS = 0x70000000, 0x10000
+USERS = range(0x70000000, 0x70010000)
 """Numbers that no account has; systemd and containers use smaller ones."""
 _NOBODY = 65534
 
@@ -54,7 +54,7 @@ def user_of_its_own() -> int | None:
     if os.geteuid() != 0 or _effective() & _TO_BECOME != _TO_BECOME:
         return None
     users, groups = maps()
-    for number in (_FIRST_USER + os.getpid() % _USERS, _NOBODY):
+    for number in (USERS[os.getpid() % len(USERS)], _NOBODY):
         if users.has(number) and groups.has(number):
             return number
     return None
