@@ -109,7 +109,7 @@ WRITERS = {"files/atomic.py", "stores/local.py"}
 
 def test_nothing_else_gives_a_finished_file_its_name() -> None:
     package = Path(envpack.__file__).parent
-    # The first runs in the packed Python and imports nothing of envpack; the second moves what the first has written.
+    # The first runs in the packed Python and imports nothing of envpack; the second moves what the first wrote.
     foreign = {"archive/compile_share.py", "archive/bytecode.py"}
     renames = re.compile(r"(part|draft|partial|temporary)\w*\.(replace|rename)\(|os\.(replace|rename)\(")
     modules = {path.relative_to(package).as_posix(): path.read_text("utf-8") for path in package.rglob("*.py")}
