@@ -847,6 +847,7 @@ def test_the_archive_gets_the_permissions_of_any_new_file(small: Path, tmp_path:
     assert (tmp_path / "out.tar.gz").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of memory")
 @pytest.mark.parametrize("kind", quickly(FORMATS, "tar.gz", "zip"))
 def test_memory_does_not_grow_with_the_size_of_a_file(small: Path, tmp_path: Path, kind: FormatName) -> None:

@@ -187,6 +187,7 @@ def relabelled(name: str, data: bytes) -> bytes:
     return re.sub(rb'(greeter.py",\s+"path_type": "hardlink",\s+"sha256": ")(.{8})', rb"\g<1>00000000", data)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -212,6 +213,7 @@ def test_what_is_rewritten_without_a_change_is_sound(desk: Desk, tmp_path: Path)
     assert ran.code == 0, ran.out
 
 
+@pytest.mark.acceptance
 def test_two_wheels_that_bring_one_file_leave_records_that_are_true(
     channel: Channel, warm_cache: Path, tmp_path: Path
 ) -> None:

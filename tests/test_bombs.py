@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -38,10 +39,9 @@ class Bench:
     def install(self, path: Path) -> Path:
         name, version = path.name.split("-")[:2]
         data = path.read_bytes()
-        prefix = self.home / f"prefix-{name}"
+        prefix = Path(tempfile.mkdtemp(prefix="prefix-", dir=self.home))
         (prefix / "bin").mkdir(parents=True)
-        scratch = self.home / f"scratch-{name}"
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.home))
         locked = Wheel(
             name=ProjectName(name),
             version=version,
@@ -108,6 +108,16 @@ def test_a_bomb_of_an_index_is_stopped_while_it_is_unpacked(bench: Bench, kind: 
     assert caught.value.hint
     bench.shelf.rename(bench.shelf.with_name("served"))
     assert [path for path in bench.left() if "served" not in path.parts] == []
+
+
+def test_a_bomb_that_is_unpacked_between_two_looks_is_refused_each_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uv_bounds, "_LOOK", 600)
+    wheel = many_empty(bench.shelf)
+    for _ in range(2):
+        with pytest.raises(BrokenPackage, match="no honest wheel"):
+            bench.install(wheel)
 
 
 def described(shelf: Path, size: int) -> None:

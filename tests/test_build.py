@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from envpack.cli import cli
 from envpack.errors import PackingFailed
 from tests.support.cache import shared
 from tests.support.channel import Channel
-from tests.support.command import Desk, Ran, desk_at
+from tests.support.command import Desk, Ran, copy_of, desk_at
 from tests.support.private import PASSWORD, TOKEN, USER, private_channel, private_index
 from tests.support.wheels import write_wheel
 
@@ -317,6 +317,7 @@ def test_an_s3_store_serves_as_a_directory_does(desk: Desk, s3_store_url: str) -
     assert built["reference"] in listed.out
 
 
+@pytest.mark.acceptance
 def test_a_private_index_is_read_with_credentials_that_appear_nowhere(desk: Desk, tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
     shelf.mkdir()
@@ -393,6 +394,22 @@ def test_locked_fails_when_the_lock_is_missing_or_stale_and_upgrade_mends_it(des
     assert "envpack lock" in stale.err
     assert desk.run("lock", "r.txt").code == 0
     assert "greeter-2.0" in (desk.home / "r.txt.lock").read_text()
+
+
+def test_every_directory_may_be_named_by_way_of_its_parent(desk: Desk, seed: Path) -> None:
+    below = desk.home / "below"
+    below.mkdir()
+    desk.write("env.txt", "activated")
+    copy_of(seed, desk.home / "another cache")
+    there = replace(desk, home=below, environment={**desk.environment, "ENVPACK_CACHE_DIR": "../another cache"})
+    built = there.build("../env.txt", "--from-conda", "activated", "--store", "../another store")
+    assert (desk.home / "another store").is_dir()
+    pulled = there.run("pull", built["reference"], "../pulled", "--store", "../another store")
+    assert pulled.code == 0, pulled.err
+    assert str(desk.home / "pulled/bin") in pulled.out
+    packed = there.run("pack", "../pulled", "../packed.tar.gz")
+    assert packed.code == 0, packed.err
+    assert (desk.home / "packed.tar.gz").is_file()
 
 
 def test_a_good_lock_is_used_without_asking_any_channel(desk: Desk) -> None:

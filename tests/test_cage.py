@@ -354,6 +354,7 @@ def test_what_is_too_much_is_refused(walls: Walls, settings: Cage, code: str, to
     assert told in ended.output.decode() or (stopped and told), ended
 
 
+@pytest.mark.acceptance
 def test_a_scratch_of_strange_files_is_removed(walls: Walls, settings: Cage, tmp_path: Path) -> None:
     code = r"""
 import os

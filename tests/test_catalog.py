@@ -127,6 +127,7 @@ def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script(store: Path, tm
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in page.html
 
 
+@pytest.mark.acceptance
 def test_known_vulnerabilities_are_shown_where_advisories_are_configured(store: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     assert "Known vulnerabilities" not in "".join(page.text for page in pages(write(store, site)).values())
@@ -228,6 +229,7 @@ def test_what_is_no_manifest_of_its_place_is_passed_over_and_told(how: str, stor
     assert str(escape(text)) in page
 
 
+@pytest.mark.acceptance
 def test_each_launchers_settings_are_those_that_envpack_settings_prints(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -475,6 +477,7 @@ def test_the_command_warns_of_what_it_passes_over(store: Path, tmp_path: Path) -
     assert "23 releases" in ran.err
 
 
+@pytest.mark.acceptance
 def test_the_command_names_the_index_and_needs_no_folder_to_be_named(store: Path, tmp_path: Path) -> None:
     ran = command("--store", str(store), cwd=tmp_path)
     assert ran.out == "envpack-catalog/index.html\n"
@@ -520,6 +523,7 @@ def pieces(count: int) -> list[list[tuple[str, bytes]]]:
     return parts
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("kind", quickly(["directory", "s3"], "directory"))
 def test_writers_at_once_end_with_one_catalog_that_shows_all(
     kind: str, tmp_path: Path, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch

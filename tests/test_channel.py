@@ -138,6 +138,7 @@ def test_the_packed_python_runs_where_it_was_moved_to_in_an_empty_environment(mo
         assert run(moved / "bin" / name, "-c", "import sys; print(sys.prefix)") == str(moved)
 
 
+@pytest.mark.acceptance
 def test_every_module_that_this_python_can_import_is_packed_but_for_those_left_out(moved: Path) -> None:
     here = set(run(host_python(), "-I", "-c", IMPORTABLE).split())
     packed = set(run(moved / "bin/python", "-I", "-c", IMPORTABLE).split())

@@ -350,6 +350,7 @@ def test_a_file_that_was_named_and_is_gone_is_told_too(team: Team) -> None:
     assert team.report()["deleted"] == ["envs/beta.txt"]
 
 
+@pytest.mark.acceptance
 def test_refresh_solves_anew_what_has_not_changed(team: Team) -> None:
     assert team.ci().code == 0
     write_wheel(team.home / "wheels", "beta", "1.1")
@@ -421,6 +422,7 @@ def with_cache(team: Team, cache: Path) -> Team:
     return replace(team, desk=replace(team.desk, environment=environment))
 
 
+@pytest.mark.acceptance
 def test_builds_side_by_side_give_the_same_and_fetch_nothing_twice(team: Team, tmp_path: Path, seed: Path) -> None:
     names = ("one", "two", "three")
     for name in names:
@@ -519,6 +521,7 @@ print("takes another")
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
 def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
     with team.desk.start("ci", "--jobs", "2", **QUIET_CI) as process:
@@ -528,6 +531,7 @@ def test_a_builder_that_is_killed_is_replaced(team: Team) -> None:
     assert team.statuses() == {"alpha": "published", "beta": "published"}
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the builders in /proc")
 @pytest.mark.parametrize(
     ("number", "code"),
@@ -551,6 +555,7 @@ def test_a_run_that_is_ended_leaves_nothing_behind(
 # --- S3 ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("count", [12, pytest.param(50, marks=pytest.mark.acceptance)])
 def test_many_unchanged_environments_write_nothing_and_one_change_builds_one(
     team: Team, moto_s3: S3Server, count: int
@@ -588,6 +593,7 @@ def test_many_unchanged_environments_write_nothing_and_one_change_builds_one(
     assert set(statuses.values()) == {"unaffected"}
 
 
+@pytest.mark.acceptance
 def test_what_was_published_is_shown_in_the_stores_catalog_if_the_configuration_wants_one(team: Team) -> None:
     configuration = team.home / "envpack.yaml"
     configuration.write_text(configuration.read_text() + "  catalog: true\n")

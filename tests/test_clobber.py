@@ -230,6 +230,7 @@ def test_a_command_of_two_conda_packages_is_always_the_same_ones(desk: Desk, see
     assert len(digests) == 1
 
 
+@pytest.mark.acceptance
 def test_wheels_that_bring_one_file_are_built_to_one_digest_and_said(desk: Desk, seed: Path) -> None:
     shelf = desk.home / "shelf"
     shelf.mkdir()

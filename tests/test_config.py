@@ -44,6 +44,14 @@ def test_directories_in_the_file_are_relative_to_the_file(tmp_path: Path) -> Non
     assert config.cache_dir == str(tmp_path / "cache")
 
 
+@pytest.mark.parametrize("name", ["store", "cache-dir", "project", "advisories"])
+def test_no_directory_keeps_a_way_through_another(tmp_path: Path, name: str) -> None:
+    """A cage has only the directories that it was given."""
+    (tmp_path / "below").mkdir()
+    write(tmp_path, f"{name}: below/../there\n")
+    assert getattr(load({}, {}, tmp_path), name.replace("-", "_")) == str(tmp_path / "there")
+
+
 def test_directories_in_flags_and_variables_are_relative_to_the_working_directory(tmp_path: Path) -> None:
     config = load({"channels": ("./c", "conda-forge")}, {"ENVPACK_STORE": "envs"}, tmp_path)
     assert (config.channels, config.store) == ((str(tmp_path / "c"), "conda-forge"), str(tmp_path / "envs"))

@@ -120,6 +120,7 @@ ALL_BUT_PYTHON = {
 }
 
 
+@pytest.mark.acceptance
 def test_all_that_is_damaged_at_once_is_named_and_fetched_again(made: Made, seed: Path) -> None:
     assert_mended(made, ALL_BUT_PYTHON, kept=seed)
 

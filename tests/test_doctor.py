@@ -122,6 +122,7 @@ def test_on_s3_it_tries_all_that_a_build_does_and_leaves_nothing(desk: Desk, mot
     assert moto_s3.client().list_objects_v2(Bucket=store.split("/")[2])["KeyCount"] == 0
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("condition", ["If-None-Match", "If-Match"])
 def test_a_server_that_passes_a_condition_over_is_a_problem(
     desk: Desk, odd_s3: Callable[[Answer], S3Server], condition: str
@@ -153,6 +154,7 @@ def test_who_may_not_delete_can_build_and_who_may_not_write_cannot(
     assert "s3:PutObject" in problem["hint"]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(("seconds", "level"), [(-1000, "problem"), (200, "warning"), (20, "ok")])
 def test_clocks_that_differ_are_told(desk: Desk, odd_s3: Any, seconds: float, level: str) -> None:
     _, value = diagnosis(on(odd_s3(lambda *_: None, seconds), desk))
@@ -160,6 +162,7 @@ def test_clocks_that_differ_are_told(desk: Desk, odd_s3: Any, seconds: float, le
     assert told == ([] if level == "ok" else [level])
 
 
+@pytest.mark.acceptance
 def test_a_store_that_never_answers_is_left_behind(desk: Desk, moto_s3: S3Server) -> None:
     wire = Wire(moto_s3)
     wire.cut.set()

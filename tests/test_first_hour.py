@@ -104,6 +104,7 @@ def test_a_pip_of_an_environment_file_that_no_channel_has_is_to_be_left_out(desk
     assert (ran.code, "leave `- pip` out" in ran.err) == (4, True)
 
 
+@pytest.mark.acceptance
 def test_the_solver_says_nothing_of_processors(desk: Desk) -> None:
     desk.write("r.txt", "greeter<1")
     assert "archspec" not in desk.run("lock", "r.txt").err
@@ -255,6 +256,7 @@ def test_a_live_shell_completes_references_tags_launchers_and_packages(desk: Des
 # --- JSON ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance
 def test_what_lock_settings_pack_and_channel_init_print_has_a_schema(desk: Desk, channel_prefix: Path) -> None:
     desk.write("r.txt", "greeter")
     check(desk.run("lock", "r.txt", "--output", "json").json(), "lock")

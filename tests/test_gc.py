@@ -301,6 +301,7 @@ class AnyStore:
     def url(self) -> str:
         raise NotImplementedError
 
+    @pytest.mark.acceptance
     def test_whenever_it_is_killed_nothing_that_is_kept_is_lost_and_the_next_one_does_the_rest(
         self, url: str, tmp_path: Path
     ) -> None:
@@ -454,6 +455,7 @@ class TestBesideABuild:
             assert ended == "gone"
             assert tags.read(store, "udf", "prod") is None
 
+    @pytest.mark.acceptance
     def test_a_build_that_finds_its_release_makes_it_again_when_it_goes(
         self, desk: Desk, moto_s3: S3Server, s3_store_url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
     ) -> None:

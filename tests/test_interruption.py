@@ -31,6 +31,7 @@ def leftovers(desk: Desk) -> list[Path]:
     return [*desk.cache.glob("scratch/*"), *(path for path in desk.store.rglob("*") if "part" in path.name)]
 
 
+@pytest.mark.acceptance
 def test_a_build_killed_at_any_step_leaves_nothing_and_the_next_one_succeeds(desk: Desk, seed: Path) -> None:
     desk.write("r.txt", "greeter")
     for step in STEPS[:-1]:
@@ -93,6 +94,7 @@ def test_a_terminated_build_says_so_with_its_exit_code(desk: Desk) -> None:
     assert leftovers(desk) == []
 
 
+@pytest.mark.acceptance
 def test_two_builds_at_once_with_one_cache_and_one_store_publish_one_release(
     desk: Desk, seed: Path, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_an_environment_that_was_tried_before_is_published_under_another_name_at
     assert digest.of_file(archive) == first["digest"]
 
 
+@pytest.mark.acceptance
 def test_what_was_not_tried_is_tried_when_it_is_to_be(fresh: Desk) -> None:
     build(fresh, "--name", "one", "--no-verify")
     _, ran = build(fresh, "--name", "two", "--no-verify")
@@ -110,6 +111,7 @@ def test_only_a_changed_package_is_compressed_again(fresh: Desk) -> None:
     assert compiled.split(maxsplit=3)[-1] == "2 modules"  # its own and the start-up file
 
 
+@pytest.mark.acceptance
 def test_the_archive_of_kept_pieces_is_that_of_an_empty_cache(fresh: Desk, tmp_path: Path) -> None:
     make(fresh)
     write(fresh, beta="2.0")
@@ -148,6 +150,7 @@ def test_a_store_is_asked_for_what_it_holds_of_a_new_archive(fresh: Desk, tmp_pa
     assert shared_pieces.held_by(store, "new-name", packed.pieces, unknown) == ()
 
 
+@pytest.mark.acceptance
 def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Server) -> None:
     # What stays the same is copied in parts of 5 MiB or more.
     files = {"alpha.py": "", "alpha.txt": random.Random(0).randbytes(8 << 20).hex()}
@@ -168,6 +171,7 @@ def test_a_changed_package_costs_its_own_bytes_on_s3(fresh: Desk, moto_s3: S3Ser
     gate.close()
 
 
+@pytest.mark.acceptance
 def test_a_pieces_file_that_says_nonsense_is_no_reason_to_fail(fresh: Desk) -> None:
     make(fresh)
     for path in fresh.store.glob("r/*/pieces.json"):
@@ -223,6 +227,7 @@ def test_an_unchanged_build_asks_the_store_small_questions_at_once(fresh: Desk, 
         assert not steps(ran) & WORK
 
 
+@pytest.mark.acceptance
 def test_a_tag_that_was_moved_meanwhile_is_moved_back_by_the_next_build(fresh: Desk) -> None:
     one, _ = make(fresh)
     write(fresh, beta="2.0")

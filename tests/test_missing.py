@@ -42,6 +42,7 @@ def ran(directory: Path, *arguments: str | Path, **variables: str) -> subprocess
     )
 
 
+@pytest.mark.acceptance
 def test_slow_tests_are_skipped_by_name_unless_they_are_asked_for(tmp_path: Path) -> None:
     done = ran(tmp_path, "tests/acceptance/test_yarn.py", "tests/acceptance/test_spark.py")
     assert done.returncode == 0, done.stdout

@@ -146,6 +146,7 @@ def copying_upload(desk: Desk, moto_s3: S3Server) -> None:
     assert any(request.endswith("larger/one to copy") for request in moto_s3.requests)
 
 
+@pytest.mark.acceptance
 def test_the_builders_policy_is_what_building_takes(
     on_s3: Desk, moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_the_builders_policy_is_what_building_takes(
     check(BUILDERS, bucket_of(on_s3), moto_s3.requests)
 
 
+@pytest.mark.acceptance
 def test_the_readers_policy_is_what_reading_takes(on_s3: Desk, moto_s3: S3Server) -> None:
     digest16 = on_s3.build("alpha.txt")["digest"][:16]
     moto_s3.requests.clear()

@@ -465,6 +465,7 @@ def test_the_files_are_listed_while_modules_are_compiled(
     assert not first_difference(tmp_path / "one after the other.tar.gz", tmp_path / "at once.tar.gz")
 
 
+@pytest.mark.acceptance
 def test_the_bytecode_that_a_conda_package_brought_is_read_and_not_compiled(
     with_python: Path, tmp_path: Path
 ) -> None:

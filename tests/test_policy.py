@@ -98,6 +98,7 @@ def test_a_denied_package_is_found_before_anything_is_fetched(party: Desk, comma
     assert party.releases() == []
 
 
+@pytest.mark.acceptance
 def test_a_release_that_is_there_is_not_used_against_a_newer_policy(party: Desk) -> None:
     party.build("party.txt")
     assert party.build("party.txt", "--tag", "one")["reused"]

@@ -203,6 +203,7 @@ def app(tmp_path: Path, channel: Channel, warm_cache: Path) -> Shop:
     return Shop(home=home, channel=channel, cache=warm_cache)
 
 
+@pytest.mark.acceptance
 def test_an_environment_holds_what_uv_has_locked(app: Shop) -> None:
     uv(app.home, "lock")
     uv(app.home, "export", "--no-dev", "--format", "pylock.toml", "--output-file", "pylock.toml")

@@ -496,6 +496,7 @@ def test_the_environments_that_were_not_used_for_longest_make_room_unless_in_use
     assert not list(cache.environments.glob(".removed-*"))
 
 
+@pytest.mark.acceptance
 def test_pulling_from_s3_is_pulling(built: Desk, moto_s3: S3Server, tmp_path: Path) -> None:
     variables = {**moto_s3.variables(), "ENVPACK_STORE": f"s3://{moto_s3.new_bucket()}/envs"}
     on_s3 = replace(built, environment={**built.environment, **variables})

@@ -456,6 +456,7 @@ PIECES = (
 """What a long line may be made of, to be tried at each of its places."""
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("before", quickly(["", "http://h/"], ""))
 def test_what_a_line_costs_grows_with_its_length_alone(before: str) -> None:
     """Four times the length must not be sixteen times the work; nine leaves room for the clock."""

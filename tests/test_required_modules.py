@@ -60,6 +60,7 @@ def test_a_distribution_without_modules_requires_none() -> None:
     assert modules_of("stubs", [PurePosixPath("stubs-1.0.dist-info/METADATA")]) == Modules()
 
 
+@pytest.mark.acceptance
 def test_a_module_that_is_not_required_may_fail_and_the_reason_is_said(desk: Desk) -> None:
     shelf = desk.home / "shelf"
     shelf.mkdir()

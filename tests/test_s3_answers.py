@@ -94,6 +94,7 @@ def test_an_object_that_may_not_be_looked_at_is_refused_and_not_missing(
     assert "s3:GetObject" in refused.value.hint
 
 
+@pytest.mark.acceptance
 def test_a_storm_is_waited_out(gate: Gate, s3_store_url: str) -> None:
     """Half of all requests are refused, more often in a row than botocore asks again."""
     storm = iter([True] * 5 + [False, True, True, True, True, False])

@@ -150,6 +150,7 @@ class AnyServer:
         assert scene.upload(whole, key="whole", held=())
         assert whole.facts == human_size(size)
 
+    @pytest.mark.acceptance
     def test_of_60_mb_one_changed_package_costs_that_package(self, scene: Scene) -> None:
         before, after = os.urandom(25 * MIB + 17), os.urandom(29 * MIB + 1)
         scene.old.write_bytes(before + os.urandom(MIB) + after)
@@ -342,6 +343,7 @@ class AnyServer:
         assert scene.upload()
         assert scene.is_right()
 
+    @pytest.mark.acceptance
     def test_ctrl_c_does_not_wait_for_a_network_that_hangs(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:

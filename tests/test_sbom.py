@@ -55,6 +55,7 @@ def test_a_package_has_the_url_that_its_type_asks_for(what: PackedPackage, purl:
     assert sbom.purl(what).to_string() == purl
 
 
+@pytest.mark.acceptance
 def test_it_holds_hashes_licences_and_what_needs_what() -> None:
     found = document(
         package("pandas", license="BSD-3-Clause", requires=("numpy", "gone")),

@@ -411,6 +411,7 @@ def test_a_source_that_is_a_bomb_is_refused(
         unpack(archive, tmp_path / "here", shown="x")
 
 
+@pytest.mark.acceptance
 def test_a_compiled_wheel_is_published_beside_its_release_and_fetched_from_there(desk: Desk, seed: Path) -> None:
     machine = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}[desk.channel.platform]
     tree = write_source(desk.home / "native", "native")
@@ -560,6 +561,7 @@ def test_a_build_gets_the_version_that_git_has_and_a_commit_solves_nothing(shop:
 KINDS = {"inner": "source distribution", "outer": "git commit COMMIT", "zebra": "project"}
 
 
+@pytest.mark.acceptance
 def test_all_that_shows_a_package_says_what_it_was_built_from(desk: Desk) -> None:
     write_sdist(desk.home / "shelf", "inner")
     commit = commit_all(write_source(desk.home / "remote", "outer", requires=("inner",)))
@@ -605,6 +607,7 @@ def test_all_that_shows_a_package_says_what_it_was_built_from(desk: Desk) -> Non
 # What wheels are built in
 
 
+@pytest.mark.acceptance
 def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Shop) -> None:
     write_wheel_of_tool(shop, "1.0")
     tree = write_source(shop.home / "inner", "inner", build_requires=("tool",), head="import tool\n")

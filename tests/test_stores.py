@@ -586,6 +586,7 @@ class AnyS3Store(AnyStore):
             )
         assert _unfinished(place) == []
 
+    @pytest.mark.acceptance
     @pytest.mark.parametrize("way", ["upload", "download"])
     def test_ctrl_c_does_not_wait_for_a_network_that_hangs(
         self, place: Place, large: Path, wire: Wire, way: str, monkeypatch: pytest.MonkeyPatch

@@ -93,6 +93,7 @@ def ask(tmp_path: Path) -> Ask:
     return run
 
 
+@pytest.mark.acceptance
 def test_damaged_wheels_are_no_unsatisfiable_request(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "rubbish-1-py3-none-any.whl").write_bytes(b"PK rubbish")
     write_wheel(tmp_path, "cut", "1", files={"cut.py": "x = 1\n" * 9999})

@@ -299,6 +299,7 @@ FORGED = {
 }
 
 
+@pytest.mark.acceptance
 def test_a_module_that_forges_or_breaks_the_report_has_failed_and_no_other(
     channel: Channel, pack: Pack, try_it: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:

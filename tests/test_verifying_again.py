@@ -152,6 +152,7 @@ def test_an_empty_machine_takes_over_what_the_release_was_found_to_be(
     assert "1 module imported, 2 as before in r@" in verified(ran)
 
 
+@pytest.mark.acceptance
 def test_what_is_published_of_a_verification_tells_neither_of_processes_nor_of_what_was_known(
     desk: Desk, channel: Channel, seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +184,7 @@ def test_what_a_release_was_found_to_be_is_believed_only_as_its_manifest_has_it(
     assert verified(ran).endswith("3 modules imported")
 
 
+@pytest.mark.acceptance
 def test_a_failed_import_is_tried_again_though_it_was_only_a_note(desk: Desk) -> None:
     requirements(desk, "old", "base==1.0", "pair")
     first = desk.run("build", "r.txt")

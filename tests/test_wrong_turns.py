@@ -340,6 +340,13 @@ def test_what_people_try_first_for_help_and_version_works(ask: Ask) -> None:
     assert versions == {f"envpack {VERSION}\n"}
 
 
+@pytest.mark.parametrize("group", [[], ["job"], ["channel"]], ids=repr)
+def test_a_command_that_needs_another_shows_its_help_and_no_error(ask: Ask, group: list[str]) -> None:
+    ran = ask(*group)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == ask(*group, "--help").out
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -14,6 +14,7 @@ from filelock import FileLock
 from rattler.index import index_fs
 
 from envpack.channel import conda_file, interpreter, tree
+from envpack.config.addresses import directory_at
 from envpack.errors import UsageError
 from envpack.files import elf
 from envpack.progress import SILENT, Progress
@@ -62,7 +63,7 @@ def init(
     empty, or an existing starter channel, in which the package is replaced or added. Raises UsageError when it is
     anything else, or when the Python is not for Linux with glibc; PackingFailed when it cannot be relocated.
     """
-    directory = directory.absolute()
+    directory = Path(directory_at(directory, Path.cwd()))
     asked = interpreter.ask_in(root, python) if root else interpreter.ask(python or Path(sys.executable))
     with _claimed(directory), tempfile.TemporaryDirectory(prefix=".making-", dir=directory) as scratch:
         made, glibc = _package(asked, Path(scratch), progress)

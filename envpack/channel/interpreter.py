@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack.config.addresses import directory_at
 from envpack.errors import UsageError
 from envpack.files import elf
 from envpack.redact import without_secrets
@@ -71,7 +72,8 @@ def ask_in(root: Path, python: Path | None = None) -> Interpreter:
 
     `python` is its path from that root. Raises UsageError as `ask` does, and when there is no qemu for it.
     """
-    program = root.absolute() / (python or _USUAL).relative_to("/")
+    root = Path(directory_at(root, Path.cwd()))
+    program = root / (python or _USUAL).relative_to("/")
     binary = elf.read(program, program.name) if program.is_file() else None
     if binary is None:
         raise UsageError(
@@ -79,7 +81,7 @@ def ask_in(root: Path, python: Path | None = None) -> Interpreter:
             hint="name the Python's path from that root with --python, such as /usr/bin/python3.11",
         )
     try:
-        found = emulator.find(binary.machine, root.absolute())
+        found = emulator.find(binary.machine, root)
     except emulator.NoEmulator as error:
         raise UsageError(f"{program} cannot be run: {error}", hint="install qemu-user") from error
     return _described(program, _answer([*found.words, str(program)], program), found)

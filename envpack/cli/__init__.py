@@ -200,7 +200,10 @@ def run(arguments: list[str]) -> int:
             return UsageError.exit_code
         raise KeyboardInterrupt from abort
     except click.ClickException as error:
-        report(_in_our_style(error))
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            click.echo(error.format_message(), err=True, color=colours())
+        else:
+            report(_in_our_style(error))
         return error.exit_code
     except _NotRead:
         return NOT_READ

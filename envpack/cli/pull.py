@@ -42,6 +42,7 @@ def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, v
     Python first on PATH and set its variables.
     """
     from envpack.archive.unpack import check_empty
+    from envpack.config.addresses import directory_at
     from envpack.files.cache import Cache
     from envpack.pull.pull import pull
     from envpack.releases import references
@@ -52,7 +53,7 @@ def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, v
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     found = references.find(reference, config)
-    release, directory = found.release, directory.absolute()
+    release, directory = found.release, Path(directory_at(directory, Path.cwd()))
     own = variables_in(release.manifest, release.archive_uri, directory)
     pull(found.store, release, directory, cache=Cache(Path(config.cache_dir)), progress=progress)
     if output == "json":

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envpack.config.addresses import directory_at
 from envpack.errors import UsageError
 from envpack.files import atomic
 from envpack.files.inside import inside
@@ -34,9 +35,9 @@ def home_of(environ: Mapping[str, str], prefix: Path | None = None) -> Path:
     Source: jupyter_core's paths.py.
     """
     if prefix:
-        return prefix.absolute() / "share" / "jupyter" / "kernels"
+        return Path(directory_at(prefix, Path.cwd())) / "share" / "jupyter" / "kernels"
     if named := environ.get("JUPYTER_DATA_DIR"):
-        return Path(named).absolute() / "kernels"
+        return Path(directory_at(named, Path.cwd())) / "kernels"
     person = Path(environ.get("HOME") or Path.home())
     if sys.platform == "darwin":
         return person / "Library" / "Jupyter" / "kernels"
