@@ -80,7 +80,7 @@ def test_a_real_run_has_the_finding_that_it_provokes_and_no_other(name: str) -> 
 
 def test_every_finding_has_a_run_that_provokes_it_or_a_test_of_its_own() -> None:
     of_its_own = {"slow-fetch", "archive-staged", "slow-submission", "unknown-release", "other-spark", "tag-moved"}
-    of_its_own |= {"versions-differ", "unused-packages", "vulnerable"}
+    of_its_own |= {"versions-differ", "unused-packages", "vulnerable", "small-arrow-batches"}
     assert {*SCENARIOS} - {CONTROL} | of_its_own == {*LIMITS}
 
 

@@ -210,19 +210,6 @@ spark.range(0, 3_000, 1, 1).select(length(repeat(col("id").cast("string"), 25_00
         cluster="local-cluster[1,1,2048]",
     ),
     Scenario(
-        finds="small-arrow-batches",
-        job="""\
-from pyspark.sql.functions import lpad, repeat
-@pandas_udf("long")
-def length(values):
-    return values.str.len()
-text = repeat(lpad(col("id").cast("string"), 5, "0"), 6_000)
-spark.range(0, 40_000, 1, 2).select(length(text).alias("length")).agg({"length": "sum"}).collect()
-""",
-        conf={"spark.sql.execution.arrow.maxRecordsPerBatch": "2"},
-        cluster="local-cluster[1,2,1024]",
-    ),
-    Scenario(
         finds="small-tasks",
         job='spark.range(0, 60_000, 1, 6_000).write.format("noop").mode("append").save()\n',
         cluster="local-cluster[1,4,1024]",
