@@ -220,6 +220,21 @@ def test_an_environment_holds_what_uv_has_locked(app: Shop) -> None:
     ]
 
 
+@pytest.mark.acceptance
+def test_what_a_lock_names_comes_from_a_channel_only_where_that_is_asked_for(app: Shop) -> None:
+    """The channel has a package of the same name and version."""
+    write_wheel(app.home / "shelf", "activated", "1.0")
+    project = app.home / "pyproject.toml"
+    project.write_text(project.read_text().replace('["outer", "local"]', '["outer", "activated"]'))
+    uv(app.home, "lock")
+    uv(app.home, "export", "--no-dev", "--format", "pylock.toml", "--output-file", "pylock.toml")
+    for file in ("uv.lock", "pylock.toml"):
+        for asked in ((), ("activated",)):
+            lock = app.locked(file, from_conda=asked).lock
+            places = [{str(each.name) for each in part} for part in (lock.wheels, lock.packages)]
+            assert ["activated" in names for names in places] == [not asked, bool(asked)], (file, asked)
+
+
 def test_markers_of_a_uv_lock_come_together_on_the_way(tmp_path: Path) -> None:
     wheel = 'wheels = [{ url = "https://example.com/NAME-1-py3-none-any.whl", hash = "sha256:' + "0" * 64 + '" }]\n'
     registry = 'version = "1"\nsource = { registry = "https://pypi.org/simple" }\n'
