@@ -229,7 +229,6 @@ def test_what_is_no_manifest_of_its_place_is_passed_over_and_told(how: str, stor
     assert str(escape(text)) in page
 
 
-@pytest.mark.acceptance
 def test_each_launchers_settings_are_those_that_envpack_settings_prints(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
