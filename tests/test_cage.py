@@ -9,7 +9,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from envpack.tools.cage import Cage, Confine, Ended, Limits, Walls
 from envpack.tools.report import LONGEST_LINE, BrokenReport, ReportPipe
 from tests.support.hostile import let_loose, python
 from tests.support.missing import missing
+from tests.support.on_disk import on_disk
 from tests.support.processes import running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these walls")
@@ -50,11 +50,8 @@ def walls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wa
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
     """A directory outside /dev/shm, which a cage without namespaces shares."""
-    if not tmp_path.is_relative_to("/dev/shm"):  # noqa: S108
-        yield tmp_path
-    else:
-        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-            yield Path(folder)
+    with on_disk(tmp_path) as directory:
+        yield directory
 
 
 @pytest.fixture

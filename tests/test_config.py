@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from envpack.config.addresses import directory_at, named_directory
 from envpack.config.config import load
 from envpack.errors import BadConfiguration, UsageError
 
@@ -50,6 +51,12 @@ def test_no_directory_keeps_a_way_through_another(tmp_path: Path, name: str) -> 
     (tmp_path / "below").mkdir()
     write(tmp_path, f"{name}: below/../there\n")
     assert getattr(load({}, {}, tmp_path), name.replace("-", "_")) == str(tmp_path / "there")
+
+
+def test_a_tilde_is_a_home_in_a_setting_and_a_name_in_a_path_that_the_shell_has_seen(tmp_path: Path) -> None:
+    assert directory_at("~nosuch/x", tmp_path) == str(tmp_path / "~nosuch/x")
+    with pytest.raises(ValueError, match="there is no such user"):
+        named_directory("~nosuch/x", tmp_path)
 
 
 def test_directories_in_flags_and_variables_are_relative_to_the_working_directory(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def store_place(text: str, base: Path) -> str:
     place = _place(text, tuple(STORES), "a store")
     scheme, _, rest = place.partition("://")
     if not rest and scheme == place:
-        return directory_at(place, base)
+        return named_directory(place, base)
     if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(rest.partition("/")[0]):
         raise ValueError(f"{_shown(text)} names no bucket: write s3://BUCKET/PREFIX")
     return place
@@ -67,7 +67,7 @@ def channel_place(text: str, base: Path, *, directory: bool) -> str:
     Raises ValueError as `store_place` does.
     """
     place = _place(text, CHANNELS, "a channel")
-    return directory_at(place, base) if directory else place
+    return named_directory(place, base) if directory else place
 
 
 def server_address(text: str) -> str:
@@ -166,18 +166,22 @@ def _in_wsl(drive: re.Match[str]) -> str:
     return f"in WSL it is {_shown(f'/mnt/{drive[1].lower()}{path}')}"
 
 
-def directory_at(text: str | Path, base: Path) -> str:
-    """Return the absolute path of a directory or file that a person has named, without `..`.
+def named_directory(text: str, base: Path) -> str:
+    """Return the absolute path of a directory or file that a setting names, where `~` is a home.
 
-    A cage has only the directories that it was given, so a path may not lead through others. Raises ValueError for
-    the home of a user that does not exist.
+    Raises ValueError for the home of a user that does not exist.
     """
     try:
-        path = str(base / Path(text).expanduser())
+        return directory_at(Path(text).expanduser(), base)
     except RuntimeError as error:
-        raise ValueError(f"{_shown(str(text))} is not a directory: there is no such user") from error
+        raise ValueError(f"{_shown(text)} is not a directory: there is no such user") from error
+
+
+def directory_at(path: str | Path, base: Path) -> str:
+    """Return a path as an absolute one without `..`: a cage has only the directories that it was given."""
+    whole = str(base / path)
     # A lexical `..` is wrong after a symbolic link, so the file system is asked where there is one.
-    return os.path.realpath(path) if ".." in path.split("/") else os.path.normpath(path)
+    return os.path.realpath(whole) if ".." in whole.split("/") else os.path.normpath(whole)
 
 
 def _not(what: str, text: str, nearest: str | None, otherwise: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from envpack.channel_names import is_directory
-from envpack.config.addresses import channel_place, directory_at, server_address, store_place
+from envpack.config.addresses import channel_place, named_directory, server_address, store_place
 from envpack.config.target import DEFAULT_GLIBC, Target
 from envpack.errors import BadConfiguration, UsageError
 from envpack.redact import meet
@@ -309,7 +309,7 @@ def _placed(name: str, value: Any, base: Path) -> Any:  # noqa: ANN401 - the fie
     if name == "store":
         return store_place(value, base)
     if name in ("cache_dir", "project", "advisories"):
-        return directory_at(value, base)
+        return named_directory(value, base)
     if name == "channels":
         return tuple(channel_place(each, base, directory=is_directory(each, base)) for each in value)
     if name == "s3_endpoint_url":

@@ -45,7 +45,6 @@ class Bound:
         self._cache = cache
         self._most = most
         self._before = set(_unpacking(cache))
-        self._whole = set(_unpacked(cache))
         self._ended = threading.Event()
         self._passed: str | None = None
         self._bounds_files = self._limit("RLIMIT_FSIZE", most)
@@ -66,7 +65,7 @@ class Bound:
         while not self._ended.wait(_LOOK):
             for place in set(_unpacking(self._cache)) - self._before:
                 if room_of(place, self._most) > self._most:
-                    self._passed = _name_of(place)
+                    self._passed = next((path.name.partition("-")[0] for path in place.glob("*.dist-info")), "")
                     self._process.kill()
                     self._process.wait()
                     shutil.rmtree(place, ignore_errors=True)
@@ -91,21 +90,12 @@ class Bound:
             for place in set(_unpacking(self._cache)) - self._before:
                 if room_of(place, self._most) >= self._most:
                     shutil.rmtree(place, ignore_errors=True)
-        if self._passed is None:
-            self._look_at_whole()
         if self._passed is not None:
             raise BrokenPackage(
                 f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would be unpacked to over "
                 f"{self._most:,} bytes, which no honest wheel is",
                 hint="take another version of it, and report it to the index's owner",
             )
-
-    def _look_at_whole(self) -> None:
-        """Look at what was unpacked and moved to its place between two checks."""
-        for place in set(_unpacked(self._cache)) - self._whole:
-            if room_of(place, self._most) > self._most:
-                self._passed = _name_of(place)
-                shutil.rmtree(place, ignore_errors=True)
 
 
 @contextmanager
@@ -123,25 +113,11 @@ def bounded(process: subprocess.Popen[str], cache: Path, most: int) -> Iterator[
 
 def _unpacking(cache: Path) -> list[Path]:
     """Return the directories into which uv unpacks wheels; it moves complete ones to their place."""
-    return [place for place in _directories(cache) if place.name.startswith(".tmp")]
-
-
-def _unpacked(cache: Path) -> list[Path]:
-    """Return the directories of whole wheels."""
-    buckets = [place for place in _directories(cache) if place.name.startswith("archive-v")]
-    return [place for bucket in buckets for place in _directories(bucket)]
-
-
-def _directories(folder: Path) -> list[Path]:
     try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        with os.scandir(cache) as entries:
+            return [Path(entry.path) for entry in entries if entry.name.startswith(".tmp") and entry.is_dir()]
     except OSError:
         return []
-
-
-def _name_of(place: Path) -> str:
-    return next((path.name.partition("-")[0] for path in place.glob("*.dist-info")), "")
 
 
 def room_of(directory: Path, most: int) -> int:
