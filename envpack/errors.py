@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from envpack.redact import redact
 
@@ -51,8 +50,7 @@ class BadConfiguration(UsageError):
         super().__init__(self.problems, hint=hint)
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong at one place of a file."""
 
     file: str

@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_SECRET_NAME = pattern(
-    r"(?i)TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|SIGNING_?KEY|CREDENTIAL"
-    r"|_PAT$|_PSW$|_PWD$|_PASS$"
-)
-_MAYBE_SECRET_NAME = pattern(r"(?i)_AUTH|^AUTH|_SIG$|_KEY$")
-"""Names that are also used for things that are not secret: `CACHE_KEY`, `AUTH_MODE`."""
+_KEYS = tuple(f"{kind}{mark}KEY" for kind in ("API", "ACCESS", "PRIVATE", "SIGNING") for mark in ("", "_"))
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", *_KEYS, "CREDENTIAL")
+_SECRET_ENDS = ("_PAT", "_PSW", "_PWD", "_PASS")
+_MAYBE_SECRET_ENDS = ("_SIG", "_KEY")
+"""Ends of names that are also used for things that are not secret, such as `CACHE_KEY`."""
 
-_NO_SECRET_NAME = pattern(r"(?i)(?:AUTHOR|_SOCK$|_FILE$|_PATH$|_DIR$|_NAME$|_TYPE$|_PROVIDER$|_PARALLELISM$)")
+_NO_SECRET_ENDS = ("_SOCK", "_FILE", "_PATH", "_DIR", "_NAME", "_TYPE", "_PROVIDER", "_PARALLELISM")
 _SECRET_IN_FILE = pattern(r"(?im)^\s*[\"']?(?:password|token|secret|_authtoken)[\"']?\s*[=:]\s*[\"']?([^\"'\s,]+)")
 _PLACE_OR_ADDRESS = pattern(r"[.~]{0,2}/|[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET_KEY = pattern(r"(?i)token|password|secret|auth|key")
@@ -63,7 +62,15 @@ def meet_variables(written: str, values: Mapping[str, str]) -> None:
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name is likely to hold a secret."""
-    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET_NAME.search(name)
+    upper = name.upper()
+    if "AUTHOR" in upper or upper.endswith(_NO_SECRET_ENDS):
+        return False
+    return upper.endswith(_SECRET_ENDS) or any(word in upper for word in _SECRET_WORDS)
+
+
+def _may_name_a_secret(name: str) -> bool:
+    upper = name.upper()
+    return upper.startswith("AUTH") or "_AUTH" in upper or upper.endswith(_MAYBE_SECRET_ENDS)
 
 
 def may_be_published(name: str, value: str) -> bool:
@@ -98,7 +105,7 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _holds_by_name(name: str, value: str) -> bool:
-    return is_secret_name(name) or bool(_MAYBE_SECRET_NAME.search(name) and _LONG.fullmatch(value))
+    return is_secret_name(name) or bool(_may_name_a_secret(name) and _LONG.fullmatch(value))
 
 
 def _holds_secret(name: str, value: str) -> bool:
