@@ -12,6 +12,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from bench.bucket import Counted, counted
 from bench.build import SCRIPT, script
 from bench.environments import CHANGED, SIZES, Environment, environment, lock_of, variables
 from bench.measure import Rival, compare
+from tests.support.projects import write_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +58,7 @@ class _Site:
         changes: dict[str, Callable[[Path], object]] = {
             "unchanged": lambda _: None,
             "one package changed": self._change,
+            "project changed": _change_project,
         }
         return [
             *(
@@ -86,13 +89,16 @@ class _Site:
         def scene() -> None:
             self._new_store(given)
             self._put(self.before, file)
+            if "project" in name:
+                _add_project(file)
             _build(file, {**given, "ENVPACK_CACHE_DIR": str(kept)})
             change(file)
             self._empty(home, given)
             if not empty:
                 given["ENVPACK_CACHE_DIR"] = str(kept)
-                for known in ("pieces", "recipes", "verified"):  # of what comes after the change
-                    self._forget_the_change(kept / known)
+                if change == self._change:
+                    for known in ("pieces", "recipes", "verified"):  # of what comes after the change
+                        self._forget_the_change(kept / known)
 
         return self._counting(name, [places.ENVPACK, "build", file], given, scene)
 
@@ -138,7 +144,9 @@ class _Site:
     def _empty(self, home: Path, given: dict[str, str]) -> None:
         """Throw away what an agent has, but what it has checked out."""
         for path in home.iterdir() if home.exists() else ():
-            if path.name != "desk":
+            if path.is_file():
+                path.unlink()
+            elif path.name != "desk":
                 shutil.rmtree(path)
         home.mkdir(exist_ok=True)
         given["ENVPACK_CACHE_DIR"] = str(home / "cache")
@@ -155,6 +163,20 @@ class _Site:
         return Rival(
             name=name, commands=[command], variables=given, before=before, after=lambda: self.s3.since(marks[-1])
         )
+
+
+def _add_project(file: Path) -> None:
+    """Check out a project beside a requirements file, and let the file name it."""
+    shutil.rmtree(file.parent / "features", ignore_errors=True)
+    write_project(file.parent / "features")
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write("./features\n")
+
+
+def _change_project(file: Path) -> None:
+    """Write a line into the project that no build has seen."""
+    with (file.parent / "features/features/__init__.py").open("a", encoding="utf-8") as module:
+        module.write(f"BUILT = {time.time_ns()}\n")
 
 
 def _build(file: Path, given: dict[str, str]) -> None:

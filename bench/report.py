@@ -78,6 +78,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         ("solve", _solving),
         ("link", _linking),
         ("cluster", _starting),
+        ("store", _looking_up),
     )
     for bench, told in told_by:
         if (results.FOLDER / f"{bench}.json").exists():
@@ -118,13 +119,22 @@ def _building(build: Result) -> Iterator[tuple[str, str, str]]:
 
 
 def _on_an_agent(agent: Result) -> Iterator[tuple[str, str, str]]:
-    for change, bar in (("unchanged", "1.5 s"), ("one package changed", "1.5x the warm agent"), ("all new", "")):
+    changes = {
+        "unchanged": "1.5 s",
+        "one package changed": "1.5x the warm agent",
+        "project changed": "",
+        "all new": "",
+    }
+    for change, bar in changes.items():
         told = []
         for size in dict.fromkeys(row["case"] for row in agent.rows):
             row = agent.row(size, f"empty agent, {change}")
             moved = f"{row['received'] / 1e6:.1f} MB fetched, {row['sent'] / 1e6:.1f} sent"
             text = f"{row['median']:.2f} s {size}, {moved}"
-            if change != "all new":
+            if change == "all new":
+                script = agent.row(size, f"empty agent, {_SCRIPT}")["median"]
+                text += f", {script / row['median']:.1f}x the script there"
+            else:
                 warm = agent.row(size, f"warm agent, {change}")["median"]
                 text += f", {row['median'] / warm:.1f}x a warm agent"
             told.append(text)
@@ -154,6 +164,43 @@ def _linking(link: Result) -> Iterator[tuple[str, str, str]]:
 
 def _starting(cluster: Result) -> Iterator[tuple[str, str, str]]:
     yield _START, "1x conda-pack", _started(cluster)
+    rival = cluster.row("middle", "conda-pack")
+    for name, words in (("envpack tar", "`tar`"), ("envpack zip", "`zip`"), ("envpack tar --slim", "`tar --slim`")):
+        row = cluster.row("middle", name)
+        unpacking = (
+            f"{rival['unpack'] / row['unpack']:.1f}x as fast, {row['unpack']:.2f} s beside {rival['unpack']:.2f}"
+        )
+        yield f"unpack {words}, beside conda-pack's tar.gz", "3x" if name == "envpack tar" else "", unpacking
+        theirs, ours = (_arrived(each) for each in (rival, row))
+        yield (
+            f"fetch at 10 Gbit/s, unpack and import, {words}",
+            "2x" if name == "envpack tar" else "",
+            f"{theirs / ours:.1f}x, {ours:.2f} s beside {theirs:.2f}",
+        )
+
+
+_GBIT = 1e9 / 8
+"""Bytes of a gigabit."""
+
+
+def _looking_up(store: Result) -> Iterator[tuple[str, str, str]]:
+    counts = sorted({row["releases"] for row in store.rows if row["case"].startswith("versitygw ")})
+    for question, bar in (
+        ("list, new machine", ""),
+        ("list", "3 s"),
+        ("search", "linear"),
+        ("gc plan", "linear"),
+        ("catalog --publish, one change", "as many requests for any number"),
+    ):
+        rows = [row for row in store.rows if row["case"].startswith("versitygw ") and row["rival"] == question]
+        told = [f"{row['cpu']:.1f} s, {row['requests']:.0f} requests of {row['releases']:,}" for row in rows]
+        if counts and told:
+            yield f"{question}, releases on S3, processor time", bar, "; ".join(told)
+
+
+def _arrived(row: Row) -> float:
+    """Return the seconds until a node with 10 Gbit/s has fetched an archive, unpacked it and imported from it."""
+    return float(row["size"] / (10 * _GBIT) + row["unpack"] + row["first_import"])
 
 
 def _ratios(pack: Result, ending: str) -> str:
