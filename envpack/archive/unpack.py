@@ -234,8 +234,8 @@ def extract_pieces(
     """Write the members of some pieces of a tar, compressed or not, into a directory that may have others.
 
     Each piece comes with its first byte in the archive. Their directories are written, and the paths that are
-    `wanted` and do not exist yet. All ends without write permission. Returns as `extract` does, and raises
-    VerificationFailed when a piece is damaged.
+    `wanted` and do not exist yet. Files end without write permission; directories keep it, as further pieces may
+    follow. Returns as `extract` does, and raises VerificationFailed when a piece is damaged.
     """
     format = format_of(archive.name) or FORMATS[DEFAULT]
     tree = _Tree(root=directory, read_only=True, begun=True)
@@ -359,7 +359,7 @@ class _Tree:
     read_only: bool
     replaces: bool = False
     begun: bool = False
-    """Whether directories may already exist."""
+    """Whether directories may already exist, and are filled further."""
     refused: list[str] = field(default_factory=list)
     _files: set[str] = field(default_factory=set)
     _links: dict[str, str] = field(default_factory=dict)
@@ -394,7 +394,7 @@ class _Tree:
         return self.root if name == "." else inside(self.root, name)
 
     def finish(self) -> None:
-        """Make the links, refuse those that lead out through another, and remove write permission."""
+        """Make the links, and refuse those that lead out through another; remove the directories' write permission."""
         for name, target in self._links.items():
             self._at(name).symlink_to(target)
         top = os.path.realpath(self.root)
@@ -403,7 +403,7 @@ class _Tree:
             if os.path.commonpath([top, os.path.realpath(path)]) != top:
                 path.unlink()
                 self.refused.append(f"{name}: its link to {target} leads out of the archive")
-        if self.read_only:
+        if self.read_only and not self.begun:
             for name in self._directories:
                 self._at(name).chmod(0o555)
 
