@@ -94,7 +94,7 @@ def verified(ran: Ran) -> str:
 
 def test_what_is_new_is_imported_and_the_rest_is_as_it_was_found_before(desk: Desk) -> None:
     requirements(desk, "old", "base==1.0", "fine")
-    ran = desk.run("build", "r.txt")
+    ran = desk.run_as_ordinary_user("build", "r.txt")
     assert ran.code == 0, ran.err
     assert "1 module imported, 2 as before in r@" in verified(ran)
 

@@ -64,6 +64,20 @@ class Desk:
     def run(self, *arguments: str, **variables: str) -> Ran:
         return run(*arguments, cwd=self.home, environment={**self.environment, **variables}, seconds=self.seconds)
 
+    def run_as_ordinary_user(self, *arguments: str) -> Ran:
+        """Run as one whom permissions bind, also where root runs the tests."""
+        powerless = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        done = subprocess.run(
+            [*(powerless if os.geteuid() == 0 and shutil.which("setpriv") else ()), *self.command(*arguments)],
+            cwd=self.home,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=self.seconds,
+            check=False,
+        )
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*arguments),
