@@ -166,6 +166,8 @@ def _starting(cluster: Result) -> Iterator[tuple[str, str, str]]:
     yield _START, "1x conda-pack", _started(cluster)
     rival = cluster.row("middle", "conda-pack")
     for name, words in (("envpack tar", "`tar`"), ("envpack zip", "`zip`"), ("envpack tar --slim", "`tar --slim`")):
+        if not any(row["rival"] == name for row in cluster.rows):
+            continue
         row = cluster.row("middle", name)
         unpacking = (
             f"{rival['unpack'] / row['unpack']:.1f}x as fast, {row['unpack']:.2f} s beside {rival['unpack']:.2f}"

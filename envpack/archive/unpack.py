@@ -394,7 +394,7 @@ class _Tree:
         return self.root if name == "." else inside(self.root, name)
 
     def finish(self) -> None:
-        """Make the links, and refuse those that lead out through another; remove the directories' write permission."""
+        """Make the links, refuse those that lead out through another, and close directories that are complete."""
         for name, target in self._links.items():
             self._at(name).symlink_to(target)
         top = os.path.realpath(self.root)
