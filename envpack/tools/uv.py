@@ -12,7 +12,7 @@ from uv import find_uv_bin
 from envpack.errors import NotReady
 from envpack.redact import meet_files, redact
 from envpack.redact.logs import filtered_logger
-from envpack.tools import uv_bounds, uv_failures
+from envpack.tools import uv_bounds, uv_failures, uv_runs
 from envpack.tools.uv_access import NO_ACCESS, environment, meet_keyring
 
 if TYPE_CHECKING:
@@ -45,20 +45,24 @@ def run(
     meet_files(os.environ)
     meet_keyring(os.environ, access)
     lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=workdir,
-        env={**environment(os.environ), **access.environment, "UV_NO_WRAP": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
+    with (
+        uv_runs.registered(cache, most) as runs,
+        subprocess.Popen(
+            command,
+            cwd=workdir,
+            env={**environment(os.environ), **access.environment, "UV_NO_WRAP": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            pass_fds=() if runs.held is None else (runs.held,),
+        ) as process,
+    ):
         assert process.stderr is not None  # noqa: S101 - a pipe was asked for
         try:
-            with uv_bounds.bounded(process, cache, most) as bound:
+            with uv_bounds.bounded(process, cache, most, runs) as bound:
                 for line in process.stderr:
                     lines.append(line)
                     logger.debug("uv: %s", line.rstrip())
