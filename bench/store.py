@@ -1,9 +1,9 @@
 """Look things up in a store of many releases: list, search, diff, gc's plan, the catalog; how they grow with it.
 
-Usage: python -m bench.store [directory|versitygw|moto]... [--counts 100 1000 10000] [--rounds N]
+Usage: python -m bench.store [directory|versitygw]... [--counts 100 1000 10000] [--rounds N]
 
-The releases are those of tests/support/many_releases.py: 20 of each name, 60 packages each. For every listing moto
-goes through all keys of its bucket, so its times grow with the square; the figures to go by are those of versitygw.
+The releases are those of tests/support/many_releases.py: 20 of each name, 60 packages each. Their archives are
+holes of the size that their manifests say.
 `cpu` is the processor time of envpack, which other work on the machine disturbs less than the wall time; `requests`
 are those that versitygw has answered. The catalog's pages are published where there are few enough releases.
 """
@@ -31,14 +31,14 @@ from envpack.releases import index
 from envpack.stores import open_store
 from envpack.stores.s3.options import S3Options
 from tests.support import s3
-from tests.support.many_releases import fill_bucket, fill_directory, names
+from tests.support.many_releases import fill_bucket, fill_directory, lengthen, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.results import Row
 
-KINDS = ("directory", "versitygw", "moto")
+KINDS = ("directory", "versitygw")
 BUCKET = "bench"
 _SECONDS = 30
 _MOST_PAGES = 1_000
@@ -46,9 +46,9 @@ _MOST_PAGES = 1_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure the stores that are named, or a directory and versitygw."""
+    """Measure the stores that are named, or both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", default=KINDS[:2])
+    parser.add_argument("kinds", nargs="*", metavar="KIND", default=KINDS)
     parser.add_argument("--counts", nargs="+", type=int, default=[100, 1_000, 10_000])
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args(arguments)
@@ -117,15 +117,17 @@ def _store(kind: str, count: int, folder: Path) -> Iterator[dict[str, str]]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("ENVPACK_", "AWS_"))}
     if kind == "directory":
         fill_directory(folder / "store", count)
+        lengthen(folder / "store")
         index.rebuild(open_store(str(folder / "store")))
         yield {**plain, "ENVPACK_STORE": str(folder / "store")}
         return
-    with _server(kind, folder) as server:
+    with _server(folder) as server:
         config = Config(s3={"addressing_style": "path"}, max_pool_connections=16)
         session = boto3.Session(s3.ACCESS_KEY, s3.SECRET_KEY, region_name=s3.REGION)
         client = session.client("s3", endpoint_url=server.endpoint, config=config)
         client.create_bucket(Bucket=BUCKET)
         fill_bucket(client, BUCKET, "envs", count)
+        lengthen(folder / "data" / BUCKET / "envs")
         os.environ.update(server.variables())
         index.rebuild(open_store(f"s3://{BUCKET}/envs", S3Options(addressing="path")))
         yield {
@@ -137,16 +139,13 @@ def _store(kind: str, count: int, folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _server(kind: str, folder: Path) -> Iterator[s3.S3Server]:
+def _server(folder: Path) -> Iterator[s3.S3Server]:
     port = s3.free_port()
     for name in ("data", "metadata"):
         (folder / name).mkdir()
-    if kind == "moto":
-        command = [str(Path(sys.executable).with_name("moto_server")), "--port", str(port)]
-    else:
-        keys = ["--access", s3.ACCESS_KEY, "--secret", s3.SECRET_KEY]
-        directories = ["posix", "--sidecar", str(folder / "metadata"), str(folder / "data")]
-        command = [str(s3.versitygw()), "--port", f"127.0.0.1:{port}", *keys, *directories]
+    keys = ["--access", s3.ACCESS_KEY, "--secret", s3.SECRET_KEY]
+    directories = ["posix", "--sidecar", str(folder / "metadata"), str(folder / "data")]
+    command = [str(s3.versitygw()), "--port", f"127.0.0.1:{port}", *keys, *directories]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

@@ -15,6 +15,7 @@ from envpack.archive.members import Member, file
 from envpack.archive.packing import pack
 from envpack.archive.pieces import Kept, Pieces
 from envpack.archive.saving import Saving
+from envpack.archive.unpack import extract
 
 SITE = "lib/python3.11/site-packages"
 
@@ -202,9 +203,9 @@ def test_what_a_package_says_of_its_files_is_true_of_a_slim_archive(
     pieces = Kept(pieces=Pieces(tmp_path / "pieces", limit=1 << 30), identify=lambda _: {"conda/mine": "mine"})
     for _ in range(1 + kept):
         packed = pack(prefix, tmp_path / "slim.tar.gz", slim=True, kept=pieces if kept else None)
-    with tarfile.open(packed.path) as tar:
-        tar.extractall(tmp_path / "node", filter="data")
     node = tmp_path / "node"
+    node.mkdir()
+    extract(packed.path, node)
     record = json.loads((node / "conda-meta/mine-1-0.json").read_bytes())
     there = {f"{SITE}/mine/__init__.py", f"{SITE}/mine/__init__.pyi"}
     there |= {f"{SITE}/mine-1.dist-info/METADATA", f"{SITE}/mine-1.dist-info/RECORD"}

@@ -172,10 +172,10 @@ def fill(store: Store, count: int, *, threads: int = 8) -> None:
         for _ in pool.map(lambda pair: store.create(*pair), objects(count)):
             pass
     if isinstance(store, LocalStore):
-        _lengthen(Path(store.url))
+        lengthen(Path(store.url))
 
 
-def _lengthen(root: Path) -> None:
+def lengthen(root: Path) -> None:
     """Give the archives of a directory the sizes that their manifests say; the disk keeps no more for that."""
     for path in root.glob("*/*/manifest.json"):
         facts = json.loads(path.read_bytes())["archive"]
@@ -188,7 +188,7 @@ def fill_directory(root: Path, count: int) -> None:
         path = root / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    _lengthen(root)
+    lengthen(root)
 
 
 def fill_bucket(client: Any, bucket: str, prefix: str, count: int, *, threads: int = 8) -> None:
