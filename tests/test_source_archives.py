@@ -642,3 +642,34 @@ def test_what_a_wheel_is_built_in_is_kept_until_something_of_it_changes(shop: Sh
     assert len(kept) == 2
     assert len(kept & first.keys()) == 1
     assert not killed.exists()
+
+
+@pytest.mark.parametrize("wanted", ["inner==1.0", "inner===1.0", "inner==1", "outer"])
+def test_a_yanked_source_is_built_where_its_version_is_pinned(shop: Shop, wanted: str) -> None:
+    shelf = shop.home / "index"
+    for version in ("1.0", "2.0"):
+        write_sdist(shelf / "inner", "inner", version)
+    (shelf / "outer").mkdir()
+    write_wheel(shelf / "outer", "outer", "1.0", requires=["inner==1.0"])
+    for folder in shelf.iterdir():
+        links = [
+            f'<a href="{path.name}"{" data-yanked=leaks" if "inner-1" in path.name else ""}>{path.name}</a>'
+            for path in folder.iterdir()
+        ]
+        (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>")
+    lines = [f"--index-url {shelf.as_uri()}"]
+    assert shop.wheel(*lines, "inner", name="inner").version == "2.0"
+    for loose in ("inner<2", "inner==1.*"):
+        with pytest.raises(Unsatisfiable):
+            shop.lock(*lines, loose, file="loose.txt")
+    (shop.home / "pinned.txt").write_text("\n".join([*lines, wanted]) + "\n")
+    locked = shop.locked("pinned.txt")
+    assert wheel_of(locked.lock, "inner").version == "1.0"
+    assert any("inner 1.0 was yanked by its maintainers: leaks" in note for note in locked.notes)
+
+
+def test_a_directory_that_the_source_lacks_is_said(shop: Shop) -> None:
+    archive = write_sdist(shop.home, "inner")
+    with pytest.raises(PackingFailed, match="has no directory nowhere") as told:
+        shop.lock("--no-index", f"inner @ {archive.as_uri()}#subdirectory=nowhere")
+    assert "subdirectory" in str(told.value.hint)

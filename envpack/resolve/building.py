@@ -36,6 +36,8 @@ class Offered:
     sha256: str | None
     wheels: tuple[str, ...] = ()
     """File names of the wheels of the same version."""
+    yanked: str | None = None
+    """Why its maintainers withdrew it (PEP 592), empty where they do not say; None where they did not."""
 
 
 class Builder(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from envpack.errors import EnvpackError, NoSolution, Unsatisfiable
-from envpack.requirements import pep508
+from envpack.requirements import Origin, pep508
 from envpack.requirements.names import ProjectName
 from envpack.resolve import pypi
 
@@ -28,6 +30,12 @@ MOST_VERSIONS = 5
 
 _WITHOUT_WHEEL = re.compile(r"Wheels are required for `([\w.-]+)`")
 """uv 0.13's message for projects that have only source distributions."""
+
+_YANKED = re.compile(r"\b(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+) was yanked")
+"""uv 0.13's message for a version that was withdrawn and that no line of the request pins."""
+
+_PIN = re.compile(r"\bdepends? on (?P<name>[\w.-]+)==(?P<version>\d[\w.!+-]*\w|\d)(?![\w*]|\.\*)")
+"""uv 0.13's words for a package that needs one version of another."""
 
 
 def with_sources(
@@ -61,14 +69,34 @@ def with_sources(
         try:
             answer = solve(question)
         except NoSolution as error:
-            question = ways.admitted(question, error)
+            question = _pinned(question, error) or ways.admitted(question, error)
             continue
         chosen = [wheel for wheel in answer.wheels if wheel.version in question.sources.get(wheel.name, ())]
         if not chosen:
             break
         question = ways.with_built(question, chosen)
     built |= {name: wheel for (name, version), wheel in ways.built.items() if _has(answer, name, version)}
-    return replace(answer, wheels=tuple(_locked(wheel, built) for wheel in answer.wheels))
+    warnings = (*answer.warnings, *ways.withdrawn(answer))
+    return replace(answer, wheels=tuple(_locked(wheel, built) for wheel in answer.wheels), warnings=warnings)
+
+
+def _pinned(question: pypi.Question, error: NoSolution) -> pypi.Question | None:
+    """Return the question that admits the yanked versions that packages pin; None where they pin none.
+
+    PEP 592 admits a yanked version where `==` pins it, whoever does. uv looks at the request alone.
+    """
+    known = {line.text for line in question.constraints}
+    message = error.message
+    pins = {
+        f"{found['name']}=={found['version']}"
+        for found in _YANKED.finditer(message)
+        if Version(found["version"]) in _depended_on(ProjectName(found["name"]), message)
+    }
+    if not pins - known:
+        return None
+    origin = Origin(file="yanked", line=0)
+    lines = [pep508.read(pin, hashes=(), origin=origin, folder=Path()) for pin in sorted(pins - known)]
+    return replace(question, constraints=(*question.constraints, *lines))
 
 
 @dataclass(kw_only=True)
@@ -84,24 +112,49 @@ class _Ways:
     yielding: frozenset[str]
     built: dict[tuple[ProjectName, str], BuiltWheel] = field(default_factory=dict)
     _offered: dict[ProjectName, dict[str, Offered]] = field(default_factory=dict)
+    _withdrawn: dict[ProjectName, dict[str, Offered]] = field(default_factory=dict)
     _failed: dict[tuple[ProjectName, str], EnvpackError] = field(default_factory=dict)
 
     def admitted(self, question: pypi.Question, error: NoSolution) -> pypi.Question:
-        """Return the question with the sources of one more project; raise `error` where there are none."""
-        name = next((each for each in _without_wheel(error.message) if each not in self._offered), None)
-        if self.builder is None or name is None or len(self._offered) >= MOST_BUILDS:
-            raise error
-        if name in question.linked or name in self.yielding:
-            raise error
+        """Return the question with the sources of one more project; raise `error` where there are none.
+
+        Yanked ones are among them where a line or, by uv's explanation, another package pins their version.
+        """
+        for name in _without_wheel(error.message):
+            if name in self._offered:
+                more = self._pinned(name, error)
+            elif (
+                self.builder and len(self._offered) < MOST_BUILDS and name not in {*question.linked, *self.yielding}
+            ):
+                more = self._of_project(name, question, self.builder) | self._pinned(name, error)
+            else:
+                raise error
+            if more:
+                self._offered[name] |= more
+                versions = question.sources.get(name, frozenset()) | more.keys()
+                return replace(question, sources={**question.sources, name: versions})
+            if name not in question.sources:
+                break
+        raise error
+
+    def _of_project(self, name: ProjectName, question: pypi.Question, builder: Builder) -> dict[str, Offered]:
+        """Return the sources of a project by version; yanked ones that no line pins are kept apart."""
         allowed = _allowed(name, question)
-        self._offered[name] = {
+        found = {
             str(source.version): source
-            for source in self.builder.offered(name, _hashes(name, question), self.packages)
+            for source in builder.offered(name, _hashes(name, question), self.packages)
             if allowed.contains(source.version, prereleases=True) and not pypi.has_fitting(source.wheels, question)
         }
-        if not self._offered[name]:
-            raise error
-        return replace(question, sources={**question.sources, name: frozenset(self._offered[name])})
+        apart = {at for at, source in found.items() if source.yanked is not None and not _pins(allowed, source)}
+        self._withdrawn[name] = {version: found.pop(version) for version in apart}
+        self._offered[name] = {}
+        return found
+
+    def _pinned(self, name: ProjectName, error: NoSolution) -> dict[str, Offered]:
+        """Return the yanked sources that another package pins."""
+        kept = self._withdrawn.get(name, {})
+        pinned = _depended_on(name, error.message)
+        return {version: kept.pop(version) for version in [*kept] if Version(version) in pinned}
 
     def with_built(self, question: pypi.Question, chosen: Sequence[Wheel]) -> pypi.Question:
         """Return the question with the wheels of the chosen sources.
@@ -126,6 +179,14 @@ class _Ways:
         if len(failures) == len(chosen):
             raise failures[0]
         return question
+
+    def withdrawn(self, answer: pypi.Answer) -> Iterator[str]:
+        """Yield a warning for each chosen source that was yanked."""
+        for wheel in answer.wheels:
+            source = self._offered.get(wheel.name, {}).get(wheel.version)
+            if source and source.yanked is not None and (wheel.name, wheel.version) in self.built:
+                reason = f": {source.yanked}" if source.yanked else ""
+                yield f"{wheel.name} {wheel.version} was yanked by its maintainers{reason}"
 
     def _with_wheel(self, question: pypi.Question, chosen: Wheel, built: BuiltWheel) -> pypi.Question:
         """Return the question with a built wheel in place of its stand-in."""
@@ -164,6 +225,19 @@ def _allowed(name: ProjectName, question: pypi.Question) -> SpecifierSet:
     """Return the versions that the lines, the constraints and the limits allow."""
     said = [line.specifier for line in (*question.requirements, *question.constraints) if line.name == name]
     return SpecifierSet(",".join(filter(None, [*said, question.bounds.get(name, "")])))
+
+
+def _depended_on(name: ProjectName, message: str) -> set[Version]:
+    """Return the versions of a project that packages pin, by uv's explanation."""
+    return {Version(found["version"]) for found in _PIN.finditer(message) if ProjectName(found["name"]) == name}
+
+
+def _pins(allowed: SpecifierSet, source: Offered) -> bool:
+    """Return whether a specifier names this very version, so that a yanked one is taken too (PEP 592)."""
+    return any(
+        each.operator in ("==", "===") and not each.version.endswith(".*") and each.contains(source.version, True)
+        for each in allowed
+    )
 
 
 def _hashes(name: ProjectName, question: pypi.Question) -> tuple[str, ...]:

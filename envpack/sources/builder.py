@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 from envpack import digest
 from envpack.archive.bytecode import compile_prefix
 from envpack.config.target import PLATFORMS, Target
-from envpack.errors import BadRequirements, BrokenPackage, NotReady, Problem, Unsatisfiable
+from envpack.errors import BadRequirements, BrokenPackage, NotReady, PackingFailed, Problem, Unsatisfiable
 from envpack.files.wheel import WheelTarget
 from envpack.lock.lock import BuildFacts, Wheel
 from envpack.prefix.install import at_hand, login_of, python_here, python_packages
@@ -311,7 +311,7 @@ class WheelBuilder:
             found = archive.parent.name
 
             def unpacked(into: Path) -> Path:
-                return archives.unpack(archive, into, shown=archive.name) / source.subdirectory
+                return _below(archives.unpack(archive, into, shown=archive.name), source.subdirectory, archive.name)
 
             return _Source(key=self._key(found, source.subdirectory, packages), commit="", tree=unpacked)
         place = self._room("repository") / "files"
@@ -323,7 +323,7 @@ class WheelBuilder:
 
         def cloned(into: Path) -> Path:
             files.copy(place, names, into)
-            return into / source.subdirectory
+            return _below(into, source.subdirectory, public(source.location))
 
         key = self._key(found, source.subdirectory, packages)
         return _Source(key=key, commit=commit, tree=cloned, variables=told)
@@ -430,6 +430,15 @@ class WheelBuilder:
 
     def _room(self, name: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"source-{name}-", dir=self.scratch))
+
+
+def _below(tree: Path, subdirectory: str, shown: str) -> Path:
+    """Return the directory of a project in a source's tree. Raises PackingFailed where it is missing."""
+    if not (tree / subdirectory).is_dir():
+        raise PackingFailed(
+            f"{shown} has no directory {subdirectory}", hint="correct `#subdirectory=` in the requirements"
+        )
+    return tree / subdirectory
 
 
 def _python_of(packages: Sequence[CondaPackage]) -> CondaPackage:

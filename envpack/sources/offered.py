@@ -52,6 +52,8 @@ def sources(
 ) -> tuple[Offered, ...]:
     """Return the source distributions of a project for this Python, one for each version, the newest first.
 
+    Those that were yanked are among them.
+
     `default` gives the index that is asked where none is named. `hashes` are the allowed ones; none allows any. A
     file whose page does not give its hash is allowed.
 
@@ -64,7 +66,7 @@ def sources(
     if not indexes.no_index:
         urls = (*indexes.extra_index_urls, indexes.index_url or default())
         for url in (owner,) if owner else urls:
-            page = _linked(f"{url.rstrip('/')}/{name}/", name, urls)
+            page = _of_index(f"{url.rstrip('/')}/{name}/", name, urls)
             if page is not None:
                 found += page
                 break
@@ -73,17 +75,29 @@ def sources(
         if parsed := _wheel_version(file, name):
             wheels.setdefault(parsed, []).append(file)
     fitting: dict[Version, Offered] = {}
-    for file, url, sha256, needs, yanked in found:
+    for file, url, sha256, needs, yanked in sorted(found, key=lambda file: file[4] is not None):
         version = _version(file, name)
-        refused = yanked or (hashes and sha256 and f"sha256:{sha256}" not in hashes)
+        refused = hashes and sha256 and f"sha256:{sha256}" not in hashes
         if version and not refused and _admits(needs, python):
             beside = tuple(wheels.get(version, ()))
-            fitting.setdefault(version, Offered(version=version, url=url, sha256=sha256, wheels=beside))
+            offer = Offered(version=version, url=url, sha256=sha256, wheels=beside, yanked=yanked)
+            fitting.setdefault(version, offer)
     return tuple(sorted(fitting.values(), key=lambda each: each.version, reverse=True))
 
 
-File = tuple[str, str, "str | None", str, bool]
-"""Name, address, SHA-256, `Requires-Python`, whether it is yanked."""
+File = tuple[str, str, "str | None", str, "str | None"]
+"""Name, address, SHA-256, `Requires-Python`, why it was yanked."""
+
+
+def _of_index(url: str, name: ProjectName, logins: tuple[str, ...]) -> list[File] | None:
+    """Return the files of a project's page in an index, which may be a directory; None when there is none."""
+    if url.startswith("file:"):
+        page = Path(unquote(urlsplit(url).path), "index.html")
+        if page.is_file():
+            reader = _Links(url)
+            reader.feed(page.read_text("utf-8", "replace"))
+            return reader.files
+    return _linked(url, name, logins)
 
 
 def _linked(link: str, name: ProjectName, logins: tuple[str, ...]) -> list[File] | None:
@@ -94,7 +108,7 @@ def _linked(link: str, name: ProjectName, logins: tuple[str, ...]) -> list[File]
     if not directory.is_dir():
         return None
     return [
-        (path.name, path.as_uri(), None, "", False)
+        (path.name, path.as_uri(), None, "", None)
         for path in sorted(directory.iterdir())
         if path.is_file() and (_version(path.name, name) or _wheel_version(path.name, name))
     ]
@@ -130,7 +144,9 @@ def _of_json(page: dict[str, Any], base: str) -> Iterator[File]:
     for file in page["files"]:
         sha256 = file.get("hashes", {}).get("sha256")
         needs = file.get("requires-python") or ""
-        yield file["filename"], urljoin(base, file["url"]), sha256, needs, bool(file.get("yanked"))
+        told = file.get("yanked") or None
+        yanked = told if told is None or isinstance(told, str) else ""
+        yield file["filename"], urljoin(base, file["url"]), sha256, needs, yanked
 
 
 class _Links(HTMLParser):
@@ -148,7 +164,8 @@ class _Links(HTMLParser):
             digits = fragment.partition("sha256=")[2][:64]
             sha256 = digits if _SHA256.fullmatch(digits) else None
             file = take_apart(url).path.rpartition("/")[2]
-            self.files.append((file, url, sha256, given.get("data-requires-python") or "", "data-yanked" in given))
+            yanked = given["data-yanked"] or "" if "data-yanked" in given else None
+            self.files.append((file, url, sha256, given.get("data-requires-python") or "", yanked))
 
 
 def _version(file: str, name: ProjectName) -> Version | None:
