@@ -385,3 +385,65 @@ def test_an_index_that_wants_a_certificate_is_shown_it(
         monkeypatch.delenv("SSL_CLIENT_CERT")
         with pytest.raises(Unreachable):
             offered_by(ask(*lines), "source")
+
+
+# Mirrors
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_an_index_with_a_mirror_is_never_asked_itself(
+    end: str, solve: Callable[..., Resolved], ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wheel(tmp_path, "party", "1")
+    write_sdist(tmp_path, "late")
+    own = "http://localhost:1/simple"
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login {USER} password {PASSWORD}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with private_index(tmp_path) as host:
+        mirrors = {own + end: f"http://{host}/simple/"}
+        for line in (f"--index-url {own}", f"--extra-index-url {own}/"):
+            (wheel,) = solve(line, "party", index_mirrors=mirrors).lock.wheels
+            assert host in wheel.url
+            assert own not in str(ask(line, "party", index_mirrors=mirrors).requirements.indexes)
+        assert offered_by(ask(f"--index-url {own}", "party", index_mirrors=mirrors), "late")
+        monkeypatch.setenv("UV_DEFAULT_INDEX", own)
+        assert solve("party", index_mirrors=mirrors).lock.wheels
+        owned = ask("party", index_mirrors=mirrors, package_index={"party": own}).requirements.indexes
+        assert owned.owner_of("party") == f"http://{host}/simple/"
+        assert PASSWORD not in dump(solve("party", index_mirrors=mirrors).lock)
+
+
+def test_the_index_that_nobody_names_has_a_mirror_too(ask: Ask, tmp_path: Path) -> None:
+    default = uv.default_index(cache=tmp_path / "cache", workdir=tmp_path)
+    asked = ask("party", index_mirrors={default: "https://mirror.example/simple"}).requirements.indexes
+    assert asked.index_url == "https://mirror.example/simple"
+    assert ask("party", index_mirrors={"https://other.example": "https://m.example"}).requirements.indexes == (
+        ask("party").requirements.indexes
+    )
+
+
+# Versions that were withdrawn
+
+
+def withdrawn(folder: Path, *files: str) -> None:
+    """Write the page of a project, on which some files are yanked."""
+    links = [
+        f'<a href="{path.name}"{" data-yanked=broken" if path.name in files else ""}>{path.name}</a>'
+        for path in folder.iterdir()
+    ]
+    (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>", "utf-8")
+
+
+def test_a_yanked_version_is_taken_where_it_is_pinned_whoever_pins_it(
+    solve: Callable[..., Resolved], tmp_path: Path
+) -> None:
+    address = index(tmp_path / "index", ("party", "1"), ("party", "2"), ("host", "1"))
+    write_wheel(tmp_path / "index/host", "host", "1", requires=["party==1"])
+    withdrawn(tmp_path / "index/party", "party-1-py3-none-any.whl")
+    for line in ("party==1", "host", "party===1"):
+        resolved = solve(f"--index-url {address}", line)
+        assert {wheel.version for wheel in resolved.lock.wheels if wheel.name == "party"} == {"1"}
+        assert any("yanked" in note for note in resolved.notes)
+    assert solve(f"--index-url {address}", "party").lock.wheels[0].version == "2"
+    with pytest.raises(Unsatisfiable, match="yanked"):
+        solve(f"--index-url {address}", "party<2")

@@ -239,9 +239,12 @@ def test_a_launcher_that_is_near_none_is_answered_with_the_list(ask: Ask) -> Non
 
 def test_every_field_of_the_configuration_that_can_be_wrong_is_in_the_table() -> None:
     gc_times = {"gc_keep_newer", "gc_keep_used", "gc_keep_history", "gc_keep_jobs"}
-    assert {*check._RULES, *check._OPTIONS} - gc_times - {"ci_names", "names", "package_index"} <= {
-        name.replace("-", "_") for name in WRONG
-    }
+    assert {*check._RULES, *check._OPTIONS} - gc_times - {
+        "ci_names",
+        "names",
+        "package_index",
+        "index_mirrors",
+    } <= {name.replace("-", "_") for name in WRONG}
 
 
 def test_everything_that_is_wrong_is_reported_at_once_each_with_its_origin(ask: Ask) -> None:

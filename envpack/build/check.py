@@ -143,6 +143,17 @@ def _package_index(given: Mapping[str, str]) -> None:
             raise ValueError(refused.reason) from refused
 
 
+def _index_mirrors(given: Mapping[str, str]) -> None:
+    from envpack.requirements.addresses import checked_index
+    from envpack.requirements.text import Refused
+
+    for url in (*given, *given.values()):
+        try:
+            checked_index(url)
+        except Refused as refused:
+            raise ValueError(refused.reason) from refused
+
+
 def _index_strategy(given: str) -> None:
     from envpack.requirements.values import STRATEGIES
 
@@ -240,6 +251,7 @@ _RULES: dict[str, Callable[[Any], object]] = {
     "allow_clobber": _packages,
     "index_strategy": _index_strategy,
     "package_index": _package_index,
+    "index_mirrors": _index_mirrors,
     "names": _names,
     "cache_dir": _cache,
     "cache_limit": _size,

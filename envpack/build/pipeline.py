@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,14 +31,14 @@ from envpack.redact import hide
 from envpack.releases import file_list, index, keys, lookup, publish, sbom, tags
 from envpack.releases.manifest import Verification
 from envpack.releases.provenance import who
-from envpack.requirements.indexes import with_environment, with_owners
+from envpack.requirements.indexes import with_environment, with_mirrors, with_owners
 from envpack.resolve.names import Names
 from envpack.resolve.request import Limit, Request, differences
 from envpack.spark import cluster, compatibility, versions
 from envpack.spark.driver import choose_driver_python
 from envpack.spark.settings import Settings, settings_for
 from envpack.stores import store_of
-from envpack.tools import descriptors
+from envpack.tools import descriptors, uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -252,7 +253,8 @@ def request_of(asked: Requirements, config: Config) -> Request:
     ]
     own = sources.with_project(understood.requirements, config)
     named = with_environment(replace(own.indexes, strategy=config.index_strategy), os.environ)
-    reached = with_owners(named, config.package_index)
+    owned = with_owners(named, config.package_index)
+    reached = with_mirrors(owned, config.index_mirrors, default=partial(_default_index, config))
     return Request(
         requirements=replace(own, indexes=reached),
         target=replace(config.target(), spark=spark),
@@ -276,6 +278,11 @@ def request_of(asked: Requirements, config: Config) -> Request:
         without_project=config.without_project,
         no_build=sources.forbidden(config),
     )
+
+
+def _default_index(config: Config) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return uv.default_index(cache=Cache(Path(config.cache_dir)).uv, workdir=Path(folder))
 
 
 def _python_limits(asked: Requirements) -> tuple[Limit, ...]:

@@ -109,6 +109,8 @@ class Config:
     """What several package indexes mean: `first-index`, or `unsafe-best-match`, which compares all as pip does."""
     package_index: Mapping[str, str] = field(default_factory=dict)
     """Projects, by name or by pattern such as `acme-*`, to the one package index that they are taken from."""
+    index_mirrors: Mapping[str, str] = field(default_factory=dict)
+    """Package indexes to the mirrors that are asked in their place, whoever names the index."""
     names: Mapping[str, str] = field(default_factory=dict)
     """PyPI project name to conda package name, where they differ."""
     cache_dir: str = field(default_factory=_cache_directory)

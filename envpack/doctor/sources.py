@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from envpack.doctor.finding import Finding
 from envpack.errors import EnvpackError, Unsatisfiable
 from envpack.redact import redact
 from envpack.requirements import Indexes
-from envpack.requirements.indexes import with_environment
+from envpack.requirements.indexes import with_environment, with_mirrors
 from envpack.resolve.channel_addresses import channel_addresses
 from envpack.resolve.pypi import access_of
 from envpack.tools import uv
@@ -70,8 +71,10 @@ def index(config: Config) -> Iterator[Finding]:
         asked.write_text(f"{_ASKED_FOR}\n", "utf-8")
         arguments = ["pip", "compile", str(asked), "--no-deps", "--only-binary", ":all:"]
         arguments += ["--python", sys.executable, "--python-version", config.python or "3.11"]
-        reach = access_of(with_environment(Indexes(), os.environ))
+        default = partial(uv.default_index, cache=Path(folder, "cache"), workdir=Path(folder))
+        named = with_environment(Indexes(), os.environ)
         try:
+            reach = access_of(with_mirrors(named, config.index_mirrors, default=default))
             uv.run(arguments, cache=Path(folder, "cache"), workdir=Path(folder), access=reach)
         except Unsatisfiable as error:
             first = error.message.splitlines()[-1]

@@ -15,7 +15,7 @@ from envpack.redact import take_apart
 from envpack.requirements.values import STRATEGIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from envpack.requirements.values import Indexes
 
@@ -66,6 +66,37 @@ def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
         extra_index_urls=_distinct([*(url for _, url in asked), *indexes.extra_index_urls]),
         owners=tuple(asked),
     )
+
+
+def with_mirrors(indexes: Indexes, mirrors: Mapping[str, str], *, default: Callable[[], str]) -> Indexes:
+    """Return indexes with mirrors in the place of those that have one; the index itself is never asked then.
+
+    `mirrors` holds addresses of indexes, with or without `/` at the end, each with its mirror's. `default` gives
+    the index that is asked where none is named. An index's user and password stay its own: a mirror's are in its
+    address, in a netrc file, or in a keyring.
+    """
+    if not mirrors or indexes.no_index:
+        return indexes
+    by_address = {_comparable(url): mirror for url, mirror in mirrors.items()}
+
+    def of(url: str) -> str:
+        return by_address.get(_comparable(url), url)
+
+    asked = indexes.index_url or default()
+    return replace(
+        indexes,
+        index_url=of(asked) if indexes.index_url or of(asked) != asked else None,
+        extra_index_urls=_distinct(map(of, indexes.extra_index_urls)),
+        owners=tuple((name, of(url)) for name, url in indexes.owners),
+    )
+
+
+def _comparable(url: str) -> str:
+    """Return an address without what makes no other index of it: a login, `/` at the end, capitals of the host."""
+    plain = take_apart(url).public().rstrip("/")
+    scheme, separator, rest = plain.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host}".lower() + slash + path
 
 
 def _addresses(environ: Mapping[str, str], variable: str) -> Iterator[str]:
