@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from uv import find_uv_bin
 from envpack import requirements
 from envpack.build.pipeline import write_pylock
 from envpack.config.target import Target
-from envpack.errors import BadRequirements
+from envpack.errors import BadRequirements, Unsatisfiable
 from tests.support.channel import Channel
 from tests.support.command import Desk
 from tests.support.projects import Shop, write_sdist, write_source
@@ -74,6 +75,17 @@ def test_a_pyproject_asks_for_what_its_project_needs(tmp_path: Path) -> None:
             "requires-python '3' is not a version",
         ),
         ("[project]\nname='x'\ndependencies=['six=1']", {}, ":3: 'six=1' is not a requirement"),
+        ("[project]\nname='x'\ndependencies='six'", {}, ":3: dependencies is not a list of texts"),
+        ("[project]\nname='x'\ndependencies=['six', 5]", {}, ":3: dependencies is not a list of texts"),
+        ("[project]\nname='x'\n[project.optional-dependencies]\na='six'", {}, ":4: the extra a is not a list"),
+        ("[dependency-groups]\na='six'", {}, ":2: the group a is not a list"),
+        ("project=5", {}, ":1: project is not a table"),
+        ("[project]\nname='x", {}, ":2: is not TOML"),
+        ("[project]\nname x", {}, ":2: is not TOML"),
+        ("[project]\nname='x'\n[tool.uv.index]\nname='a'", {}, ":3: index is not a list of tables"),
+        ("[project]\nname='x'\n[[tool.uv.index]]\nname='a'", {}, ":4: the index a has no url"),
+        ("[project]\nname='x'\n[tool.uv.sources]\nsix='a'", {}, ":4: the source of six is not a table"),
+        ("[project]\nname='x'\n[tool.uv]\nextra-index-url='a'", {}, ":4: extra-index-url of [tool.uv]"),
     ],
 )
 def test_a_pyproject_that_cannot_be_read_says_why(
@@ -84,6 +96,18 @@ def test_a_pyproject_that_cannot_be_read_says_why(
     with pytest.raises(BadRequirements) as caught:
         names(path, **given)
     assert reason in str(caught.value)
+
+
+def test_older_settings_of_uv_name_indexes_and_folders_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    (tmp_path / "my shelf").mkdir()
+    text = "[project]\nname='x'\nversion='1'\ndependencies=['six']\n[tool.uv]\n"
+    path.write_text(text + "index-url='https://a.example/simple'\nextra-index-url=['https://b.example/simple']\n")
+    found = requirements.read(path).indexes
+    assert (found.index_url, found.extra_index_urls) == ("https://a.example/simple", ("https://b.example/simple",))
+    path.write_text(text + "no-index=true\nfind-links=['my shelf']\n")
+    found = requirements.read(path).indexes
+    assert (found.no_index, found.find_links) == (True, (str(tmp_path / "my shelf"),))
 
 
 UV = """
@@ -283,6 +307,34 @@ def test_groups_and_extras_of_a_pylock_are_chosen(tmp_path: Path) -> None:
     assert chosen() == "ac"
     assert chosen(groups=("dev",)) == "bc"
     assert chosen(extras=("x",)) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("environments", "fits"),
+    [
+        ("[\"sys_platform == 'win32'\", \"sys_platform == 'linux'\"]", True),
+        ("[\"sys_platform == 'win32'\", \"sys_platform == 'darwin'\"]", False),
+        ('["sys_platform =="]', None),
+    ],
+)
+def test_a_pylock_is_for_its_own_environments(app: Shop, environments: str, fits: bool | None) -> None:
+    wheel = app.home / "shelf/plot-1.0-py3-none-any.whl"
+    digits = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (app.home / "pylock.toml").write_text(
+        f'lock-version = "1.0"\nenvironments = {environments}\nextras = ["x"]\n'
+        '[[packages]]\nname = "plot"\nversion = "1.0"\n'
+        f'wheels = [{{ url = "{wheel.as_uri()}", hashes = {{ sha256 = "{digits}" }} }}]\n'
+    )
+    if fits:
+        assert [each.name for each in app.locked("pylock.toml").lock.wheels] == ["plot"]
+        with pytest.raises(BadRequirements, match="has no extra y"):
+            app.locked("pylock.toml", extra=("y",))
+    elif fits is None:
+        with pytest.raises(BadRequirements, match=r"pylock.toml:2: 'sys_platform ==' is not a marker"):
+            app.locked("pylock.toml")
+    else:
+        with pytest.raises(Unsatisfiable, match=r"is not for linux-64 with Python 3\.\S+, but for"):
+            app.locked("pylock.toml")
 
 
 def test_standard_input_and_several_files_are_one_environment(desk: Desk) -> None:

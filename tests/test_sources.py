@@ -27,7 +27,7 @@ from envpack.tools.git import Repository
 from tests.support.channel import Channel
 from tests.support.missing import missing
 from tests.support.processes import running
-from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, wheel_of, write_project
+from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, git, wheel_of, write_project
 from tests.support.wheels import write_wheel
 
 
@@ -170,6 +170,18 @@ def test_only_the_files_that_a_build_reads_count(tmp_path: Path) -> None:
         change()
         assert now() != before
         before = now()
+
+
+def test_the_files_of_submodules_are_the_projects(tmp_path: Path) -> None:
+    inner = write_project(tmp_path / "inner", name="inner")
+    commit_all(inner)
+    outer = write_project(tmp_path / "outer")
+    commit_all(outer)
+    git(outer, "submodule", "--quiet", "add", str(inner), "libs/inner")
+    (outer / "libs/inner/new.py").write_text("")
+    found = project_files(outer)
+    assert {"libs/inner/inner/table.csv", "libs/inner/new.py", "features/table.csv"} <= {*found}
+    assert not any("/.git" in name for name in found)
 
 
 def test_without_git_what_tools_leave_behind_does_not_count(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def read(
         files=tuple(reading.files),
         places=reading.places,
         requires_python=content.requires_python,
+        environments=content.environments,
         exact=content.exact,
         pinned=content.pinned,
         warnings=tuple(reading.warnings),

@@ -51,11 +51,12 @@ def applies(line: Marked, environment: Mapping[str, str]) -> bool:
     No extra is asked for when a file is installed, so `extra == "x"` does not hold. Variables that the environment
     lacks, such as the node's kernel, are the empty text.
     """
-    if line.marker is None:
-        return True
-    return Marker(line.marker).evaluate(
-        {**environment, "extra": "", "extras": _NOTHING, "dependency_groups": _NOTHING}
-    )
+    return line.marker is None or holds(line.marker, environment)
+
+
+def holds(marker: str, environment: Mapping[str, str]) -> bool:
+    """Return whether a marker holds in an environment, as `applies` does for a line's."""
+    return Marker(marker).evaluate({**environment, "extra": "", "extras": _NOTHING, "dependency_groups": _NOTHING})
 
 
 def negated(marker: str) -> str:

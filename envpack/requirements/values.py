@@ -142,6 +142,8 @@ class Requirements:
     """How `channels` and `indexes` may be stored: a directory as the file names it, a URL without secrets."""
     requires_python: str = ""
     """The Pythons that the file is for, as a PEP 440 specifier; empty for any."""
+    environments: tuple[str, ...] = ()
+    """Markers of the environments that a lock is for, one of which has to hold; none for any."""
     exact: bool = False
     """Whether `pypi` is complete and no dependencies are added: the lines of a lock."""
     pinned: PinnedFile | None = None
@@ -172,6 +174,7 @@ class Requirements:
             },
             "variables": dict(sorted(self.variables.items())),
             **({"requires_python": self.requires_python} if self.requires_python else {}),
+            **({"environments": sorted(self.environments)} if self.environments else {}),
             **({"exact": True} if self.exact else {}),
             **({"pinned": self.pinned.canonical()} if self.pinned else {}),
         }

@@ -113,6 +113,7 @@ def _complete(request: Request, channels: Channels, cache: Path, scratch: Path, 
 def _answer(request: Request, channels: Channels, cache: Path, scratch: Path, builder: Builder | None) -> _Answer:
     _check_known(request, channels)
     conda = solve_conda(request, channels)
+    _check_environments(request, conda.python)
     answer = _solve_pypi(request, conda, cache, scratch, builder)
     needed = {spec.split()[0] for package in conda.packages for spec in package.depends} | {*answer.left_out}
     left_out = [f"{p.name} is left out: {p.reason}" for p in request.provided if p.name in needed and p.reason]
@@ -120,6 +121,18 @@ def _answer(request: Request, channels: Channels, cache: Path, scratch: Path, bu
     costs = heavier.notes([*own, *map(CondaName, conda.shares.asked)], conda.packages, request.names)
     notes = (*conda.shares.notes, *answer.warnings, *_kernel_notes(request, conda), *left_out, *costs)
     return _Answer(conda.packages, answer.wheels, _requested(request, conda), notes)
+
+
+def _check_environments(request: Request, python: str) -> None:
+    """Raise Unsatisfiable where a lock is for environments that the target is none of."""
+    asked = request.requirements
+    values = request.target.marker_environment(python)
+    if asked.environments and not any(markers.holds(marker, values) for marker in asked.environments):
+        raise Unsatisfiable(
+            f"{asked.path} is not for {request.target.platform} with Python {python}, but for "
+            f"{' or '.join(asked.environments)}",
+            hint="lock again with this environment, or choose another Python with --python",
+        )
 
 
 def _kernel_notes(request: Request, conda: CondaPart) -> list[str]:

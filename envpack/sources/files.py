@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
+from envpack.errors import NotReady
 from envpack.tools.git import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 _LEFT_BEHIND = frozenset(
     {".git", ".hg", ".svn", "__pycache__", ".venv", "venv", ".tox", ".nox", ".eggs", "node_modules"}
@@ -75,11 +76,29 @@ def copy(directory: Path, names: Collection[str], into: Path) -> None:
 
 
 def _git_files(directory: Path) -> list[str]:
-    """Return the files that git lists below a directory; none without a repository, or where all is ignored."""
+    """Return the files that git lists below a directory; none without a repository, or where all is ignored.
+
+    Raises NotReady where git refuses the directory, which is another user's: what it ignores would count.
+    """
     answer = Repository(directory).git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if b"dubious ownership" in answer.stderr:
+        raise NotReady(
+            f"git does not read the project in {directory}: another user owns its directory",
+            hint=f"allow it: `git config --global --add safe.directory {directory}`",
+        )
     if answer.returncode:
         return []
-    return list(dict.fromkeys(name for name in os.fsdecode(answer.stdout).split("\0") if name))
+    return list(dict.fromkeys(_with_inner(directory, filter(None, os.fsdecode(answer.stdout).split("\0")))))
+
+
+def _with_inner(directory: Path, names: Iterable[str]) -> Iterator[str]:
+    """Yield files, and those of the repositories among them: submodules, and others that git does not enter."""
+    for name in names:
+        inner = directory / name
+        if not inner.is_symlink() and (inner / ".git").exists():
+            yield from (f"{name.rstrip('/')}/{below}" for below in _git_files(inner))
+        else:
+            yield name
 
 
 def _own_files(directory: Path) -> Iterator[str]:

@@ -31,6 +31,8 @@ class FileContent:
     """The owner of the environment."""
     requires_python: str = ""
     """The Pythons that it is for, as a PEP 440 specifier; empty for any."""
+    environments: tuple[str, ...] = ()
+    """Markers of the environments that a lock is for, one of which has to hold; none for any."""
     exact: bool = False
     """Whether its lines are complete and no dependencies are added: the lines of a lock."""
     pinned: PinnedFile | None = None

@@ -6,7 +6,10 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from envpack.requirements.text import Refused
+from packaging.markers import InvalidMarker, Marker
+
+from envpack.requirements.formats import toml
+from envpack.requirements.text import Refused, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +52,17 @@ def _is_public(url: str) -> bool:
         return urlsplit(url).hostname == "pypi.org"
     except ValueError:
         return False  # the reader of its line reports what is wrong
+
+
+def environments(told: object, text: str, source: Source, reading: Reading) -> tuple[str, ...]:
+    """Return the markers of the environments that a lock is for; refuse what is no marker."""
+    found = []
+    for marker in toml.texts(told):
+        try:
+            found.append(str(Marker(marker)))
+        except InvalidMarker:
+            reading.refuse(toml.place_of(marker, text, source), f"{quoted(marker)} is not a marker")
+    return tuple(found)
 
 
 def note_folders(folders: Iterable[str], source: Source, reading: Reading) -> None:

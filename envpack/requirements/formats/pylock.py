@@ -7,9 +7,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from packaging.utils import canonicalize_name
+
 from envpack.requirements.formats import exact, toml
 from envpack.requirements.formats.content import FileContent
-from envpack.requirements.text import Refused, quoted
+from envpack.requirements.text import Refused, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +32,17 @@ def recognises(path: Path, text: str) -> bool:
 def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the packages of a lock, each in the version and with the files that it names."""
     document = toml.load(text, source, reading)
-    if str(document.get("lock-version", "")).partition(".")[0] != "1":
+    if document and str(document.get("lock-version", "")).partition(".")[0] != "1":
         reading.refuse(source.at(0), f"is of lock-version {document.get('lock-version')}; envpack reads 1.0")
         return FileContent()
+    for kind, key, chosen in (
+        ("extra", "extras", reading.extras),
+        ("dependency group", "dependency-groups", reading.groups),
+    ):
+        offered = [*toml.texts(document.get(key)), *toml.texts(document.get("default-groups"))]
+        for name in chosen if document else ():
+            if key in document and canonicalize_name(name) not in map(canonicalize_name, offered):
+                reading.refuse(source.at(0), f"has no {kind} {name}{did_you_mean(name, offered)}")
     packages = toml.entries(document.get("packages"))
     groups = {*(reading.groups or toml.texts(document.get("default-groups")))}
     exact.note_indexes((str(package.get("index") or "") for package in packages), source, reading)
@@ -46,14 +56,21 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
             continue
         reading.read_line(line, source=source, number=toml.place_of(str(package["name"]), text, source).line)
     python = document.get("requires-python")
-    return FileContent(requires_python=python if isinstance(python, str) else "", exact=True)
+    return FileContent(
+        requires_python=python if isinstance(python, str) else "",
+        environments=exact.environments(document.get("environments"), text, source, reading),
+        exact=True,
+    )
 
 
 def _folders(packages: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the folders of the files that have no address but a path."""
+    """Yield the folders of the files that have a path, or an address of this machine."""
     for package in packages:
         for file in (*toml.entries(package.get("wheels")), toml.table(package.get("sdist"))):
-            if "url" not in file and isinstance(file.get("path"), str):
+            url = file.get("url")
+            if isinstance(url, str) and url.startswith("file:"):
+                yield unquote(urlsplit(url).path).rpartition("/")[0]
+            elif url is None and isinstance(file.get("path"), str):
                 yield PurePosixPath(file["path"]).parent.as_posix()
 
 

@@ -44,6 +44,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
                 toml.place_of(key, text, source),
                 f"{key} are worked out by its build; write `-e .` into a requirements file, which builds it",
             )
+    _refuse_other_kinds(document, text, source, reading)
     wanted = [*toml.texts(project.get("dependencies"))]
     wanted += _of_extras(project, source, reading)
     wanted += _of_groups(document, source, reading)
@@ -61,6 +62,26 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
         conda_first=True,
         requires_python=_python(project, text, source, reading),
     )
+
+
+def _refuse_other_kinds(document: dict[str, Any], text: str, source: Source, reading: Reading) -> None:
+    """Refuse tables and lists that are none: what they ask for would be left out without a word."""
+    for key in ("project", "dependency-groups"):
+        if key in document and not isinstance(document[key], dict):
+            reading.refuse(toml.line_of(key, text, source), f"{key} is not a table")
+    project = toml.table(document.get("project"))
+    lists = {"dependencies": project.get("dependencies", [])}
+    if isinstance(offered := project.get("optional-dependencies", {}), dict):
+        lists |= {f"the extra {name}": lines for name, lines in offered.items()}
+    else:
+        reading.refuse(toml.line_of("optional-dependencies", text, source), "optional-dependencies is not a table")
+    for what, lines in lists.items():
+        if not isinstance(lines, list) or toml.texts(lines) != lines:
+            place = toml.line_of(what.removeprefix("the extra "), text, source)
+            reading.refuse(place, f"{what} is not a list of texts")
+    for name, lines in toml.table(document.get("dependency-groups")).items():
+        if not isinstance(lines, list):
+            reading.refuse(toml.line_of(name, text, source), f"the group {name} is not a list")
 
 
 def _python(project: dict[str, Any], text: str, source: Source, reading: Reading) -> str:

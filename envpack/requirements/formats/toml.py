@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
     from envpack.requirements.values import Origin
 
 
+_LINE = re.compile(r"\(at line (\d+), ")
+"""tomllib's place of a mistake."""
+
+
 def load(text: str, source: Source, reading: Reading) -> dict[str, Any]:
     """Return the content of a text; if it is not TOML, keep the problem and return nothing."""
     try:
         found: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reading.refuse(source.at(0), f"is not TOML: {first_line(error)}")
+        said = first_line(error)
+        at = _LINE.search(said)
+        line = int(at[1]) if at else text.count("\n") + 1 if "end of document" in said else 0
+        reading.refuse(source.at(line), f"is not TOML: {said}")
         return {}
     return found
 
@@ -46,3 +54,9 @@ def place_of(word: str, text: str, source: Source) -> Origin:
     """Return the first line that holds a text between quotes; the whole file where none does."""
     at = next((at for quote in "\"'" if (at := text.find(f"{quote}{word}{quote}")) >= 0), None)
     return source.at(0 if at is None else text.count("\n", 0, at) + 1)
+
+
+def line_of(key: str, text: str, source: Source) -> Origin:
+    """Return the first line that sets a key or opens its table; the whole file where none does."""
+    found = re.search(rf"""^\s*(?:\[+[^\]\n]*)?["']?{re.escape(key)}["']?\s*[\].=]""", text, re.MULTILINE)
+    return source.at(text.count("\n", 0, found.end() - 1) + 1 if found else 0)

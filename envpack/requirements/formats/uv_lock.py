@@ -36,6 +36,8 @@ def recognises(path: Path, text: str) -> bool:  # noqa: ARG001 - what is wrong i
 def read(text: str, source: Source, reading: Reading) -> FileContent:
     """Return the locked packages that the project in the lock's directory needs."""
     document = toml.load(text, source, reading)
+    if not document and reading.problems:
+        return FileContent()
     if document.get("version") != 1:
         reading.refuse(source.at(0), f"is uv's lock format {document.get('version')}; envpack reads 1")
         return FileContent()
@@ -58,7 +60,10 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
         reading.read_line(line, source=source, number=toml.place_of(name, text, source).line)
     python = document.get("requires-python")
     return FileContent(
-        name=str(roots[0].get("name")), requires_python=python if isinstance(python, str) else "", exact=True
+        name=str(roots[0].get("name")),
+        requires_python=python if isinstance(python, str) else "",
+        environments=exact.environments(document.get("supported-markers"), text, source, reading),
+        exact=True,
     )
 
 

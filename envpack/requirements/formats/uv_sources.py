@@ -6,6 +6,7 @@ project that belongs to a repository or to one index could come from another ind
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ class UvSources:
 
     def __init__(self, document: dict[str, Any]) -> None:
         """`document` is the whole file."""
-        uv = toml.table(toml.table(document.get("tool")).get("uv"))
+        self._uv = uv = toml.table(toml.table(document.get("tool")).get("uv"))
         self._indexes = toml.entries(uv.get("index"))
         self._sources = {
             canonicalize_name(name): told if isinstance(told, list) else [told]
@@ -36,12 +37,46 @@ class UvSources:
         }
 
     def note_indexes(self, text: str, source: Source, reading: Reading) -> None:
-        """Add the indexes, except those that are for certain projects only (`explicit`)."""
+        """Add the indexes, except those that are for certain projects only (`explicit`).
+
+        What names no index is refused: its projects would be asked of the public one.
+        """
+        self._refuse_broken(text, source, reading)
+        for option, values in self._older():
+            for value in values:
+                place = toml.place_of(value, text, source)
+                reading.read_line(f"{option} {value}".strip(), source=source, number=place.line)
         for index in self._indexes:
             url = index.get("url")
             if isinstance(url, str) and index.get("explicit") is not True:
                 option = "--index-url" if index.get("default") is True else "--extra-index-url"
                 reading.read_line(f"{option} {url}", source=source, number=toml.place_of(url, text, source).line)
+
+    def _older(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield pip's options for the settings that `[[tool.uv.index]]` replaces, and for folders of wheels."""
+        if self._uv.get("no-index") is True:
+            yield "--no-index", [""]
+        default = self._uv.get("index-url")
+        if isinstance(default, str) and not any(index.get("default") is True for index in self._indexes):
+            yield "--index-url", [default]
+        yield "--extra-index-url", toml.texts(self._uv.get("extra-index-url"))
+        yield "--find-links", [shlex.quote(place) for place in toml.texts(self._uv.get("find-links"))]
+
+    def _refuse_broken(self, text: str, source: Source, reading: Reading) -> None:
+        given = self._uv.get("index", [])
+        if not isinstance(given, list) or len(self._indexes) != len(given):
+            reading.refuse(toml.line_of("index", text, source), "index is not a list of tables: [[tool.uv.index]]")
+        for index in self._indexes:
+            if not isinstance(index.get("url"), str):
+                named = toml.place_of(str(index.get("name")), text, source)
+                place = named if named.line else toml.line_of("index", text, source)
+                reading.refuse(place, f"the index {index.get('name') or 'without a name'} has no url")
+        for key, kind in (("index-url", str), ("extra-index-url", list), ("find-links", list), ("sources", dict)):
+            if key in self._uv and not isinstance(self._uv[key], kind):
+                reading.refuse(toml.line_of(key, text, source), f"{key} of [tool.uv] is not as uv reads it")
+        for name, told in self._sources.items():
+            if not all(isinstance(each, dict) for each in told):
+                reading.refuse(toml.line_of(str(name), text, source), f"the source of {name} is not a table")
 
     def lines(self, text: str, reading: Reading) -> Iterator[str]:
         """Yield the lines for a requirement: with its source, or unchanged. Raises Refused."""
