@@ -14,6 +14,7 @@ from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, StoreUnreachable
 from envpack.progress import Step
 from envpack.stores import open_store
+from envpack.stores.s3 import listings
 from envpack.stores.s3.options import SMALLEST_PART, S3Options
 from tests.support.s3 import Answer, Asked, Gate, S3Server
 
@@ -72,6 +73,79 @@ def test_a_page_in_place_of_an_answer_is_said_to_be_no_s3(
 ) -> None:
     """A captive portal and a wrong endpoint say 200 to everything."""
     gate.serve = lambda _: Answer(status=200, body=page, headers={"Content-Type": "text/html"})
+    with pytest.raises(EnvpackError) as failed:
+        ACTS[act](store_at(gate, s3_store_url), tmp_path)
+    assert failed.value.exit_code in {8, 9}
+    assert failed.value.hint
+
+
+def _listing(entries: str) -> bytes:
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<Name>bucket</Name><Prefix/><KeyCount>2</KeyCount><MaxKeys>1000</MaxKeys>{entries}"
+        f"<IsTruncated>false</IsTruncated></ListBucketResult>"
+    ).encode()
+
+
+def _entry(**fields: str) -> str:
+    given = {"Key": "a", "LastModified": "2026-01-31T12:00:00.000Z", "ETag": '"1"', "Size": "3", **fields}
+    written = "".join(f"<{name}>{text}</{name}>" for name, text in given.items() if text != "-")
+    return f"<Contents>{written}<Owner><ID>me</ID></Owner><StorageClass>STANDARD</StorageClass></Contents>"
+
+
+LISTINGS = {
+    "none": "",
+    "two": _entry() + _entry(Key="b/c"),
+    "a folder": _entry() + "<CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>",
+    "signs": _entry(Key="a &amp; b%20c+d\u00e4\u65e5"),
+    "a time of another form": _entry(LastModified="Sat, 31 Jan 2026 12:00:00 GMT"),
+    "no size": _entry(Size="-"),
+    "no time": _entry(LastModified="-"),
+    "no stamp": _entry(ETag="-"),
+    "an empty key": _entry(Key=""),
+    "a size that is no number": _entry(Size="many"),
+    "a time that is none": _entry(LastModified="soon"),
+    "a field twice": _entry().replace("<Size>", "<Size>4</Size><Size>", 1),
+    "cut off": _entry()[:-20],
+    "an entity": "<!DOCTYPE x [<!ENTITY a 'a'>]>" + _entry(),
+}
+
+
+@pytest.mark.parametrize("entries", LISTINGS.values(), ids=LISTINGS)
+def test_a_listing_is_read_as_botocore_reads_it(
+    entries: str, gate: Gate, s3_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.serve = lambda _: Answer(status=200, body=_listing(entries), headers={"Content-Type": "application/xml"})
+
+    def read() -> object:
+        try:
+            return list(store_at(gate, s3_store_url).list())
+        except EnvpackError as error:
+            return type(error), error.exit_code
+
+    ours = read()
+    monkeypatch.setattr(listings, "take_entries", lambda **_: None)
+    assert ours == read()
+
+
+ODD = {
+    "read": Answer(status=200, body=b"{}", headers={"ETag": '"1"', "Last-Modified": "soon"}),
+    "size": Answer(status=200, headers={"ETag": '"1"', "Content-Length": "0", "x-amz-mp-parts-count": "many"}),
+    "list": Answer(status=200, body=_listing(_entry()).replace(b">1000<", b">many<")),
+    "folders": Answer(status=200, body=_listing("<KeyCount>many</KeyCount>")),
+    "unfinished": Answer(
+        status=200,
+        body=b"<ListMultipartUploadsResult><Bucket>bucket</Bucket><Upload><Key>a</Key><UploadId>1</UploadId>"
+        b"<Initiated>soon</Initiated></Upload></ListMultipartUploadsResult>",
+    ),
+}
+
+
+@pytest.mark.parametrize("act", ODD)
+def test_a_field_that_cannot_be_read_is_no_traceback(
+    act: str, gate: Gate, s3_store_url: str, tmp_path: Path
+) -> None:
+    gate.serve = lambda _: ODD[act]
     with pytest.raises(EnvpackError) as failed:
         ACTS[act](store_at(gate, s3_store_url), tmp_path)
     assert failed.value.exit_code in {8, 9}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
-from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +11,11 @@ import boto3
 import botocore.session
 from boto3.compat import filter_python_deprecation_warnings
 from botocore.config import Config
-from botocore.utils import parse_timestamp
 
 from envpack.digest import CHUNK
 from envpack.errors import EnvpackError, UsageError
 from envpack.redact import know, meet, redact, take_apart
-from envpack.stores.s3 import answers, credentials
+from envpack.stores.s3 import answers, credentials, listings
 from envpack.stores.s3.proofs import base64_of
 from envpack.stores.s3.throttling import Throttling
 from envpack.version import VERSION
@@ -53,7 +50,7 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     try:
         core.register_component("data_loader", _loader())
         # botocore's own parser of times takes most of the time of a listing.
-        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=listings.time_of)
         if options.profile:
             core.set_config_variable("profile", options.profile)
         credentials.never_ask_blindly(core)
@@ -77,6 +74,7 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))
     client.meta.events.register("before-parameter-build.s3.PutObject", _sum_up)
     client.meta.events.register("before-parameter-build.s3.UploadPart", _sum_up)
+    client.meta.events.register("before-parse.s3.ListObjectsV2", listings.take_entries)
     client.meta.events.register("after-call.s3", answers.check)
     Throttling(options.patience, say).watch(client)
     return client
@@ -152,15 +150,6 @@ def _know_token(request: Any, **_: object) -> None:  # noqa: ANN401 - boto3 has 
     """Pass the token of a role, which changes while a process runs, to the filter of secrets."""
     token = request.headers.get("X-Amz-Security-Token")
     know(token.decode() if isinstance(token, bytes) else token)
-
-
-def _time(text: Any) -> datetime:  # noqa: ANN401 - whatever stands for a time in an answer
-    """Read a time in an answer: fast if it is in S3's form (2024-01-31T12:00:00.000Z)."""
-    if isinstance(text, str) and text.endswith("Z"):
-        with suppress(ValueError):
-            return datetime.fromisoformat(f"{text[:-1]}+00:00")
-    parsed: datetime = parse_timestamp(text)
-    return parsed
 
 
 def _standing(options: S3Options) -> dict[str, str]:

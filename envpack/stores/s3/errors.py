@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import botocore.parsers
 from boto3.s3.transfer import S3TransferRetriesExceededError
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
@@ -81,6 +83,12 @@ class Attempt:
     """The URL of the request."""
     seconds: float = 0.0
     """Its duration."""
+
+
+def is_of_reading(error: Exception) -> bool:
+    """Say whether botocore failed to read an answer, such as a size that is no number, or a field that is twice."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__") == botocore.parsers.__name__ for frame in frames)
 
 
 def code_of(error: aws.ClientError) -> str:

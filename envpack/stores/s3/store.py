@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from envpack import digest
 from envpack.errors import EnvpackError, StoreRefused, UsageError
@@ -46,6 +47,7 @@ from envpack.stores.s3.errors import (
     contested,
     explained,
     in_circles,
+    is_of_reading,
     redirected,
 )
 from envpack.stores.s3.interrupt import PATIENCE, done_within
@@ -452,8 +454,12 @@ class S3Store:
                 raise credentials.refusal(error, botocore.session.get_session(), self.url) from error
             if in_circles(error):
                 raise redirected(self.uri(key) if key else self.url) from error
-            if isinstance(error, ParamValidationError) or not isinstance(error, EXPLAINED):
+            if isinstance(error, ParamValidationError):
                 raise
+            if not isinstance(error, EXPLAINED):
+                if not is_of_reading(error):
+                    raise
+                error = ResponseParserError(f"the answer cannot be read: {error}")
             client = self._made_client
             raise explained(
                 self._in_words(error, key),
