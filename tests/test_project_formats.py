@@ -110,6 +110,16 @@ def test_older_settings_of_uv_name_indexes_and_folders_as_well(tmp_path: Path) -
     assert (found.no_index, found.find_links) == (True, (str(tmp_path / "my shelf"),))
 
 
+def test_an_index_of_uvs_sources_owns_a_name_that_only_another_package_needs(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    text = "[project]\nname='x'\nversion='1'\ndependencies=['six']\n[tool.uv.sources]\nacme-core={index='p'}\n"
+    path.write_text(text + "[[tool.uv.index]]\nname='p'\nurl='https://p.example/simple'\nexplicit=true\n")
+    assert requirements.read(path).indexes.owner_of("acme-core") == "https://p.example/simple"
+    path.write_text(text)
+    with pytest.raises(BadRequirements, match=r":6: acme-core is to come from the index p, which"):
+        requirements.read(path)
+
+
 UV = """
 [project]
 name = "app"

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -19,7 +20,7 @@ from envpack.build.pipeline import Options
 from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef, declared_name
-from envpack.sources import wheels
+from envpack.sources import files, wheels
 from envpack.sources.checkout import check_out
 from envpack.sources.files import digest_of, project_files
 from envpack.tools import cage
@@ -170,6 +171,37 @@ def test_only_the_files_that_a_build_reads_count(tmp_path: Path) -> None:
         change()
         assert now() != before
         before = now()
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside.csv", "way/../../outside.csv"])
+def test_a_link_out_of_a_project_is_refused(tmp_path: Path, target: str) -> None:
+    shop = write_project(tmp_path / "shop")
+    (tmp_path / "outside.csv").write_text("of this machine")
+    (shop / "features/way").symlink_to("..")
+    (shop / "features/inside.csv").symlink_to("table.csv")
+    files.copy(shop, project_files(shop), tmp_path / "copied")
+    (shop / "features/link.csv").symlink_to(target)
+    with pytest.raises(PackingFailed, match=r"features/link.csv is a link to .*, which is outside the project"):
+        files.copy(shop, project_files(shop), tmp_path / "again")
+
+
+def test_a_hook_of_another_repository_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, shop = write_project(tmp_path / "other", name="other"), write_project(tmp_path / "shop")
+    commit = (commit_all(other), commit_all(shop))[1]
+    for variable, place in (("DIR", ""), ("INDEX_FILE", "/index"), ("COMMON_DIR", "")):
+        monkeypatch.setenv(f"GIT_{variable}", f"{other}/.git{place}")
+    monkeypatch.setenv("GIT_PREFIX", "")
+    before = (other / ".git/index").read_bytes()
+    assert "features/table.csv" in project_files(shop)
+    source = SourceRef(kind="git", location=shop.as_uri(), reference="main")
+    assert check_out(source, tmp_path / "checkout")[0] == commit
+    assert (other / ".git/index").read_bytes() == before
+
+
+def test_a_virtual_environment_without_git_is_not_the_projects(tmp_path: Path) -> None:
+    shop = write_project(tmp_path / "shop", files={"env/pyvenv.cfg": "", "env/lib/x.py": ""})
+    (shop / "env/python").symlink_to(sys.executable)
+    assert not any(name.startswith("env/") for name in project_files(shop))
 
 
 def test_the_files_of_submodules_are_the_projects(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from envpack.errors import NotReady, PackingFailed, Unreachable
 from envpack.files.remove import remove
 from envpack.redact import know_login, redact, take_apart, without_secrets
 from envpack.sources import scm_version
+from envpack.tools.git import OF_ONE_REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class RemoteRepository:
         self._environment = {
             name: value
             for name, value in {**without_secrets(os.environ), **own}.items()
-            if not name.startswith(("GIT_DIR", "GIT_WORK"))
+            if name not in OF_ONE_REPOSITORY
         }
         if of_the_web and parts.userinfo:
             self._environment |= _header(location, unquote(parts.userinfo))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envpack import digest
-from envpack.errors import NotReady
+from envpack.errors import NotReady, PackingFailed
 from envpack.tools.git import Repository
 
 if TYPE_CHECKING:
@@ -63,16 +63,29 @@ def digest_of(directory: Path, names: Collection[str]) -> str:
 
 
 def copy(directory: Path, names: Collection[str], into: Path) -> None:
-    """Copy files into a new directory, readable for everyone, all with one time."""
+    """Copy files into a new directory, readable for everyone, all with one time.
+
+    Raises PackingFailed for a link that leads out of the directory: a build could follow it to a file of this
+    machine, or leave out without a word what it does not find.
+    """
     into.mkdir()
+    links = []
     for name in names:
         source, target = directory / name, into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
             target.symlink_to(source.readlink())
+            links.append(target)
             continue
         shutil.copyfile(source, target)
         target.chmod(0o755 if _executable(source) else 0o644)
+    top = os.path.realpath(into)
+    for link in links:
+        if not Path(os.path.realpath(link)).is_relative_to(top):
+            raise PackingFailed(
+                f"{link.relative_to(into)} is a link to {link.readlink()}, which is outside the project",
+                hint="put the file itself in its place, or let git ignore the link",
+            )
 
 
 def _git_files(directory: Path) -> list[str]:
@@ -108,7 +121,10 @@ def _own_files(directory: Path) -> Iterator[str]:
         folders[:] = [
             name
             for name in folders
-            if name not in _LEFT_BEHIND and not name.endswith(".egg-info") and not (top and name in _OUTPUT)
+            if name not in _LEFT_BEHIND
+            and not name.endswith(".egg-info")
+            and not (top and name in _OUTPUT)
+            and not (here / name / "pyvenv.cfg").exists()
         ]
         links = [name for name in folders if (here / name).is_symlink()]
         for name in (*names, *links):

@@ -14,6 +14,18 @@ _DEEPEN = (50, 500)
 
 _SECONDS = 120
 
+OF_ONE_REPOSITORY = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("DIR", "WORK_TREE", "IMPLICIT_WORK_TREE", "INDEX_FILE", "PREFIX", "COMMON_DIR", "NAMESPACE"),
+        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "GRAFT_FILE", "SHALLOW_FILE"),
+    )
+)
+"""Variables that name a repository, whichever directory git is asked about; git sets them for hooks.
+
+Source: `git rev-parse --local-env-vars`.
+"""
+
 
 class Repository:
     """The repository of a directory, asked through the git command."""
@@ -89,7 +101,8 @@ class Repository:
 
 def _environment(arguments: tuple[str, ...]) -> dict[str, str]:
     """Return the variables that git needs: its credentials only where it asks a server."""
-    return dict(os.environ) if arguments[0] == "fetch" else without_secrets(os.environ)
+    given = dict(os.environ) if arguments[0] == "fetch" else without_secrets(os.environ)
+    return {name: value for name, value in given.items() if name not in OF_ONE_REPOSITORY}
 
 
 def _is_hash(name: str) -> bool:

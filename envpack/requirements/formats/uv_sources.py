@@ -42,6 +42,7 @@ class UvSources:
         What names no index is refused: its projects would be asked of the public one.
         """
         self._refuse_broken(text, source, reading)
+        self._note_owners(text, source, reading)
         for option, values in self._older():
             for value in values:
                 place = toml.place_of(value, text, source)
@@ -51,6 +52,16 @@ class UvSources:
             if isinstance(url, str) and index.get("explicit") is not True:
                 option = "--index-url" if index.get("default") is True else "--extra-index-url"
                 reading.read_line(f"{option} {url}", source=source, number=toml.place_of(url, text, source).line)
+
+    def _note_owners(self, text: str, source: Source, reading: Reading) -> None:
+        """Note the index of each project that always comes from one, also where only another package needs it."""
+        for name, told in self._sources.items():
+            for each in told:
+                if isinstance(each, dict) and "index" in each and not {"marker", "extra", "group"} & each.keys():
+                    try:
+                        self._belongs(str(name), str(each["index"]), reading)
+                    except Refused as refused:
+                        reading.refuse(toml.place_of(str(each["index"]), text, source), refused.reason)
 
     def _older(self) -> Iterator[tuple[str, list[str]]]:
         """Yield pip's options for the settings that `[[tool.uv.index]]` replaces, and for folders of wheels."""
@@ -125,7 +136,8 @@ class UvSources:
         if not isinstance(url, str):
             raise Refused(f"{name} is to come from the index {index}, which [[tool.uv.index]] does not name")
         owner = (str(canonicalize_name(name)), addresses.checked_index(url))
-        reading.indexes = replace(reading.indexes, owners=(*reading.indexes.owners, owner))
+        if owner not in reading.indexes.owners:
+            reading.indexes = replace(reading.indexes, owners=(*reading.indexes.owners, owner))
 
 
 def _all_of(markers: Sequence[str]) -> str:
