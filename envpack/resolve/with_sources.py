@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from envpack.errors import EnvpackError, NoSolution, Unsatisfiable
 from envpack.requirements import Origin, pep508
@@ -90,7 +90,7 @@ def _pinned(question: pypi.Question, error: NoSolution) -> pypi.Question | None:
     pins = {
         f"{found['name']}=={found['version']}"
         for found in _YANKED.finditer(message)
-        if Version(found["version"]) in _depended_on(ProjectName(found["name"]), message)
+        if _read(found["version"]) in _depended_on(ProjectName(found["name"]), message)
     }
     if not pins - known:
         return None
@@ -229,7 +229,15 @@ def _allowed(name: ProjectName, question: pypi.Question) -> SpecifierSet:
 
 def _depended_on(name: ProjectName, message: str) -> set[Version]:
     """Return the versions of a project that packages pin, by uv's explanation."""
-    return {Version(found["version"]) for found in _PIN.finditer(message) if ProjectName(found["name"]) == name}
+    told = (found["version"] for found in _PIN.finditer(message) if ProjectName(found["name"]) == name)
+    return {version for text in told if (version := _read(text))}
+
+
+def _read(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 def _pins(allowed: SpecifierSet, source: Offered) -> bool:

@@ -58,7 +58,7 @@ def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None =
     if problems := problems_of(wheel, machine, name=name, version=version):
         raise BrokenPackage(
             [f"{wheel.name}, built from its source, {problem}" for problem in problems],
-            hint="report it to the project's maintainers: its build makes a wheel that installers must not accept",
+            hint="correct its name in the requirements, or report to the project's maintainers what is wrong",
         )
 
 
