@@ -21,7 +21,7 @@ from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatis
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef, declared_name
 from envpack.sources import files, wheels
-from envpack.sources.checkout import check_out
+from envpack.sources.checkout import RemoteRepository, check_out
 from envpack.sources.files import digest_of, project_files
 from envpack.tools import cage
 from envpack.tools.git import Repository
@@ -183,6 +183,16 @@ def test_a_link_out_of_a_project_is_refused(tmp_path: Path, target: str) -> None
     (shop / "features/link.csv").symlink_to(target)
     with pytest.raises(PackingFailed, match=r"features/link.csv is a link to .*, which is outside the project"):
         files.copy(shop, project_files(shop), tmp_path / "again")
+
+
+def test_what_variables_configure_git_with_holds_beside_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (("COUNT", "1"), ("KEY_0", "http.proxy"), ("VALUE_0", "http://proxy.example")):
+        monkeypatch.setenv(f"GIT_CONFIG_{variable}", value)
+    listed = RemoteRepository("https://me:word@git.example/x", tmp_path).git("config", "--list")
+    assert "http.proxy=http://proxy.example" in listed
+    assert "http.https://git.example/.extraheader=Authorization: Basic" in listed
 
 
 def test_a_hook_of_another_repository_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

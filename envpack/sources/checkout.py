@@ -53,7 +53,7 @@ class RemoteRepository:
             if name not in OF_ONE_REPOSITORY
         }
         if of_the_web and parts.userinfo:
-            self._environment |= _header(location, unquote(parts.userinfo))
+            self._environment |= _header(location, unquote(parts.userinfo), own.get("GIT_CONFIG_COUNT", ""))
 
     def git(self, *arguments: str) -> str:
         """Run a git command in the directory; return what it prints. Raises Unreachable when it fails."""
@@ -156,8 +156,10 @@ def _fetched(repository: RemoteRepository, wanted: str) -> str:
     )
 
 
-def _header(location: str, userinfo: str) -> dict[str, str]:
+def _header(location: str, userinfo: str, count: str) -> dict[str, str]:
     """Return the variables that give git a user and a password, which no command line then shows.
+
+    `count` is how many settings such variables hold already.
 
     Source: git-config(1), GIT_CONFIG_COUNT and `http.<url>.extraHeader`.
     """
@@ -166,8 +168,9 @@ def _header(location: str, userinfo: str) -> dict[str, str]:
     user, _, password = userinfo.partition(":")
     know_login(user, password)
     header = base64.b64encode(f"{user}:{password}".encode()).decode()
+    number = int(count) if count.isdecimal() else 0
     return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{host}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {header}",
+        "GIT_CONFIG_COUNT": str(number + 1),
+        f"GIT_CONFIG_KEY_{number}": f"http.{parts.scheme}://{host}/.extraHeader",
+        f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {header}",
     }
