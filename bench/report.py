@@ -25,7 +25,7 @@ _COLD = ", nothing packed before"
 _PACK_COLD = "pack, nothing packed before, no larger than conda-pack's"
 _PACK_KEPT = "pack, all packed before"
 _UNCHANGED = "build, unchanged"
-_START = "executor's cold start: unpack, `import pandas`"
+_START = "executor's cold start, compared with conda-pack: unpack, `import pandas`"
 _SHORT = (_PACK_COLD, _PACK_KEPT, _UNCHANGED, _START)
 
 
@@ -37,15 +37,15 @@ def main() -> None:
 
 
 def full() -> str:
-    """Return what stands on the page, with its marks."""
-    lines = ["| what | bar | measured | by |", "|---|---|---|---|"]
+    """Return the table of the page, with its marks."""
+    lines = ["| what | target | measured | by |", "|---|---|---|---|"]
     rows = list(_rows())
     lines += [f"| {what} | {bar} | {measured} | `bench.{bench}` |" for what, bar, measured, bench in rows]
     return _marked(lines, dict.fromkeys(bench for *_, bench in rows))
 
 
 def short() -> str:
-    """Return what stands in the README, with its marks."""
+    """Return the table of the README, with its marks."""
     rows = {what: (measured, bench) for what, _, measured, bench in _rows()}
     lines = ["| what | measured |", "|---|---|", *(f"| {what} | {rows[what][0]} |" for what in _SHORT)]
     return _marked(lines, dict.fromkeys(rows[what][1] for what in _SHORT))
@@ -99,7 +99,7 @@ def _remembering(memory: Result) -> Iterator[tuple[str, str, str]]:
         f"{row['peak_memory'] / 1e6:.0f} MB for {row['unpacked'] / 1e9:.1f} GB in {row['files']:,} files"
         for row in rows
     ]
-    yield "the same, more bytes in as many files", "no growth", ", ".join(told)
+    yield "the same, ten times as many bytes in as many files", "no growth", ", ".join(told)
 
 
 def _building(build: Result) -> Iterator[tuple[str, str, str]]:
@@ -145,20 +145,19 @@ def _solving(solve: Result) -> Iterator[tuple[str, str, str]]:
     bare, ours, rival = (
         1000 * solve.row("notebook", way)["processor"] for way in ("neither", "envpack", "py-rattler")
     )
-    told = (
-        f"{(ours - bare) / (rival - bare):.2f}x of processor time, {ours - bare:.0f} ms beside {rival - bare:.0f}"
-    )
+    times = (ours - bare) / (rival - bare)
+    told = f"{times:.2f} times its processor time, {ours - bare:.0f} ms and {rival - bare:.0f} ms"
     yield (
         "solve 375 conda packages on real records",
-        "1.3x py-rattler",
-        f"{told}; {bare:.0f} ms more to start either",
+        "1.3 times py-rattler's time",
+        f"{told}; to start either takes {bare:.0f} ms more",
     )
 
 
 def _linking(link: Result) -> Iterator[tuple[str, str, str]]:
     bare = link.row("small", "neither")["median"]
     ours, rival = (1000 * (link.row("small", name)["median"] - bare) for name in ("envpack", "py-rattler"))
-    told = f"{ours:.0f} ms, py-rattler alone {rival:.0f} ms; {1000 * bare:.0f} ms more to start and import either"
+    told = f"{ours:.0f} ms, py-rattler alone {rival:.0f} ms; to start either takes {1000 * bare:.0f} ms more"
     yield "link conda packages that are cached", "as py-rattler", told
 
 
@@ -170,14 +169,14 @@ def _starting(cluster: Result) -> Iterator[tuple[str, str, str]]:
             continue
         row = cluster.row("middle", name)
         unpacking = (
-            f"{rival['unpack'] / row['unpack']:.1f}x as fast, {row['unpack']:.2f} s beside {rival['unpack']:.2f}"
+            f"{rival['unpack'] / row['unpack']:.1f}x as fast, {row['unpack']:.2f} s and {rival['unpack']:.2f} s"
         )
-        yield f"unpack {words}, beside conda-pack's tar.gz", "3x" if name == "envpack tar" else "", unpacking
+        yield f"unpack {words}, compared with conda-pack's tar.gz", "3x" if name == "envpack tar" else "", unpacking
         theirs, ours = (_arrived(each) for each in (rival, row))
         yield (
             f"fetch at 10 Gbit/s, unpack and import, {words}",
             "2x" if name == "envpack tar" else "",
-            f"{theirs / ours:.1f}x, {ours:.2f} s beside {theirs:.2f}",
+            f"{theirs / ours:.1f}x, {ours:.2f} s and {theirs:.2f} s",
         )
 
 
@@ -192,12 +191,14 @@ def _looking_up(store: Result) -> Iterator[tuple[str, str, str]]:
         ("list", "3 s"),
         ("search", "linear"),
         ("gc plan", "linear"),
-        ("catalog --publish, one change", "as many requests for any number"),
+        ("catalog --publish, one change", "requests of its own do not grow"),
     ):
         rows = [row for row in store.rows if row["case"].startswith("versitygw ") and row["rival"] == question]
-        told = [f"{row['cpu']:.1f} s, {row['requests']:.0f} requests of {row['releases']:,}" for row in rows]
+        told = [
+            f"{row['cpu']:.1f} s, {row['requests']:.0f} requests for {row['releases']:,} releases" for row in rows
+        ]
         if counts and told:
-            yield f"{question}, releases on S3, processor time", bar, "; ".join(told)
+            yield f"{question}: processor time and requests, by releases on S3", bar, "; ".join(told)
 
 
 def _arrived(row: Row) -> float:
@@ -243,7 +244,7 @@ def _built(build: Result, case: str) -> str:
     for size in _sizes(build, f"envpack, {case}"):
         ours = build.row(size, f"envpack, {case}")["median"]
         script = build.row(size, _SCRIPT)["median"]
-        told.append(f"{ours:.2f} s {size}, {script / ours:.1f}x a script of uv, conda-pack and aws")
+        told.append(f"{ours:.2f} s {size}, {script / ours:.1f}x the script")
     return "; ".join(told)
 
 
