@@ -287,8 +287,8 @@ def test_zip_outside_yarn_before_spark_4_is_refused(spark: str) -> None:
 def test_on_yarn_the_settings_say_from_which_bandwidth_a_tar_pays() -> None:
     """400 MB less 123 MB are fetched more; unpacking 366 MB took 2.29 s less."""
     (note,) = (note for note in made("yarn-cluster").notes if "--format tar" in note)
-    assert "2.5 s sooner" in note
-    assert "276.6 MB more" in note
+    assert "2.5 s of unpacking" in note
+    assert "adds 276.6 MB" in note
     assert "more than 0.9 Gbit/s" in note
 
 
@@ -397,7 +397,7 @@ def test_yarn_warns_once_of_the_copy_through_the_staging_directory(launcher: str
 
 def test_yarn_copies_a_local_archive_whatever_the_staging_directory_is() -> None:
     (warning,) = made("yarn-cluster", "file:///store/x.tar.gz").warnings
-    assert warning.startswith("YARN copies a local archive (123 MB) for every submission")
+    assert warning.startswith("YARN copies this local archive (123 MB) for each submission")
 
 
 @pytest.mark.parametrize("launcher", [launcher.name for launcher in LAUNCHERS.values() if not launcher.yarn])

@@ -82,7 +82,7 @@ SOLVE = _together(
         "--allow-clobber",
         multiple=True,
         metavar="NAME",
-        help="Let this package replace files of others, or be replaced, without a word.",
+        help="Let this package replace files of others, or be replaced, without a warning.",
     ),
     click.option(
         "--with-pyspark/--without-pyspark",

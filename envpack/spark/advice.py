@@ -86,8 +86,8 @@ def about_archives(launcher: Launcher) -> Iterator[str]:
     """Yield the note that a second list of archives replaces the first (SparkSubmitArguments, run)."""
     if launcher.archives:
         yield (
-            f"give {launcher.archives_field} once: a second one takes the place of this one, and the job starts "
-            "without its environment; --also-archives ADDRESS#DIRECTORY joins others to it"
+            f"pass {launcher.archives_field} only once: Spark uses the last one alone, and the job would start "
+            "without this environment; --also-archives ADDRESS#DIRECTORY adds other archives to it"
         )
 
 
@@ -120,8 +120,8 @@ def about_format(launcher: Launcher, manifest: Manifest) -> Iterator[str]:
         more = archive.unpacked_size - archive.size
         saved = archive.unpacked_size * INFLATING
         yield (
-            f"with --format tar a node unpacks the environment about {saved:.1f} s sooner and fetches "
-            f"{human_size(more)} more: it pays where each node has more than {8 * more / 1e9 / saved:.1f} Gbit/s"
+            f"--format tar saves each node about {saved:.1f} s of unpacking and adds {human_size(more)} to its "
+            f"download: a job starts sooner with it if each node has more than {8 * more / 1e9 / saved:.1f} Gbit/s"
         )
 
 
@@ -193,13 +193,14 @@ def _staging(manifest: Manifest, uri: str) -> str:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return (
-            f"YARN copies a local archive ({size}) for every submission, and no node keeps it for the next; from a "
-            "store on S3 with spark.yarn.stagingDir in the same bucket each node would fetch it once"
+            f"YARN copies this local archive ({size}) for each submission, and no node keeps it for the next one. "
+            "With a store on S3, and spark.yarn.stagingDir in the same bucket, each node fetches it once"
         )
     bucket = f"{parts.scheme}://{parts.netloc}"
     return (
-        f"unless spark.yarn.stagingDir is in {bucket}/, every submission copies the archive ({size}) through the "
-        f"submitting machine, and no node keeps it for the next; spark.yarn.stagingDir={bucket}/staging avoids it"
+        f"unless spark.yarn.stagingDir is in {bucket}/, each submission copies the archive ({size}) through the "
+        "submitting machine, and no node keeps it for the next one; "
+        f"spark.yarn.stagingDir={bucket}/staging avoids it"
     )
 
 

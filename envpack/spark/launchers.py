@@ -53,7 +53,7 @@ _ALL = (
     ),
     Launcher(
         name="yarn-client",
-        purpose="YARN, the driver where you are",
+        purpose="YARN, the driver on your machine",
         master="yarn",
         mode="client",
         submit="submit with --master yarn --deploy-mode client",
@@ -92,7 +92,7 @@ _ALL = (
     ),
     Launcher(
         name="k8s-client",
-        purpose="Kubernetes, the driver where you are, such as a notebook's pod",
+        purpose="Kubernetes, the driver on your machine, such as a notebook's pod",
         mode="client",
         submit="submit with --master k8s://https://HOST:PORT --deploy-mode client",
         driver="client",
@@ -157,7 +157,7 @@ _ALL = (
     replace(
         _GIVEN_ON_YARN,
         name="livy-batch",
-        purpose="Livy, a batch: the body of POST /batches, less `file`",
+        purpose="Livy, a batch: the body of POST /batches, without `file`",
         archives_field="`archives` of the request",
         submit=_LIVY_MODE,
         text="livy",
@@ -167,7 +167,7 @@ _ALL = (
     replace(
         _GIVEN_ON_YARN,
         name="kyuubi",
-        purpose="Kyuubi, a batch on YARN: the body of POST /api/v1/batches, less `resource`",
+        purpose="Kyuubi, a batch on YARN: the body of POST /api/v1/batches, without `resource`",
         archives_field="`conf` of the request",
         submit="Kyuubi must submit to YARN in cluster mode: spark.master=yarn, spark.submit.deployMode=cluster",
         text="kyuubi",
@@ -177,7 +177,7 @@ _ALL = (
     replace(
         _GIVEN_ON_YARN,
         name="synapse",
-        purpose="Azure Synapse, a batch over its Livy: the body of POST .../sparkPools/POOL/batches, less `file`",
+        purpose="Azure Synapse, a batch over its Livy: the body of POST .../POOL/batches, without `file`",
         archives_field="`archives` of the request",
         submit="post it to https://WORKSPACE.dev.azuresynapse.net/livyApi/versions/2019-11-01-preview/sparkPools/POOL",
         text="synapse",

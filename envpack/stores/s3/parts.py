@@ -17,8 +17,10 @@ from envpack.stores.s3.options import MIB, SMALLEST_PART
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COPIED_PART = 64 * MIB
-"""The largest copied part in bytes, where the number of parts allows it: S3 copies several in parallel."""
+COPIED_PART = 16 * MIB
+"""The largest copied part in bytes, where the number of parts allows it: S3 copies several in parallel.
+
+The first one shows whether S3 copies at all, so it is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True)
