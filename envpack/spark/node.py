@@ -67,9 +67,7 @@ def table() -> str:
             for row in OF_PACKAGES
         ),
     ]
-    return "\n".join(
-        ["| variable of the node | what it would do | what keeps it from winning |", "|---|---|---|", *rows]
-    )
+    return "\n".join(["| variable of the node | effect without protection | protection |", "|---|---|---|", *rows])
 
 
 def script() -> str:
