@@ -78,8 +78,12 @@ NEARLY_URLS = {
     "hdfs://node/x": None,
     "https://example.com/x": None,
     "file:x": "file:///x",
+    "file:/x": "file:///x",
+    "FILE:/srv/x": "file:///srv/x",
+    "file:\\\\srv\\x": "file:///srv/x",
     "file://x/y": "file:///x/y",
     "flie:///x": "file:///x",
+    "file:/C:/envs": "/mnt/c/envs",
     "C:\\envs": "/mnt/c/envs",
     "d:/envs/store": "/mnt/d/envs/store",
     "file:///C:/envs": "/mnt/c/envs",
@@ -121,7 +125,7 @@ def test_every_right_form_of_a_directory_is_taken_and_shown_normalised(
     monkeypatch.setenv("HOME", str(tmp_path))
     store = tmp_path / "store"
     store.mkdir()
-    for given in ("../store", "../home/../store/", "~/store", str(store), f"file:{store}", f"file://{store}"):
+    for given in ("../store", "../home/../store/", "~/store", str(store), f"file://{store}", f"FILE://{store}"):
         said = ask("list", "--store", given)
         assert said.code == 0, said.err
         assert f"{store} holds no releases" in said.err.replace("file://", "")
@@ -137,7 +141,8 @@ def test_a_link_in_a_relative_store_is_followed_as_the_file_system_does(ask: Ask
 NEARLY_CHANNELS = {
     "https:/conda.example.com/c": "https://conda.example.com/c",
     "htps://conda.example.com/c": "https://conda.example.com/c",
-    "file:/srv/c d\n": "file:/srv/c d",
+    "file:///srv/c d\n": "file:///srv/c d",
+    "file:/srv/c": "file:///srv/c",
     "C:\\channel": "/mnt/c/channel",
     "ftp://conda.example.com/c": None,
 }

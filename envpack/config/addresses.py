@@ -93,12 +93,10 @@ def _place(text: str, schemes: Sequence[str], what: str) -> str:
         raise ValueError(f"{_shown(text)} is not {what}: it is empty")
     if text != text.strip() or visible(text) != text:
         raise ValueError(_not(what, text, "".join(c for c in text if visible(c) == c).strip()))
-    if windows := _windows(text):
+    if windows := _windows(re.sub(r"\Afile:[/\\]?(?=[A-Za-z]:)", "", text, flags=re.IGNORECASE)):
         raise ValueError(f"{_shown(text)} is not {what}: it is a Windows path; {windows}")
     if url := _URL.fullmatch(text):
         return _url(text, url["scheme"].lower(), url["rest"], schemes, what)
-    if "file" in schemes and re.match(r"file:/[^/]", text, re.IGNORECASE):
-        return f"file://{text[len('file:') :]}"
     inner = re.search(rf"(?:{'|'.join(schemes)})://.*", text, re.IGNORECASE | re.DOTALL)
     nearly = _NEARLY.fullmatch(text)
     if nearly and (":" in text.split("/", maxsplit=1)[0] or _scheme_near(nearly["scheme"], schemes)):
