@@ -152,16 +152,18 @@ FAULTS: dict[str, Fault] = {
     "endless storm": Fault(what="SlowDown to every request", begin=_all(Answer.error(503, "SlowDown")), code=9),
     "errors": Fault(what="500 to every request", begin=_all(Answer.error(500, "InternalError")), code=9),
     "resets": Fault(what="the connection is reset inside each part", begin=_resets),
-    "lost answers": Fault(what="the answer to each first write is lost, its retry is answered 412", begin=_lost),
-    "truncated": Fault(what="bodies are cut in half", begin=_changed(_cut, _is_object), code=9),
+    "lost answers": Fault(what="the answer to each first write is lost, and its retry gets 412", begin=_lost),
+    "truncated": Fault(
+        what="response bodies are cut to half of their length", begin=_changed(_cut, _is_object), code=9
+    ),
     "truncated listings": Fault(
-        what="listings are cut in half",
+        what="listings are cut to half of their length",
         begin=_changed(_cut, _is_listing),
         code=9,
         codes=dict.fromkeys(("publish", "settings", "tag"), 0),
     ),
     "altered": Fault(
-        what="a bit of every object is flipped on the way",
+        what="one bit of each object is flipped in transit",
         begin=_changed(_altered, _is_object),
         code=9,
         codes={
@@ -173,7 +175,7 @@ FAULTS: dict[str, Fault] = {
         },
     ),
     "200 with an error": Fault(
-        what="200 with an error as its body",
+        what="200 with an error document as its body",
         begin=_all(Answer(status=200, body=_ERROR, headers={"Content-Type": "application/xml"})),
         code=8,
         codes=dict.fromkeys(ACTS, (8, 9)),
@@ -183,19 +185,19 @@ FAULTS: dict[str, Fault] = {
         what="this machine's clock is 20 minutes off", begin=_all(Answer.error(403, "RequestTimeTooSkewed")), code=8
     ),
     "another region": Fault(
-        what="301 to the bucket's own region", begin=_all(Answer.error(301, "PermanentRedirect")), code=8
+        what="301: the bucket is in another region", begin=_all(Answer.error(301, "PermanentRedirect")), code=8
     ),
     "redirect": Fault(
-        what="307 to a page to sign in",
+        what="307: a redirect to a login page",
         begin=_all(Answer(status=307, headers={"Location": "https://login.example.com/"})),
         code=8,
     ),
-    "no If-None-Match": Fault(what="If-None-Match is passed over", begin=_without("if-none-match")),
-    "no Range": Fault(what="Range is passed over", begin=_without("range"), codes={"pull": 7}),
+    "no If-None-Match": Fault(what="If-None-Match is ignored", begin=_without("if-none-match")),
+    "no Range": Fault(what="Range is ignored", begin=_without("range"), codes={"pull": 7}),
     "versioned": Fault(what="a versioned bucket", bucket=_versioned),
     "KMS": Fault(what="a bucket that encrypts with KMS by default", bucket=_encrypted),
     "no deleting": Fault(
-        what="objects are locked: DELETE is denied",
+        what="DELETE is denied",
         begin=_all(Answer.error(403, "AccessDenied"), lambda asked: asked.method == "DELETE"),
         codes={"gc": 8},
     ),
