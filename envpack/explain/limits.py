@@ -53,40 +53,38 @@ _DR_ELEPHANT = "Dr. Elephant"
 _DATAFLINT = "DataFlint"
 
 LIMITS: dict[str, Threshold] = {
-    "no-interpreter": Threshold(measure="tasks without a Python to run", unit="tasks", steps=_ANY),
-    "python-differs": Threshold(measure="tasks whose Python is not the driver's", unit="tasks", steps=_ANY),
+    "no-interpreter": Threshold(measure="tasks that found no Python", unit="tasks", steps=_ANY),
+    "python-differs": Threshold(measure="tasks whose Python version is not the driver's", unit="tasks", steps=_ANY),
     "module-missing": Threshold(measure="tasks that lack a module", unit="tasks", steps=_ANY),
-    "binary-misfit": Threshold(measure="tasks that cannot load a library", unit="tasks", steps=_ANY),
+    "binary-misfit": Threshold(measure="tasks that cannot load a shared library", unit="tasks", steps=_ANY),
     "worker-crashed": Threshold(measure="tasks whose Python worker died", unit="tasks", steps=_ANY),
     "container-killed": Threshold(measure="executors that were killed", unit="executors", steps=_ANY),
-    "python-limit": Threshold(
-        measure="tasks that ran into spark.executor.pyspark.memory", unit="tasks", steps=_ANY
-    ),
+    "python-limit": Threshold(measure="tasks that reached spark.executor.pyspark.memory", unit="tasks", steps=_ANY),
     "python-memory-tight": Threshold(
-        measure="Python's peak memory, as a share of what is set aside for it",
+        measure="Python's peak memory, as a share of the memory reserved for it",
         unit="share",
         steps=((0.95, "high"), (0.8, "moderate")),
         since=(3, 1),
     ),
     "slow-worker-start": Threshold(
-        measure="starting Python workers, as a share of the run time of the tasks that start one",
+        measure="time to start Python workers, as a share of the run time of the tasks that start them",
         unit="share",
         steps=((0.5, "high"), (0.2, "moderate")),
         floor=30,
         since=(4, 0),
     ),
     "no-worker-reuse": Threshold(
-        measure="Python tasks for each core, each with a worker of its own",
+        measure="Python tasks per core if workers are not reused",
         unit="tasks a core",
         steps=((4, "moderate"),),
     ),
     "slow-fetch": Threshold(
-        measure="from an executor's start to its first task, with tasks waiting",
+        measure="time from an executor's start to its first task, with tasks waiting",
         unit="seconds",
         steps=((180, "high"), (60, "moderate")),
     ),
     "slow-submission": Threshold(
-        measure="from submission to the application's start",
+        measure="time from submission to the application's start",
         unit="seconds",
         steps=((180, "high"), (60, "moderate")),
     ),
@@ -94,7 +92,7 @@ LIMITS: dict[str, Threshold] = {
         measure="archives that every submission copies", unit="settings", steps=((1, "moderate"),)
     ),
     "ignored-setting": Threshold(
-        measure="settings that select no Python", unit="settings", steps=((1, "moderate"),)
+        measure="settings for Python that Spark ignores", unit="settings", steps=((1, "moderate"),)
     ),
     "pickled-rows": Threshold(
         measure="rows that were pickled to Python and back",
@@ -102,17 +100,17 @@ LIMITS: dict[str, Threshold] = {
         steps=((1_000_000, "moderate"),),
     ),
     "arrow-batch": Threshold(
-        measure="size of an Arrow batch, as far as rows and bytes show",
+        measure="size of an Arrow batch, estimated from rows and bytes",
         unit="bytes",
         steps=((256 * 1000**2, "high"),),
     ),
     "small-arrow-batches": Threshold(
-        measure="sent in Arrow batches of less than 64 kB",
+        measure="data sent in Arrow batches of less than 64 kB",
         unit="bytes",
         steps=((1000**3, "info"),),
     ),
     "small-tasks": Threshold(
-        measure="tasks of a stage, their median below 0.5 s",
+        measure="tasks of a stage whose median task takes less than 0.5 s",
         unit="tasks",
         steps=((5_001, "moderate"),),
         source=_DATAFLINT,
@@ -125,19 +123,19 @@ LIMITS: dict[str, Threshold] = {
         source=_DATAFLINT,
     ),
     "spill": Threshold(
-        measure="spilled to disk",
+        measure="data spilled to disk",
         unit="bytes",
         steps=((10 * 1000**3, "high"), (20 * 1000**2, "moderate")),
     ),
     "garbage-collection": Threshold(
-        measure="collecting garbage, as a share of run time",
+        measure="garbage collection, as a share of run time",
         unit="share",
         steps=((0.2, "high"), (0.1, "moderate")),
         floor=5,
         source=_DR_ELEPHANT,
     ),
     "idle-executors": Threshold(
-        measure="core time without a task while stages ran",
+        measure="idle core time while stages ran, as a share",
         unit="share",
         steps=((0.5, "moderate"),),
         floor=60,
@@ -157,12 +155,12 @@ LIMITS: dict[str, Threshold] = {
     "other-spark": Threshold(
         measure="releases that were built for another Spark", unit="settings", steps=((1, "high"),)
     ),
-    "tag-moved": Threshold(measure="releases that `latest` no longer names", unit="settings", steps=((1, "info"),)),
+    "tag-moved": Threshold(measure="releases that are no longer `latest`", unit="settings", steps=((1, "info"),)),
     "vulnerable": Threshold(
         measure="known vulnerabilities of the release's packages", unit="packages", steps=((1, "info"),)
     ),
     "versions-differ": Threshold(
-        measure="packages of another version on driver and workers", unit="packages", steps=((1, "high"),)
+        measure="packages with different versions on driver and workers", unit="packages", steps=((1, "high"),)
     ),
     "unused-packages": Threshold(
         measure="unpacked size of packages that no worker imported",

@@ -13,7 +13,7 @@ BEGIN, END = "<!-- made by `make reference` -->\n", "<!-- end of what it made --
 
 def table() -> str:
     """Return the table as Markdown."""
-    lines = ["| finding | measured | limits | floor | Spark | source |", "|---|---|---|---|---|---|"]
+    lines = ["| finding | measured | limits | floor | Spark | source of the limit |", "|---|---|---|---|---|---|"]
     for name, limit in LIMITS.items():
         steps = ", ".join(f"{written(value, limit.unit)} {severity}" for value, severity in reversed(limit.steps))
         floor = written(limit.floor, limit.floor_unit) if limit.floor else ""
