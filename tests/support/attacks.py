@@ -33,21 +33,29 @@ ROOT = Path(__file__).parents[2]
 BEGIN, END = "<!-- made by `python -m tests.support.attacks{}` -->\n", "<!-- end of what it made -->\n"
 
 KINDS = {
-    "packaged code leaves its cage": ("test_cage.py", "test_hostile.py"),
-    "a secret reaches an output, a file or another program": (
+    "code of a package tries to leave the cage": ("test_cage.py", "test_hostile.py"),
+    "a secret could reach an output, a file or another program": (
         "test_redact.py",
         "test_credentials.py",
         "test_every_command.py",
     ),
-    "a store lies to its readers": ("test_untrusted_store.py", "test_codec.py", "test_index.py", "test_pull.py"),
-    "a conda package is not what it says": ("test_conda_packages.py", "test_sample_packages.py"),
-    "a wheel is not what it says": (
+    "a store contains manipulated data": (
+        "test_untrusted_store.py",
+        "test_codec.py",
+        "test_index.py",
+        "test_pull.py",
+    ),
+    "a conda package is malformed, or does not match its metadata": (
+        "test_conda_packages.py",
+        "test_sample_packages.py",
+    ),
+    "a wheel is malformed, or does not match its metadata": (
         "test_wheel_files.py",
         "test_irregular_wheels.py",
         "test_bombs.py",
         "test_clobber.py",
     ),
-    "a server is no S3, or has no keys for us": ("test_s3_answers.py", "test_s3_credentials.py"),
+    "the endpoint is not an S3 server, or gives no credentials": ("test_s3_answers.py", "test_s3_credentials.py"),
 }
 """What an attack is after, and the quick tests that try it."""
 
@@ -55,17 +63,20 @@ FAULTS = {
     "`kill -9` at 200 random moments of `build`, `gc --apply`, `tag`, `pull`, `catalog --publish`": (
         "acceptance/test_kills.py",
     ),
-    "50 builders of one lock; 50 of different names beside a `gc --apply` that never stops": (
+    "50 builds of one lock in parallel; 50 builds of different names in parallel with `gc --apply` in a loop": (
         "acceptance/test_many_builders.py",
     ),
     "faults of an S3 server, over HTTP and HTTPS (the table below)": ("test_s3_faults.py", "test_s3_answers.py"),
-    "a full disk at each step, a read-only place, no descriptors, no home, another century": (
+    "a full disk at each step, a read-only directory, no free file descriptors, no home, a wrong system date": (
         "acceptance/test_machine_faults.py",
     ),
-    "10,000 generated files, command lines and calls, and 60 that other readers stumble over": (
+    "10,000 generated files, command lines and API calls, and 60 files that are known to break parsers": (
         "test_generated_input.py",
     ),
-    "every end without a result, and keys that cannot be had": ("test_endings.py", "test_s3_credentials.py"),
+    "every way in which a command can end without a result; S3 credentials that cannot be obtained": (
+        "test_endings.py",
+        "test_s3_credentials.py",
+    ),
 }
 """What goes wrong, and the tests that let it."""
 
