@@ -1,4 +1,4 @@
-"""The meaning of a conda channel's name from the user: a directory, an address, or a name that conda defines.
+"""The meaning of a channel's name from the user: a directory, a URL, or a name that conda defines.
 
 Source: conda's `Channel` (conda/models/channel.py) and its constants (conda/base/constants.py).
 """

@@ -1,4 +1,4 @@
-"""One codec for all stored data, in a store or in a cache: data that are read are checked against their type.
+"""One codec for all stored data, in a store or in a cache: it checks types when it reads.
 
 Anyone who can write to a store can write anything into it. So nothing that is read is trusted before each of its
 fields was checked against a rule: its type, its form, its length. A kind of stored object is a `Kind`: a type whose

@@ -1,4 +1,4 @@
-"""The errors a person can cause or mend, each kind with an exit code of its own."""
+"""The errors that a user can cause or fix, each kind with its own exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which environment variables a packed environment may have: users pass them through their shell."""
+"""The environment variables that a packed environment may set; they pass through the user's shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML from users or other tools, as nodes: no values are built from it, and its cost is bounded."""
+"""YAML from users or other tools, as nodes: it creates no objects, and its size is limited."""
 
 from __future__ import annotations
 

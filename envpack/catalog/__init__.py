@@ -1,1 +1,1 @@
-"""Show what a store holds as a static site: no server, no request to anywhere else."""
+"""Show the releases of a store as a static site, without a server and without requests to other hosts."""

@@ -1,4 +1,4 @@
-"""Build the environments that a change affects, go on after a failure, and report."""
+"""Build the environments that a change affects, continue after a failure, and report."""
 
 from __future__ import annotations
 

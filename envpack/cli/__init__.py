@@ -1,4 +1,4 @@
-"""The command line: flags become values, values become one library call, results become text."""
+"""The command line: it parses options, makes one library call and prints the result."""
 
 from __future__ import annotations
 

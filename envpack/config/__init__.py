@@ -1,1 +1,1 @@
-"""What a person has chosen, and the cluster that it is chosen for."""
+"""The user's configuration, and the cluster that environments are built for."""

@@ -1,4 +1,4 @@
-"""Find out whether a build would work here, and what to do if not."""
+"""Find out whether a build would work on this machine, and what to do if not."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Read Spark's event log of an application and say what its environment cost and what to change."""
+"""Read Spark's event log of an application: what its environment cost and what to change."""

@@ -1,1 +1,1 @@
-"""Which releases of a store may go, and how they go."""
+"""Choose the old releases of a store and delete them."""

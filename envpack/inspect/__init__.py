@@ -1,1 +1,1 @@
-"""Look at releases: check what is stored, compare two."""
+"""Look at releases: check the stored files, compare two releases."""

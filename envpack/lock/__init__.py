@@ -1,1 +1,1 @@
-"""The lock: every package of an environment by address and SHA-256."""
+"""The lock: every package of an environment with its URL and SHA-256."""

@@ -1,1 +1,1 @@
-"""The packages of an environment: what each is, needs and is licensed under."""
+"""The packages of an environment: their names, dependencies and licences."""

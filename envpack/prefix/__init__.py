@@ -1,1 +1,1 @@
-"""The prefix: link a lock into a directory, and find out what activating it would set."""
+"""The prefix: install a lock into a directory, and find out what activation would set."""

@@ -1,1 +1,1 @@
-"""Bring a release to this machine and run commands in it."""
+"""Download a release to this machine and run commands in it."""

@@ -1,4 +1,4 @@
-"""A person's requirements as values: lines as pip reads them, environment files as conda does, locks of others."""
+"""The user's requirements as values: pip's files, conda's environment files, locks of other tools."""
 
 from __future__ import annotations
 

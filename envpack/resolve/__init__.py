@@ -1,1 +1,1 @@
-"""From requirements to a lock: conda first, PyPI for what no channel carries."""
+"""From requirements to a lock: conda first, PyPI for packages that no channel has."""

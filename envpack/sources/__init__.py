@@ -1,1 +1,1 @@
-"""From a source to a wheel: a team's own project, a source distribution, a git repository; built in the cage."""
+"""Build wheels in the cage from a project, a source distribution or a git repository."""

@@ -1,1 +1,1 @@
-"""Work out what a launcher needs to run a job in a release."""
+"""Compute what a launcher needs to run a job in a release."""

@@ -1,4 +1,4 @@
-"""Where archives and manifests live: a local directory or S3, behind one protocol.
+"""Storage for archives and manifests, a local directory or S3, behind one protocol.
 
 Another kind of store is a module here with an `open_at`, and its scheme in `envpack.config.addresses.STORES`.
 """

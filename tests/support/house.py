@@ -40,7 +40,7 @@ def picture() -> str:
         lines += [f'    {room}["{room}"]' for room in rooms]
         lines.append("  end")
     lines += [f"  floor{number} --> floor{number + 1}" for number in range(len(floors()) - 1)]
-    lines += ["```", "", "| floor | room | holds |", "|---|---|---|"]
+    lines += ["```", "", "| floor | room | purpose |", "|---|---|---|"]
     for number, rooms in enumerate(floors()):
         lines += [f"| {len(floors()) - number} | `{room}` | {purpose(room)} |" for room in rooms]
     return "\n".join(lines) + "\n"
