@@ -36,19 +36,21 @@ Examples:
   envpack audit --tagged --advisories osv --severity high --output sarif > audit.sarif""",
 )
 @click.argument("reference", metavar="[REF]", required=False, shell_complete=complete.reference)
-@click.option("--tagged", is_flag=True, help="Every release that a tag points at.")
+@click.option("--tagged", is_flag=True, help="Audit every release that a tag points at.")
 @click.option(
     "--advisories",
     metavar="PATH",
-    help="Advisories in OSV's format: a directory of JSON files, or OSV's zip of PyPI.",
+    help="The advisories in OSV's format: a directory of JSON files, or OSV's zip for PyPI.",
 )
 @click.option(
     "--severity",
     type=OneOf(["low", "moderate", "high", "critical"]),
     default="low",
-    help="The least severity that counts; an advisory without one counts as high.",
+    help="The lowest severity that counts; an advisory without a severity counts as high.",
 )
-@click.option("--ignore", multiple=True, metavar="ID", help="Pass over this advisory, by any of its names.")
+@click.option(
+    "--ignore", multiple=True, metavar="ID", help="Ignore this advisory; ID is any of its names. Repeatable."
+)
 @options.STORE
 @options.CACHE
 @click.option("--output", type=OneOf(["text", "json", "sarif"]), default="text", help="How to print it.")
@@ -64,10 +66,10 @@ def audit_command(
     verbose: bool,
     **given: Any,
 ) -> int:
-    """Look for known vulnerabilities in the packages of the release that REF names, or of all that tags point at.
+    """Look for known vulnerabilities in the packages of the release REF, or of all tagged releases.
 
-    Nothing is fetched: the advisories are those that PATH has. Conda packages are looked up as the projects that
-    they hold, your own projects are not: no advisory is about them. The exit code is 11 when something is found.
+    Nothing is downloaded: the advisories are those in PATH. A conda package is looked up under the name of its
+    project; your own projects are not looked up. The exit code is 11 if something is found.
     """
     from envpack.packages.advisories import read
     from envpack.resolve.names import Names

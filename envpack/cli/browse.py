@@ -38,7 +38,7 @@ Examples:
 )
 @click.argument("name", required=False, shell_complete=complete.name)
 @_TAGGED
-@click.option("--rebuild-index", is_flag=True, help="Make the store's index again from all manifests first.")
+@click.option("--rebuild-index", is_flag=True, help="First make the store's index again from all manifests.")
 @options.STORE
 @options.CACHE
 @options.OUTPUT_JSON
@@ -53,7 +53,7 @@ def list_command(
     verbose: bool,
     **given: Any,
 ) -> None:
-    """List the releases of a store, or those of one NAME, newest first within each name."""
+    """List the releases of a store, or only those of NAME, the newest of each name first."""
     from envpack.releases import index, references
     from envpack.stores import store_of
 
@@ -91,10 +91,10 @@ Examples:
 @options.OUTPUT_JSON
 @options.TALK
 def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Find the releases that contain PACKAGE, in the versions of SPEC if there is one.
+    """Find the releases that contain PACKAGE; with SPEC, only in matching versions.
 
-    SPEC is what pip takes (<2, ==1.26.*) or conda does (1.1.1*). PyPI's rules of versions hold for wheels, conda's
-    for conda packages. Names are compared as PyPI's projects: torch also finds conda's pytorch.
+    SPEC is a version specifier of pip (<2, ==1.26.*) or of conda (1.1.1*). Wheels are compared by PyPI's rules of
+    versions, conda packages by conda's. PACKAGE is the name of a project: torch also finds conda's pytorch.
     """
     from envpack.releases.search import matcher, search
     from envpack.resolve.names import Names

@@ -33,8 +33,9 @@ _WIDEST = 110
 @click.option(
     "-n",
     "--name",
-    metavar="N",
-    help="The release's name; by default `name:` of an environment file, else the file's stem.",
+    metavar="NAME",
+    help="The name of the release; by default `name:` of an environment file, else the name of "
+    "FILE without its ending.",
 )
 @options.STORE
 @options.SOLVE
@@ -42,7 +43,7 @@ _WIDEST = 110
 @options.FORMAT
 @options.LAUNCHER
 @options.TAG
-@click.option("--no-verify", is_flag=True, help="Publish without trying the archive first.")
+@click.option("--no-verify", is_flag=True, help="Publish the archive without verifying it.")
 @click.option("--dry-run", is_flag=True, help="Solve and show what would be built; change nothing.")
 @options.DRIVER_PYTHON
 @options.ARCHIVES
@@ -51,11 +52,11 @@ _WIDEST = 110
 @options.OUTPUT
 @options.TALK
 def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Build what FILE asks for, publish it, and print the settings that run Spark in it.
+    """Build the environment that FILE describes, publish it, and print the Spark settings that use it.
 
-    FILE is a requirements file as pip reads it (*.txt), a conda environment file (*.yml, *.yaml), a project's
-    pyproject.toml, or what is locked already: pylock.toml, uv.lock, poetry.lock, a `conda list --explicit` file,
-    conda-lock.yml, pixi.lock. `-` reads requirement lines from standard input.
+    FILE is a requirements file of pip (*.txt), a conda environment file (*.yml, *.yaml), a project's
+    pyproject.toml, or a lock: pylock.toml, uv.lock, poetry.lock, a `conda list --explicit` file, conda-lock.yml,
+    pixi.lock. `-` reads requirement lines from standard input.
     """
     from envpack.build.pipeline import Options, build
     from envpack.cli.settings import echo_settings
@@ -89,13 +90,13 @@ def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool,
 
 @click.command("lock", epilog="Example: envpack lock pandas-udf.txt --python 3.11")
 @options.FILES
-@click.option("-n", "--name", metavar="N", help="The name of the lock where there is no FILE: N.txt.lock.")
+@click.option("-n", "--name", metavar="NAME", help="The name of the lock if there is no FILE: NAME.txt.lock.")
 @click.option(
     "--format",
     "form",
     type=OneOf(["pixi", "pylock"]),
     default="pixi",
-    help="pylock writes pylock.NAME.toml (PEP 751) as well, with what comes from PyPI.",
+    help="pylock also writes pylock.NAME.toml (PEP 751), with the packages from PyPI.",
 )
 @options.SOLVE
 @options.SPARK
@@ -103,7 +104,7 @@ def build_command(file: Path | None, output: str, *, quiet: bool, verbose: bool,
 @options.OUTPUT_JSON
 @options.TALK
 def lock_command(file: Path | None, output: str, form: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Solve FILE for the target and write the answer to FILE.lock, unless the lock there is still good."""
+    """Solve FILE for the cluster and write the lock to FILE.lock, unless the lock there is up to date."""
     from envpack.build.pipeline import Options, lock, write_pylock
     from envpack.packages.package import packages_of
 

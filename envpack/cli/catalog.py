@@ -22,11 +22,15 @@ SCHEMA = 1
 
 @click.command("catalog", epilog="Example: envpack catalog site --store s3://bucket/envs")
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--publish", is_flag=True, help="Write it into the store, beside the releases; DIR as well if named.")
+@click.option(
+    "--publish",
+    is_flag=True,
+    help="Write the site into the store, next to the releases; also into DIR, if you give it.",
+)
 @click.option(
     "--advisories",
     metavar="PATH",
-    help="Show known vulnerabilities: a directory of advisories in OSV's format, or OSV's zip of PyPI.",
+    help="Also show known vulnerabilities, from a directory of advisories in OSV's format, or OSV's zip for PyPI.",
 )
 @options.STORE
 @options.CACHE
@@ -37,8 +41,8 @@ def catalog_command(
 ) -> None:
     """Write a static site that shows the releases of a store into DIR, by default envpack-catalog.
 
-    It needs no server: open its index.html, or copy it to any web server. What is there from an earlier run is
-    brought up to date. The answer is where the site begins.
+    It needs no server: open its index.html, or copy it to any web server. A site from an earlier run is brought up
+    to date. The path of the first page is printed.
     """
     from envpack.catalog import places
     from envpack.catalog.vulnerable import from_config

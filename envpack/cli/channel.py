@@ -20,24 +20,27 @@ def channel_command() -> None:
 @channel_command.command("init", epilog="Example: envpack channel init ./channel")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--python", type=click.Path(path_type=Path), metavar="PATH", help="The Python to put in; by default this."
+    "--python",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The Python to put into the channel; by default the one that runs envpack.",
 )
 @click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The root directory of another system whose Python to put in; qemu-user runs it.",
+    help="The root directory of another system, whose Python is put into the channel; qemu-user runs it if needed.",
 )
 @options.OUTPUT_JSON
 @options.TALK
 def init_command(
     directory: Path, python: Path | None, root: Path | None, output: str, *, quiet: bool, verbose: bool
 ) -> None:
-    """Make a small, real conda channel in DIRECTORY from the Python that runs envpack.
+    """Make a small conda channel in DIRECTORY from the Python that runs envpack.
 
-    With it, and wheels from a PyPI index for the rest, real environments can be built without any other channel.
-    With --root the Python is that of a system whose packages were unpacked there, as `dpkg-deb --extract` does; it
-    may be another processor's, and --python is its path from that root. DIRECTORY may hold Pythons of both.
+    With this channel, and wheels from a package index, environments can be built without any other channel. With
+    --root the Python is that of a Linux system that is unpacked there, for example by `dpkg-deb --extract`. The
+    system may be for another processor; --python is then the path inside it. One channel can have Pythons of both.
     """
     from envpack.channel import init
 

@@ -38,26 +38,44 @@ _MOST_SHARES = 1000
 
 @click.command("ci", epilog="Example: envpack ci 'envs/**/*.txt' --store s3://bucket/envs --spark 3.5 --jobs 2")
 @click.argument("patterns", nargs=-1, metavar="[FILE|GLOB]...")
-@click.option("--since", metavar="COMMIT", help="Compare with this commit, not with what the CI system says.")
-@click.option("--all", "everything", is_flag=True, help="Look at every environment, changed or not.")
+@click.option(
+    "--since",
+    metavar="COMMIT",
+    help="Compare with this commit; by default with the one that the CI system's variables give.",
+)
+@click.option("--all", "everything", is_flag=True, help="Build every environment, changed or not.")
 @click.option("--refresh", is_flag=True, help="Solve every environment again, to pick up new versions.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 64), default=1, metavar="N", help="Build N at a time.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    metavar="N",
+    help="Build N environments at a time; by default 1.",
+)
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     default="envpack-report",
     metavar="DIR",
-    help="Where the report goes; by default envpack-report.",
+    help="The directory of the report; by default envpack-report.",
 )
 @click.option("--plan", is_flag=True, help="Print as JSON which environments would be built; build nothing.")
-@click.option("--only", multiple=True, metavar="NAME", help="Build these environments alone, if they are affected.")
-@click.option("--shard", type=Shard(), metavar="K/N", help="Build the Kth of N shares of what is affected.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Build only this environment, if it is affected. Repeatable."
+)
+@click.option(
+    "--shard",
+    type=Shard(),
+    metavar="K/N",
+    help="Build share K of the affected environments in N shares, such as 1/4.",
+)
 @click.option(
     "--merge",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Join the reports of several agents into one; build nothing.",
+    help="Merge the report in DIR with the others into one; build nothing. Repeat it for each agent's report.",
 )
 @options.STORE
 @options.SOLVE
@@ -65,8 +83,8 @@ _MOST_SHARES = 1000
 @options.FORMAT
 @options.LAUNCHER
 @options.TAG
-@click.option("--no-verify", is_flag=True, help="Publish without trying the archives first.")
-@click.option("--dry-run", is_flag=True, help="Solve and report what would change; publish nothing.")
+@click.option("--no-verify", is_flag=True, help="Publish the archives without verifying them.")
+@click.option("--dry-run", is_flag=True, help="Solve and report what would change; build and publish nothing.")
 @options.DRIVER_PYTHON
 @options.CONFINE
 @options.CACHE
@@ -75,9 +93,10 @@ _MOST_SHARES = 1000
 def ci_command(patterns: tuple[str, ...], output: str, *, quiet: bool, verbose: bool, **given: Any) -> int:
     """Build the environments whose requirements have changed, and report.
 
-    FILE and GLOB name requirements files; by default those of `ci:` `requirements:` in envpack.yaml. What has
-    changed is what git reports: since --since, else since where a pull request left its branch or since the last
-    successful build, as the CI system's variables say. A failure does not stop the others.
+    FILE and GLOB select requirements files; by default those of `ci:` `requirements:` in envpack.yaml. git says
+    what has changed since the commit of --since. Without it the CI system's variables give the commit: in a pull
+    request the one where its branch began, else that of the last successful build. If one build fails, the others
+    go on.
     """
     from envpack.build.pipeline import Options
     from envpack.ci import Share, WantedRun, look, run

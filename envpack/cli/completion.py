@@ -11,7 +11,7 @@ from envpack.cli.choice import OneOf
 @click.command("completion", epilog='Example: eval "$(envpack completion bash)"')
 @click.argument("shell", type=OneOf(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:
-    """Print the script that completes envpack's commands and options in SHELL."""
+    """Print the script that completes envpack's commands and options in SHELL: bash, zsh or fish."""
     from envpack.cli import cli
 
     kind = get_completion_class(shell)

@@ -40,15 +40,17 @@ Examples:
 @options.SPARK
 @options.LAUNCHER
 @options.CACHE
-@click.option("--files", is_flag=True, help="List every file that differs.")
-@click.option("--output", type=OneOf(["text", "markdown", "json"]), default="text", help="How to print the answer.")
+@click.option("--files", is_flag=True, help="List every file that differs, not only the largest.")
+@click.option(
+    "--output", type=OneOf(["text", "markdown", "json"]), default="text", help="The form of the result on stdout."
+)
 @options.TALK
 def diff_command(
     before: str, after: str, output: str, *, files: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
     """Show how B differs from A: packages, sizes, target, settings, files.
 
-    A and B are references of releases, or requirements files; what a file would become is solved, not built.
+    A and B are references of releases, or requirements files. A requirements file is solved, not built.
     """
     from envpack.build.pipeline import Options
     from envpack.inspect.diff import difference

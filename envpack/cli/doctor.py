@@ -36,31 +36,35 @@ Examples:
 )
 @click.argument("reference", metavar="[REF]", required=False)
 @options.STORE
-@click.option("-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel to look at.")
-@click.option("--python", metavar="V", help="The Python to build with, such as 3.11.")
-@click.option("--platform", metavar="P", help="The cluster's platform.")
-@click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes.")
+@click.option(
+    "-c", "--channel", "channels", multiple=True, metavar="CHANNEL", help="A conda channel to check. Repeatable."
+)
+@click.option("--python", metavar="VERSION", help="The version of the environment's Python, such as 3.11.")
+@click.option("--platform", metavar="PLATFORM", help="The platform of the cluster's nodes; by default linux-64.")
+@click.option("--glibc", metavar="VERSION", help="The oldest glibc of any node of the cluster; by default 2.28.")
 @options.SPARK
 @options.FORMAT
 @options.LAUNCHER
 @options.CONFINE
 @options.CACHE
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=20.0, metavar="SECONDS", help="How long to wait for answers."
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    metavar="SECONDS",
+    help="Seconds to wait for each check; by default 20.",
 )
-@click.option(
-    "--node", is_flag=True, help="Print a script that says what a node has configured for its own Python."
-)
+@click.option("--node", is_flag=True, help="Print a script that shows a node's own settings for Python.")
 @options.OUTPUT_JSON
 @options.TALK
 def doctor_command(
     reference: str | None, output: str, *, timeout: float, node: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
-    """Find out whether a build would work here: configuration, store, channels, index, cache, cluster.
+    """Check whether a build would work here: configuration, store, channels, index, cache, cluster.
 
-    With REF also whether that release runs under the launcher and the Spark that are configured. One small object
-    is written to the store, and removed again. The exit code is 12 when a build would not work. With --node nothing
-    is looked at: the answer is Python, for a node or for a Spark session.
+    With REF, also check whether that release runs with the configured launcher and Spark. One small object is
+    written to the store and removed again. The exit code is 12 if a build would not work, or the release would not
+    run. With --node nothing is checked: a Python script is printed, to run on a node or in a Spark session.
     """
     if node:
         from envpack.spark.node import script

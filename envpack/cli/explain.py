@@ -38,25 +38,30 @@ Examples:
 )
 @click.argument("log", metavar="EVENTLOG|DIR|APPLICATION", required=False)
 @click.option(
-    "--log-dir", metavar="DIR", help="Where an APPLICATION's log is; by default what SPARK_CONF_DIR says."
+    "--log-dir",
+    metavar="DIR",
+    help="The directory of event logs, for an APPLICATION; by default the one that SPARK_CONF_DIR configures.",
 )
 @click.option(
     "--imports",
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="Executors' output with records of imports: a file, such as that of `yarn logs`, or a directory.",
+    help="The executors' output with records of imports: a file, such as the output of `yarn "
+    "logs`, or a directory. Repeatable.",
 )
 @click.option(
     "--advisories",
     metavar="PATH",
-    help="Advisories in OSV's format, as of envpack audit: look for vulnerabilities of the release that ran.",
+    help="Also look for vulnerabilities of the release that ran, in advisories as envpack audit takes them.",
 )
-@click.option("--import-hook", is_flag=True, help="Print instead the module that records what workers import.")
+@click.option(
+    "--import-hook", is_flag=True, help="Print the module that records what workers import, instead of a report."
+)
 @click.option(
     "--fail-on",
     type=OneOf(["critical", "high", "moderate", "info"]),
-    help="End with 11 when a finding is as severe as this, or more.",
+    help="End with exit code 11 if a finding has this severity or a higher one.",
 )
 @options.STORE
 @options.CACHE
@@ -74,11 +79,11 @@ def explain_command(
     verbose: bool,
     **given: Any,
 ) -> int:
-    """Read Spark's event log of an application: what its environment cost, what went wrong, what to change.
+    """Read the event log of a Spark application: what its environment cost, what went wrong, what to change.
 
-    EVENTLOG is a file or the directory of a rolling log, compressed or not, of an application that has ended or
-    not. Of a DIR with several logs the newest is read. Nothing is sent anywhere. With a store the archive that the
-    application ran in is compared with its release.
+    EVENTLOG is a file or the directory of a rolling log, compressed or not; the application may still run. If DIR
+    has several logs, the newest is read. APPLICATION is an application id. Nothing is sent anywhere. With a store,
+    the archive that the application ran in is compared with its release.
     """
     from envpack.explain import imports as records
     from envpack.explain import logs

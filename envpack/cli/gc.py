@@ -31,30 +31,39 @@ Examples:
   envpack gc --keep-last 5 --keep-newer 30d --apply""",
 )
 @click.argument("name", required=False, shell_complete=complete.name)
-@click.option("--apply", "applied", is_flag=True, help="Remove what the plan says; without it nothing is changed.")
+@click.option("--apply", "applied", is_flag=True, help="Remove what is listed; without it nothing is removed.")
 @click.option("--keep-last", "gc_keep_last", metavar="N", help="Keep the newest N releases of each name.")
-@click.option("--keep-newer", "gc_keep_newer", metavar="TIME", help="Keep what was published within TIME.")
+@click.option(
+    "--keep-newer", "gc_keep_newer", metavar="TIME", help="Keep releases that were published less than TIME ago."
+)
 @click.option(
     "--keep-used",
     "gc_keep_used",
     metavar="TIME",
-    help="Keep what was used within TIME; see record-use in the docs.",
+    help="Keep releases that were used less than TIME ago; uses are recorded with `record-use: true`.",
 )
 @click.option(
-    "--keep-jobs", "gc_keep_jobs", metavar="TIME", help="Keep what jobs used within TIME; by default 30d."
+    "--keep-jobs",
+    "gc_keep_jobs",
+    metavar="TIME",
+    help="Keep what a submitted job used less than TIME ago; by default 30d.",
 )
 @click.option(
-    "--keep-history", "gc_keep_history", metavar="N", help="Keep N earlier releases of each tag; by default 1."
+    "--keep-history",
+    "gc_keep_history",
+    metavar="N",
+    help="Keep the last N releases that each tag pointed at before; by default 1.",
 )
-@click.option("--grace", "gc_grace", metavar="TIME", help="Leave alone what is younger than TIME; by default 1d.")
+@click.option("--grace", "gc_grace", metavar="TIME", help="Do not remove what is newer than TIME; by default 1d.")
 @options.STORE
 @options.OUTPUT_JSON
 @options.TALK
 def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Show which releases and leftovers may be removed from a store, or from one NAME of it; --apply removes them.
+    """Show which releases and leftovers can be removed from a store, or only of NAME; --apply removes them.
 
-    A release goes only if there is a rule (--keep-last, --keep-newer, --keep-used) and none keeps it. What a tag
-    points at always stays. TIME is 12h, 30d or 8w. Killed builds' objects, uploads and records go without a rule.
+    A release is removed only if there is a rule (--keep-last, --keep-newer, --keep-used) and no rule keeps it. A
+    release that a tag points at is never removed. TIME is like 12h, 30d or 8w. What killed builds left (objects,
+    uploads, records) is removed without a rule.
     """
     from envpack.gc import collect
     from envpack.gc.rules import configured

@@ -18,16 +18,16 @@ from envpack.errors import UsageError
     epilog="""\b
 Examples:
   envpack init
-  envpack init jobs/features     with your project there, if it is one""",
+  envpack init jobs/features     for the project in that directory""",
 )
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
 @options.OUTPUT_JSON
 def init_command(directory: Path, output: str) -> None:
     """Write a commented requirements file and envpack.yaml into DIRECTORY.
 
-    A project in DIRECTORY becomes a line of the requirements. An active conda environment becomes an
-    environment.yml of what was asked for in it. The Spark on PATH or in SPARK_HOME is the one that is built for. No
-    file is ever overwritten. The files that were written are printed.
+    If DIRECTORY has a Python project, the requirements get a line for it. If a conda environment is active, its
+    requested packages are written to environment.yml. `spark:` is the version of the Spark in SPARK_HOME or on
+    PATH. No file is ever overwritten. The paths of the new files are printed.
     """
     from envpack.doctor import beginning
     from envpack.files.inside import inside

@@ -23,11 +23,15 @@ def job_command() -> None:
 
 @job_command.command("new", epilog="Example: envpack job new --environment pandas-udf:prod")
 @click.argument("file", metavar="[FILE]", type=click.Path(path_type=Path), default="job.yaml")
-@click.option("--name", metavar="NAME", help="The application's name; by default the directory's.")
-@click.option("--environment", metavar="REF|FILE", help="A release or a requirements file; by default pandas-udf.")
+@click.option("--name", metavar="NAME", help="The name of the application; by default the name of the directory.")
+@click.option(
+    "--environment",
+    metavar="REF|FILE",
+    help="The release, or the requirements file, that the job runs in; by default pandas-udf.",
+)
 @options.TALK
 def new_command(file: Path, name: str | None, environment: str | None, *, quiet: bool, verbose: bool) -> None:
-    """Write a job file with every key explained; FILE is job.yaml unless it is named."""
+    """Write a job file with a comment for every key to FILE, by default job.yaml."""
     from envpack.jobs import job_file, starter
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -44,10 +48,10 @@ def new_command(file: Path, name: str | None, environment: str | None, *, quiet:
 @options.OUTPUT_JSON
 @options.TALK
 def code_command(job: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Send the code of JOB to the store, as `envpack submit` does, and print its digest for --code.
+    """Upload the code of JOB to the store, as `envpack submit` does, and print its digest for --code.
 
-    What is sent are git's files, those of the working tree; .envpackignore leaves out more. Code that is there
-    already is not sent again.
+    The files that git lists are sent, as they are in the working tree; .envpackignore leaves out more. Code that
+    the store already has is not sent again.
     """
     from envpack.jobs import code, job_file, plan
     from envpack.stores import store_of
@@ -69,14 +73,16 @@ def code_command(job: Path, output: str, *, quiet: bool, verbose: bool, **given:
 
 @job_command.command("history", epilog="Example: envpack job history pandas-udf")
 @click.argument("name", required=False)
-@click.option("-n", "--number", type=click.IntRange(1), default=20, metavar="N", help="How many; by default 20.")
+@click.option(
+    "-n", "--number", type=click.IntRange(1), default=20, metavar="N", help="The most jobs to show; by default 20."
+)
 @options.STORE
 @options.OUTPUT_JSON
 @options.TALK
 def history_command(
     name: str | None, number: int, output: str, *, quiet: bool, verbose: bool, **given: Any
 ) -> None:
-    """Show the jobs that were submitted, the newest first: in releases of NAME, or in all."""
+    """Show the submitted jobs, newest first: those in releases of NAME, or all."""
     import msgspec
 
     from envpack.releases import keys, submissions
@@ -109,14 +115,14 @@ def history_command(
 
 @job_command.command("kill", epilog="Example: envpack job kill application_1700000000000_0042")
 @click.argument("job", metavar="ID")
-@click.option("--server", metavar="URL", help="Where Livy or Kyuubi is, for a batch that is called by its number.")
+@click.option("--server", metavar="URL", help="The URL of Livy or Kyuubi, if ID is the number of a batch.")
 @options.STORE
 @options.TALK
 def kill_command(job: str, *, server: str | None, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Kill a job that still runs, from any machine: an application of YARN, a batch of Livy or Kyuubi.
+    """Kill a running job, from any machine: a YARN application, or a batch of Livy or Kyuubi.
 
-    ID is what `envpack job history` shows under application, or the id of `--output json`. The client that
-    submitted the job need not run any more.
+    ID is the value of `envpack job history` under application, or `id` of `--output json`. The client that
+    submitted the job does not have to run any more.
     """
     from envpack.jobs.kill import kill
     from envpack.releases import submissions

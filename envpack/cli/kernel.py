@@ -28,20 +28,20 @@ Examples:
 @options.STORE
 @options.SPARK
 @options.LAUNCHER
-@click.option("--master", metavar="URL", help="Spark's master, where its own configuration does not say it.")
+@click.option("--master", metavar="URL", help="The Spark master, if Spark's own configuration does not set it.")
 @click.option(
     "--spark-home",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="The Spark whose pyspark a release without one uses; by default SPARK_HOME.",
+    help="The Spark directory whose pyspark is used if the release has none; by default SPARK_HOME.",
 )
-@click.option("--name", metavar="NAME", help="What Jupyter calls the kernel; by default envpack-NAME.")
-@click.option("--display-name", metavar="TEXT", help="What people choose it by.")
+@click.option("--name", metavar="NAME", help="Jupyter's name of the kernel; by default envpack-NAME.")
+@click.option("--display-name", metavar="TEXT", help="The name of the kernel in Jupyter's menu.")
 @click.option(
     "--prefix",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Install for all who use Jupyter of this Python, such as /opt/jupyter; by default for yourself.",
+    help="Install for all users of the Jupyter in this prefix, such as /opt/jupyter; by default only for yourself.",
 )
 @options.CACHE
 @options.OUTPUT_JSON
@@ -59,12 +59,12 @@ def kernel_command(
     verbose: bool,
     **given: Any,
 ) -> None:
-    """Install a Jupyter kernel that runs the release that REF names; it needs ipykernel among its packages.
+    """Install a Jupyter kernel that runs the release REF, which must contain ipykernel.
 
-    The release is unpacked once, beside kernel.json, with its variables in it. A Spark driver in a notebook runs in
-    its Python. Its workers run in the same place, or with --launcher yarn-client, k8s-client or standalone in the
-    archive on the cluster. Run it again to move the kernel to another release; `jupyter kernelspec remove` removes
-    all of it. The answer is the kernel's folder.
+    The release is unpacked next to kernel.json, which sets its variables. A Spark driver in a notebook uses the
+    release's Python. Its workers use the same Python on this machine; with --launcher yarn-client, k8s-client or
+    standalone they run on the cluster, from the archive. Run the command again to move the kernel to another
+    release; `jupyter kernelspec remove` removes all of it. The path of the kernel's directory is printed.
     """
     from envpack.files.cache import Cache
     from envpack.kernel import install, spec

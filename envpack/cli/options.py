@@ -36,15 +36,39 @@ def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 REFERENCE = click.argument("reference", metavar="REF", shell_complete=complete.reference)
 
 STORE = _together(
-    click.option("--store", metavar="URL", help="Where releases are kept: s3://bucket/prefix or a directory."),
-    click.option("--s3-endpoint-url", metavar="URL", help="Another S3 than Amazon's."),
-    click.option("--s3-region", metavar="REGION", help="The bucket's region."),
-    click.option("--s3-profile", metavar="NAME", help="A profile of the AWS configuration."),
-    click.option("--s3-sse", metavar="KIND", help="Encryption on the server: AES256 or aws:kms."),
-    click.option("--s3-kms-key", metavar="KEY", help="The key for aws:kms."),
-    click.option("--s3-bucket-owner", metavar="ACCOUNT", help="The account that must own the bucket."),
-    click.option("--s3-addressing", type=OneOf(["auto", "path", "virtual"]), help="How buckets are addressed."),
-    click.option("--s3-patience", metavar="TIME", help="How long to go on when S3 asks to slow down, such as 60s."),
+    click.option(
+        "--store", metavar="URL", help="The store that holds the releases: s3://BUCKET/PREFIX or a directory."
+    ),
+    click.option(
+        "--s3-endpoint-url",
+        metavar="URL",
+        help="The URL of an S3 server other than Amazon's, such as https://minio.example:9000.",
+    ),
+    click.option(
+        "--s3-region", metavar="REGION", help="The region of the bucket; by default that of the AWS configuration."
+    ),
+    click.option(
+        "--s3-profile", metavar="NAME", help="The profile of the AWS configuration to use; by default AWS_PROFILE."
+    ),
+    click.option(
+        "--s3-sse", metavar="KIND", help="The server-side encryption of what is written: AES256 or aws:kms."
+    ),
+    click.option("--s3-kms-key", metavar="KEY", help="The KMS key for --s3-sse aws:kms."),
+    click.option(
+        "--s3-bucket-owner",
+        metavar="ACCOUNT",
+        help="The number of the AWS account that must own the bucket; other buckets are refused.",
+    ),
+    click.option(
+        "--s3-addressing",
+        type=OneOf(["auto", "path", "virtual"]),
+        help="The form of the addresses: path (HOST/BUCKET), virtual (BUCKET.HOST), or auto (the default).",
+    ),
+    click.option(
+        "--s3-patience",
+        metavar="TIME",
+        help="How long to retry while S3 answers SlowDown, such as 5m; by default 60s.",
+    ),
 )
 
 FILES = _together(
@@ -56,66 +80,103 @@ FILES = _together(
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="A file of requirement lines; several make one environment, which --name names.",
+        help="A requirements file. Repeat it to build one environment from several files, with --name.",
     ),
 )
 
 SOLVE = _together(
     click.option(
-        "-c", "--channel", "channels", multiple=True, metavar="C", help="A conda channel: name, URL or directory."
+        "-c",
+        "--channel",
+        "channels",
+        multiple=True,
+        metavar="CHANNEL",
+        help="A conda channel: a name, a URL or a directory. Repeat it for several, the preferred one first.",
     ),
-    click.option("--python", metavar="V", help="The Python to build with, such as 3.11."),
-    click.option("--environment", metavar="NAME", help="Which environment of a pixi.lock to build."),
-    click.option("--extra", multiple=True, metavar="NAME", help="Take this extra of a pyproject.toml as well."),
-    click.option("--group", multiple=True, metavar="NAME", help="Take this dependency group of it as well."),
-    click.option("--platform", type=OneOf(PLATFORMS), help="The cluster's platform."),
-    click.option("--glibc", metavar="V", help="The oldest glibc among the cluster's nodes."),
-    click.option("--cuda", metavar="V", help="The CUDA version of the nodes' driver."),
+    click.option("--python", metavar="VERSION", help="The version of the environment's Python, such as 3.11."),
+    click.option(
+        "--environment", metavar="NAME", help="The environment of a pixi.lock; by default the one called default."
+    ),
+    click.option(
+        "--extra", multiple=True, metavar="NAME", help="Also take this extra of a pyproject.toml. Repeatable."
+    ),
+    click.option(
+        "--group",
+        multiple=True,
+        metavar="NAME",
+        help="Also take this dependency group of a pyproject.toml. Repeatable.",
+    ),
+    click.option(
+        "--platform", type=OneOf(PLATFORMS), help="The platform of the cluster's nodes; by default linux-64."
+    ),
+    click.option(
+        "--glibc", metavar="VERSION", help="The oldest glibc of any node of the cluster; by default 2.28."
+    ),
+    click.option(
+        "--cuda",
+        metavar="VERSION",
+        help="The CUDA version that the nodes' NVIDIA driver supports, such as 12.4; by default none.",
+    ),
     click.option(
         "--index-strategy",
         type=OneOf(["first-index", "unsafe-best-match"]),
-        help="Several package indexes: the first that has a project answers, or the best version of all.",
+        help="With several package indexes: take a project from the first index that has it (the "
+        "default), or compare the versions of all indexes as pip does.",
     ),
-    click.option("--from-pypi", multiple=True, metavar="NAME", help="Take this project from PyPI."),
-    click.option("--from-conda", multiple=True, metavar="NAME", help="Take this project from a conda channel."),
+    click.option(
+        "--from-pypi",
+        multiple=True,
+        metavar="NAME",
+        help="Take this project from PyPI, even if a channel has it. Repeatable.",
+    ),
+    click.option(
+        "--from-conda",
+        multiple=True,
+        metavar="NAME",
+        help="Take this project from a conda channel, and fail if no channel has it. Repeatable.",
+    ),
     click.option(
         "--allow-clobber",
         multiple=True,
         metavar="NAME",
-        help="Let this package replace files of others, or be replaced, without a warning.",
+        help="Let this package replace files of other packages, or be replaced, without a warning or "
+        "an error. Repeatable.",
     ),
     click.option(
         "--with-pyspark/--without-pyspark",
         default=None,
-        help="Keep a pyspark of the requirements in the archive; by default the cluster's own is used.",
+        help="Pack the pyspark of the requirements; by default it is left out and the cluster's pyspark is used.",
     ),
     click.option(
         "--project",
         type=click.Path(exists=True, file_okay=False),
         metavar="DIR",
-        help="Build your own project in DIR into a wheel and pack it with the environment.",
+        help="Build a wheel of your own project in DIR and pack it with the environment.",
     ),
     click.option(
         "--without-project/--with-project",
         default=None,
-        help="Leave your own projects out and pack only what they need, for code that is shipped apart.",
+        help="Pack what your own projects need, but not the projects, if you send their code separately.",
     ),
     click.option(
         "--no-build",
         is_flag=True,
         callback=lambda _, __, given: (":all:",) if given else (),
-        help="Fail where a wheel would be built from source. `no-build:` in envpack.yaml takes names.",
+        help="Fail if a package would be built from source. `no-build:` in envpack.yaml forbids single packages.",
     ),
-    click.option("--locked", is_flag=True, help="Fail when the lock is missing or stale."),
-    click.option("--upgrade", is_flag=True, help="Solve again though the lock is good."),
+    click.option("--locked", is_flag=True, help="Fail if the lock is missing or out of date."),
+    click.option(
+        "--upgrade", is_flag=True, help="Solve again although the lock is up to date, for newer versions."
+    ),
 )
 
-SPARK = click.option("--spark", metavar="V", help="The cluster's Spark version, such as 3.5.")
+SPARK = click.option("--spark", metavar="VERSION", help="The Spark version of the cluster, such as 3.5.")
 LAUNCHER = click.option(
     "--launcher",
     type=OneOf([*LAUNCHERS, *ALIASES]),
-    metavar="L",
-    help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ...; see envpack settings --help.",
+    metavar="LAUNCHER",
+    help=f"What starts the Spark application: {', '.join(list(LAUNCHERS)[:3])}, ... "
+    "(envpack settings --help lists all).",
 )
 LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
     f"  {launcher.name:<{max(map(len, LAUNCHERS))}} {launcher.purpose.replace('`', '')}"
@@ -123,68 +184,89 @@ LAUNCHERS_EXPLAINED = "\b\nLaunchers:\n" + "\n".join(
 )
 """A paragraph of help."""
 CACHE = _together(
-    click.option("--cache-dir", metavar="DIR", help="Where packages, wheels and indexes are cached."),
-    click.option("--cache-limit", metavar="SIZE", help="How much packed content the cache keeps, such as 20 GB."),
+    click.option("--cache-dir", metavar="DIR", help="The cache directory, for packages, wheels and indexes."),
+    click.option(
+        "--cache-limit",
+        metavar="SIZE",
+        help="How much packed content the cache keeps; by default 20 GB. The least recently used is deleted first.",
+    ),
 )
 CONFINE = click.option(
     "--confine",
     type=OneOf(["require", "best", "off"]),
-    help="Where packaged code cannot be wholly confined: refuse to run it, do what is possible, or do nothing.",
+    help="The sandbox for packaged code. require: fail if this machine has no full sandbox; best "
+    "(the default): confine as far as this machine can; off: no sandbox.",
 )
 COMPRESSION = click.option(
-    "--compression", type=OneOf(list(LEVELS)), help="How much is done to make the archive small."
+    "--compression",
+    type=OneOf(list(LEVELS)),
+    help="The compression: fast, default, or best (the smallest archive and the slowest build).",
 )
 SLIM = click.option(
     "--slim/--no-slim",
     default=None,
-    help="Leave out what a node never needs: test suites, headers, static libraries, manuals, stubs.",
+    help="Leave out what nodes do not need: test suites, headers, static libraries, manuals and type stubs.",
 )
 FORMAT = _together(
-    click.option("--format", type=OneOf(list(FORMATS)), help="The archive's format."),
+    click.option(
+        "--format",
+        type=OneOf(list(FORMATS)),
+        help="The format of the archive: tar.gz (the default); tar, for YARN only, unpacks faster; "
+        "zip, for tools that read nothing else.",
+    ),
     COMPRESSION,
     SLIM,
 )
-OUTPUT = click.option("--output", type=OneOf(OUTPUTS), default="text", help="How to print the answer.")
-OUTPUT_JSON = click.option("--output", type=OneOf(["text", "json"]), default="text", help="How to print it.")
+OUTPUT = click.option("--output", type=OneOf(OUTPUTS), default="text", help="The form of the result on stdout.")
+OUTPUT_JSON = click.option(
+    "--output", type=OneOf(["text", "json"]), default="text", help="The form of the result on stdout."
+)
 DRIVER_PYTHON = click.option(
     "--driver-python",
     metavar="PATH|auto",
-    help="The Python that runs the driver in client modes; auto finds one of the environment's version.",
+    help="The Python that runs the driver in client modes; auto looks on this machine for one of "
+    "the environment's version.",
 )
 TAG = _together(
     click.option(
-        "-t", "--tag", metavar="T", shell_complete=complete.tag, help="A tag to move to the release, beside latest."
+        "-t",
+        "--tag",
+        metavar="TAG",
+        shell_complete=complete.tag,
+        help="Also move this tag to the release, as well as latest.",
     ),
-    click.option("--no-latest", is_flag=True, help="Leave latest where it is, as on a branch."),
+    click.option("--no-latest", is_flag=True, help="Do not move the tag latest, for example on a branch."),
 )
 ARCHIVES = _together(
     click.option(
         "--also-archives",
         multiple=True,
         metavar="ADDRESS#DIR",
-        help="Another archive of the same jobs, unpacked as DIR beside the environment.",
+        help="Another archive for the same jobs, unpacked as DIR next to the environment. Repeatable.",
     ),
     click.option(
         "--s3a-jars",
         metavar="PATH",
-        help="Where every node has hadoop-aws, such as '/opt/s3a/*', for executors that fetch archives themselves.",
+        help="Where each node has the jars of hadoop-aws, such as '/opt/s3a/*', if executors download "
+        "archives themselves.",
     ),
 )
 DIRECTORY = click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the archive is unpacked for --launcher local; by default NAME-DIGEST here.",
+    help="The directory of the unpacked archive for --launcher local; by default NAME-DIGEST in this directory.",
 )
 TALK = _together(
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and the answer."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what is done in detail."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors and the result."),
+    click.option("-v", "--verbose", is_flag=True, help="Print what is done, in detail."),
     click.option(
         "--progress",
         type=OneOf(["auto", "plain", "json"]),
         default="auto",
         expose_value=False,
         callback=lambda context, _parameter, kind: context.meta.__setitem__(PROGRESS, kind),
-        help="How to show progress on stderr: bars on a terminal, a line for each step, or JSON lines.",
+        help="Progress on stderr. auto: bars on a terminal; plain: one line for each step; json: one "
+        "JSON object for each event.",
     ),
 )
 

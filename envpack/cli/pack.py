@@ -21,7 +21,7 @@ SCHEMA = 1
 @click.command("pack", epilog="Example: envpack pack ~/miniconda3/envs/analysis analysis.tar.gz")
 @click.argument("prefix", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Overwrite FILE.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @options.COMPRESSION
 @options.SLIM
 @options.CONFINE
@@ -31,7 +31,7 @@ SCHEMA = 1
 def pack_command(
     prefix: Path, file: Path, output: str, *, force: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
-    """Pack the existing conda environment at PREFIX into FILE (.tar.gz, .tar or .zip), the same bytes every time.
+    """Pack the conda environment at PREFIX into FILE (.tar.gz, .tar or .zip), with the same bytes every time.
 
     PREFIX is not changed, and no store is involved.
     """

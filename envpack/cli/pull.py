@@ -36,10 +36,10 @@ Examples:
 @options.OUTPUT_JSON
 @options.TALK
 def pull_command(reference: str, directory: Path, output: str, *, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Download the release that REF names, check its digest, and unpack it into DIR, ready to run.
+    """Download the release REF, check its digest, and unpack it into DIR, ready to run.
 
-    DIR must be empty or not there; it appears whole or not at all. The answer is lines for a shell that put its
-    Python first on PATH and set its variables.
+    DIR must be empty or must not exist; it appears whole or not at all. The command prints lines for a shell that
+    put the environment's Python first on PATH and set its variables.
     """
     from envpack.archive.unpack import check_empty
     from envpack.config.addresses import directory_at
@@ -89,11 +89,11 @@ Examples:
 @options.REFERENCE
 @click.argument("command", metavar="-- COMMAND...", nargs=-1, type=click.UNPROCESSED)
 def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Run COMMAND in the release that REF names: its programs first on PATH, its variables set.
+    """Run COMMAND in the release REF: with its programs first on PATH, and its variables.
 
-    The release is unpacked in the cache once, read-only, for all processes. A Spark driver that COMMAND starts runs
-    in its Python, and so do its workers: on this machine, or on the cluster with a --launcher that has the driver
-    here, such as yarn-client. COMMAND takes the place of envpack, so that signals and exit codes are its own.
+    The release is unpacked in the cache once, read-only, for all processes. A Spark driver that COMMAND starts uses
+    the release's Python, and so do its workers: on this machine, or on the cluster with a --launcher in client
+    mode, such as yarn-client. COMMAND replaces envpack, so signals and the exit code are COMMAND's.
     """
     from envpack.files.cache import Cache
     from envpack.pull.shared import prepare

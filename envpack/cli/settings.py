@@ -29,17 +29,19 @@ if TYPE_CHECKING:
 @options.DRIVER_PYTHON
 @options.DIRECTORY
 @click.option(
-    "--check", is_flag=True, help="Print instead a script that compares what executors import with the manifest."
+    "--check",
+    is_flag=True,
+    help="Print a Python script instead, which compares what executors import with the manifest.",
 )
 @options.ARCHIVES
 @options.OUTPUT
 @options.TALK
 def settings_command(reference: str, output: str, *, check: bool, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Print what a launcher needs to run in a published release.
+    """Print the settings with which a launcher runs jobs in a published release.
 
-    REF is NAME (its latest release), NAME:TAG, NAME@DIGEST (the digest's first digits will do) or the archive's
-    own address. With --check the answer is Python for a Spark session that runs with these settings: it prints from
-    where each package that was asked for is imported.
+    REF is NAME (the release of its tag latest), NAME:TAG, NAME@DIGEST (the first digits of the digest are enough)
+    or the address of the archive. With --check a Python script is printed instead. Run it in a Spark session with
+    these settings: it compares what executors import with the manifest.
     """
     from envpack.build import pipeline
     from envpack.build.results import SCHEMA, describe

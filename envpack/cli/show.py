@@ -38,17 +38,17 @@ Examples:
     "--why",
     metavar="PACKAGE",
     shell_complete=complete.package,
-    help="Only the chains of packages that brought PACKAGE in.",
+    help="Only why PACKAGE is in the release: the chains of dependencies that lead to it.",
 )
 @options.STORE
 @click.option(
     "--output",
     type=OneOf(["text", "json", "sbom"]),
     default="text",
-    help="How to print it; sbom is its bill of materials as CycloneDX.",
+    help="The form of the result on stdout; sbom is a bill of materials as CycloneDX.",
 )
 def show_command(reference: str, output: str, why: str | None, **given: Any) -> None:
-    """Show everything that is known of the release that REF names, each package with source, sizes and licence."""
+    """Show everything that is known of the release REF, each package with source, sizes and licence."""
     from envpack.releases import references, sbom, tags
     from envpack.spark.node_cost import node_cost
 

@@ -36,12 +36,18 @@ Examples:
   envpack submit job.yaml --pinned --code 3f2a9c1b --env pandas-udf@3f2a9c1b4d5e6f70""",
 )
 @click.argument("job", metavar="[JOB]", type=click.Path(path_type=Path), default="job.yaml")
-@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="The value of a parameter.")
-@click.option("--code", metavar="DIGEST", help="Run this code of the store, not that of the working tree.")
-@click.option("--env", "environment", metavar="REF", help="Run in this release, not in that of the job file.")
-@click.option("--pinned", is_flag=True, help="Refuse what could be another tomorrow: a working tree, a tag.")
-@click.option("--master", metavar="URL", help="Spark's master, in the place of the job file's.")
-@click.option("--server", metavar="URL", help="The address of Livy or Kyuubi, in the place of the job file's.")
+@click.option(
+    "--set", "values", multiple=True, metavar="NAME=VALUE", help="Set a parameter of the job. Repeatable."
+)
+@click.option(
+    "--code", metavar="DIGEST", help="Run the code with this digest from the store, not the working tree."
+)
+@click.option("--env", "environment", metavar="REF", help="Run in this release, not in the one of the job file.")
+@click.option(
+    "--pinned", is_flag=True, help="Refuse code and releases that can change later: a working tree, a tag."
+)
+@click.option("--master", metavar="URL", help="The Spark master; it overrides the one of the job file.")
+@click.option("--server", metavar="URL", help="The URL of Livy or Kyuubi; it overrides the one of the job file.")
 @click.option("--dry-run", is_flag=True, help="Print what would be submitted, ready to paste; change nothing.")
 @click.option(
     "--kill-on-interrupt", is_flag=True, help="Kill the job on Ctrl-C and on a termination signal, without asking."
@@ -67,9 +73,9 @@ def submit_command(
     verbose: bool,
     **given: Any,
 ) -> int:
-    """Submit the job that JOB describes, follow it, and end with its exit code; JOB is job.yaml unless it is named.
+    """Submit the job of the job file JOB (by default job.yaml), follow it, and end with its exit code.
 
-    The environment is resolved to one digest. The code base is packed and sent to the store, if it is not there.
+    The environment is resolved to one digest. The code is packed and uploaded, unless the store already has it.
     The job's output goes to stdout, Spark's log to stderr. On Ctrl-C you are asked whether to kill the job.
     """
     from envpack.files.cache import Cache

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 Examples:
   envpack tag pandas-udf@3f2a9c1b prod --move    point prod at a release
   envpack tag --history pandas-udf:prod          what it pointed at, and who moved it
-  envpack tag --rollback pandas-udf:prod         back to what it pointed at before""",
+  envpack tag --rollback pandas-udf:prod         back to the release before""",
 )
 @options.REFERENCE
 @click.argument("tag", required=False, shell_complete=complete.tag)
-@click.option("--move", is_flag=True, help="Move the tag though it points at another release.")
-@click.option("--from", "seen", metavar="DIGEST", help="Move it only if it points at this release (with --move).")
-@click.option("--history", is_flag=True, help="Show where REF, a NAME:TAG, has pointed.")
-@click.option("--rollback", is_flag=True, help="Point REF, a NAME:TAG, at the release it pointed at before.")
+@click.option("--move", is_flag=True, help="Move the tag even if it points at another release.")
+@click.option(
+    "--from", "seen", metavar="DIGEST", help="With --move: move the tag only if it points at this release now."
+)
+@click.option("--history", is_flag=True, help="Show the history of the tag REF, which is NAME:TAG.")
+@click.option("--rollback", is_flag=True, help="Move the tag REF, which is NAME:TAG, back to its previous release.")
 @options.STORE
 @options.OUTPUT_JSON
 def tag_command(
@@ -44,10 +46,10 @@ def tag_command(
     rollback: bool,
     **given: Any,
 ) -> None:
-    """Point TAG of a release's name at the release that REF names.
+    """Point the tag TAG at the release REF; the tag belongs to the release's name.
 
-    A tag that points elsewhere is left alone unless --move says otherwise; what it pointed at stays in its history.
-    When two people move a tag at the same time, one of them gets an error that says so.
+    If the tag points at another release, the command fails unless --move is given. The tag's history keeps the
+    earlier release. If two people move a tag at the same time, one of them gets an error.
     """
     from envpack.releases import index, provenance, publish, references, tags
     from envpack.releases.lookup import check_there

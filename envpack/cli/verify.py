@@ -29,8 +29,13 @@ Examples:
   envpack verify --all --quick""",
 )
 @click.argument("reference", metavar="[REF]", required=False, shell_complete=complete.reference)
-@click.option("--all", "everything", is_flag=True, help="Every release and tag; of one name if REF is a NAME.")
-@click.option("--quick", is_flag=True, help="Do not run its Python.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Check every release and tag; only those of one name if REF is a NAME.",
+)
+@click.option("--quick", is_flag=True, help="Do not run the release's Python.")
 @options.STORE
 @options.CONFINE
 @options.CACHE
@@ -46,11 +51,11 @@ def verify_command(
     verbose: bool,
     **given: Any,
 ) -> int:
-    """Check the release that REF names, as it is in the store.
+    """Check the release REF, as it is in the store.
 
-    Its bytes are held against its digest, its manifest against its lock and against what is in the archive, and its
-    Python imports what was requested. With --all a failure does not stop the others. The exit code is 7 if anything
-    is wrong.
+    The archive is compared with its digest, the manifest with the lock and with the archive, and the release's
+    Python imports the requested packages. With --all a failure does not end the command. The exit code is 7 if
+    anything is wrong.
     """
     from envpack.files.cache import Cache
     from envpack.inspect import audit

@@ -14,13 +14,41 @@ from envpack.cli import cli
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
+_ARGUMENTS = {
+    "REF": "A release: NAME, NAME:TAG, NAME@DIGEST or an archive's address; see [settings](#envpack-settings).",
+    "NAME": "Only what belongs to this name.",
+    "FILE": "A requirements file; see above.",
+    "FILE|GLOB": "Requirements files, or patterns of them.",
+    "DIR": "The directory to write.",
+    "DIRECTORY": "The directory to write into; by default this one.",
+    "JOB": "The job file; by default job.yaml.",
+    "A": "A reference of a release, or a requirements file.",
+    "B": "A reference of a release, or a requirements file.",
+    "PACKAGE[SPEC]": "A project's name, with a version specifier if you like.",
+    "TAG": "The tag.",
+    "-- COMMAND...": "The command, with its arguments.",
+    "ID": "The job; see above.",
+    "EVENTLOG|DIR|APPLICATION": "The event log; see above.",
+    "PREFIX": "The conda environment.",
+    "{bash|zsh|fish}": "The shell.",
+}
+"""What arguments mean, where the command does not say more: click has no help for them."""
+
+_OWN = {
+    "envpack job new FILE": "The job file to write; by default job.yaml.",
+    "envpack pack FILE": "The archive to write.",
+    "envpack channel init DIRECTORY": "The directory of the channel.",
+}
+
+
 def page() -> str:
     """Return the reference: every command with its arguments, options and examples."""
     lines = [
         "# Command line",
         "",
-        "Made by `make reference` from what `--help` shows. An option that is not given comes from its",
-        "`ENVPACK_*` variable, `envpack.yaml` or its default: see [Configuration](../README.md#configuration).",
+        "`make reference` writes this page from `--help`. If an option of the configuration is not given, its",
+        "`ENVPACK_*` variable counts, then `envpack.yaml`, then the default:",
+        "[Configuration](../README.md#configuration).",
         "",
     ]
     context = click.Context(cli, info_name="envpack")
@@ -55,7 +83,10 @@ def _command(name: str, command: click.Command, context: click.Context) -> Itera
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record:
-            yield f"| `{_cell(record[0])}` | {_cell(record[1])} |"
+            shown = record[0].removesuffix("...").strip() if record[0].startswith("[") else record[0]
+            word = shown[1:-1] if shown.startswith("[") and shown.endswith("]") else shown
+            meaning = record[1] or _OWN.get(f"{name} {word}") or _ARGUMENTS[word]
+            yield f"| `{_cell(record[0])}` | {_cell(meaning)} |"
     if command.epilog:
         yield ""
         yield _text(command.epilog)
