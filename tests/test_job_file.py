@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from envpack.cli.submit import submit_command
-from envpack.errors import BadConfiguration, Conflict
+from envpack.errors import BadConfiguration, Conflict, UsageError
 from envpack.jobs import job_file, starter
 from tests.support.write_schemas import JOB, job_schema
 
@@ -58,6 +58,42 @@ def test_a_job_file_is_read_with_its_texts_as_they_are_written(tmp_path: Path) -
     assert job.conf == {"spark.sql.shuffle.partitions": "200"}
     assert job.parameters == {"rows": "10", "date": ""}
     assert job.where("timeout") == f"{tmp_path}/job.yaml:11"
+
+
+def test_a_launcher_and_a_parameter_of_another_shape_are_said_with_what_was_meant(tmp_path: Path) -> None:
+    text = GOOD.replace("launcher: standalone", "launcher: yarn-clutser").replace("rows: 10", "rows: [1, 2]")
+    assert problems(tmp_path, text) == [
+        "job.yaml:4: parameters: rows must be one value, and is a list",
+        "job.yaml:7: there is no launcher 'yarn-clutser'; did you mean yarn-cluster?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("jobs.yaml", "did you mean {}/job.yaml?"),
+        (".", "did you mean {}/job.yaml?"),
+        ("x.txt", "`envpack job new`"),
+    ],
+)
+def test_a_job_file_that_is_not_there_has_the_nearest_one_in_its_hint(name: str, hint: str, tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    with pytest.raises(UsageError) as refusal:
+        job_file.read(tmp_path / name)
+    assert (refusal.value.hint or "").startswith(hint.format(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"- a\n", b"\xff\xfe\xfa", b"a: [", b"a\0: 1", b"[" * 5000],
+    ids=["a list", "binary", "cut off", "a zero", "deep"],
+)
+def test_a_job_file_of_another_shape_is_said_with_how_to_get_one(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(data)
+    with pytest.raises(BadConfiguration) as refusal:
+        job_file.read(path)
+    assert "envpack job new" in (refusal.value.hint or "")
 
 
 def test_every_mistake_is_said_at_once_with_its_line_and_the_nearest_word(tmp_path: Path) -> None:

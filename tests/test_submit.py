@@ -171,9 +171,14 @@ def test_a_python_of_the_submitting_shell_does_not_reach_the_job(site: Site) -> 
         (("--launcher", "standalone"), 2, "`master` is missing"),
         (("--launcher", "sparkmagic"), 2, "cannot submit with sparkmagic"),
         (("--set", "row=1"), 2, "did you mean rows?"),
+        (("--set", "zzzz=1"), 2, "its parameters are rows, greeting"),
         (("--set", "rows"), 2, "is not NAME=VALUE"),
         (("--env", "udv"), 2, "has no udv:latest"),
+        (("--env", ""), 2, "'' is not a reference"),
+        (("--env", "more.txt"), 2, "--env takes a release"),
         (("--code", "ffff"), 2, "has no code base ffff"),
+        (("--code", ""), 2, "'' is not the digest of a code base"),
+        (("--code", "f"), 2, "'f' is not the digest of a code base"),
         ((), 14, "there is no spark-submit on PATH"),
     ],
 )
@@ -279,3 +284,43 @@ def test_a_secret_among_the_parameters_is_in_no_record(site: Site) -> None:
     assert ran.code == 0
     assert "Zq7-wX9_kP2m" not in ran.err + json.dumps(site.history())
     assert f"{secret}" in site.recorded()["words"]
+
+
+SECRETS = """
+name: daily-churn
+code: .
+entrypoint: main.py
+environment: udf
+parameters: {password: hunter-two, max_tokens: 10, token: "${TOKEN}"}
+arguments: [--db-secret, hunter-two, --api-key=hunter-two, plain]
+conf: {spark.hadoop.fs.s3a.secret.key: hunter-two}
+env: {DB_PASSWORD: hunter-two}
+"""
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("yarn-cluster",),
+        ("livy-batch", "--server", "http://localhost:1"),
+        ("kyuubi", "--server", "http://localhost:1"),
+    ],
+)
+def test_a_secret_that_only_its_name_tells_is_handed_over_and_neither_printed_nor_recorded(
+    launcher: tuple[str, ...], site: Site
+) -> None:
+    write(site.home, "job.yaml", SECRETS)
+    printed = site.run("submit", "--dry-run", "--launcher", *launcher)
+    assert (printed.code, "hunter-two" in printed.out + printed.err) == (0, False), printed.err
+    assert "*** is printed for each secret" in printed.err
+    assert "max_tokens" in printed.out
+    assert "10" in printed.out
+    assert "${TOKEN}" in printed.out
+    if launcher == ("yarn-cluster",):
+        site.stand_in(
+            *YARN_LOG, FINISHED, "\t diagnostics: lost password=hunter-two-2", "\t final status: FAILED", code=1
+        )
+        ran = site.run("submit")
+        assert sum("hunter-two" in word for word in site.recorded()["words"]) == 6
+        record = the_record(site)
+        assert "hunter-two" not in ran.err + record

@@ -146,6 +146,12 @@ def _value(entry: _Entry, kind: str, booleans: Mapping[str, bool]) -> Any:  # no
             return tuple(str(item.value) for item in entry.value.value)
         case "mapping", yaml.MappingNode() if all(_is_pair(*pair) for pair in entry.value.value):
             return _mapping(entry)
+        case "mapping", yaml.MappingNode():
+            key, value = next(pair for pair in entry.value.value if not _is_pair(*pair))
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"{entry.shown}: a key must be a text")
+            is_now = "list" if isinstance(value, yaml.SequenceNode) else "mapping"
+            raise ValueError(f"{entry.shown}: {key.value} must be one value, and is a {is_now}")
         case _:
             wanted = {"text": "a text", "boolean": "true or false", "list": "a list", "mapping": "a mapping"}[kind]
             raise ValueError(f"{entry.shown} must be {wanted}")

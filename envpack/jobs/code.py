@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ IGNORE = ".envpackignore"
 ALWAYS_OUT = ("__pycache__/", "*.py[co]", ".git*", IGNORE)
 """Paths that are never code."""
 
+_DIGITS = re.compile(r"[0-9A-Fa-f]{4,64}")
 _LARGEST = SMALL // 2
 _MANY = 200_000
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -103,6 +105,15 @@ def there(store: Store, sha256: str) -> bytes | None:
             f"{store.uri(key)} does not hold what its name says", hint="find out who wrote it, and remove it"
         )
     return found.data if found else None
+
+
+def check_digits(short: str) -> None:
+    """Raise UsageError for what is not the digest of a code base, nor its beginning."""
+    if not _DIGITS.fullmatch(short):
+        raise UsageError(
+            f"--code: {short!r} is not the digest of a code base: write 4 to 64 of its digits",
+            hint="`envpack job code` prints it; `envpack job history` shows what was submitted",
+        )
 
 
 def by_digest(store: Store, short: str) -> str:

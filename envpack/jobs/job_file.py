@@ -131,7 +131,12 @@ def is_requirements(environment: str) -> bool:
 
 def read(path: Path) -> JobFile:
     """Read a job file. Raises BadConfiguration with every mistake at once, each with its line, and UsageError."""
-    settings, problems = config_file.read(path, kinds(), SECTIONS, BOOLEANS, example=_EXAMPLE)
+    try:
+        settings, problems = config_file.read(path, kinds(), SECTIONS, BOOLEANS, example=_EXAMPLE)
+    except BadConfiguration as error:
+        raise BadConfiguration(error.problems, hint=_NEW) from error
+    except UsageError as error:
+        raise UsageError(error.message, hint=_instead_of(path)) from error
     values: dict[str, Any] = {name: setting.value for name, setting in settings.items()}
     for name, setting in settings.items():
         problems += _problems(name, setting, path.parent)
@@ -140,9 +145,23 @@ def read(path: Path) -> JobFile:
     if "code" in values and not problems:
         problems += _about_entrypoint(values, path, settings)
     if problems:
-        raise BadConfiguration(problems, hint="`envpack job new` writes one with every key explained")
+        raise BadConfiguration(problems, hint=_NEW)
     lines = {name: setting.origin for name, setting in settings.items()}
     return JobFile(**values, path=path, lines=lines)
+
+
+_NEW = "`envpack job new` writes one with every key explained"
+
+
+def _instead_of(path: Path) -> str:
+    """Return what to do about a job file that cannot be read: the file that was meant, else how to make one."""
+    folder = path if path.is_dir() else path.parent
+    try:
+        there = [each.name for each in folder.iterdir() if each.suffix in (".yaml", ".yml") and each.is_file()]
+    except OSError:
+        return _NEW
+    near = [FILE] if path.is_dir() and FILE in there else difflib.get_close_matches(path.name, there, n=1)
+    return f"did you mean {folder / near[0]}?" if near else _NEW
 
 
 _NEEDED = {
@@ -175,7 +194,8 @@ def parameters(job: JobFile, given: Mapping[str, str]) -> dict[str, str]:
     for name in given:
         if name not in job.parameters:
             near = difflib.get_close_matches(name, job.parameters, n=1)
-            question = f"; did you mean {near[0]}?" if near else ""
+            its = f"its parameters are {', '.join(job.parameters)}" if job.parameters else "it has none"
+            question = f"; did you mean {near[0]}?" if near else f": {its}"
             problems.append(f"--set: {job.path} has no parameter {name}{question}")
     values = {**job.parameters, **{name: value for name, value in given.items() if name in job.parameters}}
     problems += [

@@ -114,6 +114,8 @@ def plan(job: JobFile, config: Config, choices: Choices, progress: Progress = SI
     chosen = replace(config, launcher=launcher_name(job, config), spark=config.spark or job.spark)
     launcher = launcher_named(chosen.launcher)
     _refuse_floating(job, choices)
+    if choices.code is not None:
+        code.check_digits(choices.code)
     bundle = None if choices.code else code.pack(job)
     store, release = _environment(job, chosen, choices, progress)
     sha256 = bundle.digest if bundle else code.by_digest(store, str(choices.code))
@@ -197,7 +199,7 @@ def _refuse_floating(job: JobFile, choices: Choices) -> None:
     problems = []
     if not choices.code:
         problems.append("--pinned: the code would be that of the working tree: name it with --code DIGEST")
-    reference = choices.environment or job.environment
+    reference = job.environment if choices.environment is None else choices.environment
     if job_file.is_requirements(reference):
         problems.append(f"--pinned: {reference} would be built: name a release with --env NAME@DIGEST")
     elif not references.parse(reference).digest:
@@ -207,8 +209,13 @@ def _refuse_floating(job: JobFile, choices: Choices) -> None:
 
 
 def _environment(job: JobFile, config: Config, choices: Choices, progress: Progress) -> tuple[Store, Release]:
-    if choices.environment or job.requirements is None:
-        found = references.find(choices.environment or job.environment, config)
+    if choices.environment is not None and job_file.is_requirements(choices.environment):
+        raise UsageError(
+            f"--env: {choices.environment} is a file, and --env takes a release",
+            hint="write `environment:` in the job file, or build it first and give NAME@DIGEST",
+        )
+    if choices.environment is not None or job.requirements is None:
+        found = references.find(job.environment if choices.environment is None else choices.environment, config)
         return found.store, check_there(found.store, found.release)
     options = pipeline.Options(dry_run=choices.dry_run)
     built = pipeline.build(job.requirements, config=config, options=options, progress=progress)

@@ -11,7 +11,9 @@ from envpack import digest
 from envpack.errors import EnvpackError, Gone, StoreRefused
 from envpack.jobs import code, launch
 from envpack.jobs.plan import RUNNER, deliver
+from envpack.jobs.shown import without_secrets
 from envpack.progress import SILENT
+from envpack.redact import MASK, redact
 from envpack.releases import keys, lookup, removal_notice, submissions
 from envpack.releases.provenance import who
 from envpack.units import human_size, span
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
 
 def text(planned: Planned) -> str:
-    """Return the submission: a command, a request's body, a resource. Nothing is changed."""
-    return launch.submitter_of(planned.launcher).text(planned)
+    """Return the submission without its secrets: a command, a request's body, a resource. Nothing is changed."""
+    return launch.submitter_of(planned.launcher).text(without_secrets(planned))
 
 
 def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
@@ -46,7 +48,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
         ended = submitter.run(planned, watch)
     except EnvpackError as error:
         if watch.record and not watch.application:  # a job with an id may go on
-            watch.record.update(state="failed", said=" ".join(error.message.split())[:1000])
+            watch.record.update(state="failed", said=" ".join(redact(error.message).split())[:1000])
         raise
     watch.has_ended(ended)
     return ended
@@ -54,6 +56,14 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
 
 def lacking(planned: Planned) -> Iterator[str]:
     """Yield what the printed command needs and what is missing. Raises Conflict for other content."""
+    shown = without_secrets(planned)
+    if (shown.parameters, shown.job, shown.conf, shown.env) != (
+        planned.parameters,
+        planned.job,
+        planned.conf,
+        planned.env,
+    ):
+        yield f"{MASK} is printed for each secret: put it in, or let the job read it from where it runs"
     if planned.launcher.driver == "local":
         if planned.directory and not planned.directory.is_dir():
             reference = planned.release.manifest.reference

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from envpack.codec import LONGEST_LINE
 from envpack.progress import SILENT
+from envpack.redact import redact
 from envpack.units import now
 from envpack.visible import visible
 
@@ -85,4 +86,4 @@ class JobWatch:
 
 def _line(text: str) -> str:
     """Return a text of the launcher's in a form allowed in a record."""
-    return visible(" ".join(text.split()))[:LONGEST_LINE]
+    return visible(" ".join(redact(text).split()))[:LONGEST_LINE]

@@ -7,7 +7,7 @@ applies it to standard output and standard error, `logs` to the log.
 
 from __future__ import annotations
 
-from envpack.redact.address import VARIABLE, is_random, take_apart
+from envpack.redact.address import MASK, VARIABLE, is_random, take_apart
 from envpack.redact.errors import clean
 from envpack.redact.known import hide, know, know_login, stored
 from envpack.redact.meeting import (
@@ -18,10 +18,12 @@ from envpack.redact.meeting import (
     meet_variables,
     without_secrets,
 )
+from envpack.redact.names import shown_value
 from envpack.redact.streams import guard_output
 from envpack.redact.urls import redact
 
 __all__ = [
+    "MASK",
     "VARIABLE",
     "clean",
     "guard_output",
@@ -36,6 +38,7 @@ __all__ = [
     "meet_variables",
     "public",
     "redact",
+    "shown_value",
     "stored",
     "take_apart",
     "without_secrets",

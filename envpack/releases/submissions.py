@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from envpack.codec import Digest, Kind, Line, Moment, Name, Unreadable
 from envpack.errors import EnvpackError, UsageError
-from envpack.redact import redact
+from envpack.redact import shown_value
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys
 from envpack.units import now
@@ -115,9 +115,7 @@ def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a
 
 def masked(values: Mapping[str, str]) -> dict[str, str]:
     """Return parameters as they may be stored."""
-    return {
-        name: " ".join(redact(f"{name}={value}").removeprefix(f"{name}=").split()) for name, value in values.items()
-    }
+    return {name: " ".join(shown_value(name, value).split()) for name, value in values.items()}
 
 
 def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:

@@ -355,4 +355,8 @@ def launcher_named(name: str) -> Launcher:
     try:
         return LAUNCHERS[ALIASES.get(name, name)]
     except KeyError:
-        raise UsageError(f"there is no launcher {name!r}", hint=f"there are {', '.join(LAUNCHERS)}") from None
+        import difflib  # noqa: PLC0415 - slow to import, and seldom needed
+
+        near = difflib.get_close_matches(name, [*LAUNCHERS, *ALIASES], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(LAUNCHERS)}"
+        raise UsageError(f"there is no launcher {name!r}", hint=hint) from None
