@@ -539,7 +539,7 @@ class TestTheCommand:
         ran = desk.run("gc", "--keep-last", "few", "--keep-newer", "30", ENVPACK_GC_GRACE="soon")
         assert ran.code == 2
         for told in (
-            "--keep-last: must be a number, not 'few'",
+            "--keep-last: must be a whole number such as 5, not 'few'",
             "--keep-newer: must be a time",
             "ENVPACK_GC_GRACE: must be a time",
         ):

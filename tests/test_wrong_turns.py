@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,7 +293,7 @@ MISTAKES = {
     "names: {torch: a, torch: b}": "names has torch twice",
     "names: {torch: [a]}": "names must be a mapping",
     "glibc: abc": "'abc' is not a version of glibc",
-    "gc: {keep-last: many}": "must be a number, not 'many'",
+    "gc: {keep-last: many}": "gc: keep-last must be a whole number such as 5, not 'many'",
     "ci: {names: {r.txt: Bad Name}}": "cannot name a release",
     "? [a]\n: b": "a key must be the name of a setting",
     "spark:": "spark must be a text",
@@ -364,6 +365,12 @@ def test_a_command_that_needs_another_shows_its_help_and_no_error(ask: Ask, grou
         ["build", "r.txt", "s.txt"],
         ["ci", "--jobs", "many"],
         ["list", "--output"],
+        ["gc", "nosuch", "--quiet", "--store", "store"],
+        ["diff", "r", "nosuch.txt", "--store", "store"],
+        ["ci", "nosuch.txt", "--store", "store"],
+        ["ci", "--merge", "nosuch"],
+        ["tag", "r", "nosuch", "--rollback", "--store", "store"],
+        ["build", "--hlep"],
         ["channel", "inti"],
         ["--nosuch"],
         ["nosuch"],
@@ -376,6 +383,54 @@ def test_every_error_has_one_style_and_a_hint(ask: Ask, words: list[str]) -> Non
     assert (said.code, said.out) == (2, "")
     assert [line.split(":")[0] for line in lines] == ["error", "hint"]
     assert not lines[0].removeprefix("error: ")[0].isupper()
+    assert not re.search(r"Errno|: :", said.err)
+
+
+WORDED = [
+    (["build", "r.txt", "--python", "py3"], {}, "error: --python: 'py3' is not a version of Python"),
+    (
+        ["list", "--store", "s"],
+        {"ENVPACK_PYTHON": "py3"},
+        "error: ENVPACK_PYTHON: 'py3' is not a version of Python",
+    ),
+    (["gc", "nosuch", "--store", "s"], {}, "has no releases of nosuch"),
+    (["diff", "r", "nosuch.txt", "--store", "s"], {}, "has no r:latest"),
+    (["diff", "nosuch.yml", "r", "--store", "s"], {}, "there is no file nosuch.yml, and "),
+    (["tag", "r", "x", "--rollback", "--store", "s"], {}, "write envpack tag --rollback NAME:TAG"),
+    (["build", "--hlep"], {}, "did you mean --help?"),
+    (["gc", "--keep-last", "-1", "--store", "s"], {}, "--keep-last: must be a whole number such as 5, not '-1'"),
+]
+
+
+@pytest.mark.parametrize(("words", "variables", "part"), WORDED, ids=lambda value: str(value)[:40])
+def test_an_error_says_what_was_wrong_in_words_that_fit_it(
+    ask: Ask, words: list[str], variables: dict[str, str], part: str
+) -> None:
+    said = ask(*words, **variables)
+    assert (said.code, said.out, part in said.err) == (2, "", True), said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("gc: {keep-last: -1}", "gc: keep-last must be a whole number such as 5, not '-1'"),
+        ("gc: {grace: soon}", "gc: grace must be a time"),
+        ("cache-limit: big", "cache-limit must be a size"),
+        ("s3-patience: x", "s3-patience must be a time"),
+        ("nodes: none", "nodes must be a number of nodes"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_reported_with_its_key(ask: Ask, line: str, part: str) -> None:
+    Path("envpack.yaml").write_text(f"{line}\n", "utf-8")
+    said = ask("list", "--store", "s")
+    assert said.code == 2
+    assert f"envpack.yaml:1: {part}" in said.err
+
+
+@pytest.mark.parametrize("variable", ["ENVPACK_OUTPUT", "ENVPACK_QUIET", "ENVPACK_HOME"])
+def test_a_variable_that_is_near_none_is_not_answered_with_another(ask: Ask, variable: str) -> None:
+    said = ask("list", "--store", "s", **{variable: "x"})
+    assert f"envpack has no variable {variable}; `envpack doctor` lists what can be set" in said.err
 
 
 def test_a_list_of_errors_says_on_each_line_that_it_is_one(ask: Ask) -> None:

@@ -107,7 +107,10 @@ def _cuda(given: str) -> None:
 def _python(given: str) -> None:
     from envpack.resolve import match_spec
 
-    match_spec.of_python(given, "")
+    try:
+        match_spec.of_python(given, "")
+    except UsageError as error:
+        raise UsageError(error.message.removeprefix(": "), hint=error.hint) from error
 
 
 def _names(given: Mapping[str, str]) -> None:
@@ -194,7 +197,7 @@ def _time(given: str) -> None:
 
 def _number(given: str) -> None:
     if not (given.isascii() and given.isdigit()):
-        raise ValueError(f"must be a number, not {given!r}")
+        raise ValueError(f"must be a whole number such as 5, not {given!r}")
 
 
 def _nodes(given: str) -> None:

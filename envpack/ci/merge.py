@@ -63,7 +63,7 @@ def _read(part: Path) -> dict[str, Any]:
         _ = float(report["seconds"]), report["started"], report["dry_run"], list(report["deleted"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
-            f"{path} is no report that can be joined: {error}",
+            f"{path} is no report that can be joined: {getattr(error, 'strerror', None) or error}",
             hint="give the folders that `envpack ci --only` or `--shard` wrote with --report",
         ) from error
     return dict(report)

@@ -119,7 +119,10 @@ def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[P
             if (literal or path.suffix.lower() in _SUFFIXES) and (here / path).is_file()
         }
         if not found and not gone and not _MAGIC & set(pattern):
-            raise UsageError(f"there is no file {absolute}")
+            raise UsageError(
+                f"there is no file {absolute}",
+                hint="give files or patterns such as 'envs/**/*.txt', or set `ci:` `requirements:` in envpack.yaml",
+            )
         files |= found
         deleted |= gone
     if not files and not deleted:

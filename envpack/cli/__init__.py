@@ -241,7 +241,9 @@ def _in_our_style(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "envpack"
     if isinstance(error, click.NoSuchOption):
-        options = [name for option in context.command.params for name in option.opts] if context else []
+        options = (
+            [name for option in context.command.get_params(context) for name in option.opts] if context else []
+        )
         message = f"there is no option {error.option_name!r}{did_you_mean(error.option_name, options)}"
     else:
         message = error.format_message().rstrip(".")

@@ -11,6 +11,7 @@ from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
 from envpack.cli.choice import OneOf
 from envpack.cli.screen import screen
+from envpack.errors import UsageError
 from envpack.units import human_size
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ def _side(text: str, config: Config, chosen: Options, progress: Progress) -> Sid
 
     path = Path(text)
     if path.suffix not in _SUFFIXES or not path.is_file():
-        return side_of_release(text, config)
+        try:
+            return side_of_release(text, config)
+        except UsageError as error:
+            if path.suffix not in _SUFFIXES or path.exists():
+                raise
+            raise UsageError(f"there is no file {text}, and {error.message}", hint=error.hint) from error
     built = pipeline.build(path, config=config, options=chosen, progress=progress)
     return side_of_release(built.release.archive_uri, config) if built.release else side_of_lock(text, built.lock)
 

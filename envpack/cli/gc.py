@@ -67,7 +67,7 @@ def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, ver
     """
     from envpack.gc import collect
     from envpack.gc.rules import configured
-    from envpack.releases import keys
+    from envpack.releases import keys, references
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
@@ -75,6 +75,8 @@ def gc_command(name: str | None, output: str, *, applied: bool, quiet: bool, ver
     rules = configured(config)
     store = store_of(config)
     planned = collect.plan(store, rules, keys.check_name(name) if name else None, progress)
+    if name and not planned.verdicts and not planned.leftovers and next(iter(store.list(f"{name}/")), None) is None:
+        raise references.no_such_name(store, name)
     for warning in planned.warnings:
         progress.warn(warning)
     freed = collect.apply(store, planned, progress) if applied else None

@@ -58,7 +58,8 @@ def tag_command(
     if history and rollback:
         raise UsageError("--history and --rollback exclude each other")
     if (tag is None) != (history or rollback):
-        form = "envpack tag --history NAME:TAG" if history or rollback else "envpack tag REF TAG"
+        form = f"envpack tag --{'history' if history else 'rollback'} NAME:TAG"
+        form = form if history or rollback else "envpack tag REF TAG"
         raise UsageError("which tag?" if tag is None else f"{tag!r} is one word too many", hint=f"write {form}")
     config = options.configuration(given)
     by, _ = provenance.who(os.environ)

@@ -39,6 +39,7 @@ SECTIONS = ("ci", "gc", "policy")
 FILE = "envpack.yaml"
 """Searched in the working directory and upward."""
 
+_PREFIX = "ENVPACK_"
 _OTHER_VARIABLES = frozenset({"ENVPACK_COMPLETE", "ENVPACK_KEEP"})
 """Read elsewhere: by the completion of shells, and by the Python of an archive."""
 
@@ -231,7 +232,12 @@ def load(
             lines = [line.removeprefix(f"{origins[name]}: ") for line in error.message.splitlines()]
             problems += [f"{origins[name]}: {line}{hint}" for line in lines]
         except (ValueError, RuntimeError) as error:  # RuntimeError: `~` where there is no such home directory
-            problems.append(f"{origins[name]}: {error}")
+            subject = (
+                f"{written[name].key} "
+                if origins[name] not in (variable, flag_of(name)) and str(error).startswith("must be")
+                else ""
+            )
+            problems.append(f"{origins[name]}: {subject}{error}")
     if problems:
         raise BadConfiguration(problems)
     config = Config(**values, origins=origins)
@@ -241,12 +247,14 @@ def load(
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each unknown variable with envpack's prefix, with the most similar name."""
-    known = {f"ENVPACK_{name.upper()}" for name in kinds()}
-    found = sorted(name for name in environ if name.startswith("ENVPACK_") and name not in known | _OTHER_VARIABLES)
+    known = [name.upper() for name in kinds()]
+    good = {f"{_PREFIX}{name}" for name in known} | _OTHER_VARIABLES
+    found = sorted(name for name in environ if name.startswith(_PREFIX) and name not in good)
     sentences = []
     for name in found:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        question = f": did you mean {near[0]}?" if near else "; `envpack doctor` lists what can be set"
+        # The prefix is left out: with it, all names are alike.
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1, cutoff=0.75)
+        question = f": did you mean {_PREFIX}{near[0]}?" if near else "; `envpack doctor` lists what can be set"
         sentences.append(f"envpack has no variable {name}{question}")
     return sentences
 
