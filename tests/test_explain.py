@@ -219,6 +219,26 @@ def test_no_secret_of_a_log_comes_out(write: Callable[..., Path], capsys: pytest
         assert SECRET not in said.out + said.err
 
 
+def test_no_secret_of_a_command_line_in_a_log_comes_out(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = "./environment/bin/python --password hunter-two --port 80"
+    lines = [*with_properties(f"{CONTROL}-3.5.7", **{"spark.executorEnv.PYSPARK_PYTHON": python})]
+    start = {"Event": "SparkListenerApplicationStart", "App Name": "job --api-key hunter-two", "Timestamp": 1}
+    removed = {
+        "Event": "SparkListenerExecutorRemoved",
+        "Timestamp": 2,
+        "Executor ID": "0",
+        "Removed Reason": "Command exited with code 137: java -Djavax.net.ssl.keyStorePassword=hunter-two",
+    }
+    log = write(*lines, *(json.dumps(each).encode() for each in (start, removed)))
+    for output in ("text", "json", "markdown", "html"):
+        assert cli.run(["explain", str(log), "--output", output]) == 0
+        said = capsys.readouterr()
+        assert "--port 80" in said.out
+        assert "hunter-two" not in said.out + said.err
+
+
 def test_a_rolling_log_is_read_in_its_order_and_a_compacted_file_stands_for_those_before(tmp_path: Path) -> None:
     lines = lines_of(f"{CONTROL}-4.0.2")
     folder = tmp_path / "eventlog_v2_app-1"

@@ -22,7 +22,7 @@ from envpack.explain import (
 from envpack.explain.findings import Case, RunFinding, Unevaluated, worst_first
 from envpack.explain.limits import SEVERITIES
 from envpack.explain.run import Run
-from envpack.redact import redact
+from envpack.explain.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class Explanation:
             "application": {
                 "id": run.id or None,
                 "attempt": run.attempt or None,
-                "name": redact(run.name) or None,
+                "name": shown(run.name) or None,
                 "spark": run.spark or None,
                 "started": moment(run.started),
                 "ended": moment(run.ended),

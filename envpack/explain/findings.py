@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from envpack.explain.limits import LIMITS, SEVERITIES, written
 from envpack.explain.run import EventPlace
-from envpack.redact import redact
+from envpack.explain.secrets import shown
 from envpack.visible import visible
 
 if TYPE_CHECKING:
@@ -141,14 +141,14 @@ def found(
     yield RunFinding(
         name=name,
         severity=severity or reached,
-        text=redact(text),
+        text=shown(text),
         value=round(value, 3),
         limit=limit.reached(value),
         unit=limit.unit,
         places=tuple(places[:MOST_PLACES]),
         quote=_quoted(quote),
-        advice=redact(advice),
-        settings=tuple(visible(redact(line)) for line in lines),
+        advice=shown(advice),
+        settings=tuple(visible(shown(line)) for line in lines),
     )
 
 
@@ -169,7 +169,7 @@ def _together(places: Sequence[EventPlace]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    line = " ".join(redact(text).split())
+    line = " ".join(shown(text).split())
     return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}..."
 
 

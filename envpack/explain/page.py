@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from envpack.catalog.templates import asset, templates
 from envpack.explain.explanation import moment
+from envpack.explain.secrets import shown
 from envpack.explain.text import duration, summary
 from envpack.explain.timeline import timeline
-from envpack.redact import redact
 from envpack.units import count
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def page(explanation: Explanation) -> str:
         .get_template("explain.html")
         .render(
             root="",
-            name=redact(run.name) or run.id or explanation.log.path.name,
+            name=shown(run.name) or run.id or explanation.log.path.name,
             run=run,
             summary=summary(explanation),
             facts=list(_facts(explanation)),

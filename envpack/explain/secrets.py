@@ -15,8 +15,20 @@ MASK = "***"
 _SECRET = re.compile(r"(?i)secret|password|passphrase|token|access[.]?key|credential|api[._-]?key|private[._-]?key")
 """What Spark's own spark.redaction.regex finds in a name, and what other services call their secrets."""
 
+_WORD = r"(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|account|private|secret)[._-]?key)"
+_OPTION = re.compile(
+    rf"(?i)(?P<name>(?<![\w.-])(?:--?[\w.-]{{0,80}}{_WORD}(?:=|\s{{1,3}})|[\w.-]{{1,80}}{_WORD}=))"
+    r"(?!\*\*\*)[^\s\"'&,;]{1,500}"
+)
+"""An option of a command line, also the JVM's `-Dx.password=VALUE`, whose name says that its value is a secret."""
+
 _MOST = 5_000
 _LONGEST = 20_000
+
+
+def shown(text: str) -> str:
+    """Return a text of a log without the secrets in it, those in command lines among them."""
+    return _OPTION.sub(lambda match: f"{match['name']}{MASK}", redact(text))
 
 
 def without_secrets(properties: Mapping[str, str]) -> dict[str, str]:
@@ -26,5 +38,5 @@ def without_secrets(properties: Mapping[str, str]) -> dict[str, str]:
     """
     kept = list(properties.items())[:_MOST]
     return {
-        name: MASK if _SECRET.search(name) else redact(value[:_LONGEST]) for name, value in kept if len(name) < 300
+        name: MASK if _SECRET.search(name) else shown(value[:_LONGEST]) for name, value in kept if len(name) < 300
     }

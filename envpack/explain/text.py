@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envpack.explain.limits import SEVERITIES
+from envpack.explain.secrets import shown
 from envpack.inspect.markdown import code, prose
 from envpack.inspect.markdown import text as plain
-from envpack.redact import redact
 from envpack.units import count
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def summary(explanation: Explanation) -> str:
 def heading(explanation: Explanation) -> str:
     """Return in a line which application it is and how long it took."""
     run = explanation.run
-    name = redact(run.name) or explanation.log.path.name
+    name = shown(run.name) or explanation.log.path.name
     facts = [run.id, f"Spark {run.spark}" if run.spark else "", duration(run.end - run.begin)]
     facts += [count(len(run.executors), "executor"), explanation.reference or ""]
     ended = "" if run.ended else "; its log has no end: it was killed, crashed, or runs"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import floor, log10
 from typing import TYPE_CHECKING
 
-from envpack.redact import redact
+from envpack.explain.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -120,7 +120,7 @@ def _stage_bar(stage: Stage, run: Run, across: _Across, y: float) -> Bar:
     failed = f", {stage.failed} failed" if stage.failed else ""
     python = ", Python" if stage.python else ""
     seconds = (end - begin) / 1000
-    title = f"stage {stage.id}: {stage.ended} tasks{failed}{python}, {seconds:,.1f} s; {redact(stage.name)}"
+    title = f"stage {stage.id}: {stage.ended} tasks{failed}{python}, {seconds:,.1f} s; {shown(stage.name)}"
     kind = "failed" if stage.failed else "python" if stage.python else "stage"
     return _bar(kind, across, (begin, end), y, label=str(stage.id), title=title)
 
