@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -425,6 +426,28 @@ def test_a_wrong_value_in_the_file_is_reported_with_its_key(ask: Ask, line: str,
     said = ask("list", "--store", "s")
     assert said.code == 2
     assert f"envpack.yaml:1: {part}" in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ci", "r.txt", "--dry-run", "--store", "s"],
+        ["build", "r.txt", "--dry-run", "--store", "s"],
+        ["lock", "r.txt", "--python", "py3"],
+        ["list", "--store", "s"],
+        ["list", "--tagged", "--store", "s"],
+        ["search", "six", "--store", "s"],
+        ["gc", "nosuch", "--store", "s"],
+        ["verify", "nosuch", "--store", "s"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_with_progress_as_json_every_line_is_json(ask: Ask, words: list[str]) -> None:
+    Path("channel").mkdir()
+    said = ask(*words, *(["--channel", "./channel"] if "r.txt" in words else []), "--progress", "json")
+    events = [json.loads(line) for line in said.err.splitlines()]
+    assert events
+    assert all(event["event"] for event in events)
 
 
 @pytest.mark.parametrize("variable", ["ENVPACK_OUTPUT", "ENVPACK_QUIET", "ENVPACK_HOME"])

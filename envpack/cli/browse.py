@@ -9,10 +9,9 @@ import click
 
 from envpack.cli import complete, options
 from envpack.cli.answer import say, say_json
-from envpack.cli.screen import screen
+from envpack.cli.screen import plain, screen
 from envpack.cli.table import table
 from envpack.units import age, count, human_size
-from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,7 +72,7 @@ def list_command(
     elif found:
         say(table(_HEAD, (_row(listed, tags) for listed, tags in found)))
     else:
-        click.echo(visible(f"{store.url} holds no releases{' that a tag points at' if tagged else ''}"), err=True)
+        plain(quiet=False)(f"{store.url} holds no releases{' that a tag points at' if tagged else ''}")
 
 
 @click.command(
@@ -115,7 +114,7 @@ def search_command(spec: str, output: str, *, tagged: bool, quiet: bool, verbose
         verb = "contains" if len(hits) == 1 else "contain"
         progress.info(f"{count(len(hits), 'release')} of {count(len(names), 'name')} {verb} {spec}")
     else:
-        click.echo(visible(f"no release in {store.url} contains {spec}"), err=True)
+        plain(quiet=False)(f"no release in {store.url} contains {spec}")
 
 
 _HEAD = ("REFERENCE", "TAGS", "AGE", "SIZE", "PYTHON", "SPARK", "PLATFORM", "BY", "COMMIT")

@@ -160,8 +160,10 @@ def _event(event: str, **facts: Any) -> None:
 
 
 def plain(*, quiet: bool) -> Callable[[str], None]:
-    """Return what writes the lines of a log."""
-    return _drop if quiet else _to_stderr
+    """Return what writes the lines of a log: as text, or as JSON lines if those were asked for."""
+    if quiet:
+        return _drop
+    return JsonLines().info if progress_kind() == "json" else _to_stderr
 
 
 def _drop(_line: str) -> None:
