@@ -62,8 +62,8 @@ class JobWatch:
         if (application, address or self.address) == (self.application, self.address):
             return
         self.application, self.address = application or self.application, address or self.address
-        where = f", {self.address}" if self.address else ""
-        self.progress.info(f"application {self.application}{where}")
+        name = f"application {self.application}" if self.application else "application"
+        self.progress.info(", ".join(filter(None, (name, self.address))))
         if self.record:
             self.record.update(
                 state="submitted",
