@@ -153,7 +153,7 @@ def test_a_service_that_reads_buckets_only_gets_no_file_of_this_machine(launcher
 def test_whoever_is_given_archives_is_told_that_a_second_list_replaces_them(launcher: str) -> None:
     told = [note for note in made(launcher).notes if "--also-archives" in note]
     assert len(told) == (launcher in WITH_ARCHIVES)
-    assert all(f"give {LAUNCHERS[launcher].archives_field} once" in note for note in told)
+    assert all(f"pass {LAUNCHERS[launcher].archives_field} only once" in note for note in told)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

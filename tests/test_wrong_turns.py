@@ -13,6 +13,9 @@ import pytest
 
 from envpack.build import check
 from envpack.cli import run
+from envpack.errors import UsageError
+from envpack.spark.archives import joined
+from envpack.spark.launchers import LAUNCHERS
 from envpack.version import VERSION
 
 REMEDY = ("did you mean", "write ", "name ", "choose one", "must be", "give one name", "use at most", "the newest")
@@ -448,6 +451,21 @@ def test_with_progress_as_json_every_line_is_json(ask: Ask, words: list[str]) ->
     events = [json.loads(line) for line in said.err.splitlines()]
     assert events
     assert all(event["event"] for event in events)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("s3:/bucket/m.zip", "s3://bucket/m.zip"),
+        ("s3a:bucket/m.zip", "s3a://bucket/m.zip"),
+        ("S3:///bucket/m.zip", "s3://bucket/m.zip"),
+        ("file:/srv/m.zip", "file:///srv/m.zip"),
+        ("file:m.zip", "file:///m.zip"),
+    ],
+)
+def test_another_archive_that_looks_like_a_url_and_is_none_is_refused(given: str, right: str) -> None:
+    with pytest.raises(UsageError, match=f"is not an address: write {re.escape(right)}"):
+        joined([f"{given}#models"], "s3a://b/own.tar.gz", LAUNCHERS["yarn-cluster"])
 
 
 @pytest.mark.parametrize("variable", ["ENVPACK_OUTPUT", "ENVPACK_QUIET", "ENVPACK_HOME"])

@@ -20,6 +20,9 @@ UNPACKED = (".zip", ".jar", ".tar.gz", ".tgz", ".tar")
 """Formats that Spark's Utils.unpack and YARN's FSDownload unpack; others stay one file under the directory's
 name."""
 
+_WHOLE = ("s3", "s3a", "s3n", "file")
+"""Schemes that need both slashes: without them there is no bucket. Hadoop's own, such as `hdfs:/x`, do not."""
+
 _DIRECTORY = re.compile(r"[a-z][a-z-]{0,30}")
 """Directory names that the filter of secrets accepts: anything else after a `#` may be a token."""
 
@@ -58,6 +61,9 @@ def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
     scheme, local = urlsplit(uri).scheme, not urlsplit(uri).scheme
     if launcher.driver == "session" and not local:
         raise UsageError(f"{text}: a client sends files of its own machine alone")
+    if scheme in _WHOLE and not urlsplit(uri).netloc and not uri.startswith("file:///"):
+        right = f"{scheme}://{'/' if scheme == 'file' else ''}{uri.partition(':')[2].lstrip('/')}"
+        raise UsageError(f"{text}: {uri!r} is not an address: write {right}")
     # In a list all are written with `//`, by which readers and the filter of secrets find where one begins.
     if local and launcher.driver != "session":
         uri = Path(uri).absolute().as_uri()
