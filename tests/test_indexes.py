@@ -291,7 +291,7 @@ def test_a_project_is_taken_from_the_one_index_that_its_name_belongs_to(
     with pytest.raises(Unsatisfiable, match=r"^acme-tool==9 is taken from .* alone") as told:
         solve(*lines, "acme-tool", **owned)
     assert "stranger" in str(told.value.hint)
-    with pytest.raises(UsageError, match="would take a higher version from another one"):
+    with pytest.raises(UsageError, match="could take a higher version from another index"):
         ask(*lines, **owned, index_strategy="unsafe-best-match")
     assert offered_by(ask(*lines), "acme-source")
     assert offered_by(ask(*lines, **owned), "acme-source") is None

@@ -55,8 +55,8 @@ def with_owners(indexes: Indexes, owners: Mapping[str, str]) -> Indexes:
         return indexes
     if indexes.strategy != STRATEGIES[0]:
         raise UsageError(
-            f"it is said which index has {', '.join(owners)}, and index-strategy {indexes.strategy} would "
-            "take a higher version from another one",
+            f"package-index sets the index of {', '.join(owners)}, and index-strategy {indexes.strategy} "
+            "could take a higher version from another index",
             hint=f"leave index-strategy out, or set it to {STRATEGIES[0]}",
         )
     with_logins = {take_apart(url).public(): url for url in (indexes.index_url, *indexes.extra_index_urls) if url}

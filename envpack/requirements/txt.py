@@ -127,7 +127,7 @@ class Reading:
     def _end_early(self, number: int, what: str, origin: Origin) -> None:
         if number >= MOST_PROBLEMS:
             raise BadRequirements(
-                self.problems or [Problem(origin.file, origin.line, f"is the last of {number} {what}")],
+                self.problems or [Problem(origin.file, origin.line, f"envpack stops here, after {number} {what}")],
                 hint=f"there are {number} {what} and maybe more: is it a requirements file?",
             )
 

@@ -46,7 +46,7 @@ def fetched(location: str, sha256: str | None, hashes: Sequence[str], cache: Cac
         if allowed and allowed.isdisjoint(found):
             raise BrokenPackage(
                 f"the source {name} is not the file that was asked for: it has {found[0]}",
-                hint="solve again with --upgrade, or correct its hash in the requirements",
+                hint="solve again with --upgrade; if you trust the new file, correct the hash in the requirements",
             )
         place = inside(cache.sources, found[0].removeprefix("sha256:")) / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,7 @@ class WheelBuilder:
         except Refused as refused:
             raise BrokenPackage(
                 f"the source {url.rpartition('/')[2]} is not the file that was asked for: {refused.reason}",
-                hint="correct its hash in the requirements",
+                hint="find out why the file is another one; if you trust it, correct the hash in the requirements",
             ) from refused
         line = replace(line, address=hide(public(url)))
         built = self.of_line(line, packages)
@@ -172,7 +172,7 @@ class WheelBuilder:
             raise BrokenPackage(
                 f"the build of {wheel.name} {wheel.version} makes another wheel than the locked one: "
                 f"{wheels.difference(made.files, built.wheel.made.files)}",
-                hint="build where its release is published, which has the wheel; or solve again with --upgrade",
+                hint="use the store that has the release, which keeps the wheel; or solve again with --upgrade",
             )
         return built.path
 

@@ -266,5 +266,5 @@ def _checked_need(need: object, shown: str) -> str:
         return _named(str(need))
     except Refused as refused:
         raise PackingFailed(
-            f"{shown} cannot be built: its backend asks for what it cannot: {refused.reason}"
+            f"{shown} cannot be built: its backend requests an invalid requirement: {refused.reason}"
         ) from None

@@ -36,7 +36,7 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
     """
     if others and launcher.archives is None and launcher.driver != "session":
         raise UsageError(
-            f"with {launcher.name} nothing unpacks archives for you, others neither",
+            f"with {launcher.name} nothing unpacks archives for you, also not those of --also-archives",
             hint="unpack them where the job looks for them",
         )
     problems: list[str] = []

@@ -39,7 +39,7 @@ def conda_file(url: str, origin: Origin, *, folder: Path, **facts: Any) -> Pinne
     url = _absolute(url, folder)
     for key, digits in (("sha256", _SHA256), ("md5", _MD5)):
         if facts.get(key) and not digits.fullmatch(facts[key]):
-            raise Refused(f"the {key} {quoted(facts[key])} of {file} is none")
+            raise Refused(f"the {key} {quoted(facts[key])} of {file} is not valid")
     if facts.get("sha256") is None and url.startswith("file:"):
         facts["sha256"] = _digest(url)
     return PinnedConda(url=url, origin=origin, **facts)
