@@ -23,6 +23,7 @@ from envpack.explain import codecs, imports, logs, memory
 from envpack.explain.explanation import Explanation, explain
 from envpack.explain.limits import LIMITS
 from envpack.explain.run import Spread
+from envpack.explain.secrets import shown
 from envpack.packages.package import PackedPackage
 from envpack.releases import file_list
 from envpack.releases.file_list import File
@@ -237,6 +238,29 @@ def test_no_secret_of_a_command_line_in_a_log_comes_out(
         said = capsys.readouterr()
         assert "--port 80" in said.out
         assert "hunter-two" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--password hunter-two",
+        "curl -u me:hunter-two http://a",
+        "curl --user=me:hunter-two http://a",
+        "mysql -p hunter-two",
+        "password: hunter-two",
+        '{"api_key": "hunter-two"}',
+        "secret_key=hunter-two",
+        "-Dx.trustStorePassword=hunter-two",
+    ],
+)
+def test_every_way_to_write_a_secret_in_a_command_line_is_masked(text: str) -> None:
+    assert "hunter-two" not in shown(text)
+    assert "***" in shown(text)
+
+
+@pytest.mark.parametrize("text", ["ssh -p 22 host", "--port 80", "tokens: 5 rows", "skew of 3: 40 s"])
+def test_other_options_stay(text: str) -> None:
+    assert shown(text) == text
 
 
 def test_a_rolling_log_is_read_in_its_order_and_a_compacted_file_stands_for_those_before(tmp_path: Path) -> None:

@@ -17,10 +17,16 @@ _SECRET = re.compile(r"(?i)secret|password|passphrase|token|access[.]?key|creden
 
 _WORD = r"(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|account|private|secret)[._-]?key)"
 _OPTION = re.compile(
-    rf"(?i)(?P<name>(?<![\w.-])(?:--?[\w.-]{{0,80}}{_WORD}(?:=|\s{{1,3}})|[\w.-]{{1,80}}{_WORD}=))"
+    rf"(?i)(?P<name>(?<![\w.-])(?:--?[\w.-]{{0,80}}{_WORD}(?:=|\s{{1,3}})|[\w.-]{{0,80}}{_WORD}=)"
+    rf"|\b[\w.-]{{0,80}}{_WORD}[\"']?\s{{0,2}}:\s{{0,3}}[\"']?"
+    r"|(?<![\w.-])(?:-u|--user)(?:=|\s{1,3})[^\s:\"']{1,200}:"
+    r"|(?<![\w.-])-p\s{1,3}(?!\d{1,5}\b))"
     r"(?!\*\*\*)[^\s\"'&,;]{1,500}"
 )
-"""An option of a command line, also the JVM's `-Dx.password=VALUE`, whose name says that its value is a secret."""
+"""An option of a command line, also the JVM's `-Dx.password=VALUE`, whose name says that its value is a secret.
+
+Also a key with a colon, as in JSON and YAML, `-u NAME:VALUE` of curl, and `-p VALUE` if it is no port.
+"""
 
 _MOST = 5_000
 _LONGEST = 20_000
