@@ -267,6 +267,13 @@ def test_everything_that_is_wrong_is_reported_at_once_each_with_its_origin(ask: 
     assert all(line.startswith("error: ") for line in lines)
 
 
+@pytest.mark.parametrize("command", ["build", "lock"])
+def test_a_lock_that_must_stay_is_not_solved_again(ask: Ask, command: str) -> None:
+    said = ask(command, "r.txt", "--locked", "--upgrade")
+    assert said.code == UsageError.exit_code
+    assert "--locked: it uses the lock as it is, and --upgrade solves again" in said.err
+
+
 def test_a_cuda_version_is_not_explained_by_a_glibc(ask: Ask) -> None:
     assert "2.28" not in ask("build", "r.txt", "--store", "s", "--cuda", "xx").err
 

@@ -309,6 +309,8 @@ def configuration(given: dict[str, Any], *, checked: bool = True) -> Config:
             warn(sentence)
     known = {entry.name for entry in fields(Config)}
     problems = check.options(given) if checked else []
+    if given.get("locked") and given.get("upgrade"):
+        problems.append("--locked: it uses the lock as it is, and --upgrade solves again: give one of them")
     try:
         config = load(
             {k: v for k, v in given.items() if k in known},
