@@ -140,7 +140,7 @@ def test_a_plan_has_no_more_parts_than_s3_takes(case: Case, most: int) -> None:
 
 def test_one_changed_piece_in_the_middle_costs_that_piece() -> None:
     case = Case(60 * MIB, (held("old", 0, 20 * MIB), held("old", 30 * MIB, 30 * MIB, start=29 * MIB)))
-    parts = plan(case.size, case.held, sent_part=16 * MIB)
+    parts = plan(case.size, case.held, sent_part=16 * MIB, copied_part=64 * MIB)
     assert parts == [
         held("old", 0, 20 * MIB),
         Sent(offset=20 * MIB, size=10 * MIB),
@@ -149,29 +149,41 @@ def test_one_changed_piece_in_the_middle_costs_that_piece() -> None:
 
 
 def test_a_gap_that_is_no_part_takes_what_it_lacks_from_its_neighbours() -> None:
-    parts = plan(60 * MIB, [held("old", 0, 20 * MIB), held("old", 21 * MIB, 39 * MIB, start=0)], sent_part=16 * MIB)
+    parts = plan(
+        60 * MIB,
+        [held("old", 0, 20 * MIB), held("old", 21 * MIB, 39 * MIB, start=0)],
+        sent_part=16 * MIB,
+        copied_part=64 * MIB,
+    )
     assert sent(parts) == SMALLEST_PART
     assert [type(part) for part in parts] == [Held, Sent, Held]
 
 
 def test_pieces_that_go_on_in_their_source_are_one_copy() -> None:
     pieces = [held("old", number * 1000, 1000, start=7 + number * 1000) for number in range(20_000)]
-    assert plan(20 * 1000 * 1000, pieces, sent_part=16 * MIB) == [held("old", 0, 20_000_000, start=7)]
+    assert plan(20 * 1000 * 1000, pieces, sent_part=16 * MIB, copied_part=64 * MIB) == [
+        held("old", 0, 20_000_000, start=7)
+    ]
 
 
 def test_of_two_releases_with_the_same_pieces_one_is_the_source() -> None:
     pieces = [held(key, number * MIB, MIB) for number in range(30) for key in ("one", "two")]
-    assert len(plan(30 * MIB, pieces, sent_part=16 * MIB)) == 1
+    assert len(plan(30 * MIB, pieces, sent_part=16 * MIB, copied_part=64 * MIB)) == 1
 
 
 def test_where_ranges_overlap_the_one_that_reaches_furthest_is_taken() -> None:
     long, brief = held("long", 0, 40 * MIB), held("brief", 0, 10 * MIB)
     for ranges in ([long, brief], [brief, long]):
-        assert {part.key for part in plan(40 * MIB, ranges, sent_part=16 * MIB) if isinstance(part, Held)} == {
-            "long"
-        }
+        assert {
+            part.key
+            for part in plan(40 * MIB, ranges, sent_part=16 * MIB, copied_part=64 * MIB)
+            if isinstance(part, Held)
+        } == {"long"}
     apart = [held("first", 0, 20 * MIB), held("last", 10 * MIB, 30 * MIB), held("brief", 12 * MIB, 13 * MIB)]
-    assert plan(40 * MIB, apart, sent_part=16 * MIB) == [apart[0], held("last", 20 * MIB, 20 * MIB)]
+    assert plan(40 * MIB, apart, sent_part=16 * MIB, copied_part=64 * MIB) == [
+        apart[0],
+        held("last", 20 * MIB, 20 * MIB),
+    ]
 
 
 def test_a_short_range_is_not_worth_a_copy() -> None:
@@ -189,7 +201,7 @@ def test_long_runs_are_split_so_that_parts_travel_side_by_side() -> None:
 
 def test_the_largest_object_has_parts_enough() -> None:
     size = 5 << 40
-    parts = plan(size, [held("old", 0, 4 << 40)], sent_part=16 * MIB)
+    parts = plan(size, [held("old", 0, 4 << 40)], sent_part=16 * MIB, copied_part=64 * MIB)
     assert len(parts) <= 10_000
     assert max(part.size for part in parts) <= 5 * GIB
     assert sent(parts) == 1 << 40

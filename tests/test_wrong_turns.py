@@ -302,7 +302,7 @@ MISTAKES = {
     "gc: {keep-last: 5}\ngc: {grace: 1d}": "gc is set twice",
     "s3-region: a\ns3_region: b": "s3_region is set twice, first in line 1",
     "names: {torch: a, torch: b}": "names has torch twice",
-    "names: {torch: [a]}": "names must be a mapping",
+    "names: {torch: [a]}": "names: torch must be one value, and is a list",
     "glibc: abc": "'abc' is not a version of glibc",
     "gc: {keep-last: many}": "gc: keep-last must be a whole number such as 5, not 'many'",
     "ci: {names: {r.txt: Bad Name}}": "cannot name a release",
