@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
-import threading
+import time
 from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -13,11 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from envpack.cli import umask
-from envpack.cli.choice import did_you_mean
 from envpack.errors import EnvpackError, UsageError, of_system
 from envpack.redact import guard_output, meet, meet_environment
 from envpack.version import VERSION
-from envpack.visible import visible
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -161,9 +160,13 @@ def main() -> NoReturn:
 
 
 def _after(seconds: float, code: int) -> None:
-    timer = threading.Timer(seconds, _exit_now, [code])
-    timer.daemon = True
-    timer.start()
+    # `threading` is a fiftieth of the time in which `--help` is shown.
+    _thread.start_new_thread(_exit_later, (seconds, code))
+
+
+def _exit_later(seconds: float, code: int) -> NoReturn:
+    time.sleep(seconds)
+    _exit_now(code)
 
 
 def _exit_now(code: int) -> NoReturn:
@@ -219,6 +222,8 @@ def run(arguments: list[str]) -> int:
 
 def report(error: EnvpackError) -> None:
     """Show an expected error in a line or two, or a list of them a line each, and the next step."""
+    from envpack.visible import visible
+
     for text in error.texts:
         click.echo(f"{_mark('error:', 'red')} {visible(text, lines=True)}", err=True, color=colours())
     if error.hint:
@@ -241,6 +246,8 @@ def _in_our_style(error: click.ClickException) -> UsageError:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "envpack"
     if isinstance(error, click.NoSuchOption):
+        from envpack.cli.choice import did_you_mean
+
         options = (
             [name for option in context.command.get_params(context) for name in option.opts] if context else []
         )
