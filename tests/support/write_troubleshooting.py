@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,14 +20,22 @@ _OTHERS = {"Problem": ("BadRequirements", 2), "Refused": ("BadRequirements", 0)}
 _SHORTEST = 12
 """Characters of a message's own words; shorter ones are all placeholder."""
 
+_PLACEHOLDER = re.compile("\0([^\0]*)\0")
+_CAUSES = {"error", "failed", "failure", "refused", "broken", "exc", "missing"}
+"""Names of variables that hold what went wrong."""
+
+_PLAIN = {"each", "it", "one", "text", "given", "value", "shown", "found", "told", "said", "what", "x"}
+"""Names of variables that say nothing of the value."""
+
 _HEAD = """# Troubleshooting
 
-Made by `make reference` from the texts of the errors themselves, so that none is missing. `...` is where a name, a
-path or a number is in what you see. Errors are sorted by exit code; search this page for words of your message. The
-second column is what the hint below the message says.
+`make reference` writes this page from the messages in the code. A word in capitals is a value in your message: a
+name, a path, a number. Messages are sorted by exit code; search this page for words of yours. The second column is
+the hint below the message. It is empty where the message itself says what to do. Messages of exit code 3 come after
+`FILE:LINE:`.
 
-`envpack doctor` finds most causes before a build does: it tries out the store, channels, index, cache and
-configuration. `--verbose` shows what was run.
+`envpack doctor` finds most causes before a build does: it checks the store, the channels, the index, the cache and
+the configuration. `--verbose` prints the commands that envpack runs.
 """
 
 
@@ -61,24 +70,51 @@ def _messages(path: Path, kinds: dict[str, type[EnvpackError]]) -> Iterator[tupl
         if name not in kinds or len(node.args) <= place:
             continue
         message = _template(node.args[place])
-        if len(message.replace("...", "").strip()) < _SHORTEST:
+        if len(_PLACEHOLDER.sub("", message).strip()) < _SHORTEST:
             continue
         hint = next((_template(keyword.value) for keyword in node.keywords if keyword.arg == "hint"), "")
         yield name, message, hint
 
 
 def _template(node: ast.expr) -> str:
-    """Return a text with `...` where a value is filled in; empty for what is no text."""
+    """Return a text with a marked word where a value is filled in; empty for what is no text."""
     match node:
         case ast.Constant(value=str() as text):
             return text
         case ast.JoinedStr(values=values):
-            return "".join(_template(each) if isinstance(each, ast.Constant) else "..." for each in values)
+            return "".join(_template(each) if isinstance(each, ast.Constant) else _value(each) for each in values)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return f"{_template(left) or '...'}{_template(right) or '...'}"
+            return f"{_template(left) or _value(left)}{_template(right) or _value(right)}"
         case ast.IfExp(body=body):
             return _template(body)
     return ""
+
+
+def _value(node: ast.expr) -> str:
+    return f"\0{_word(node)}\0"
+
+
+def _word(node: ast.expr) -> str:  # noqa: PLR0911 - one for each form of an expression
+    """Return a word in capitals for a value, from the names in the expression that gives it."""
+    match node:
+        case ast.FormattedValue(value=value) | ast.Subscript(value=value) | ast.IfExp(body=value):
+            return _word(value)
+        case ast.Attribute(value=value, attr="name" | "value" | "path" | "public" | "shown"):
+            return _word(value)
+        case ast.Attribute(value=ast.Name(id=name)) if name in _CAUSES:
+            return "REASON"
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            plain = name.strip("_").lower()
+            return "REASON" if plain in _CAUSES else "VALUE" if plain in _PLAIN else plain.upper().replace("_", " ")
+        case ast.Call(args=[first, *_]) if not isinstance(first, ast.Constant):
+            return _word(first)
+        case ast.Call(func=ast.Attribute(value=value)):
+            return _word(value)
+        case ast.BinOp(left=left):
+            return _word(left)
+        case ast.ListComp(generators=[first, *_]) | ast.GeneratorExp(generators=[first, *_]):
+            return _word(first.iter)
+    return "VALUE"
 
 
 def _words(name: str) -> str:
@@ -86,6 +122,7 @@ def _words(name: str) -> str:
 
 
 def _cell(text: str) -> str:
+    text = _PLACEHOLDER.sub(lambda match: match[1], text)
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
