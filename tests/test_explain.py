@@ -258,7 +258,9 @@ def test_every_way_to_write_a_secret_in_a_command_line_is_masked(text: str) -> N
     assert "***" in shown(text)
 
 
-@pytest.mark.parametrize("text", ["ssh -p 22 host", "--port 80", "tokens: 5 rows", "skew of 3: 40 s"])
+@pytest.mark.parametrize(
+    "text", ["ssh -p 22 host", "mkdir -p /opt/envs", "--port 80", "tokens: 5 rows", "skew of 3: 40 s"]
+)
 def test_other_options_stay(text: str) -> None:
     assert shown(text) == text
 

@@ -64,7 +64,7 @@ def test_a_launcher_and_a_parameter_of_another_shape_are_said_with_what_was_mean
     text = GOOD.replace("launcher: standalone", "launcher: yarn-clutser").replace("rows: 10", "rows: [1, 2]")
     assert problems(tmp_path, text) == [
         "job.yaml:4: parameters: rows must be one value, and is a list",
-        "job.yaml:7: there is no launcher 'yarn-clutser'; did you mean yarn-cluster?",
+        "job.yaml:7: there is no launcher 'yarn-clutser'; did you mean yarn-cluster or yarn-client?",
     ]
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from envpack import requirements
 from envpack.build.pipeline import Options
-from envpack.errors import BadRequirements, EnvpackError, PackingFailed, Unsatisfiable
+from envpack.errors import BadRequirements, EnvpackError, NotReady, PackingFailed, Unsatisfiable
 from envpack.lock.file import dump, parse
 from envpack.requirements.sources import SourceRef, declared_name
 from envpack.sources import files, wheels
@@ -206,6 +206,18 @@ def test_a_hook_of_another_repository_changes_nothing(tmp_path: Path, monkeypatc
     source = SourceRef(kind="git", location=shop.as_uri(), reference="main")
     assert check_out(source, tmp_path / "checkout")[0] == commit
     assert (other / ".git/index").read_bytes() == before
+
+
+def test_a_project_of_another_user_is_not_read_as_if_git_ignored_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = write_project(tmp_path / "features")
+    git(project, "init", "--quiet")
+    assert "pyproject.toml" in project_files(project)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(NotReady, match="another user owns its directory") as refused:
+        project_files(project)
+    assert "safe.directory" in str(refused.value.hint)
 
 
 def test_a_virtual_environment_without_git_is_not_the_projects(tmp_path: Path) -> None:

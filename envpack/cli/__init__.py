@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
-import time
+import threading
 from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -160,13 +159,9 @@ def main() -> NoReturn:
 
 
 def _after(seconds: float, code: int) -> None:
-    # `threading` is a fiftieth of the time in which `--help` is shown.
-    _thread.start_new_thread(_exit_later, (seconds, code))
-
-
-def _exit_later(seconds: float, code: int) -> NoReturn:
-    time.sleep(seconds)
-    _exit_now(code)
+    timer = threading.Timer(seconds, _exit_now, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _exit_now(code: int) -> NoReturn:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from envpack.redact import redact
+from envpack.redact import MASK, redact
+from envpack.redact.names import ENDS_OF_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MASK = "***"
-
 _SECRET = re.compile(r"(?i)secret|password|passphrase|token|access[.]?key|credential|api[._-]?key|private[._-]?key")
 """What Spark's own spark.redaction.regex finds in a name, and what other services call their secrets."""
 
-_WORD = r"(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|account|private|secret)[._-]?key)"
 _OPTION = re.compile(
-    rf"(?i)(?P<name>(?<![\w.-])(?:--?[\w.-]{{0,80}}{_WORD}(?:=|\s{{1,3}})|[\w.-]{{0,80}}{_WORD}=)"
-    rf"|\b[\w.-]{{0,80}}{_WORD}[\"']?\s{{0,2}}:\s{{0,3}}[\"']?"
+    rf"(?i)(?P<name>(?<![\w.-])(?:--?[\w.-]{{0,80}}{ENDS_OF_NAMES}(?:=|\s{{1,3}})|[\w.-]{{0,80}}{ENDS_OF_NAMES}=)"
+    rf"|\b[\w.-]{{0,80}}{ENDS_OF_NAMES}[\"']?\s{{0,2}}:\s{{0,3}}[\"']?"
     r"|(?<![\w.-])(?:-u|--user)(?:=|\s{1,3})[^\s:\"']{1,200}:"
-    r"|(?<![\w.-])-p\s{1,3}(?!\d{1,5}\b))"
+    r"|(?<![\w.-])-p\s{1,3}(?!\d{1,5}\b|[./~]))"
     r"(?!\*\*\*)[^\s\"'&,;]{1,500}"
 )
 """An option of a command line, also the JVM's `-Dx.password=VALUE`, whose name says that its value is a secret.
 
-Also a key with a colon, as in JSON and YAML, `-u NAME:VALUE` of curl, and `-p VALUE` if it is no port.
+Also a key with a colon, as in JSON and YAML, `-u NAME:VALUE` of curl, and `-p VALUE` if it is no port and no path.
 """
 
 _MOST = 5_000

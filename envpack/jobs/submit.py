@@ -56,13 +56,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
 
 def lacking(planned: Planned) -> Iterator[str]:
     """Yield what the printed command needs and what is missing. Raises Conflict for other content."""
-    shown = without_secrets(planned)
-    if (shown.parameters, shown.job, shown.conf, shown.env) != (
-        planned.parameters,
-        planned.job,
-        planned.conf,
-        planned.env,
-    ):
+    if without_secrets(planned) != planned:
         yield f"{MASK} is printed for each secret: put it in, or let the job read it from where it runs"
     if planned.launcher.driver == "local":
         if planned.directory and not planned.directory.is_dir():

@@ -6,9 +6,12 @@ from envpack.redact.address import MASK
 from envpack.redact.patterns import pattern
 from envpack.redact.urls import redact
 
-_SECRET = pattern(
-    r"(?i)(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|account|private|secret)[._-]?key)$"
+ENDS_OF_NAMES = (
+    r"(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|account|private|secret)[._-]?key)"
 )
+"""A regular expression of the ends of names whose values are secret."""
+
+_SECRET_NAME = pattern(rf"(?i){ENDS_OF_NAMES}$")
 _TEMPLATE = ("${", "{{", "<")
 """Beginnings of values that are filled in later: not the secret itself."""
 
@@ -19,6 +22,6 @@ def shown_value(name: str, value: str) -> str:
     It is masked as a whole where the name ends as those of secrets do (`password`, `fs.s3a.secret.key`). Secrets
     in another value are taken out.
     """
-    if value and _SECRET.search(name) and not value.startswith(_TEMPLATE):
+    if value and _SECRET_NAME.search(name) and not value.startswith(_TEMPLATE):
         return MASK
     return redact(f"{name}={value}").removeprefix(f"{name}=")

@@ -88,13 +88,17 @@ def copy(directory: Path, names: Collection[str], into: Path) -> None:
             )
 
 
+_OF_ANOTHER_USER = (b"dubious ownership", b"unsafe repository")
+"""git's words for a repository that another user owns, since 2.38 and before."""
+
+
 def _git_files(directory: Path) -> list[str]:
     """Return the files that git lists below a directory; none without a repository, or where all is ignored.
 
     Raises NotReady where git refuses the directory, which is another user's: what it ignores would count.
     """
     answer = Repository(directory).git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    if b"dubious ownership" in answer.stderr:
+    if any(words in answer.stderr for words in _OF_ANOTHER_USER):
         raise NotReady(
             f"git does not read the project in {directory}: another user owns its directory",
             hint=f"allow it: `git config --global --add safe.directory {directory}`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from envpack.archive.formats import ALIAS
+from envpack.config.nearest import nearest
 from envpack.errors import UsageError
 from envpack.spark.launcher import Launcher
 
@@ -355,8 +356,6 @@ def launcher_named(name: str) -> Launcher:
     try:
         return LAUNCHERS[ALIASES.get(name, name)]
     except KeyError:
-        import difflib  # noqa: PLC0415 - slow to import, and seldom needed
-
-        near = difflib.get_close_matches(name, [*LAUNCHERS, *ALIASES], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(LAUNCHERS)}"
+        near = nearest(name, [*LAUNCHERS, *ALIASES])
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(LAUNCHERS)}"
         raise UsageError(f"there is no launcher {name!r}", hint=hint) from None
