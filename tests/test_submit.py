@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from envpack.releases import submissions
+from envpack.stores.local import LocalStore
 from tests.support import command
 from tests.support.schemas import check
 from tests.support.submitting import JOB, Site, site_at, write
@@ -19,6 +21,9 @@ from tests.support.submitting import JOB, Site, site_at, write
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from envpack.releases.submissions import Record
+    from envpack.stores.base import Store
 
 YARN_LOG = (
     "26/01/31 10:15:00 INFO YarnClientImpl: Submitted application application_1769854500000_0007",
@@ -231,6 +236,53 @@ def test_an_application_of_the_cluster_goes_on_when_its_client_is_interrupted_un
     assert killed.exists() == (state == "killed")
     if killed.exists():
         assert killed.read_text() == "application -kill application_1769854500000_0007\n"
+
+
+class Interrupted(LocalStore):
+    """A store during whose next replacement Ctrl-C arrives: after the object was written."""
+
+    due = False
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        done = super().replace(key, data, version)
+        if self.due:
+            self.due = False
+            raise KeyboardInterrupt
+        return done
+
+
+def a_record(store: Store) -> Record:
+    facts = {
+        "job": "j",
+        "release": "r",
+        "digest": "a" * 64,
+        "code": "b" * 64,
+        "entrypoint": "m",
+        "launcher": "local",
+    }
+    record = submissions.new(store, parameters={}, by="me", **facts)
+    record.write()
+    return record
+
+
+def test_how_a_job_ended_is_recorded_also_after_a_write_that_ctrl_c_ended(tmp_path: Path) -> None:
+    store = Interrupted(str(tmp_path / "store"))
+    record = a_record(store)
+    store.due = True
+    with pytest.raises(KeyboardInterrupt):
+        record.update(state="submitted", application="a")
+    record.update(state="killed")
+    assert [each.state for each in submissions.of_store(store)] == ["killed"]
+
+
+def test_what_somebody_else_recorded_of_a_job_stays(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path / "store"))
+    record = a_record(store)
+    there = store.read(record.key)
+    assert there
+    assert store.replace(record.key, there.data.replace(b"submitting", b"killed"), there.version)
+    record.update(state="failed")
+    assert [each.state for each in submissions.of_store(store)] == ["killed"]
 
 
 def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site: Site) -> None:

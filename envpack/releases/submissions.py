@@ -92,16 +92,25 @@ class Record:
 
     def update(self, **changes: object) -> None:
         """Write what has changed. A refusal of the store must not end the watch of a job, and is only logged."""
-        value = msgspec.structs.replace(self.value, **changes)
-        if value == self.value:
+        before, value = self.value, msgspec.structs.replace(self.value, **changes)
+        if value == before:
             return
         self.value = value
         try:
-            if self._version and self.store.replace(self.key, _dumps(value), self._version):
+            if self._version and self._replaced(before):
                 found = self.store.read(self.key)
                 self._version = found.version if found else None
         except EnvpackError as error:
             _logger.info("the record %s was not brought up to date: %s", self.key, error.message)
+
+    def _replaced(self, before: Submission) -> bool:
+        """Write the value; say whether the store has it. Somebody else's change of the record is not replaced."""
+        data = _dumps(self.value)
+        if self._version and self.store.replace(self.key, data, self._version):
+            return True
+        # Ctrl-C can end the write of `before` between the store's and this record's note of it.
+        found = self.store.read(self.key)
+        return bool(found and found.data == _dumps(before) and self.store.replace(self.key, data, found.version))
 
 
 def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a submission
