@@ -131,7 +131,7 @@ def test_an_environment_is_found_its_release_opened_and_its_settings_copied(ther
     page.get_by_role("link", name=address(wanted).split("/")[1]).first.click()
     assert page.title() == address(wanted).replace("/", "@")
     page.get_by_role("tab", name="livy-batch").click()
-    assert there.shown(".panel h3") == ["livy-batch Livy, a batch: the body of POST /batches, less file"]
+    assert there.shown(".panel h3") == ["livy-batch Livy, a batch: the body of POST /batches, without file"]
     page.get_by_role("button", name="Copy the settings for livy-batch").click()
     page.get_by_text("Copied", exact=True).first.wait_for()
     body = json.loads(there.copied())
