@@ -21,7 +21,9 @@ def size_of(text: str, setting: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UsageError(f"{setting} must be a size, not {text!r}", hint="write 20 GB or 500 MB")
+        raise UsageError(
+            f"{setting} must be a size, not {text!r}", hint="write a number and a unit, such as 20 GB or 500 MB"
+        )
     return int(float(match["number"]) * _BYTES[match["unit"].upper()])
 
 

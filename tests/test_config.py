@@ -55,7 +55,7 @@ def test_no_directory_keeps_a_way_through_another(tmp_path: Path, name: str) -> 
 
 def test_a_tilde_is_a_home_in_a_setting_and_a_name_in_a_path_that_the_shell_has_seen(tmp_path: Path) -> None:
     assert directory_at("~nosuch/x", tmp_path) == str(tmp_path / "~nosuch/x")
-    with pytest.raises(ValueError, match="there is no such user"):
+    with pytest.raises(ValueError, match="this user does not exist"):
         named_directory("~nosuch/x", tmp_path)
 
 
@@ -95,8 +95,8 @@ def test_every_mistake_in_the_file_is_told_with_its_line(tmp_path: Path) -> None
         load({}, {}, tmp_path)
     lines = [problem.removeprefix(str(tmp_path)) for problem in caught.value.problems]
     assert lines == [
-        "/envpack.yaml:1: there is no setting stor; did you mean store?",
-        "/envpack.yaml:2: python must be a text",
+        "/envpack.yaml:1: unknown setting stor; did you mean store?",
+        "/envpack.yaml:2: python must be a string",
         "/envpack.yaml:4: names must be a mapping",
     ]
 

@@ -260,7 +260,7 @@ class TestTwoAtOnce:
             while thread.is_alive():
                 time.sleep(0.1)
                 first.post([])
-            assert "another gc" in str(second[0])
+            assert "another `envpack gc`" in str(second[0])
 
     def test_one_that_was_taken_over_deletes_nothing_more(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
@@ -268,7 +268,7 @@ class TestTwoAtOnce:
         with removal_notice.collecting(store) as first:
             post(store, removal_notice.Notice(collector="other"))
             monkeypatch.setattr(removal_notice, "WINDOW", -1.0)
-            with pytest.raises(Conflict, match="taken over"):
+            with pytest.raises(Conflict, match="took over"):
                 first.may_delete()
 
     def test_a_notice_of_another_machine_is_waited_for_and_then_taken_for_dead(
@@ -351,7 +351,7 @@ class AnyStore:
                 except Gone:
                     done["gone"] += 1
                 except Conflict as error:
-                    if "moved by others" not in str(error):
+                    if "keep moving the tag" not in str(error):
                         raise
 
         def sweep() -> None:

@@ -218,7 +218,7 @@ def test_an_index_strategy_that_is_none_is_told_with_its_source(
 ) -> None:
     monkeypatch.setenv("ENVPACK_INDEX_STRATEGY", "union")
     (tmp_path / "r.txt").write_text("six\n", "utf-8")
-    with pytest.raises(UsageError, match="ENVPACK_INDEX_STRATEGY: there is no index strategy 'union'"):
+    with pytest.raises(UsageError, match="ENVPACK_INDEX_STRATEGY: unknown index strategy 'union'"):
         pipeline.lock(tmp_path / "r.txt", config=config.load({}, os.environ, tmp_path))
 
 
@@ -316,7 +316,11 @@ def test_a_name_that_belongs_to_an_index_is_not_taken_from_a_channel(ask: Ask) -
 @pytest.mark.parametrize(
     ("name", "url", "said"),
     [
-        ("acme core", "https://acme.example/simple", "'acme core' is neither the name of a project nor a pattern"),
+        (
+            "acme core",
+            "https://acme.example/simple",
+            "'acme core' is neither the name of a PyPI project nor a pattern",
+        ),
         ("acme", "acme.example/simple", "it starts with https://"),
         ("acme", "https://me:pa/ss@acme.example", "characters that end it"),
     ],

@@ -63,8 +63,8 @@ def test_a_job_file_is_read_with_its_texts_as_they_are_written(tmp_path: Path) -
 def test_a_launcher_and_a_parameter_of_another_shape_are_said_with_what_was_meant(tmp_path: Path) -> None:
     text = GOOD.replace("launcher: standalone", "launcher: yarn-clutser").replace("rows: 10", "rows: [1, 2]")
     assert problems(tmp_path, text) == [
-        "job.yaml:4: parameters: rows must be one value, and is a list",
-        "job.yaml:7: there is no launcher 'yarn-clutser'; did you mean yarn-cluster or yarn-client?",
+        "job.yaml:4: parameters: rows must be one value, not a list",
+        "job.yaml:7: unknown launcher 'yarn-clutser'; did you mean yarn-cluster or yarn-client?",
     ]
 
 
@@ -100,8 +100,8 @@ def test_every_mistake_is_said_at_once_with_its_line_and_the_nearest_word(tmp_pa
     text = GOOD.replace("timeout: 2h", "timeout: soon").replace("launcher: standalone", "luncher: standalone")
     text = text.replace("executors: 3", "executers: 3").replace("driver-memory: 2g", "driver-memory: lots")
     assert problems(tmp_path, text) == [
-        "job.yaml:7: there is no setting luncher; did you mean launcher?",
-        "job.yaml:12: there is no setting resources: executers; did you mean resources: executors?",
+        "job.yaml:7: unknown setting luncher; did you mean launcher?",
+        "job.yaml:12: unknown setting resources: executers; did you mean resources: executors?",
         "job.yaml:11: must be a time such as 90s, 30m or 2h, not 'soon'",
         "job.yaml:12: 'lots' is not an amount of memory: write it as 2g or 512m",
     ]
@@ -116,9 +116,9 @@ def test_every_mistake_is_said_at_once_with_its_line_and_the_nearest_word(tmp_pa
         ("entrypoint: mian.py", "did you mean main.py?"),
         ("entrypoint: ../main.py", "neither a file such as main.py nor a module"),
         ("parameters: {a b: 1}", "cannot be a parameter"),
-        ("environment: 'a b'", "cannot name a release"),
+        ("environment: 'a b'", "is not a valid name of a release"),
         ("environment: udf.txt", "the requirements file udf.txt is not there"),
-        ("launcher: yarn-cloud", "there is no launcher 'yarn-cloud'"),
+        ("launcher: yarn-cloud", "unknown launcher 'yarn-cloud'"),
         ("master: here", "is not a master of Spark"),
         ("server: livy", "is not a server's URL"),
         ("conf: {sql.shuffle: 1}", "each begins with `spark.`"),

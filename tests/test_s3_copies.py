@@ -445,7 +445,7 @@ class TestMoto(AnyServer):
             return scene.gate.forward(Asked(method=asked.method, target=asked.target, headers=headers, body=body))
 
         scene.gate.serve = drop_last_part
-        with pytest.raises(StoreRefused, match="put its parts together wrongly"):
+        with pytest.raises(StoreRefused, match="assembled its parts wrongly"):
             scene.upload()
         assert [entry.key for entry in scene.store().list()] == [OLD]
 

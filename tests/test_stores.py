@@ -216,7 +216,7 @@ class AnyStore:
     def test_an_upload_over_another_size_is_a_conflict(self, store: Store, small: Path, tmp_path: Path) -> None:
         store.upload(KEY, small, digest.of_file(small), Step())
         other = _file(tmp_path / "other", 17)
-        with pytest.raises(Conflict, match="another content") as conflict:
+        with pytest.raises(Conflict, match="other content") as conflict:
             store.upload(KEY, other, digest.of_file(other), Step())
         assert conflict.value.hint
         store.download(KEY, tmp_path / "back", Step())
@@ -273,7 +273,7 @@ class AnyStore:
         self, store: Store, size: str, request: pytest.FixtureRequest
     ) -> None:
         path: Path = request.getfixturevalue(size)
-        with pytest.raises(StoreRefused, match="not what was meant") as refused:
+        with pytest.raises(StoreRefused, match="received other bytes") as refused:
             store.upload(KEY, path, hashlib.sha256(b"other").hexdigest(), Step())
         assert refused.value.hint
         assert _keys(store) == []
@@ -793,7 +793,7 @@ def test_a_web_server_is_not_taken_for_an_empty_store(s3_store_url: str, tmp_pat
             lambda: _keys(store),
         ]
         for attempt in attempts:
-            with pytest.raises(StoreRefused, match="does not answer as an S3 server") as refused:
+            with pytest.raises(StoreRefused, match="does not reply as an S3 server") as refused:
                 attempt()
             assert "AWS_ENDPOINT_URL_S3" in (refused.value.hint or "")
         server.shutdown()

@@ -179,7 +179,7 @@ def test_a_python_of_the_submitting_shell_does_not_reach_the_job(site: Site) -> 
         (("--set", "zzzz=1"), 2, "its parameters are rows, greeting"),
         (("--set", "rows"), 2, "is not NAME=VALUE"),
         (("--env", "udv"), 2, "has no udv:latest"),
-        (("--env", ""), 2, "'' is not a reference"),
+        (("--env", ""), 2, "'' is not a release reference"),
         (("--env", "more.txt"), 2, "--env takes a release"),
         (("--code", "ffff"), 2, "has no code base ffff"),
         (("--code", ""), 2, "'' is not the digest of a code base"),

@@ -89,14 +89,16 @@ def _check_word(given: str, known: Sequence[str], what: str) -> None:
     near = nearest(given, known)
     several = ", ".join(known) if len(known) <= _MOST_SHOWN else f"{', '.join(known[:_MOST_SHOWN])}, ..."
     remedy = f"; did you mean {' or '.join(near)}?" if near else f": choose one of {several}"
-    raise ValueError(f"there is no {what} {given!r}{remedy}")
+    raise ValueError(f"unknown {what} {given!r}{remedy}")
 
 
 def _glibc(given: str) -> None:
     if not _GLIBC.fullmatch(given):
         raise ValueError(f"{given!r} is not a version of glibc: write it as 2.28, which `ldd --version` prints")
     if tuple(map(int, given.split("."))) < _OLDEST_GLIBC:
-        raise ValueError(f"no wheels are made for glibc {given}: 2.17 is the oldest that manylinux wheels run on")
+        raise ValueError(
+            f"no wheels exist for glibc {given}: give 2.17, the oldest glibc of manylinux wheels, or newer"
+        )
 
 
 def _cuda(given: str) -> None:
@@ -122,7 +124,7 @@ def _names(given: Mapping[str, str]) -> None:
 def _projects(given: Iterable[str]) -> None:
     for name in given:
         if not _PROJECT.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a project: give one name, without a version")
+            raise ValueError(f"{name!r} is not the name of a PyPI project: give one name, without a version")
 
 
 def _packages(given: Iterable[str]) -> None:
@@ -139,7 +141,7 @@ def _package_index(given: Mapping[str, str]) -> None:
 
     for name, url in given.items():
         if not _PROJECT.fullmatch(name.replace("*", "x")):
-            raise ValueError(f"{name!r} is neither the name of a project nor a pattern such as acme-*")
+            raise ValueError(f"{name!r} is neither the name of a PyPI project nor a pattern such as acme-*")
         try:
             checked_index(url)
         except Refused as refused:
@@ -166,7 +168,7 @@ def _index_strategy(given: str) -> None:
 def _confine(given: str) -> None:
     from envpack.tools.cage import Confine
 
-    _check_word(given, [each.value for each in Confine], "word for confine")
+    _check_word(given, [each.value for each in Confine], "value of confine")
 
 
 def _severity(given: str) -> None:
@@ -178,7 +180,7 @@ def _severity(given: str) -> None:
 def _reuse(given: str) -> None:
     from envpack.build.store_reuse import Reuse
 
-    _check_word(given, [each.value for each in Reuse], "word for reuse")
+    _check_word(given, [each.value for each in Reuse], "value of reuse")
 
 
 def _size(given: str) -> None:
@@ -213,15 +215,15 @@ def _bandwidth(given: str) -> None:
 
 def _account(given: str) -> None:
     if not _ACCOUNT.fullmatch(given):
-        raise ValueError(f"{given!r} is not an AWS account: it has twelve digits")
+        raise ValueError(f"{given!r} is not an AWS account: give its 12 digits")
 
 
 def _cache(given: str) -> None:
     nearest = next(path for path in (Path(given), *Path(given).parents) if path.exists() or path == path.parent)
     if not nearest.is_dir():
-        raise ValueError(f"{given} cannot be a directory: {nearest} is a file")
+        raise ValueError(f"{given} cannot be a directory, because {nearest} is a file")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError(f"{given} cannot be written: you may not write in {nearest}")
+        raise ValueError(f"{given} cannot be created: you have no permission to write in {nearest}")
 
 
 def _release_names(given: Mapping[str, str]) -> None:
@@ -233,11 +235,9 @@ def _driver_python(given: str) -> None:
     if given == AUTO or shutil.which(given):
         return
     if "/" in given and Path(given).exists():
-        raise ValueError(
-            f"{given} is not a program that can be run: name the Python itself, such as .venv/bin/python"
-        )
-    where = "is not there" if "/" in given else "is not on PATH"
-    raise ValueError(f"{given} {where}: name a Python of this machine, or auto to find one")
+        raise ValueError(f"{given} is not an executable file: give the Python itself, such as .venv/bin/python")
+    where = "does not exist" if "/" in given else "is not on PATH"
+    raise ValueError(f"{given} {where}: give a Python on this machine, or auto to find one")
 
 
 _RULES: dict[str, Callable[[Any], object]] = {

@@ -56,11 +56,13 @@ def tag_command(
     from envpack.stores import store_of
 
     if history and rollback:
-        raise UsageError("--history and --rollback exclude each other")
+        raise UsageError("--history and --rollback cannot be given together", hint="use one of them")
     if (tag is None) != (history or rollback):
         form = f"envpack tag --{'history' if history else 'rollback'} NAME:TAG"
         form = form if history or rollback else "envpack tag REF TAG"
-        raise UsageError("which tag?" if tag is None else f"{tag!r} is one word too many", hint=f"write {form}")
+        raise UsageError(
+            "no tag was given" if tag is None else f"unexpected argument {tag!r}", hint=f"write {form}"
+        )
     config = options.configuration(given)
     by, _ = provenance.who(os.environ)
     if tag is not None:
@@ -72,7 +74,7 @@ def tag_command(
     else:
         asked = references.parse(reference)
         if asked.digest:
-            raise UsageError(f"{reference} names no tag", hint="write NAME:TAG")
+            raise UsageError(f"{reference} is not a tag", hint="write NAME:TAG")
         store, name, tag = store_of(config, asked.store), asked.name, asked.tag or tags.LATEST
         before = publish.roll_back(store, name, tag, by=by) if rollback else None
     now = tags.read(store, name, tag)

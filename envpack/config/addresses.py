@@ -51,7 +51,7 @@ def store_place(text: str, base: Path) -> str:
     if not rest and scheme == place:
         return named_directory(place, base)
     if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(rest.partition("/")[0]):
-        raise ValueError(f"{_shown(text)} names no bucket: write s3://BUCKET/PREFIX")
+        raise ValueError(f"{_shown(text)} has no valid bucket: write s3://BUCKET/PREFIX")
     return place
 
 
@@ -111,7 +111,7 @@ def _url(text: str, scheme: str, rest: str, schemes: Sequence[str], what: str) -
     if scheme not in schemes:
         near = _scheme_near(scheme, schemes)
         known = ", ".join(f"{each}://" for each in schemes)
-        raise ValueError(_not(what, text, _joined(near, rest) if near else None, f"it begins with {known}"))
+        raise ValueError(_not(what, text, _joined(near, rest) if near else None, f"it must begin with {known}"))
     if scheme == "file":
         host, _, path = rest.partition("/")
         if drive := _WINDOWS.fullmatch(path):
@@ -153,7 +153,7 @@ def _windows(text: str) -> str | None:
     if drive := _WINDOWS.fullmatch(text):
         return _in_wsl(drive)
     if text.startswith("\\\\"):
-        return "name a directory that is mounted here"
+        return "give a directory that is mounted on this machine"
     if "\\" in text and ":" not in text:
         return f"did you mean {_shown(text.replace(chr(92), '/'))}?"
     return None
@@ -172,7 +172,7 @@ def named_directory(text: str, base: Path) -> str:
     try:
         return directory_at(Path(text).expanduser(), base)
     except RuntimeError as error:
-        raise ValueError(f"{_shown(text)} is not a directory: there is no such user") from error
+        raise ValueError(f"{_shown(text)} is not a directory: this user does not exist") from error
 
 
 def directory_at(path: str | Path, base: Path) -> str:

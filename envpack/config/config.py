@@ -50,8 +50,8 @@ def _cache_directory() -> str:
         return platformdirs.user_cache_dir("envpack", appauthor=False)
     except RuntimeError as error:
         raise UsageError(
-            "this user has no home directory, so there is no place for a cache",
-            hint="name one with --cache-dir or ENVPACK_CACHE_DIR, or set HOME",
+            "no cache directory can be chosen: this user has no home directory",
+            hint="give --cache-dir, or set ENVPACK_CACHE_DIR or HOME",
         ) from error
 
 
@@ -303,7 +303,7 @@ def _from_variable(text: str, kind: str) -> Any:  # noqa: ANN401 - the field's t
         return items
     pairs = [item.partition("=") for item in items]
     if not all(sign and value for _, sign, value in pairs):
-        raise ValueError("must hold NAME=VALUE pairs, such as 'torch=pytorch tables=pytables'")
+        raise ValueError("must be NAME=VALUE pairs, such as 'torch=pytorch tables=pytables'")
     return {name: value for name, _, value in pairs}
 
 

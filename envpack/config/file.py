@@ -58,12 +58,12 @@ def read(
     try:
         node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)
     except UnicodeDecodeError as error:
-        raise BadConfiguration([f"{path}: not UTF-8 text"]) from error
+        raise BadConfiguration([f"{path}: not UTF-8 text; save it as UTF-8"]) from error
     except NotYaml as error:
         where = f"{path}:{error.line}" if error.line else str(path)
         raise BadConfiguration([f"{where}: not YAML: {error.reason}"]) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="correct its permissions") from error
     if node is None:
         return {}, []
     if not isinstance(node, yaml.MappingNode):
@@ -107,7 +107,7 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
     if not entry.section and key in sections:
         if isinstance(entry.value, yaml.MappingNode):
             raise ValueError(f"{key} is set twice: put its keys under one `{key}:`")
-        raise ValueError(f"{key} must be a mapping: its keys belong under it, one in a line")
+        raise ValueError(f"{key} must be a mapping: write its keys under it, one on each line")
     name = (f"{entry.section}_{key}" if entry.section else key).replace("-", "_")
     flattened = any(name.startswith(f"{section}_") for section in sections) and not entry.section
     if name in kinds and not flattened:
@@ -124,7 +124,7 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
         )
         near = near or [text for text in written if entry.section and text == key]
     question = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"there is no setting {entry.shown}{question}")
+    raise ValueError(f"unknown setting {entry.shown}{question}")
 
 
 def _written(field: str, sections: Collection[str]) -> str:
@@ -149,11 +149,13 @@ def _value(entry: _Entry, kind: str, booleans: Mapping[str, bool]) -> Any:  # no
         case "mapping", yaml.MappingNode():
             key, value = next(pair for pair in entry.value.value if not _is_pair(*pair))
             if not isinstance(key, yaml.ScalarNode):
-                raise ValueError(f"{entry.shown}: a key must be a text")
+                raise ValueError(f"{entry.shown}: a key must be a string")
             is_now = "list" if isinstance(value, yaml.SequenceNode) else "mapping"
-            raise ValueError(f"{entry.shown}: {key.value} must be one value, and is a {is_now}")
+            raise ValueError(f"{entry.shown}: {key.value} must be one value, not a {is_now}")
         case _:
-            wanted = {"text": "a text", "boolean": "true or false", "list": "a list", "mapping": "a mapping"}[kind]
+            wanted = {"text": "a string", "boolean": "true or false", "list": "a list", "mapping": "a mapping"}[
+                kind
+            ]
             raise ValueError(f"{entry.shown} must be {wanted}")
 
 

@@ -40,7 +40,7 @@ class Target:
     def __post_init__(self) -> None:
         if self.platform not in PLATFORMS:
             raise UsageError(
-                f"there is no platform {self.platform!r}", hint=f"envpack builds for {' and '.join(PLATFORMS)}"
+                f"unknown platform {self.platform!r}", hint=f"envpack builds for {' and '.join(PLATFORMS)}"
             )
         for name, example in (("glibc", "2.28"), ("cuda", "12.4")):
             value = getattr(self, name)
@@ -80,7 +80,8 @@ class Target:
         fitting = [version for version in _UV_GLIBC if version <= wanted]
         if not fitting:
             raise UsageError(
-                f"no wheels are made for glibc {self.glibc}", hint="2.17 is the oldest that manylinux wheels run on"
+                f"no wheels exist for glibc {self.glibc}",
+                hint="give 2.17, the oldest glibc of manylinux wheels, or newer",
             )
         major, minor = fitting[-1]
         return f"{self.machine}-manylinux_{major}_{minor}"

@@ -76,8 +76,8 @@ def check_name(name: str) -> str:
     """Return a release name that is valid in keys and file names, or raise UsageError."""
     if not is_name(name):
         raise UsageError(
-            f"{name!r} cannot name a release",
-            hint="use at most 200 small letters, digits, '.', '_' and '-'; see --name",
+            f"{name!r} is not a valid name of a release",
+            hint="use lowercase letters, digits, '.', '_' and '-', at most 200; give another name with --name",
         )
     return name
 
@@ -90,7 +90,7 @@ def is_name(text: str) -> bool:
 def check_tag(tag: str) -> str:
     """Return a tag's name that is valid in keys and references, or raise UsageError."""
     if not _TAG.fullmatch(tag):
-        raise UsageError(f"{tag!r} cannot be a tag", hint="use at most 200 letters, digits, '.', '_' and '-'")
+        raise UsageError(f"{tag!r} is not a valid tag", hint="use letters, digits, '.', '_' and '-', at most 200")
     return tag
 
 
@@ -143,9 +143,7 @@ def folder(name: str, sha256: str) -> str:
     """
     short = sha256[: digest.SHORT]
     if not is_short(short):
-        raise UsageError(
-            f"{sha256!r} is not a digest", hint="a digest has 64 hex digits, the first 16 name a release"
-        )
+        raise UsageError(f"{sha256!r} is not a digest", hint="use its 64 hex digits, or the first 16")
     return f"{check_name(name)}/{short}"
 
 
@@ -167,7 +165,7 @@ def newest_record(manifest: Manifest) -> str:
 def build_record(name: str, input_digest: str) -> str:
     """Return the key of the record of what was built from these inputs."""
     if not _DIGEST.fullmatch(input_digest):
-        raise UsageError(f"{input_digest!r} is not a digest", hint="a digest has 64 hex digits")
+        raise UsageError(f"{input_digest!r} is not a digest", hint="use its 64 hex digits")
     return f"{check_name(name)}/{BUILDS}/{input_digest}.json"
 
 
@@ -195,7 +193,7 @@ def last_use(manifest: Manifest) -> str:
 def code(sha256: str) -> str:
     """Return the key of a code base. Raises UsageError for an invalid digest."""
     if not _DIGEST.fullmatch(sha256):
-        raise UsageError(f"{sha256!r} is not a digest", hint="a digest has 64 hex digits")
+        raise UsageError(f"{sha256!r} is not a digest", hint="use its 64 hex digits")
     return f"{CODE}{sha256}.zip"
 
 

@@ -71,8 +71,8 @@ def read_beside(store: Store, release: Release, file: str) -> bytes | None:
     wanted = release.manifest.beside.get(file)
     if wanted and digest.of_bytes(found.data) != wanted:
         raise Unreadable(
-            f"{store.uri(key)} is not what was published: its manifest has another SHA-256",
-            hint="find out who wrote it there; nothing of it is used",
+            f"{store.uri(key)} differs from what was published: the manifest has another SHA-256",
+            hint="use another release: `envpack list`; the owner of that file shows who changed it",
         )
     return found.data
 
@@ -105,14 +105,17 @@ def check_there(store: Store, release: Release) -> Release:
     size = store.size(keys.archive_key(release.manifest))
     if size is None:
         raise UsageError(
-            f"{release.archive_uri} is gone, so {release.manifest.reference} cannot be used",
-            hint="build it again, which puts the same archive back, or choose another release: `envpack list`",
+            f"{release.archive_uri} does not exist, so {release.manifest.reference} cannot be used",
+            hint="run `envpack build FILE` with its lock, which restores the same archive, or choose another "
+            "release: "
+            "`envpack list`",
         )
     if size != release.manifest.archive.size:
         raise VerificationFailed(
             f"{release.archive_uri} is not the archive of {release.manifest.reference}: "
-            f"it has {size:,} bytes, its manifest says {release.manifest.archive.size:,}",
-            hint="find out who wrote it there; remove it and build the release again, or choose another release",
+            f"it has {size:,} bytes, the manifest says {release.manifest.archive.size:,}",
+            hint="delete it and run `envpack build FILE` with the release's lock, or choose another release: "
+            "`envpack list`",
         )
     return release
 
@@ -166,7 +169,7 @@ def at(store: Store, name: str, sha256: str) -> Release | None:
         shown = f"{name}@{sha256 if len(sha256) > digest.SHORT else sha256[: digest.SHORT]}"
         raise Unreadable(
             f"{store.uri(key)} is the manifest of {manifest.name}@{manifest.digest}, not of {shown}",
-            hint="find out who wrote it there; nothing of it is used",
+            hint="use another release: `envpack list`; the owner of that file shows who changed it",
         )
     return Release(
         manifest=manifest,

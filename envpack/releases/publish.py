@@ -94,14 +94,17 @@ def publish(
     removal_notice.beside_removals(store, folder, put)
     release = lookup.at(store, manifest.name, manifest.digest)
     if release is None:
-        raise Gone(f"{store.uri(folder)} was removed while it was published", hint="publish again")
+        raise Gone(
+            f"{store.uri(folder)} was removed while envpack published it", hint="run `envpack build FILE` again"
+        )
     ours = any(written) and release.manifest == manifest
     if not any(written):
         _put_back(store, release, replaced)
     elif not ours and not removal_notice.was_posted(store):  # else ours was removed, and another builder's is there
         raise StoreUnreachable(
-            f"{store.uri(key)} was written and is read back as another one",
-            hint="try again; if it happens again, look for what changes bytes between here and the store",
+            f"{store.uri(key)} was written, but a read returned other content",
+            hint="try again; if it happens again, look for a proxy that changes data between this machine and "
+            "the store",
         )
     _record(store, manifest, release)
     return release, ours
@@ -173,7 +176,8 @@ def roll_back(store: Store, name: str, tag: str, *, by: str) -> tags.Tag | None:
     release = lookup.at(store, name, earlier.digest)
     if release is None or store.size(keys.archive_key(release.manifest)) is None:
         raise UsageError(
-            f"{name}:{tag} pointed at {name}@{earlier.digest[: digest.SHORT]} before, which is gone",
-            hint=f"choose one that is: `envpack tag --history {name}:{tag}`, then `envpack tag REF {tag} --move`",
+            f"the earlier release of {name}:{tag}, {name}@{earlier.digest[: digest.SHORT]}, was removed",
+            hint=f"choose a release that exists: `envpack tag --history {name}:{tag}`, then `envpack tag REF "
+            f"{tag} --move`",
         )
     return tags.move(store, name, tag, earlier.digest, by=by, again=True, seen=found.digest)

@@ -26,7 +26,7 @@ _ADDRESS = re.compile(
 _FEWEST_DIGITS = 4
 _NEAR = 3
 _CLOSE = 0.75
-_FORMS = "write NAME, NAME:TAG, NAME@DIGEST (its first digits will do) or the archive's address"
+_FORMS = "write NAME, NAME:TAG, NAME@DIGEST (its first 4 digits or more) or the archive's URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +60,18 @@ def parse(text: str) -> Reference:
     if "/" in text:
         address = _ADDRESS.fullmatch(text)
         if address is None:
-            raise UsageError(f"{text!r} is not the address of an archive in a store", hint=_FORMS)
+            raise UsageError(f"{text!r} is not the URL of an archive in a store", hint=_FORMS)
         store = address["store"] or ("/" if text.startswith("/") else ".")
         return Reference(name=address["name"], digest=address["digest"], store=store)
     named = _NAMED.fullmatch(text)
     if named is None:
-        raise UsageError(f"{text!r} is not a reference", hint=_FORMS)
+        raise UsageError(f"{text!r} is not a release reference", hint=_FORMS)
     name = keys.check_name(named["name"])
     if named["digest"] is None:
         return Reference(name=name, tag=keys.check_tag(named["tag"]) if named["tag"] else None)
     if not _FEWEST_DIGITS <= len(named["digest"]) <= 64:
         raise UsageError(
-            f"{text!r} is not a reference: a digest is written with {_FEWEST_DIGITS} to 64 of its digits",
+            f"{text!r} is not a release reference: a digest has {_FEWEST_DIGITS} to 64 digits",
             hint=_FORMS,
         )
     return Reference(name=name, digest=named["digest"].lower())
@@ -109,8 +109,9 @@ def _by_tag(store: Store, reference: Reference) -> Release | None:
     release = lookup.at(store, reference.name, found.digest) if found else None
     if found and release is None:
         raise UsageError(
-            f"{store.url} has no {reference.name}@{found.digest[: digest.SHORT]}, to which {reference} leads",
-            hint="build it again, which puts the same archive back, or move the tag: `envpack tag REF TAG --move`",
+            f"{reference} points at {reference.name}@{found.digest[: digest.SHORT]}, which is not in {store.url}",
+            hint="run `envpack build FILE` with its lock, which restores the same archive, or move the tag: "
+            "`envpack tag REF TAG --move`",
         )
     return release
 
@@ -124,7 +125,9 @@ def _by_digest(store: Store, reference: Reference) -> Release | None:
     ]
     if len(found) > 1:
         several = ", ".join(release.manifest.reference for release in found)
-        raise UsageError(f"{reference} names {len(found)} releases", hint=f"write more of one of {several}")
+        raise UsageError(
+            f"{reference} matches {len(found)} releases", hint=f"write more digits of one of {several}"
+        )
     return found[0] if found else None
 
 
@@ -137,7 +140,7 @@ def _nearest(store: Store, reference: Reference) -> str:
         nothing = (
             "`envpack list` shows what the store holds"
             if names
-            else "the store is empty: publish with `envpack build`"
+            else "the store is empty: publish a release with `envpack build FILE`"
         )
         return _did_you_mean(near) or nothing
     known = tags.of_name(store, name)

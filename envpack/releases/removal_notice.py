@@ -172,8 +172,8 @@ class Collector:
                 self._holds = self._write(())
             elif sight.changes:
                 raise Conflict(
-                    f"another gc is removing releases from {self._store.url}, on {other.host}",
-                    hint="wait until it has ended",
+                    f"another `envpack gc` is removing releases from {self._store.url}, on {other.host}",
+                    hint="run this one again when it has ended",
                 )
             else:
                 if not sight.told:
@@ -186,7 +186,7 @@ class Collector:
         if not self._write(tuple(sorted(folders))):
             self._holds = False
             raise Conflict(
-                f"another gc has taken over at {self._store.url}: this one did not get on for {PATIENCE:.0f} s",
+                f"another `envpack gc` took over {self._store.url}: this one made no progress for {PATIENCE:.0f} s",
                 hint="nothing is lost: run `envpack gc` again",
             )
 

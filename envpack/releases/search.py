@@ -47,7 +47,7 @@ def matcher(spec: str, names: Names) -> Callable[[Contained], bool]:
     """
     match = _SPEC.fullmatch(spec.strip())
     if match is None:
-        raise UsageError(f"{spec!r} is not a package", hint=_FORMS)
+        raise UsageError(f"{spec!r} is not a package with versions", hint=_FORMS)
     project = cache(names.project)
     wanted = {ProjectName(match["name"]), project(CondaName(match["name"]))}
     admits = _admitting(match["name"], match["versions"] or "", spec)
@@ -83,7 +83,7 @@ def _admitting(name: str, versions: str, spec: str) -> Callable[[str, str], bool
         try:
             return match_spec.admitting(f"{name} {versions}")
         except ValueError as error:
-            raise UsageError(f"{spec!r} asks for no versions: {error}", hint=_FORMS) from error
+            raise UsageError(f"the versions in {spec!r} are not valid: {error}", hint=_FORMS) from error
 
     @cache
     def admits(version: str, source: str) -> bool:

@@ -139,7 +139,9 @@ def find(store: Store, called: str) -> Record:
     """Return the record of a job by its own id or its application's; raises UsageError when there is none."""
     found = next((each for each in records(store) if called in (each.value.id, each.value.application)), None)
     if found is None:
-        raise UsageError(f"no job {called!r} is recorded in {store.url}", hint="envpack job history shows them")
+        raise UsageError(
+            f"{store.url} has no record of a job {called!r}", hint="`envpack job history` lists the jobs"
+        )
     return found
 
 

@@ -129,7 +129,7 @@ def _advance(store: Store, name: str, tag: str, sha256: str, by: str) -> Tag | N
             return before
         if store.replace(key, _moved(before, sha256, by).dumps(), found.version if found else None):
             return before
-    raise Conflict(f"the tag {name}:{tag} is being moved by others", hint="try again in a minute")
+    raise Conflict(f"other processes keep moving the tag {name}:{tag}", hint="try again in a minute")
 
 
 def move(
@@ -154,18 +154,24 @@ def _move_for_person(
     before = Tag.loads(found.data, store.uri(key)) if found else None
     if seen is not None and not (before and before.digest.startswith(seen)):
         there = _whereabouts(name, tag, before) if before else f"there is no {name}:{tag}"
-        raise Conflict(f"{there}, not {name}@{seen[: digest.SHORT]}", hint="look at what it points at, then decide")
+        raise Conflict(
+            f"{there}, not {name}@{seen[: digest.SHORT]}",
+            hint=f"check `envpack tag --history {name}:{tag}`, then give --from with the release that it points "
+            "at now",
+        )
     if before and before.digest == sha256:
         return before
     if before and not again:
         raise Conflict(
-            _whereabouts(name, tag, before), hint="move it with --move; what it points at now stays in its history"
+            _whereabouts(name, tag, before),
+            hint="to move it, add --move; its history keeps the release that it points at now",
         )
     if not store.replace(key, _moved(before, sha256, by).dumps(), found.version if found else None):
         now = read(store, name, tag)
         there = _whereabouts(name, tag, now) if now else f"{name}:{tag} was removed"
         raise Conflict(
-            f"someone else moved it at the same time: {there}", hint="nothing was changed; look, then decide again"
+            f"someone else moved the tag at the same time: {there}",
+            hint=f"nothing was changed; check `envpack tag --history {name}:{tag}`, then run the command again",
         )
     return before
 
@@ -180,7 +186,10 @@ def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Calla
             before.append(move())
         if removals and store.read(keys.manifest(name, sha256)) is None:
             _put_back(store, key, before[0], sha256)
-            raise Gone(f"{name}@{sha256[: digest.SHORT]} was removed by a gc", hint="build it again")
+            raise Gone(
+                f"{name}@{sha256[: digest.SHORT]} was removed by `envpack gc`",
+                hint="run `envpack build FILE` again",
+            )
 
     removal_notice.beside_removals(store, folder, write)
     return before[0]
@@ -203,7 +212,7 @@ def before_last(name: str, tag: str, found: Tag) -> Move:
     earlier = next((move for move in found.moves if move.digest != found.digest), None)
     if earlier is None:
         raise UsageError(
-            f"{name}:{tag} has never pointed at anything but {name}@{found.digest[: digest.SHORT]}",
+            f"{name}:{tag} has no earlier release: it has always pointed at {name}@{found.digest[: digest.SHORT]}",
             hint=f"`envpack list {name}` shows its releases; move the tag with `envpack tag REF {tag} --move`",
         )
     return earlier

@@ -358,4 +358,4 @@ def launcher_named(name: str) -> Launcher:
     except KeyError:
         near = nearest(name, [*LAUNCHERS, *ALIASES])
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(LAUNCHERS)}"
-        raise UsageError(f"there is no launcher {name!r}", hint=hint) from None
+        raise UsageError(f"unknown launcher {name!r}", hint=hint) from None

@@ -31,7 +31,7 @@ def open_store(url: str, options: S3Options = _DEFAULTS) -> Store:
     try:
         place = store_place(url, Path.cwd())
     except ValueError as error:
-        raise UsageError(str(error), hint="name s3://BUCKET/PREFIX, file:///DIRECTORY or a directory") from error
+        raise UsageError(str(error), hint="give s3://BUCKET/PREFIX, file:///DIRECTORY or a directory") from error
     # Only the requested kind is imported: boto3 takes 0.4 s, and a local store does not need it.
     opened: Store = import_module(f"envpack.stores.{store_module(place)}").open_at(place, options)
     return opened
@@ -45,8 +45,9 @@ def store_of(config: Config, url: str | None = None) -> Store:
     where = url or config.store
     if where is None:
         raise UsageError(
-            "no store is named",
-            hint="give --store s3://bucket/prefix or a directory, set ENVPACK_STORE, or `store:` in envpack.yaml",
+            "no store is configured",
+            hint="give --store s3://BUCKET/PREFIX or --store DIRECTORY, set ENVPACK_STORE, or `store:` in "
+            "envpack.yaml",
         )
     options = S3Options(
         endpoint=config.s3_endpoint_url,

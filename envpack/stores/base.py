@@ -188,8 +188,9 @@ def missing(uri: str) -> UsageError:
 def damaged(uri: str) -> StoreRefused:
     """Return the error for an upload whose bytes are wrong."""
     return StoreRefused(
-        f"{uri} was not written: what arrived is not what was meant to be sent",
-        hint="try again; if it happens again, the file was changed after its digest was taken: build it again",
+        f"{uri} was not written: the store received other bytes than the file's digest says",
+        hint="try again; if it happens again, the file changed after its digest was taken: run `envpack build "
+        "FILE` again",
     )
 
 
@@ -200,16 +201,17 @@ class AnotherContent(Conflict):
 def too_large(uri: str) -> UsageError:
     """Return the error for an object that is too large."""
     return UsageError(
-        f"{uri} is larger than {SMALL >> 20} MiB, and envpack writes nothing so large there",
-        hint="find out who wrote it, and remove it",
+        f"{uri} is larger than {SMALL >> 20} MiB, so envpack did not write it",
+        hint="remove it; the owner of the object or file, or the store's access log, shows who wrote it",
     )
 
 
 def another_content(uri: str) -> AnotherContent:
     """Return the error for a key that is taken by something else."""
     return AnotherContent(
-        f"{uri} is already there with another content, and nothing published is overwritten",
-        hint="find out who wrote it; remove it, or publish under another name",
+        f"{uri} exists with other content, and envpack overwrites nothing that is published",
+        hint="publish under another name (--name), or remove it; its owner or the store's access log shows who "
+        "wrote it",
     )
 
 
@@ -220,5 +222,6 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror or error}", hint="name a file in a directory you may write to"
+            f"cannot write {path}: {error.strerror or error}",
+            hint="give a file in a directory that you can write to",
         ) from error

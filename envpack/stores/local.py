@@ -284,7 +284,9 @@ class LocalStore:
         try:
             return inside(self._root, key)
         except UsageError as error:
-            raise UsageError(f"not a key: {key!r}", hint="keys are names joined by single slashes") from error
+            raise UsageError(
+                f"{key!r} is not a key of a store", hint="write names joined by single slashes"
+            ) from error
 
     def _entries(self, prefix: str) -> Iterator[ListedObject]:
         above = prefix.rpartition("/")[0]
@@ -311,13 +313,13 @@ def _directory(url: str) -> Path:
         try:
             return Path(url).expanduser().absolute()
         except RuntimeError as error:
-            raise UsageError(f"{url}: there is no such home directory", hint="write the whole path") from error
+            raise UsageError(f"{url}: this user has no home directory", hint="write the absolute path") from error
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
     if parts.netloc not in {"", "localhost"} or not path.is_absolute():
         raise UsageError(
-            f"not a directory of this machine: {url!r}",
-            hint="three slashes: file:///srv/envpack, or name a directory",
+            f"{url!r} is not a directory on this machine",
+            hint="write three slashes (file:///srv/envpack), or the path of a directory",
         )
     return path
 
@@ -407,7 +409,7 @@ def _lock(path: Path) -> Iterator[None]:
     except Timeout as error:
         raise StoreUnreachable(
             f"{path.parent} has been locked by another process for {LOCK_PATIENCE:.0f} s",
-            hint=f"see which process holds {path.with_name(LOCK)} (`fuser` shows it), then try again",
+            hint=f"wait for that process or stop it (`fuser {path.with_name(LOCK)}` shows it), then try again",
         ) from error
 
 

@@ -57,7 +57,7 @@ class TestRealS3Store(AnyS3Store):
     def test_a_bucket_of_somebody_else_is_refused(self, place: Place) -> None:
         with pytest.raises(StoreRefused) as refused:
             place.open(expected_bucket_owner="999999999999").read("x")
-        assert "must belong to account 999999999999" in (refused.value.hint or "")
+        assert "must belong to the account 999999999999" in (refused.value.hint or "")
 
     def test_a_listing_has_no_end_at_a_thousand(self, store: Store) -> None:
         keys = [f"{number:04}" for number in range(1005)]

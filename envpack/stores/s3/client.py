@@ -66,9 +66,9 @@ def make_client(options: S3Options, url: str, say: Callable[[str], object]) -> A
     endpoint = take_apart(client.meta.endpoint_url)
     if endpoint.userinfo:
         raise UsageError(
-            f"the store's endpoint {endpoint.shown()} has a name or a password in it, which S3 has no use for",
-            hint="take it out of --s3-endpoint-url, AWS_ENDPOINT_URL_S3 or the profile; keys go into "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
+            f"the store's endpoint {endpoint.shown()} contains a user name or a password, which S3 does not use",
+            hint="remove it from --s3-endpoint-url, AWS_ENDPOINT_URL_S3 or the AWS profile; put the keys into "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or into a profile",
         )
     client.meta.events.register("before-send.s3", _know_token)
     client.meta.events.register("before-parameter-build.s3", partial(_complete, _standing(options)))

@@ -40,7 +40,7 @@ _PROVIDERS = {
 """What enables each link of the chain: variables, and entries of a profile."""
 
 _RENEW = "get new temporary credentials (for SSO: `aws sso login`), then try again"
-_LOOK = "see what `aws configure list` and the variables AWS_* say"
+_LOOK = "check the output of `aws configure list` and the variables AWS_*"
 
 
 def never_ask_blindly(core: Any) -> None:  # noqa: ANN401 - botocore has no types
@@ -57,8 +57,8 @@ def check_certificates(core: Any) -> None:  # noqa: ANN401 - botocore has no typ
     bundle = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     if bundle and not Path(bundle).exists():
         raise StoreRefused(
-            f"there is no file {bundle} of certificate authorities ({_sources(core, bundle)})",
-            hint="name the file with the certificates of the store's authority, or unset it",
+            f"the file of certificate authorities {bundle} does not exist (it is set in {_sources(core, bundle)})",
+            hint="set that to the file with the certificate of the store's authority, or unset it",
         )
 
 
@@ -87,18 +87,18 @@ def refusal(error: Exception, core: Any, uri: str) -> StoreRefused:  # noqa: ANN
     if isinstance(error, aws.PartialCredentialsError):
         hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together"
     elif isinstance(error, aws.ProfileNotFound):
-        hint = "correct AWS_PROFILE (or the store's profile); `aws configure list-profiles` shows what there is"
+        hint = "correct AWS_PROFILE (or --s3-profile); `aws configure list-profiles` lists the profiles"
     elif isinstance(error, _LOGIN):
         hint = _RENEW
     elif isinstance(error, (aws.CredentialRetrievalError, aws.MetadataRetrievalError)):
-        hint = f"run the program or ask the service that gives the credentials by hand; {_LOOK}"
+        hint = f"test the program or the service that gives the credentials by hand; {_LOOK}"
     elif isinstance(error, aws.InvalidRegionError):
         hint = "correct the region (AWS_DEFAULT_REGION, AWS_REGION or the profile's): us-east-1"
     elif isinstance(error, OSError):
         reason = f"{error.filename}: {error.strerror}" if error.filename else reason
-        hint = "correct the path, or unset what names it"
+        hint = "correct the path, or unset the variable or the entry that has it"
     elif isinstance(error, ValueError):
-        hint = f"correct what it names; {_LOOK}"
+        hint = f"correct that value; {_LOOK}"
     sources = _sources(core, str(getattr(error, "filename", "") or error), _asked(error))
     return StoreRefused(f"{uri}: {reason} ({sources})", hint=hint)
 

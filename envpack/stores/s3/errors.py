@@ -32,7 +32,7 @@ CONFLICTING_WRITE = "ConditionalRequestConflict"
 
 _DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"})
 
-_REGION = "set AWS_DEFAULT_REGION (or the store's region) to the region the bucket is in"
+_REGION = "set AWS_DEFAULT_REGION (or --s3-region) to the region of the bucket"
 _RENEW = "get new temporary credentials (for SSO: `aws sso login`), then try again"
 
 _HINTS = {
@@ -98,14 +98,15 @@ def code_of(error: aws.ClientError) -> str:
 
 def contested(uri: str) -> StoreRefused:
     """Return the error for a key that other writers kept changing."""
-    return StoreRefused(f"{uri}: other writers keep writing to it", hint="try again later")
+    return StoreRefused(f"{uri}: other processes keep changing it", hint="try again later")
 
 
 def spoiled(uri: str) -> StoreRefused:
     """Return the error for an object that S3 did not assemble correctly from its parts."""
     return StoreRefused(
-        f"{uri} is not what was uploaded: the server put its parts together wrongly",
-        hint="if the object is still there, remove it (no release names it); report it to the server's operator",
+        f"{uri} differs from the upload: the server assembled its parts wrongly",
+        hint="delete the object if it still exists (no release uses it), and report the error to the server's "
+        "operator",
     )
 
 
@@ -120,14 +121,14 @@ def in_circles(error: BaseException | None) -> bool:
 
 def redirected(uri: str) -> StoreRefused:
     """Return the error for a server that sends every request to another region, the right one included."""
-    return StoreRefused(f"{uri}: S3 sends every request to another region", hint=_REGION)
+    return StoreRefused(f"{uri}: S3 redirects every request to another region", hint=_REGION)
 
 
 def _not_s3(attempt: Attempt) -> StoreRefused:
     """Return the error for an answer that is not from an S3 server, such as a web page."""
     return StoreRefused(
-        f"{attempt.uri}: {redact(attempt.endpoint)} does not answer as an S3 server does",
-        hint="correct the endpoint (AWS_ENDPOINT_URL_S3), or the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY)",
+        f"{attempt.uri}: {redact(attempt.endpoint)} does not reply as an S3 server",
+        hint="correct the endpoint (--s3-endpoint-url, AWS_ENDPOINT_URL_S3) or the proxy (HTTPS_PROXY, NO_PROXY)",
     )
 
 
@@ -139,7 +140,7 @@ def explained(error: Exception, attempt: Attempt) -> EnvpackError:
         return _not_s3(attempt)
     if isinstance(error, _UNREACHABLE):
         return _unreachable(error, attempt)
-    return StoreRefused(f"{attempt.uri}: {redact(str(error))}", hint="see what `aws configure list` says")
+    return StoreRefused(f"{attempt.uri}: {redact(str(error))}", hint="check the output of `aws configure list`")
 
 
 def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
@@ -152,8 +153,8 @@ def _answered(error: aws.ClientError, attempt: Attempt) -> EnvpackError:
         return damaged(attempt.uri)
     if status >= 500 and status != 501:
         attempts = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0) + 1
-        tried = f" (asked {attempts} times in {attempt.seconds:.0f} s)" if attempts > 1 else ""
-        return StoreUnreachable(f"{message}{tried}", hint="the server has trouble of its own: try again later")
+        tried = f" ({attempts} attempts in {attempt.seconds:.0f} s)" if attempts > 1 else ""
+        return StoreUnreachable(f"{message}{tried}", hint="this is an error of the server: try again later")
     if code.isdigit() and code not in _HINTS and status not in {401, 403}:
         return _not_s3(attempt)
     return StoreRefused(message, hint=_next_step(code, status, attempt))
@@ -171,11 +172,11 @@ def _words(answer: dict[str, Any], code: str) -> str:
 
 
 def _permissions(attempt: Attempt) -> str:
-    needs = [f"the credentials need {attempt.permission} there"]
+    needs = [f"give the credentials {attempt.permission} on the bucket"]
     if attempt.options.sse == "aws:kms":
         needs.append("kms:GenerateDataKey and kms:Decrypt on the KMS key")
     if attempt.options.expected_bucket_owner:
-        needs.append(f"and the bucket must belong to account {attempt.options.expected_bucket_owner}")
+        needs.append(f"and the bucket must belong to the account {attempt.options.expected_bucket_owner}")
     return ", ".join(needs)
 
 
@@ -186,11 +187,11 @@ def _unreachable(error: Exception, attempt: Attempt) -> EnvpackError:
     elif isinstance(error, aws.ProxyConnectionError):
         reason, hint = "the proxy did not answer", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
     elif isinstance(error, BROKEN_OFF):
-        reason, hint = "the answer broke off or arrived damaged", "try again"
+        reason, hint = "the reply was cut off or damaged", "try again"
     else:
         reason = f"{endpoint} did not answer"
         hint = (
             "check the network, the endpoint (AWS_ENDPOINT_URL_S3) and the region; "
-            "with --s3-addressing virtual the bucket's name must resolve, too"
+            "with --s3-addressing virtual, BUCKET.HOST must resolve too"
         )
     return StoreUnreachable(f"{attempt.uri}: {reason}", hint=hint)

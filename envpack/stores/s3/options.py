@@ -46,10 +46,13 @@ class S3Options:
 
     def __post_init__(self) -> None:
         if self.part_size < SMALLEST_PART:
-            raise UsageError(f"S3 takes no parts of {self.part_size} bytes", hint=f"use {SMALLEST_PART} or more")
+            raise UsageError(
+                f"part_size: S3 does not accept parts of {self.part_size} bytes",
+                hint=f"use {SMALLEST_PART} or more",
+            )
         if self.concurrency < 1:
-            raise UsageError(f"an upload cannot have {self.concurrency} parts under way", hint="use 1 or more")
+            raise UsageError(f"concurrency: must be 1 or more, not {self.concurrency}", hint="use 1 or more")
         if self.kms_key and self.sse != "aws:kms":
             raise UsageError(
-                f"the KMS key {self.kms_key} would not be used", hint="ask for the encryption `aws:kms` with it"
+                f"--s3-kms-key is {self.kms_key}, but --s3-sse is not aws:kms", hint="add --s3-sse aws:kms"
             )

@@ -101,8 +101,9 @@ class S3Store:
         match = _URL.fullmatch(url)
         if match is None:
             raise UsageError(
-                f"not an S3 address: {redact(url)!r}",
-                hint="name s3://BUCKET/PREFIX: a bucket of 3 letters or more, neither `?` nor `#` in the prefix",
+                f"{redact(url)!r} is not the URL of an S3 store",
+                hint="write s3://BUCKET/PREFIX: the bucket has 3 characters or more, the prefix has no `?` and "
+                "no `#`",
             )
         self._bucket = match["bucket"]
         prefix = (match["prefix"] or "").strip("/")
@@ -195,7 +196,10 @@ class S3Store:
             answer = self._client.get_object(**self._address(key), Range=f"bytes={start}-{start + size - 1}")
             with closing(answer["Body"]) as body:
                 if not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-"):
-                    raise StoreRefused(f"{self.uri(key)}: the server does not answer with parts of objects")
+                    raise StoreRefused(
+                        f"{self.uri(key)}: the server does not support ranges (HTTP Range)",
+                        hint="check for a proxy in front of the S3 server",
+                    )
                 yield from body.iter_chunks(digest.CHUNK)
 
     def list(self, prefix: str = "") -> Iterator[ListedObject]:
