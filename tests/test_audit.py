@@ -270,7 +270,7 @@ def test_a_list_of_files_that_was_altered_is_not_read(desk: Desk) -> None:
     flip(folder_of(desk, "one") / keys.FILES)
     ran = desk.run("diff", "one", "two", "--files")
     assert ran.code == 2
-    assert "files.json.gz is not what was published" in ran.err
+    assert "files.json.gz differs from what was published" in ran.err
 
 
 def test_a_manifest_that_cannot_be_read_and_a_tag_that_leads_nowhere_are_rows_of_their_own(desk: Desk) -> None:
