@@ -14,11 +14,12 @@ from envpack.archive.packing import pack
 from envpack.archive.unpack import unpack
 from envpack.build import pipeline
 from envpack.config.config import load
-from envpack.progress import Step
+from envpack.progress import Lines, Step
 from envpack.verify import earlier
 from envpack.verify.earlier import Content, Imported, Records, SeenPiece, VerificationRecord
 from envpack.verify.stand import Stand
 from tests.support.command import Desk, copy_of, desk_at
+from tests.support.projects import write_source
 from tests.support.wheels import write_wheel
 
 if TYPE_CHECKING:
@@ -130,6 +131,23 @@ def damage_a_note(desk: Desk) -> None:
 
 def forget(desk: Desk) -> None:
     shutil.rmtree(desk.cache / "verified")
+
+
+def test_the_first_change_of_a_project_imports_nothing_but_the_project(
+    desk: Desk, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "cores", lambda: 1)
+    project = write_source(desk.home / "features", "features")
+    requirements(desk, "old", "base==1.0", "fine", "features @ ./features")
+    given = {"channels": (channel.url,), "glibc": channel.glibc, "cache_dir": str(desk.cache)}
+    told: list[str] = []
+    for text in ("import fine\n", "import fine\nCHANGED = True\n"):
+        (project / "features.py").write_text(text)
+        config = load({**given, "store": str(desk.store)}, {}, desk.home)
+        pipeline.build(desk.home / "r.txt", config=config, progress=Lines(told.append))
+    first, second = [line for line in told if line.startswith("verify ")]
+    assert "2 modules imported, 2 as before in r@" in first
+    assert "1 module imported, 3 as before in r@" in second
 
 
 @pytest.mark.acceptance

@@ -364,7 +364,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> P
         slim=job.config.slim,
         settled=installed.clobbered,
         proven=True,
-        last=sources.projects(job.lock),
+        last=[f"pypi/{name}" for name in sources.own_projects(job.lock)],
         progress=site.progress,
     )
 
@@ -393,6 +393,7 @@ def _verify(packed: Packed, job: Job, prefix: Path, variables: Mapping[str, str]
             records=Records(site.cache.verified),
             name=job.name,
             sha256=packed.sha256,
+            projects=sources.own_projects(job.lock),
         ),
         confine=job.confine,
         progress=site.progress,

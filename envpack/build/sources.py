@@ -140,9 +140,9 @@ def published(wheel: Wheel, *, store: Store, name: str, scratch: Path) -> Path |
     return None
 
 
-def projects(lock: Lock) -> frozenset[str]:
-    """Return the owners of the team's own projects, whose files are the last in an archive."""
-    return frozenset(f"pypi/{wheel.name}" for wheel in lock.wheels if wheel.made and wheel.made.kind == "project")
+def own_projects(lock: Lock) -> frozenset[ProjectName]:
+    """Return the names of the team's own projects, which change more often than the rest of a lock."""
+    return frozenset(wheel.name for wheel in lock.wheels if wheel.made and wheel.made.kind == "project")
 
 
 def _needs_the_same(now: Wheel, before: Wheel) -> bool:

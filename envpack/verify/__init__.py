@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from envpack import digest
 from envpack.archive.formats import SUFFIXES, format_of
 from envpack.archive.ownership import ENVIRONMENT
@@ -42,7 +44,7 @@ from envpack.verify.survey import Survey, check_bytecode, check_kept, check_pref
 from envpack.verify.trial import PROBE, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from envpack.archive.composing import Laid
     from envpack.archive.unpack import Extent
@@ -98,6 +100,8 @@ class Earlier:
     """The release's."""
     sha256: str
     """The archive's digest."""
+    projects: Collection[str] = ()
+    """The normalised names of the team's own projects, which change more often than the rest."""
 
     @property
     def release(self) -> str:
@@ -197,6 +201,12 @@ class _Case:
     def content(self) -> Content | None:
         """The archive's content, where that is known."""
         return Content(self.earlier.pieces) if self.earlier else None
+
+    @cached_property
+    def last(self) -> frozenset[str]:
+        """The requested names whose modules are imported after the others, whose results then hold without them."""
+        own = self.earlier.projects if self.earlier else ()
+        return frozenset(name for name in self.requested if canonicalize_name(name) in own)
 
     def node(self, room: _Room, emulated: Emulator | None) -> Node:
         """Return the node that a room represents."""
@@ -312,7 +322,8 @@ def _look(case: _Case, room: _Room) -> _Found:
     with ThreadPoolExecutor(1, thread_name_prefix="survey") as pool:
         reading = pool.submit(survey, room.environment, _unread(case, room, files), case.build_prefix)
         reason, emulated = _how_to_run(files, case.target)
-        attempts = [] if reason else attempt(case.node(room, emulated), left, shares=cores() if scene else 1)
+        shares = cores() if scene else 1
+        attempts = [] if reason else attempt(case.node(room, emulated), left, shares=shares, last=case.last)
         read = reading.result()
     found = _whole(read, room, files)
     defects += [Defect(text=text) for text in refused]
@@ -397,8 +408,8 @@ def _record(case: _Case, found: _Found) -> VerificationRecord | None:
     new = [
         imported
         for each in found.attempts
-        if each.together and each.trial.loaded and each.trial.processes == 1
-        if (imported := scene.imported(each.together, each.trial.loaded, earlier.release))
+        for modules, loaded in each.together()
+        if (imported := scene.imported(modules, loaded, earlier.release))
     ]
     before = {each.modules: each for each in found.taken_over.values()}
     return VerificationRecord(start=scene.start, imports=(*new, *before.values()), pieces=pieces)

@@ -13,11 +13,11 @@ from envpack.verify.finding import Defect, listed
 from envpack.verify.trial import OF_THE_NODE, hint_for, missing_library, missing_of_cluster, try_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from envpack.config.target import Target
     from envpack.verify.modules import Wanted
-    from envpack.verify.trial import Node, Trial
+    from envpack.verify.trial import Loaded, Node, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class ImportTrial:
 
     owners: Mapping[str, str]
     """Each module with the requested name that it belongs to."""
+    last: frozenset[str]
+    """Those of them that were imported after the others."""
     trial: Trial
     notes: tuple[Defect, ...]
 
@@ -34,17 +36,27 @@ class ImportTrial:
         """The modules that could be imported."""
         return self.owners.keys() & {*self.trial.imported}
 
-    @property
-    def together(self) -> dict[str, str]:
-        """Those that the process imported which says what it loaded, with the requested name of each."""
-        there = self.imported - self.trial.alone
-        return {module: name for module, name in self.owners.items() if module in there}
+    def together(self) -> Iterator[tuple[dict[str, str], Loaded]]:
+        """Yield modules, with the requested name of each, and what their process had loaded after the last of them.
+
+        Nothing where several processes were needed, or the process did not say.
+        """
+        if self.trial.processes != 1:
+            return
+        there = {module: name for module, name in self.owners.items() if module in self.imported - self.trial.alone}
+        before = {module: name for module, name in there.items() if module not in self.last}
+        if before and self.trial.before:
+            yield before, self.trial.before
+            there = {module: name for module, name in there.items() if module not in before}
+        if there and self.trial.loaded:
+            yield there, self.trial.loaded
 
 
-def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[ImportTrial]:
+def attempt(node: Node, owners: Mapping[str, str], *, shares: int, last: Collection[str] = ()) -> list[ImportTrial]:
     """Import modules, those of one requested name in one process; at most `shares` processes run at a time.
 
-    `owners` has each module's requested name. The first process imports `ssl` as well.
+    `owners` has each module's requested name. The modules of the `last` names come last in their process, so that
+    what the others load is known without them. The first process imports `ssl` as well.
     """
     names = list(dict.fromkeys(owners.values()))
     groups = [
@@ -55,8 +67,13 @@ def attempt(node: Node, owners: Mapping[str, str], *, shares: int) -> list[Impor
 
     def one(number: int) -> ImportTrial:
         first = ["ssl"] if number == 0 else []
-        trial, notes = try_modules(node, [*first, *groups[number]])
-        return ImportTrial(owners=groups[number], trial=trial, notes=tuple(notes))
+        group = groups[number]
+        begins = [module for module, name in group.items() if name not in last]
+        ends = [module for module in group if module not in begins]
+        if not begins:
+            begins, ends = ends, []
+        trial, notes = try_modules(node, [*first, *begins], ends)
+        return ImportTrial(owners=group, last=frozenset(ends), trial=trial, notes=tuple(notes))
 
     with ThreadPoolExecutor(len(groups), thread_name_prefix="imports") as pool:
         return list(pool.map(one, range(len(groups))))

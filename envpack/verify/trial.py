@@ -22,7 +22,7 @@ from envpack.tools.report import BrokenReport, ReportPipe
 from envpack.verify.finding import Defect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from envpack.tools.cage import Caged
     from envpack.tools.emulator import Emulator
@@ -130,6 +130,8 @@ class Trial:
     """How many were started."""
     loaded: Loaded | None = None
     """What the last process has loaded, if it reported that."""
+    before: Loaded | None = None
+    """What it had loaded before the modules that come last, if it reported that."""
 
     @property
     def told(self) -> set[str]:
@@ -139,7 +141,8 @@ class Trial:
     def begin(self) -> None:
         """Forget the module that the last process was importing."""
         self.importing, self.ended = None, ""
-        self.loaded, self.processes = None, self.processes + 1
+        self.before = self.loaded = None
+        self.processes += 1
 
     def fail(self, module: str, reason: str) -> None:
         """Note why a module could not be imported, replacing an earlier result."""
@@ -148,14 +151,14 @@ class Trial:
         self.failed[module] = reason
 
 
-def try_modules(node: Node, modules: Sequence[str]) -> tuple[Trial, list[Defect]]:
-    """Import modules in one process, and each that fails there once more in its own process.
+def try_modules(node: Node, modules: Sequence[str], last: Sequence[str] = ()) -> tuple[Trial, list[Defect]]:
+    """Import modules in one process, then the `last` ones, and each that fails there once more in its own process.
 
     Returns the reports, and notes: on modules that fail only together with others, and on untried ones.
     """
     findings = []
     trial = Trial()
-    _run_all(node, modules, trial)
+    _run_all(node, [*modules, *last], trial, frozenset(last))
     for module in [name for name in trial.failed if name not in trial.hung]:
         alone = Trial()
         _run(node, [module], alone)
@@ -192,15 +195,15 @@ def hint_for(reason: str) -> str | None:
     return None
 
 
-def _run_all(node: Node, modules: Sequence[str], trial: Trial) -> None:
+def _run_all(node: Node, modules: Sequence[str], trial: Trial, last: Collection[str]) -> None:
     """Import all modules, continuing in a new process after each that ends its process."""
     left = list(modules)
-    while left and _run(node, left, trial):
+    while left and _run(node, left, trial, last):
         left = [module for module in left if module not in trial.told]
     trial.failed.update((module, trial.ended) for module in left if module not in trial.told)
 
 
-def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
+def _run(node: Node, modules: Sequence[str], trial: Trial, last: Collection[str] = ()) -> bool:
     """Import modules in one process until it ends; return whether it tried at least one.
 
     A premature end is attributed to the module that was being imported.
@@ -213,7 +216,7 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
         command = [*words[:-1], f"./environment/{words[-1]}", "-c", text, str(cage.REPORT)]
         with cage.start(command, node.cage(len(modules)), told=True) as caged:
             try:
-                _converse(caged, modules, trial, node.timeout)
+                _converse(caged, modules, trial, node.timeout, last)
             except TimeoutError:
                 trial.ended = f"no answer within {node.timeout:g} s"
                 trial.hung.update({trial.importing} if trial.importing else ())
@@ -228,8 +231,8 @@ def _run(node: Node, modules: Sequence[str], trial: Trial) -> bool:
     return trial.importing is not None
 
 
-def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float) -> None:
-    """Import one module after the other.
+def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float, last: Collection[str]) -> None:
+    """Import one module after the other; ask what they loaded before the first of the `last` ones, and at the end.
 
     Raises TimeoutError, BrokenReport, and EOFError at the end of the report. A secret token distinguishes the
     probe's answers from output of modules.
@@ -242,6 +245,8 @@ def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float
     trial.version, trial.path = _short(version), path
     for module in modules:
         trial.importing = module
+        if module in last and trial.before is None:
+            trial.before = _loaded(caged, report, timeout)
         token = secrets.token_hex(8)
         assert caged.commands is not None  # noqa: S101 - for the type checker: it was asked for
         with suppress(BrokenPipeError):
@@ -255,10 +260,11 @@ def _converse(caged: Caged, modules: Sequence[str], trial: Trial, timeout: float
 
 
 def _loaded(caged: Caged, report: ReportPipe, timeout: float) -> Loaded:
-    """Ask what was loaded; raises as `_converse` does, and OSError when the process is gone."""
+    """Ask what was loaded; raises as `_converse` does."""
     token = secrets.token_hex(8)
     assert caged.commands is not None  # noqa: S101 - for the type checker: it was asked for
-    caged.commands.write(json.dumps({"token": token}).encode() + b"\n")
+    with suppress(BrokenPipeError):
+        caged.commands.write(json.dumps({"token": token}).encode() + b"\n")
     found: dict[str, set[str]] = {"files": set(), "missed": set()}
     while not (event := _event(report, timeout)).get("all"):
         if event.get("token") != token:
