@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -413,6 +414,16 @@ def test_a_single_release_has_no_plot_and_nothing_to_compare(tmp_path: Path) -> 
     page = pages(write(tmp_path / "store", tmp_path / "site"))[f"{name}/index.html"]
     assert "<svg viewBox" not in page.html
     assert "Compare" not in page.text
+
+
+def test_one_thing_is_counted_in_the_singular(tmp_path: Path) -> None:
+    fill_directory(tmp_path / "store", 1)
+    name = manifests(tmp_path / "store")[0]["name"]
+    site = pages(write(tmp_path / "store", tmp_path / "site"))
+    for path in ("index.html", f"{name}/index.html"):
+        assert re.search(r"\b1 (?:environment|release)\b", site[path].text)
+        assert not re.search(r"\b1 (?:environments|releases|packages|files)\b", site[path].text)
+    assert 'data-unit="release"' in site["index.html"].html
 
 
 def test_a_folder_with_something_else_is_left_alone(store: Path, tmp_path: Path) -> None:

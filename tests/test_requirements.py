@@ -524,7 +524,17 @@ def test_a_missing_file_is_met_with_the_nearest_names() -> None:
         "jobs/pandas_udf.txt: there is no such file; did you mean pandas-udf.txt?"
     ]
     assert problems("jobs/pandas-udf") == ["jobs/pandas-udf: there is no such file; did you mean pandas-udf.txt?"]
-    assert problems("nowhere/env.yml") == ["nowhere/env.yml: there is no such file"]
+    assert problems("nowhere/env.yml") == [
+        "nowhere/env.yml: there is no such file, and its directory does not exist"
+    ]
+    assert problems("jobs/x.yml") == ["jobs/x.yml: there is no such file"]
+    for name in ("a.txt", "b.txt", "c.txt", "d.yml"):
+        write(f"jobs/{name}", "six")
+    assert problems("jobs/none.yml") == ["jobs/none.yml: there is no such file; there is 'd.yml'"]
+    assert problems("jobs/nowhere.txt") == [
+        "jobs/nowhere.txt: there is no such file; there are 'a.txt', 'b.txt', 'c.txt'"
+    ]
+    assert problems("jobs") == ["jobs: is a directory, not a file; there are 'a.txt', 'b.txt', 'c.txt'"]
 
 
 def test_a_file_of_another_kind_is_refused_with_what_is_accepted() -> None:

@@ -113,6 +113,13 @@ def test_a_store_that_looks_like_a_url_and_is_none_is_refused_with_the_nearest(
     assert nothing_was_done(Path.cwd())
 
 
+@pytest.mark.parametrize("bucket", ["b", "b_", "my bucket", "bücket", "b" * 256])
+def test_a_store_in_what_is_no_bucket_is_refused_with_what_a_bucket_is(ask: Ask, bucket: str) -> None:
+    said = ask("build", "r.txt", "--store", f"s3://{bucket}/x")
+    assert (said.code, said.out) == (2, "")
+    assert "a bucket's name has 3 to 63 letters, digits, '.' and '-'" in said.err
+
+
 @pytest.mark.parametrize("where", ["variable", "file"])
 def test_a_store_from_elsewhere_is_refused_with_where_it_came_from(ask: Ask, where: str) -> None:
     if where == "file":
@@ -296,6 +303,7 @@ MISTAKES = {
     "gc: {keep-lst: 5}": "unknown setting gc: keep-lst; did you mean gc: keep-last?",
     "policy:\n  deny-license: [GPL]": "unknown setting policy: deny-license; did you mean policy: deny-licenses?",
     "gc-keep-last: 5": "unknown setting gc-keep-last; did you mean gc: keep-last?",
+    "s3: {region: x}": "unknown setting s3; did you mean s3-",
     "gc: 5": "gc must be a mapping",
     "store: a\nspark: '3.5'\nstore: b": "store is set twice, first in line 1",
     "gc: {keep-last: 5, keep-last: 6}": "gc: keep-last is set twice",

@@ -62,7 +62,7 @@ def commands(reference: str, store: str) -> tuple[ShellLine, ...]:
     return (
         ShellLine(purpose="Run a command in it", line=f"envpack run {reference} {where} -- python app.py"),
         ShellLine(purpose="Unpack it", line=f"envpack pull {reference} ./{directory} {where}"),
-        ShellLine(purpose="For another Spark", line=f"envpack settings {reference} {where} --spark V"),
+        ShellLine(purpose="For another Spark", line=f"envpack settings {reference} {where} --spark VERSION"),
     )
 
 

@@ -13,7 +13,7 @@ from envpack import digest
 from envpack.archive.formats import FORMATS
 from envpack.catalog.plot import plot, sparkline
 from envpack.spark.advice import unpacking_seconds
-from envpack.units import human_size
+from envpack.units import count, human_size
 from envpack.version import VERSION
 
 MINUS = "\N{MINUS SIGN}"
@@ -33,6 +33,7 @@ def templates(package: str = "envpack.catalog") -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     made.filters |= {
+        "count": count,
         "size": human_size,
         "signed": _signed,
         "short": _short,

@@ -50,8 +50,12 @@ def store_place(text: str, base: Path) -> str:
     scheme, _, rest = place.partition("://")
     if not rest and scheme == place:
         return named_directory(place, base)
-    if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(rest.partition("/")[0]):
-        raise ValueError(f"{_shown(text)} has no valid bucket: write s3://BUCKET/PREFIX")
+    bucket = rest.partition("/")[0]
+    if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(bucket):
+        raise ValueError(
+            f"{_shown(text)} is not a store: a bucket's name has 3 to 63 letters, digits, '.' and '-', "
+            f"and {_shown(bucket)} has not; write s3://BUCKET/PREFIX"
+        )
     return place
 
 

@@ -123,7 +123,8 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
             entry.shown, written, n=1, cutoff=0.7
         )
         near = near or [text for text in written if entry.section and text == key]
-    question = f"; did you mean {near[0]}?" if near else ""
+        near = near or [" or ".join(text for text in written if text.startswith(f"{entry.shown}-"))]
+    question = f"; did you mean {near[0]}?" if near[0] else ""
     raise ValueError(f"unknown setting {entry.shown}{question}")
 
 

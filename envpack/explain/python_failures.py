@@ -79,7 +79,7 @@ def python_differs(case: Case) -> Iterator[Found]:
         failures,
         quote=" ".join(after.split())[:200],
         advice="start the driver with the release's Python version, or build the release for the driver's",
-        settings=["envpack settings REF --launcher L --driver-python auto"],
+        settings=["envpack settings REF --launcher LAUNCHER --driver-python auto"],
     )
 
 
@@ -107,7 +107,7 @@ def binary_misfit(case: Case) -> Iterator[Found]:
             failures,
             advice="build for the nodes: --glibc with the oldest among them, --spark with the cluster's version; a "
             "library that the environment lacks is a line of the requirements",
-            settings=["envpack build FILE --glibc V --spark V"],
+            settings=["envpack build FILE --glibc VERSION --spark VERSION"],
         )
 
 

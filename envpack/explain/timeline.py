@@ -7,6 +7,7 @@ from math import floor, log10
 from typing import TYPE_CHECKING
 
 from envpack.explain.secrets import shown
+from envpack.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -109,7 +110,7 @@ def _executor_bars(executors: Iterable[Executor], run: Run, across: _Across) -> 
         begin, end = executor.added or run.begin, executor.removed or run.end
         seconds = (end - begin) / 1000
         busy = executor.busy / 1000
-        title = f"executor {executor.id}: {executor.cores} cores, {seconds:,.0f} s, {busy:,.0f} s of tasks"
+        title = f"executor {executor.id}: {count(executor.cores, 'core')}, {seconds:,.0f} s, {busy:,.0f} s of tasks"
         lost = executor.removed is not None and (run.ended is None or executor.removed < run.ended)
         kind = "failed" if lost and executor.reason else "executor"
         yield _bar(kind, across, (begin, min(end, run.end)), _TOP + at * _ROW, title=title)
@@ -120,7 +121,7 @@ def _stage_bar(stage: Stage, run: Run, across: _Across, y: float) -> Bar:
     failed = f", {stage.failed} failed" if stage.failed else ""
     python = ", Python" if stage.python else ""
     seconds = (end - begin) / 1000
-    title = f"stage {stage.id}: {stage.ended} tasks{failed}{python}, {seconds:,.1f} s; {shown(stage.name)}"
+    title = f"stage {stage.id}: {count(stage.ended, 'task')}{failed}{python}, {seconds:,.1f} s; {shown(stage.name)}"
     kind = "failed" if stage.failed else "python" if stage.python else "stage"
     return _bar(kind, across, (begin, end), y, label=str(stage.id), title=title)
 

@@ -105,7 +105,7 @@ def slow_submission(case: Case) -> Iterator[Found]:
         wait,
         quote=f"{_SUBMITTED}, and the application's start {wait:,.0f} s later",
         advice="see whether the submission says `Uploading resource`: then the archive is staged each time",
-        settings=["envpack settings REF --launcher L"],
+        settings=["envpack settings REF --launcher LAUNCHER"],
     )
 
 

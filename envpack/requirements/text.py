@@ -7,11 +7,11 @@ import difflib
 import os
 import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 LARGEST_FILE = 4 << 20
 """The largest requirements file, in bytes."""
@@ -21,6 +21,9 @@ LARGEST_LOCK = 16 << 20
 
 LONGEST_LINE = 1 << 16
 """Characters of a line with its continuations; a thousand hashes fit."""
+
+_SUFFIXES = (".txt", ".yml", ".yaml", ".toml", ".lock")
+_SHOWN = 3
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -78,16 +81,31 @@ def check_path(path: Path, *, directory: bool = False) -> None:
         if not stat.S_ISDIR(mode):
             raise Refused("is not a directory")
     elif stat.S_ISDIR(mode):
-        raise Refused("is a directory, not a file")
+        raise Refused(f"is a directory, not a file{_files_in(path)}")
     elif not stat.S_ISREG(mode):
         raise Refused("is not a regular file")
 
 
 def _nearest_names(path: Path) -> str:
+    """Return what to give in place of a path to nothing: the nearest names, or files of its kind; or nothing."""
     try:
-        return did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir()))
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except OSError:
+        return ", and its directory does not exist"
+    return did_you_mean(path.name, names) or _there_are(name for name in names if Path(name).suffix == path.suffix)
+
+
+def _files_in(path: Path) -> str:
+    """Return the files of a directory that may be requirements; or nothing."""
+    try:
+        return _there_are(sorted(entry.name for entry in path.iterdir() if entry.suffix in _SUFFIXES))
     except OSError:
         return ""
+
+
+def _there_are(names: Iterable[str]) -> str:
+    first = [quoted(name) for name in names if Path(name).suffix][:_SHOWN]
+    return f"; there are {', '.join(first)}" if len(first) > 1 else f"; there is {first[0]}" if first else ""
 
 
 def decode(data: bytes) -> str:

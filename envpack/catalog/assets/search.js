@@ -128,12 +128,16 @@
     return make("tr", "", title, make("td", "tags", ...marks), make("td", "mono", version), make("td", "soft", time));
   }
 
+  function count(amount, what) {
+    return `${amount} ${what}${amount === 1 ? "" : "s"}`;
+  }
+
   function showPackage(name, tests) {
     const all = found(name, tests);
     const hits = one("#tagged").checked ? all.filter(([number]) => data.releases[number][3].length) : all;
     const environments = new Set(hits.map(([number]) => data.releases[number][0])).size;
     one("#found-title").textContent =
-      `${hits.length} release${hits.length === 1 ? "" : "s"} in ${environments} environment${environments === 1 ? "" : "s"}`;
+      `${count(hits.length, "release")} in ${count(environments, "environment")}`;
     one("#found-table tbody").replaceChildren(...hits.slice(0, limit).map(row));
     one("#found-name").textContent = name;
     one("#found-table").parentElement.hidden = !hits.length;
@@ -167,7 +171,7 @@
     one("#none").hidden = Boolean(shown || packages.length || !rows.length);
     const hits = packages.length ? showPackage(chosen, tests) : 0;
     one("#found-packages").replaceChildren(...(packages.length ? choices(packages) : []));
-    say(text ? `${shown} environments, ${hits} releases` : "");
+    say(text ? `${count(shown, "environment")}, ${count(hits, "release")}` : "");
     history.replaceState(null, "", text ? `#q=${encodeURIComponent(text)}` : location.pathname + location.search);
   }
 
