@@ -117,7 +117,7 @@ def many_empty(shelf: Path) -> Path:
 
 @pytest.mark.parametrize("kind", [one_large, many_small, many_empty])
 def test_a_bomb_of_an_index_is_stopped_while_it_is_unpacked(bench: Bench, kind: Callable[[Path], Path]) -> None:
-    with pytest.raises(BrokenPackage, match="no honest wheel") as caught:
+    with pytest.raises(BrokenPackage, match="the limit for a wheel") as caught:
         bench.install(kind(bench.shelf))
     assert caught.value.hint
     bench.shelf.rename(bench.shelf.with_name("served"))
@@ -219,7 +219,7 @@ def test_a_bomb_is_stopped_though_another_run_may_unpack_as_much(floor: Floor) -
     with ThreadPoolExecutor() as pool:
         first = pool.submit(floor.run, honest, 1 << 30)
         begun(floor, 1)
-        with pytest.raises(BrokenPackage, match="no honest wheel"):
+        with pytest.raises(BrokenPackage, match="the limit for a wheel"):
             floor.run(bad, MEGABYTE)
         floor.waits[f"/{honest.name}"].set()
         first.result()

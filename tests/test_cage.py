@@ -520,7 +520,7 @@ def test_what_is_missing_is_said_once(no_walls: None, settings: Cage) -> None:
 
 
 def test_require_runs_nothing_where_walls_are_missing(no_walls: None, settings: Cage, scratch: Path) -> None:
-    with pytest.raises(NotReady, match="it would reach files, network, other processes"):
+    with pytest.raises(NotReady, match="could reach files, network, other processes"):
         run(replace(settings, confine=Confine.REQUIRE), "open('file', 'w')")
     assert list(scratch.iterdir()) == []
 

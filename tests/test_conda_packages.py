@@ -211,7 +211,7 @@ def shelf(bench: Bench) -> Path:
 def test_a_package_that_is_listed_but_absent_is_not_reached(bench: Bench, shelf: Path) -> None:
     packages = bench.locked("p")
     shelf.unlink()
-    with pytest.raises(Unreachable, match=r"p-1\.0-0\.conda is listed in the channel .*, and is not there"):
+    with pytest.raises(Unreachable, match=r"p-1\.0-0\.conda is in the index of the channel .*, but does not exist"):
         bench.link(packages)
 
 
@@ -253,7 +253,7 @@ def test_a_bomb_of_one_file_is_stopped(bench: Bench, monkeypatch: pytest.MonkeyP
     bomb = tarfile.TarInfo("share/bomb")
     bomb.size = 64 << 20
     write_conda(bench.channel, "p", members=[bomb])
-    with pytest.raises(PackingFailed, match="no honest package"):
+    with pytest.raises(PackingFailed, match="larger than envpack allows"):
         bench.link(bench.locked("p"))
     assert not (bench.cache.packages / "p-1.0-0").exists()
 
@@ -265,7 +265,7 @@ def test_a_bomb_of_many_files_is_stopped(bench: Bench, monkeypatch: pytest.Monke
     for member in members:
         member.size = 1 << 17
     write_conda(bench.channel, "p", members=members)
-    with pytest.raises(PackingFailed, match="no honest package"):
+    with pytest.raises(PackingFailed, match="larger than envpack allows"):
         bench.link(bench.locked("p"))
     assert not (bench.cache.packages / "p-1.0-0").exists()
 

@@ -96,7 +96,7 @@ def test_a_desk_that_is_set_up_has_no_problem_and_every_value_has_its_origin(des
 def test_as_text_it_shows_problems_with_their_next_step_and_says_so_at_the_end(desk: Desk) -> None:
     ran = desk.run("doctor", "--channel", "./nowhere")
     assert ran.code == 12
-    assert "PROBLEM  channel        there is no channel in the directory " in ran.out
+    assert "PROBLEM  channel        the directory " in ran.out
     assert "-> make one with `envpack channel init DIR`" in ran.out
     assert "a build would not work" in ran.err
 

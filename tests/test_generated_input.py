@@ -70,6 +70,6 @@ def test_the_api_names_every_keyword_that_is_none_and_every_value_of_another_typ
     with pytest.raises(UsageError) as refused:
         envpack.build(folder / "r.txt", channel="c", python=3.10, spark=3, slim="yes", names=["a"], verify=1)  # type: ignore[arg-type]
     lines = refused.value.message.splitlines()
-    assert [line.split()[0] for line in lines] == ["verify", "there", "python", "spark", "slim", "names"]
+    assert [line.split()[0] for line in lines] == ["verify", "unknown", "python", "spark", "slim", "names"]
     assert "channels" in lines[1]
     assert "3.1" in lines[2]

@@ -288,7 +288,7 @@ def test_a_project_is_taken_from_the_one_index_that_its_name_belongs_to(
         "acme-core": "1",
     }
     assert ask(*lines).digest() != ask(*lines, **owned).digest()
-    with pytest.raises(Unsatisfiable, match=r"^acme-tool==9 is taken from .* alone") as told:
+    with pytest.raises(Unsatisfiable, match=r"^acme-tool==9 must come from .* .package-index.") as told:
         solve(*lines, "acme-tool", **owned)
     assert "stranger" in str(told.value.hint)
     with pytest.raises(UsageError, match="could take a higher version from another index"):
@@ -321,8 +321,8 @@ def test_a_name_that_belongs_to_an_index_is_not_taken_from_a_channel(ask: Ask) -
             "https://acme.example/simple",
             "'acme core' is neither the name of a PyPI project nor a pattern",
         ),
-        ("acme", "acme.example/simple", "it starts with https://"),
-        ("acme", "https://me:pa/ss@acme.example", "characters that end it"),
+        ("acme", "acme.example/simple", "begin it with https://"),
+        ("acme", "https://me:pa/ss@acme.example", "reserved characters"),
     ],
 )
 def test_a_name_that_belongs_to_no_index_is_refused(tmp_path: Path, name: str, url: str, said: str) -> None:

@@ -90,7 +90,7 @@ def test_the_identity_changes_with_all_that_can_change_the_archive(change: dict[
 
 @pytest.mark.parametrize("text", ["", "a: [", "version: 99\n", "version: 6\npackages: []\n", "- 1\n"])
 def test_what_is_no_lock_of_ours_is_refused_by_name(text: str) -> None:
-    with pytest.raises(BadRequirements, match=r"x\.lock: not a lock that envpack wrote"):
+    with pytest.raises(BadRequirements, match=r"x\.lock: envpack did not write this lock"):
         parse(text, "x.lock")
 
 

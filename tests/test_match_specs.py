@@ -89,15 +89,15 @@ SPECS = {
 }
 
 NONE = {
-    "": "it names no package",
-    "numpy=": "no version",
-    "numpy==": "no version",
+    "": "the name of the package is missing",
+    "numpy=": "is not a version",
+    "numpy==": "is not a version",
     "numpy=1.8=": "no build follows",
     "numpy =>1": "write '>='",
     "numpy===1.0": "write '=='",
     "numpy <>1": "write '!='",
     "numpy ~=1": "needs two numbers",
-    "numpy ==1..0": "'1..0' is no version",
+    "numpy ==1..0": "'1..0' is not a version",
     "numpy >=1.8 <2": "join versions by `,`",
     "numpy >=1,": "a version is missing",
     "numpy (>=1": "a bracket is not closed",
@@ -111,19 +111,19 @@ NONE = {
     "numpy[build=a, build=b]": "twice",
     "numpy[version=1][build=2]": "more than one pair of brackets",
     "numpy [build=x": "a bracket is not closed",
-    "numpy[md5=12]": "has not 32 hexadecimal digits",
-    "numpy[build_number=x]": "is no number",
-    "numpy[when='((']": "not a match spec",
-    "!xyz 1.3": "it names no package",
+    "numpy[md5=12]": "does not have 32 hexadecimal digits",
+    "numpy[build_number=x]": "is not a number",
+    "numpy[when='((']": "not a conda match spec",
+    "!xyz 1.3": "the name of the package is missing",
     "'package'": "cannot have",
     "pkg..name": "no two separators",
     "-pkg": "begins with",
-    "num*": "asked for by its name",
-    "* >=1": "asked for by its name",
+    "num*": "write the name of one package",
+    "* >=1": "write the name of one package",
     "x" * 65: "no more than 64",
     "./foo-1-0.conda": "absolute path",
     "https://example.com/foo.conda": "NAME-VERSION-BUILD",
-    "::numpy": "there is no channel before",
+    "::numpy": "the channel before",
 }
 
 
@@ -231,7 +231,9 @@ def test_a_spec_means_the_same_to_the_solver(channels: Path, spec: str, version:
 
 
 def test_a_spec_that_only_the_records_can_fulfil_is_unsatisfiable_where_none_does(channels: Path) -> None:
-    with pytest.raises(Unsatisfiable, match=r"env\.yml:2: no channel has a package that 'six\[subdir=osx-64\]'"):
+    with pytest.raises(
+        Unsatisfiable, match=r"env\.yml:2: no channel has a package that fits 'six\[subdir=osx-64\]'"
+    ):
         solve(channels, "six[subdir=osx-64]")
 
 
@@ -253,7 +255,7 @@ def test_a_channel_that_a_spec_names_has_to_be_listed(channels: Path) -> None:
     with pytest.raises(BadRequirements) as caught:
         solve(channels, "low", "bioconda::six", "two::six", names=("one",))
     assert [problem.line for problem in caught.value.problems] == [3, 4]
-    assert "six is asked of the channel bioconda, which is not listed" in str(caught.value)
+    assert "six must come from the channel bioconda, which is not listed" in str(caught.value)
     assert "channels:" in str(caught.value.hint)
 
 

@@ -127,7 +127,7 @@ def test_a_directory_is_a_channel_where_it_is_written_as_one_or_holds_one(tmp_pa
     ]
     assert not is_directory("pkgs/main", tmp_path)
     for nowhere in ("./none", "/none", "~/none"):
-        with pytest.raises(UsageError, match="no channel in the directory"):
+        with pytest.raises(UsageError, match="is not a conda channel"):
             channel_addresses([nowhere], tmp_path)
     with pytest.raises(UsageError, match="local"):
         channel_addresses(["local"], tmp_path)

@@ -66,7 +66,7 @@ def test_a_pyproject_asks_for_what_its_project_needs(tmp_path: Path) -> None:
         (
             "[dependency-groups]\na = [{include-group='a'}]",
             {"groups": ("a",)},
-            "include each other without end: a -> a",
+            "include each other in a cycle: a -> a",
         ),
         ("[project]\nname='x'\ndynamic=['dependencies']", {}, "dependencies are worked out by its build"),
         (
@@ -74,9 +74,9 @@ def test_a_pyproject_asks_for_what_its_project_needs(tmp_path: Path) -> None:
             {},
             "requires-python '3' is not a version",
         ),
-        ("[project]\nname='x'\ndependencies=['six=1']", {}, ":3: 'six=1' is not a requirement"),
-        ("[project]\nname='x'\ndependencies='six'", {}, ":3: dependencies is not a list of texts"),
-        ("[project]\nname='x'\ndependencies=['six', 5]", {}, ":3: dependencies is not a list of texts"),
+        ("[project]\nname='x'\ndependencies=['six=1']", {}, ":3: 'six=1' is not a valid requirement"),
+        ("[project]\nname='x'\ndependencies='six'", {}, ":3: dependencies is not a list of strings"),
+        ("[project]\nname='x'\ndependencies=['six', 5]", {}, ":3: dependencies is not a list of strings"),
         ("[project]\nname='x'\n[project.optional-dependencies]\na='six'", {}, ":4: the extra a is not a list"),
         ("[dependency-groups]\na='six'", {}, ":2: the group a is not a list"),
         ("project=5", {}, ":1: project is not a table"),
@@ -116,7 +116,7 @@ def test_an_index_of_uvs_sources_owns_a_name_that_only_another_package_needs(tmp
     path.write_text(text + "[[tool.uv.index]]\nname='p'\nurl='https://p.example/simple'\nexplicit=true\n")
     assert requirements.read(path).indexes.owner_of("acme-core") == "https://p.example/simple"
     path.write_text(text)
-    with pytest.raises(BadRequirements, match=r":6: acme-core is to come from the index p, which"):
+    with pytest.raises(BadRequirements, match=r":6: acme-core uses the index p, which"):
         requirements.read(path)
 
 
@@ -171,15 +171,18 @@ def test_where_uv_would_take_a_requirement_from_is_where_it_comes_from(tmp_path:
     assert asked.indexes.extra_index_urls == ("https://more.example/simple",)
     assert asked.indexes.owners == (("d", acme), ("e", acme), ("g", acme))
     for broken, reason in (
-        (UV.replace('d = { index = "acme" }', "d = { workspace = true }"), "d is a member of uv's workspace"),
-        (UV.replace('d = { index = "acme" }', 'd = { index = "other" }'), "which [[tool.uv.index]] does not name"),
-        (UV.replace("https://pypi.acme.example", "pypi.acme.example"), "it starts with https://"),
+        (UV.replace('d = { index = "acme" }', "d = { workspace = true }"), "d is a member of the uv workspace"),
+        (
+            UV.replace('d = { index = "acme" }', 'd = { index = "other" }'),
+            "which no [[tool.uv.index]] of this file defines",
+        ),
+        (UV.replace("https://pypi.acme.example", "pypi.acme.example"), "begin it with https://"),
         (
             UV.replace("sys_platform == 'linux'", "sys_platform === 'linux'"),
-            "e: the marker of its source cannot be",
+            "e: the marker in [tool.uv.sources] is not",
         ),
-        (UV.replace("sys_platform == 'linux'", "(" * 3000), "e: the marker of its source cannot be read"),
-        (UV.replace('"libs/b"', '"--hash x"'), "b: its path is not a text without blanks"),
+        (UV.replace("sys_platform == 'linux'", "(" * 3000), "e: the marker in [tool.uv.sources] is not valid"),
+        (UV.replace('"libs/b"', '"--hash x"'), "b: its path must be a string without spaces"),
     ):
         path.write_text(broken)
         with pytest.raises(BadRequirements) as caught:
@@ -343,7 +346,7 @@ def test_a_pylock_is_for_its_own_environments(app: Shop, environments: str, fits
         with pytest.raises(BadRequirements, match=r"pylock.toml:2: 'sys_platform ==' is not a marker"):
             app.locked("pylock.toml")
     else:
-        with pytest.raises(Unsatisfiable, match=r"is not for linux-64 with Python 3\.\S+, but for"):
+        with pytest.raises(Unsatisfiable, match=r"is not locked for linux-64 with Python 3\.\S+, but for"):
             app.locked("pylock.toml")
 
 
@@ -514,9 +517,9 @@ def test_a_lock_of_poetry_names_what_its_groups_and_extras_need(tmp_path: Path) 
         ('"2.1"', '"2.0"', {}, "is Poetry's lock format 2.0; envpack reads 2.1"),
         ("", "", {"extras": ("plots",)}, "has no extra plots; did you mean plot?"),
         ("", "", {"groups": ("devel",)}, "has no dependency group devel; did you mean dev?"),
-        ('"directory"', '"svn"', {}, ":51: local is of a kind that envpack does not read: 'svn'"),
+        ('"directory"', '"svn"', {}, ":51: local has a source that envpack cannot read: its type is 'svn'"),
         (f'"sha256:{"1" * 64}"', '"md5:1"', {}, "private has no file with a SHA-256"),
-        ('"2.0"', '"2.0 --hash=x"', {}, "private: its version is not a text without blanks"),
+        ('"2.0"', '"2.0 --hash=x"', {}, "private: its version must be a string without spaces"),
         ("[[package]]", "[[package", {}, "is not TOML"),
         ("https://pypi.acme.example", "https://[pypi", {}, "poetry.lock: "),
     ],

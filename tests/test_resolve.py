@@ -266,7 +266,7 @@ def test_unknown_names_get_the_nearest_ones(solve: Solve, shelf: Path) -> None:
         with pytest.raises(Unsatisfiable) as caught:
             solve(text, suffix=suffix)
         assert "did you mean greeter" in f"{caught.value} {caught.value.hint}"
-    assert "requirements.yml:3: no channel carries lefft; did you mean left?" in str(caught.value)
+    assert "requirements.yml:3: no channel has lefft; did you mean left?" in str(caught.value)
 
 
 def test_only_names_that_the_channels_carry_are_offered_for_what_must_come_from_them(
@@ -276,8 +276,8 @@ def test_only_names_that_the_channels_carry_are_offered_for_what_must_come_from_
     with pytest.raises(Unsatisfiable) as caught:
         solve("dependencies:\n- nunpy\n- pythn\n", suffix=".yml")
     assert tuple(text.rpartition("/")[2] for text in caught.value.texts) == (
-        "requirements.yml:2: no channel carries nunpy",
-        "requirements.yml:3: no channel carries pythn; did you mean python?",
+        "requirements.yml:2: no channel has nunpy",
+        "requirements.yml:3: no channel has pythn; did you mean python?",
     )
     with pytest.raises(Unsatisfiable) as caught:
         solve("nunpy\n", from_conda=frozenset({"nunpy"}))
@@ -319,7 +319,7 @@ def test_an_index_that_does_not_answer_is_named_without_its_secrets(
 
 
 def test_a_directory_that_is_no_channel_is_refused(solve: Solve) -> None:
-    with pytest.raises(UsageError, match="no channel"):
+    with pytest.raises(UsageError, match="is not a conda channel"):
         solve("greeter\n", channels=("./nowhere",))
 
 

@@ -81,17 +81,23 @@ def test_a_project_tells_its_name_without_being_run(tmp_path: Path, name: str, t
     ("line", "reason"),
     [
         ("./nothing", "'./nothing' is neither a wheel (*.whl), nor a source distribution"),
-        ("./empty", "'./empty' is not a project: it has no pyproject.toml, no setup.py, no setup.cfg"),
-        ("other @ ./project", "'./project' is the project features, not other"),
+        (
+            "./empty",
+            "'./empty' is not a Python project: it has no pyproject.toml, no setup.py, no setup.cfg",
+        ),
+        ("other @ ./project", "'./project' contains the project features, not other"),
         ("./nameless", "'./nameless' does not contain the project's name; write `NAME @ ./nameless`"),
-        ("./none-1.0.tar.gz", "'./none-1.0.tar.gz': there is no such file"),
-        ("hg+https://example.com/x", "is not a repository that envpack reads; write git+https://..."),
+        ("./none-1.0.tar.gz", "'./none-1.0.tar.gz': this file does not exist"),
+        ("hg+https://example.com/x", "has a scheme that envpack does not support; write git+https://..."),
         (
             "git+https://example.com/x",
             "does not contain the project's name; write `NAME @ git+https://example.com/x`",
         ),
-        ("x @ git+https://example.com/x@a..b", "'a..b' is not a branch, a tag or a commit"),
-        ("x @ git+https://example.com/x#subdirectory=../y", "the subdirectory '../y' is no folder of the source"),
+        (
+            "x @ git+https://example.com/x@a..b",
+            "'a..b' after `@` is not a valid name of a branch, a tag or a commit",
+        ),
+        ("x @ git+https://example.com/x#subdirectory=../y", "the subdirectory '../y' is not inside the source"),
     ],
 )
 def test_a_source_that_cannot_be_built_is_refused_with_what_to_write(
@@ -318,10 +324,10 @@ def test_a_build_that_fails_says_why(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("requires", "reason"),
     [
-        ('["x @ https://example.com/x.whl"]', "x is required by a URL"),
-        ('["not a name!"]', "is not a requirement"),
-        ("7", "requires is not a list of texts"),
-        ('[]\nbackend-path = ["../.."]', "its backend is not in the project"),
+        ('["x @ https://example.com/x.whl"]', "x has a URL"),
+        ('["not a name!"]', "is not a valid requirement"),
+        ("7", "requires is not a list of strings"),
+        ('[]\nbackend-path = ["../.."]', "is outside the project"),
     ],
 )
 def test_a_build_system_that_cannot_be_had_is_refused(shop: Shop, requires: str, reason: str) -> None:
@@ -425,7 +431,7 @@ def build_wheel(out, settings=None, metadata=None):
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [*zip(MEDDLING, ("made no wheel", "took its own source away", "made a wheel of more than"), strict=True)],
+    [*zip(MEDDLING, ("made no wheel", "deleted its own source", "made a wheel of more than"), strict=True)],
 )
 def test_a_build_that_meddles_ends_in_an_error(
     shop: Shop, tmp_path: Path, what: str, said: str, monkeypatch: pytest.MonkeyPatch

@@ -121,7 +121,7 @@ def test_a_wheel_that_is_gone_is_named(ask: Ask, tmp_path: Path) -> None:
 def test_installing_has_the_same_kinds(tmp_path: Path) -> None:
     (tmp_path / "rubbish-1-py3-none-any.whl").write_bytes(b"PK rubbish")
     write_wheel(tmp_path, "replaced", "1")
-    kinds = {"rubbish": "damaged", "replaced": "not the one that was locked", "gone": "not where"}
+    kinds = {"rubbish": "damaged", "replaced": "not the one that was locked", "gone": "does not exist at its URL"}
     for name, words in kinds.items():
         wheel = (tmp_path / f"{name}-1-py3-none-any.whl").as_uri()
         asked = tmp_path / f"{name}.txt"

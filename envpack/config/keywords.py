@@ -15,7 +15,7 @@ _WANTED = {
     "text": "a text",
     "path": "a path",
     "boolean": "True or False",
-    "list": "a list of texts",
+    "list": "a list of strings",
     "mapping": "a dictionary of texts",
 }
 
@@ -50,7 +50,7 @@ def _problems(given: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[st
     for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            yield f"there is no keyword {name}" + (f": did you mean {near[0]}?" if near else "")
+            yield f"unknown keyword {name}" + (f": did you mean {near[0]}?" if near else "")
         elif (value is not None or name in _NEEDED) and not _fits(value, known[name]):
             hint = f": write {str(value)!r}" if isinstance(value, (int, float)) and known[name] == "text" else ""
             yield f"{name} must be {_WANTED[known[name]]}, not of the type {type(value).__name__}{hint}"

@@ -147,7 +147,7 @@ def _unfit_members(reading: _Reading, size: int) -> Iterator[str]:
         return
     total = sum(info.file_size for info in infos)
     if total > unpacked_at_most(size):
-        yield f"would unpack to {total:,} bytes from {size:,}, which no honest wheel does"
+        yield f"would unpack to {total:,} bytes from {size:,}, which is more than envpack allows"
         return
     troubles: dict[str, list[str]] = {}
     for info in infos:

@@ -73,7 +73,7 @@ _LONGEST = 16 << 20
 _OWN = re.compile(r"^[\"']?envpack[\"']?:|^\{.*[\"']envpack[\"'] *:", re.MULTILINE)
 """Searched for before the rest is read; YAML can also be written as JSON."""
 
-_ANEW = "delete it, or solve again with --upgrade"
+_ANEW = "delete it and run `envpack lock FILE`, or solve again with --upgrade"
 
 
 class _Made(msgspec.Struct):
@@ -112,12 +112,12 @@ def read(path: Path) -> Lock:
         text = read_regular(path, _LONGEST).decode("utf-8")
     except OSError as error:
         raise BadRequirements(
-            [Problem(str(path), 0, f"the lock cannot be read: {error.strerror}")],
-            hint="correct its permissions, or move it away: the next build solves again",
+            [Problem(str(path), 0, f"this lock cannot be read: {error.strerror}")],
+            hint="correct its permissions, or delete it: the next build solves again",
         ) from error
     except UnicodeDecodeError as error:
         raise BadRequirements(
-            [Problem(str(path), 0, "not a lock that envpack wrote: it is not UTF-8")], hint=_ANEW
+            [Problem(str(path), 0, "envpack did not write this lock: it is not UTF-8")], hint=_ANEW
         ) from error
     return parse(text, str(path))
 
@@ -144,13 +144,13 @@ def parse(text: str, file: str) -> Lock:
             msgspec.convert(made, _Made, from_attributes=True)
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError, UsageError) as error:
         raise BadRequirements(
-            [Problem(file, 0, f"not a lock that envpack wrote: {error}")],
+            [Problem(file, 0, f"envpack did not write this lock: {error}")],
             hint=_ANEW,
         ) from error
     if found := list(_with_secrets(lock)):
         raise BadRequirements(
-            [Problem(file, 0, f"the address {shown} has what may be a secret in it") for shown in found],
-            hint="solve again with --upgrade; the credentials stay in the requirements, a variable or a netrc file",
+            [Problem(file, 0, f"the URL {shown} may contain a secret, and locks are published") for shown in found],
+            hint="put user and password into a netrc file or a variable, then solve again with --upgrade",
         )
     return lock
 

@@ -209,7 +209,7 @@ class Arrivals:
                 return
 
     def _too_large(self, package: CondaPackage) -> str:
-        return f"is extracted to over {self._limit(package):,} bytes, which no honest package is"
+        return f"unpacks to more than {self._limit(package):,} bytes, the limit for a package"
 
     def _limit(self, package: CondaPackage) -> int:
         return max(SAFE_SIZE, _MOST_GROWTH * (package.size or 0))

@@ -140,7 +140,7 @@ def settle(
             warnings.append(f"{told}; {_plain(winner)}'s is used")
     if troubles:
         raise PackingFailed(
-            troubles, hint="leave one of them out; if it does no harm, name one under `allow-clobber`"
+            troubles, hint="leave one of them out; if it does no harm, give one with --allow-clobber"
         )
     return Settled(tuple(clobbered), tuple(warnings))
 

@@ -247,9 +247,9 @@ def _other_python(
         if ".".join(map(str, sys.version_info[:3])) == version:
             return Path(sys.executable)
         raise Unsatisfiable(
-            f"to build for {target.platform}, Python {version} is needed on this machine as well, and the "
+            f"to build for {target.platform}, envpack needs Python {version} for this machine too, and the "
             f"channels have none for {here.platform}",
-            hint=f"run envpack with Python {version}, or add that Python to a channel",
+            hint=f"run envpack with Python {version}, or add that Python to a channel with `envpack channel init`",
         ) from error
     prefix = _room(scratch, "other-python")
     link_conda(packages, prefix, platform=here.platform, login=login, cache=cache, progress=progress)

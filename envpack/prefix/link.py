@@ -176,7 +176,7 @@ def _check_files(wheels: Sequence[Wheel], machine: WheelTarget, cache: Cache) ->
     if found:
         raise BrokenPackage(
             "\n".join(found) if len(found) == 1 else "wheels must not be installed:\n" + "\n".join(found),
-            hint="build the wheel again, or take another version of it",
+            hint="build the wheel again, or use another version",
         )
 
 
@@ -185,8 +185,8 @@ def _filled(wheel: Wheel) -> str:
     names = [name[2:-1] for name in VARIABLE.findall(wheel.url)]
     if missing := [name for name in names if not os.environ.get(name)]:
         raise PackingFailed(
-            f"the wheel of {wheel.name} cannot be fetched: {' and '.join(missing)} is not set",
-            hint=f"its address is {wheel.url}: set the variable to what that server gave you",
+            f"the wheel of {wheel.name} cannot be fetched: the variable {' and '.join(missing)} is not set",
+            hint=f"set it to your credential for the server of {wheel.url}",
         )
     know(*(os.environ[name] for name in names))
     return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], wheel.url)

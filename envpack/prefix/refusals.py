@@ -25,38 +25,38 @@ _LONGEST = 300
 """The most characters of a reason that are shown."""
 
 _MEND_CHANNEL = (
-    "mend the channel and its index, or solve again with --upgrade if the package was replaced on purpose"
+    "repair the channel and its index, or solve again with --upgrade if the package was replaced on purpose"
 )
 
 _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
     (
         r"HTTP status [a-z ]*error \((404|410)\b",
         Unreachable,
-        "{file} is listed in its channel, and is not there: {said}",
+        "{file} is in the index of its channel, but does not exist: {said}",
         _MEND_CHANNEL,
     ),
     (
         "error sending request|error decoding response|HTTP status",
         Unreachable,
         "a package cannot be fetched: {said}",
-        "check the network and the channel's address",
+        "check the network and the channel's URL",
     ),
     (
         "No space left|Disk quota exceeded",
         PackingFailed,
         "the disk is full: {said}",
-        "make room, or name another cache with ENVPACK_CACHE_DIR",
+        "free space, or use another cache with --cache-dir or ENVPACK_CACHE_DIR",
     ),
     (
         "hash mismatch",
         BrokenPackage,
-        "{file} is not the file that its channel's index names: its SHA-256 is another",
+        "{file} differs from its channel's index: it has another SHA-256",
         _MEND_CHANNEL,
     ),
     (
         "File too large",
         BrokenPackage,
-        "{file} would be extracted to a file of a size that no honest package has",
+        "{file} contains a file that is larger than envpack allows",
         _MEND_CHANNEL,
     ),
     (
@@ -69,7 +69,7 @@ _MEANINGS: tuple[tuple[str, type[EnvpackError], str, str], ...] = (
         "longer than the placeholder",
         PackingFailed,
         "{file} has no room in a binary file for the path of the environment, which has {length} bytes: {prefix}",
-        "name a cache with a shorter path by --cache-dir or ENVPACK_CACHE_DIR",
+        "use a cache with a shorter path: --cache-dir or ENVPACK_CACHE_DIR",
     ),
     (
         "",
@@ -91,7 +91,7 @@ def check_local(arrivals: Arrivals) -> None:
         try:
             wrong = damage(package, path)
         except FileNotFoundError:
-            absent.append(f"{path.name} is listed in the channel {path.parent.parent}, and is not there")
+            absent.append(f"{path.name} is in the index of the channel {path.parent.parent}, but does not exist")
         except OSError as error:
             damaged.append(f"{path} cannot be read: {error.strerror}")
         else:
@@ -108,8 +108,8 @@ def refused(arrivals: Arrivals) -> BrokenPackage | None:
     if problems:
         text = "\n".join(sorted(problems))
         return BrokenPackage(
-            f"a conda package must not be linked:\n{text}" if len(problems) > 1 else f"the conda package {text}",
-            hint="use another build or version of it, and report it to its maintainers",
+            f"conda packages must not be installed:\n{text}" if len(problems) > 1 else f"the conda package {text}",
+            hint="use another build or version, and report it to the package's maintainers",
         )
     if arrivals.damaged:
         told = [arrivals.damaged[name] for name in sorted(arrivals.damaged)]

@@ -45,9 +45,9 @@ def check_storable(written: str) -> None:
         what = " and ".join(lost)
         variable = re.sub(r"\W+", "_", "TOKEN" if "the path" in lost else lost[0]).strip("_").upper() or "TOKEN"
         raise Refused(
-            f"the address {quoted(take_apart(written).shown())} has what may be a secret ({what}), and locks are "
-            f"published: write ${{{variable}}} in its place and set that variable, put name and password into a "
-            "netrc file, or download the wheel and name its folder with --find-links"
+            f"the URL {quoted(take_apart(written).shown())} may contain a secret ({what}), and locks are "
+            f"published: replace it by ${{{variable}}} and set that variable, put user and password into a "
+            "netrc file, or download the wheel and give its directory with --find-links"
         )
 
 
@@ -56,15 +56,17 @@ def checked_login(url: str) -> str:
     found = take_apart(url)
     parts = _split(url)
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
-        raise Refused(f"{quoted(found.shown())} names a host or a password, which an address of a file cannot have")
+        raise Refused(
+            f"{quoted(found.shown())} has a host or a password, which a file:// URL cannot have; write file:///PATH"
+        )
     if (
         "@" in found.userinfo
         or found.userinfo != parts.netloc.rpartition("@")[0]
         or re.search(r"\s", found.userinfo)
     ):
         raise Refused(
-            f"the password in {quoted(found.shown())} has characters that end it: write `%40` for `@`, `%2F` for "
-            "`/`, `%23` for `#`, `%3F` for `?` and `%20` for a blank"
+            f"the password in {quoted(found.shown())} has reserved characters: write `%40` for `@`, `%2F` for "
+            "`/`, `%23` for `#`, `%3F` for `?` and `%20` for a space"
         )
     return url
 
@@ -74,14 +76,14 @@ def checked_index(url: str) -> str:
     parts = _split(url)
     if parts.scheme == "file" or (parts.scheme in ("http", "https") and parts.netloc):
         return checked_login(url)
-    raise Refused(f"{quoted(url)} is not a URL; it starts with https://, http:// or file://")
+    raise Refused(f"{quoted(url)} is not a URL; begin it with https://, http:// or file://")
 
 
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:  # a bracket where no IPv6 address is
-        raise Refused(f"{quoted(take_apart(url).shown())} is not a URL") from error
+        raise Refused(f"{quoted(take_apart(url).shown())} is not a valid URL") from error
 
 
 def name_of_file(url: str) -> str:

@@ -34,7 +34,7 @@ KEYS = (
 LEGACY = re.compile(r"\s*\((?:\s*(?:optional|target=[^(),\s]*)\s*,?)+\)$")
 """What older conda wrote after a spec, and conda ignores: `(optional)`, `(target=...)`."""
 
-_NO_EXTRAS = "conda packages have no extras; name the project under `- pip:`"
+_NO_EXTRAS = "conda packages have no extras; write the requirement under `- pip:`"
 _REGEX = re.compile(r"\^[^$\s]*\$")
 _KEY = re.compile(r"\s*(?P<key>[\w-]+)\s*=\s*")
 
@@ -84,9 +84,9 @@ def keys_of(text: str) -> Iterator[tuple[str, str]]:
         if not value:
             raise NotASpec(f"the key {key!r} has no value")
         if key not in (*KEYS, "name", "build_string"):
-            raise NotASpec(f"there is no key {key!r}{did_you_mean(key, KEYS)}")
+            raise NotASpec(f"unknown key {key!r}{did_you_mean(key, KEYS)}")
         if key in seen:
-            raise NotASpec(f"the key {key!r} is there twice")
+            raise NotASpec(f"the key {key!r} is given twice")
         seen.add(key)
         if key in ("extras", "flags"):
             value = ",".join(item.strip(" '\"") for item in value.split(","))
@@ -111,4 +111,4 @@ def _no_key(text: str) -> str:
     word = text.partition(",")[0].strip()
     if word in KEYS:
         return f"the key {word!r} has no value"
-    return f"{text!r} is no key with a value" if "=" in text else _NO_EXTRAS
+    return f"{text!r} is not KEY=VALUE" if "=" in text else _NO_EXTRAS

@@ -95,15 +95,15 @@ class MatchSpec:
 def parse(text: str) -> MatchSpec:
     """Return what a match spec asks for. Raises Refused with what is wrong and what to write instead."""
     if len(text) > LONGEST:
-        raise Refused(f"a match spec of {len(text)} characters is longer than any package needs")
+        raise Refused(f"the match spec has {len(text)} characters; the limit is {LONGEST}")
     try:
         if package := _URL_OF_PACKAGE.fullmatch(text.strip()):
             return of_package(package["url"], package["digest"] or "")
         return _tried(_parsed(text))
     except NotAVersionSpec as error:
-        raise Refused(f"{quoted(text)} is not a match spec: {error.reason}") from error
+        raise Refused(f"{quoted(text)} is not a conda match spec: {error.reason}") from error
     except NotASpec as error:
-        raise Refused(f"{quoted(text)} is not a match spec: {error}") from error
+        raise Refused(f"{quoted(text)} is not a conda match spec: {error}") from error
 
 
 def file_parts(file: str) -> tuple[CondaName, str, str] | None:
@@ -120,10 +120,10 @@ def of_package(url: str, digest: str = "") -> MatchSpec:
     if url.startswith("/"):
         url = f"file://{url}"
     if "://" not in url:
-        raise NotASpec("a package file is named by its URL or its absolute path")
+        raise NotASpec("give the URL or the absolute path of a package file")
     parts = file_parts(unquote(urlsplit(url).path.rpartition("/")[2]))
     if parts is None:
-        raise NotASpec("a package's file is called NAME-VERSION-BUILD.conda")
+        raise NotASpec("the name of a package file is NAME-VERSION-BUILD.conda")
     name, version, build = parts
     keys = {"url": url, **digest_key(digest)}
     return MatchSpec(name=_name(name), version=Clause("==", version), build=build, keys=keys)
@@ -136,7 +136,7 @@ def digest_key(digest: str) -> dict[str, str]:
     digits = digest.removeprefix("sha256:").removeprefix("md5:").lower()
     key = next((key for key, length in _DIGITS.items() if len(digits) == length), None)
     if key is None or not re.fullmatch("[0-9a-f]+", digits) or (digest[:4] == "sha2" and key != "sha256"):
-        raise Refused(f"{quoted(digest)} is neither an MD5 nor a SHA-256")
+        raise Refused(f"{quoted(digest)} is not an MD5 or a SHA-256 hash")
     return {key: digits}
 
 
@@ -146,7 +146,7 @@ def _parsed(text: str) -> MatchSpec:
     channel, rest = _channel(LEGACY.sub("", rest).strip())
     found = _NAME.match(rest)
     if found is None:
-        raise NotASpec("it names no package")
+        raise NotASpec("the name of the package is missing")
     name = _name(found[0])
     version, build = _version_and_build(rest[found.end() :])
     keys.pop("name", None)  # conda: the name outside wins
@@ -202,13 +202,13 @@ def _channel(text: str) -> tuple[str, str]:
     else:
         return "", text.rpartition(":")[2]
     if not channel:
-        raise NotASpec("there is no channel before '::'")
+        raise NotASpec("the channel before '::' is missing")
     return channel.strip(), rest.strip()
 
 
 def _name(text: str) -> CondaName:
     if "*" in text or text.startswith("^"):
-        raise NotASpec(f"{text!r} is a pattern, and a package is asked for by its name")
+        raise NotASpec(f"{text!r} is a pattern; write the name of one package")
     name = CondaName(text)
     if problem := problem_of(name):
         raise NotASpec(problem)
@@ -225,7 +225,9 @@ def _version_and_build(text: str) -> tuple[VersionSpec | None, str | None]:
     if build == "":
         raise NotASpec("no build follows the last '='")
     if build is not None and (unfit := re.search(r"[<>=!~,|\s]", build)) and not build.startswith("^"):
-        reason = "it has more than a name, a version and a build" if unfit[0] == " " else f"{build!r} is no build"
+        reason = (
+            "it has more than a name, a version and a build" if unfit[0] == " " else f"{build!r} is not a build"
+        )
         hint = "; join versions by `,`" if re.match(r"[<>=!~]", build) else ""
         raise NotASpec(reason + hint)
     return _version(version, exact=build is not None), build
@@ -242,22 +244,22 @@ def _version(text: str, *, exact: bool) -> VersionSpec:
 def _check(build: str | None, keys: Mapping[str, str]) -> None:
     if build is not None:
         if not _BUILD.fullmatch(build):
-            raise NotASpec(f"{build!r} is no build string")
+            raise NotASpec(f"{build!r} is not a build string")
         if build.startswith("^"):
             _check_regex(build)
     number = keys.get("build_number", "*")
     if number != "*" and not _BUILD_NUMBER.fullmatch(number):
-        raise NotASpec(f"the build number {number!r} is no number")
+        raise NotASpec(f"the build number {number!r} is not a number")
     for key, length in _DIGITS.items():
         if key in keys and not re.fullmatch(rf"[0-9A-Fa-f]{{{length}}}", keys[key]):
-            raise NotASpec(f"the {key} {keys[key]!r} has not {length} hexadecimal digits")
+            raise NotASpec(f"the {key} {keys[key]!r} does not have {length} hexadecimal digits")
 
 
 def _check_regex(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise NotASpec(f"{pattern!r} is no regular expression: {error}") from error
+        raise NotASpec(f"{pattern!r} is not a regular expression: {error}") from error
 
 
 def any_of(versions: Iterator[str] | list[str]) -> VersionSpec:

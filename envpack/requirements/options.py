@@ -56,7 +56,7 @@ def split(line: str) -> tuple[str, tuple[Option, ...]]:
     try:
         words = shlex.split(line[start.start() :])
     except ValueError as error:
-        raise Refused(f"the options cannot be read: {str(error).lower()}") from error
+        raise Refused(f"the options of this line cannot be parsed: {str(error).lower()}") from error
     return line[: start.start()].strip(), tuple(_options(words))
 
 
@@ -71,7 +71,7 @@ def _options(words: list[str]) -> list[Option]:
         elif not equals:
             value = next(rest, "")
         if name in WITH_VALUE and not value:
-            raise Refused(f"{name} lacks its value")
+            raise Refused(f"{name} needs a value")
         found.append(Option(name=name, value=value))
     return found
 
@@ -93,5 +93,5 @@ def _named(word: str) -> tuple[str, bool, str]:
 def _unknown(written: str) -> str:
     known = [*WITH_VALUE, *FLAGS]
     if not written.startswith("-"):
-        return f"{quoted(written)} comes after an option; a requirement comes before its options"
-    return f"{quoted(written)} is no option of a requirements file{did_you_mean(written, known)}"
+        return f"{quoted(written)} comes after an option; write the requirement before its options"
+    return f"{quoted(written)} is not an option of a requirements file{did_you_mean(written, known)}"

@@ -50,7 +50,7 @@ def read(text: str, *, hashes: Sequence[str], origin: Origin, folder: Path) -> P
     Source: pip's requirements file format and PEP 508. Raises Refused with what to write instead.
     """
     if len(text) > LONGEST_REQUIREMENT:
-        raise Refused(f"a requirement of {len(text)} characters is longer than any project needs")
+        raise Refused(f"the requirement has {len(text)} characters; the limit is {LONGEST_REQUIREMENT}")
     requirement = _from_location(text, folder) or _from_pep508(text)
     given = {_checked_hash(value) for value in hashes}
     source = None
@@ -87,16 +87,16 @@ def _from_pep508(text: str) -> Requirement:
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        raise Refused(f"{quoted(text)} is not a requirement: {_explained(text, error)}") from error
+        raise Refused(f"{quoted(text)} is not a valid requirement: {_explained(text, error)}") from error
     except RecursionError as error:
-        raise Refused(f"{quoted(text)} is not a requirement: its brackets are nested too deeply") from error
+        raise Refused(f"{quoted(text)} is not a valid requirement: its brackets are nested too deeply") from error
     requirement.name = canonicalize_name(requirement.name)
     requirement.extras = {canonicalize_name(extra) for extra in requirement.extras}
     if requirement.name == "python":
         wanted = _NUMBER.search(str(requirement.specifier))
         version = wanted[0] if wanted else "3.11"
         raise Refused(
-            f"python is not a project of a package index; choose it with `--python {version}`, or with "
+            f"Python itself cannot be a PyPI requirement; set its version with `--python {version}`, or with "
             f"`python={version}` under `dependencies:` of an environment file"
         )
     return requirement
@@ -105,13 +105,13 @@ def _from_pep508(text: str) -> Requirement:
 def _explained(text: str, error: InvalidRequirement) -> str:
     """Return what is wrong with a line: a common mistake with its fix, others as packaging reports them."""
     if text.endswith("\\"):
-        return "a blank follows the backslash, so the line does not continue"
+        return "a space follows the backslash: remove the space"
     if "::" in text:
-        return "a channel belongs into an environment file (*.yml)"
+        return "write a channel in an environment file (*.yml)"
     if "=>" in text or "=<" in text:
         return "write `>=` and `<=`"
     if conda := _CONDA_STYLE.match(text):
-        return f"`=` is conda's; write `{conda['name']}=={conda['version']}`"
+        return f"`=` is conda's operator; write `{conda['name']}=={conda['version']}`"
     if bare := _BARE_VERSION.fullmatch(text):
         return f"write `{bare['name']}=={bare['version']}`"
     return first_line(error)
@@ -147,7 +147,7 @@ def _wheel(where: str) -> tuple[str, Version]:
             checked_login(where)
         file_name = unquote(urlsplit(where).path if _SCHEME.match(where) else where).rstrip("/").rpartition("/")[2]
     except ValueError as error:
-        raise Refused(f"{quoted(where)} is not a URL") from error
+        raise Refused(f"{quoted(where)} is not a valid URL") from error
     if not file_name.endswith(".whl"):
         raise Refused(
             f"{quoted(where)} is neither a wheel (*.whl), nor a source distribution (*.tar.gz, *.zip), nor the "
@@ -157,7 +157,7 @@ def _wheel(where: str) -> tuple[str, Version]:
         name, version, _, _ = parse_wheel_filename(file_name)
     except InvalidWheelFilename as error:
         raise Refused(
-            f"{quoted(file_name)} is not a wheel's file name, NAME-VERSION-PYTHON-ABI-PLATFORM.whl"
+            f"{quoted(file_name)} is not the file name of a wheel (NAME-VERSION-PYTHON-ABI-PLATFORM.whl)"
         ) from error
     return name, version
 
@@ -167,7 +167,9 @@ def _located(requirement: Requirement, folder: Path) -> tuple[str, set[str]]:
     where = requirement.url or ""
     name, _ = _wheel(where)
     if name != requirement.name:
-        raise Refused(f"{quoted(where)} is a wheel of {name}, not of {requirement.name}")
+        raise Refused(
+            f"{quoted(where)} is a wheel of {name}, not of {requirement.name}; correct the URL or the name"
+        )
     if not _SCHEME.match(where):
         return _local(folder / where)
     url, fragment = urldefrag(where)
@@ -185,7 +187,10 @@ def _of_source(requirement: Requirement, source: SourceRef) -> tuple[str, set[st
     if source.kind == "project":
         declared = sources.declared_name(Path(source.location))
         if declared and canonicalize_name(declared) != requirement.name:
-            raise Refused(f"{quoted(requirement.url or '')} is the project {declared}, not {requirement.name}")
+            raise Refused(
+                f"{quoted(requirement.url or '')} contains the project {declared}, not {requirement.name}; "
+                "correct the name"
+            )
         return Path(source.location).as_uri(), set()
     where = requirement.url or ""
     checked_login(where.removeprefix("git+"))
@@ -216,15 +221,17 @@ def _local(path: Path) -> tuple[str, set[str]]:
     except Refused as refused:
         raise Refused(f"{quoted(str(path))}: {refused.reason}") from refused
     except OSError as error:
-        raise Refused(f"{quoted(str(path))}: cannot be read: {error.strerror}") from error
+        raise Refused(f"{quoted(str(path))} cannot be read: {error.strerror}") from error
 
 
 def _checked_hash(value: str) -> str:
     kind, _, digits = value.partition(":")
     if kind not in _DIGEST_LENGTHS:
-        raise Refused(f"the hash {quoted(value)} is none of {', '.join(_DIGEST_LENGTHS)}; write sha256:DIGITS")
+        raise Refused(
+            f"the algorithm of the hash {quoted(value)} is not {' or '.join(_DIGEST_LENGTHS)}; write sha256:DIGITS"
+        )
     if len(digits) != _DIGEST_LENGTHS[kind] or not _HEX.fullmatch(digits):
-        raise Refused(f"the hash {quoted(value)} has not {_DIGEST_LENGTHS[kind]} hexadecimal digits")
+        raise Refused(f"the hash {quoted(value)} does not have {_DIGEST_LENGTHS[kind]} hexadecimal digits")
     return f"{kind}:{digits.lower()}"
 
 
@@ -232,5 +239,8 @@ def _agreeing(given: set[str], own: set[str]) -> set[str]:
     kinds = {value.partition(":")[0] for value in own}
     rivals = {value for value in given if value.partition(":")[0] in kinds}
     if rivals and not rivals & own:
-        raise Refused(f"the file has another hash: {', '.join(sorted(own))}")
+        raise Refused(
+            f"the hash of the file is {', '.join(sorted(own))}, not the one given; if you trust the file, "
+            "correct --hash"
+        )
     return given | own

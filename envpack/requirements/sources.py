@@ -69,13 +69,13 @@ def read(where: str, folder: Path) -> SourceRef:
     if not path.lower().endswith(ARCHIVES):
         directory = _placed(path, folder).resolve()
         if not any((directory / name).is_file() for name in FILES):
-            raise Refused(f"{quoted(where)} is not a project: it has no {', no '.join(FILES)}")
+            raise Refused(f"{quoted(where)} is not a Python project: it has no {', no '.join(FILES)}")
         return SourceRef(kind="project", location=str(directory))
     if "://" in url and not url.startswith("file:"):
         return SourceRef(kind="archive", location=url, subdirectory=subdirectory)
     archive = _placed(path, folder)
     if not archive.is_file():
-        raise Refused(f"{quoted(where)}: there is no such file")
+        raise Refused(f"{quoted(where)}: this file does not exist")
     location = (archive.parent.resolve() / archive.name).as_uri()
     return SourceRef(kind="archive", location=location, subdirectory=subdirectory)
 
@@ -142,7 +142,7 @@ def _path(where: str) -> str:
     try:
         return unquote(urlsplit(where).path) if "://" in where or where.startswith("file:") else where
     except ValueError as error:
-        raise Refused(f"{quoted(where)} is not a URL") from error
+        raise Refused(f"{quoted(where)} is not a valid URL") from error
 
 
 def _placed(path: str, folder: Path) -> Path:
@@ -154,7 +154,7 @@ def _placed(path: str, folder: Path) -> Path:
         return placed
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        raise Refused(f"{quoted(path)}: {reason or 'no file can have this name'}") from error
+        raise Refused(f"{quoted(path)}: {reason or 'this is not a valid file name'}") from error
     return placed
 
 
@@ -163,26 +163,27 @@ def _subdirectory(fragment: str) -> str:
     (found,) = parse_qs(fragment).get("subdirectory", [""])[:1]
     found = found.strip("/")
     if found and (not _FOLDER.fullmatch(found) or ".." in found.split("/")):
-        raise Refused(f"the subdirectory {quoted(found)} is no folder of the source")
+        raise Refused(f"the subdirectory {quoted(found)} is not inside the source; correct `#subdirectory=`")
     return found
 
 
 def _repository(where: str) -> SourceRef:
     if not _GIT.match(where):
         raise Refused(
-            f"{quoted(take_apart(where).shown())} is not a repository that envpack reads; write git+https://..., "
+            f"{quoted(take_apart(where).shown())} has a scheme that envpack does not support; write "
+            "git+https://..., "
             "git+ssh://... or git+file:///..."
         )
     try:
         url, fragment = urldefrag(where.removeprefix("git+"))
         parts = urlsplit(url)
     except ValueError as error:
-        raise Refused(f"{quoted(where)} is not a URL") from error
+        raise Refused(f"{quoted(where)} is not a valid URL") from error
     path, at, reference = parts.path.rpartition("@")
     if not at:
         path, reference = parts.path, ""
     if (at and not _REFERENCE.fullmatch(reference)) or ".." in reference:
-        raise Refused(f"{quoted(reference)} is not a branch, a tag or a commit")
+        raise Refused(f"{quoted(reference)} after `@` is not a valid name of a branch, a tag or a commit")
     return SourceRef(
         kind="git",
         location=parts._replace(path=path).geturl(),

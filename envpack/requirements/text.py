@@ -64,7 +64,10 @@ def read_text(path: Path, *, largest: int = LARGEST_FILE) -> str:
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}") from error
     if len(data) > largest:
-        raise Refused(f"is larger than {largest >> 20} MiB and so no requirements file")
+        raise Refused(
+            f"is larger than {largest >> 20} MiB, the limit for a requirements file; check that this is the "
+            "right file"
+        )
     return decode(data)
 
 
@@ -74,7 +77,7 @@ def check_path(path: Path, *, directory: bool = False) -> None:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         kind = "directory" if directory else "file"
-        raise Refused(f"there is no such {kind}{_nearest_names(path)}") from error
+        raise Refused(f"this {kind} does not exist{_nearest_names(path)}") from error
     except (OSError, ValueError) as error:
         raise Refused(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if directory:
@@ -83,7 +86,7 @@ def check_path(path: Path, *, directory: bool = False) -> None:
     elif stat.S_ISDIR(mode):
         raise Refused(f"is a directory, not a file{_files_in(path)}")
     elif not stat.S_ISREG(mode):
-        raise Refused("is not a regular file")
+        raise Refused("is a pipe, a socket or a device, not a regular file")
 
 
 def _nearest_names(path: Path) -> str:
@@ -91,7 +94,7 @@ def _nearest_names(path: Path) -> str:
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
-        return ", and its directory does not exist"
+        return ", nor does its directory"
     return did_you_mean(path.name, names) or _there_are(name for name in names if Path(name).suffix == path.suffix)
 
 
@@ -118,13 +121,15 @@ def decode(data: bytes) -> str:
     try:
         text = data.decode(encoding)
     except LookupError as error:
-        raise Refused(f"there is no encoding {encoding!r}; save the file as UTF-8", line=1) from error
+        raise Refused(f"unknown encoding {encoding!r}; save the file as UTF-8", line=1) from error
     except UnicodeError as error:
         start = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise Refused(f"is not {encoding} text; save it as UTF-8", line=data.count(b"\n", 0, start) + 1) from error
     if unfit := _UNFIT.search(text):
         character = f"U+{ord(unfit[0]):04X}"
-        raise Refused(f"is not text: it has the character {character}", line=line_at(text, unfit.start()))
+        raise Refused(
+            f"is not a text file: it contains the character {character}", line=line_at(text, unfit.start())
+        )
     return text
 
 
@@ -173,7 +178,9 @@ def expand(text: str, *, variable: re.Pattern[str] = _VARIABLE) -> tuple[str, di
     """
     values = {match["name"]: os.environ.get(match["name"], "") for match in variable.finditer(text)}
     if missing := [name for name, value in values.items() if not value]:
-        raise Refused(f"the environment variable {' and '.join(missing)} is not set")
+        raise Refused(
+            f"the environment variable {' and '.join(missing)} is not set; set it, or remove it from this line"
+        )
     return variable.sub(lambda match: values[match["name"]], text), values
 
 

@@ -63,7 +63,7 @@ class Source:
     def included(self, name: str, *, is_constraint: bool) -> Source:
         """Return the source that an include names; a relative path starts at this file's directory."""
         if name.startswith(("http://", "https://")):
-            raise Refused(f"{quoted(name)} is not on this machine; download it and write its path")
+            raise Refused(f"{quoted(name)} is a URL; download the file, and include its path")
         if name.startswith("file://"):
             name = unquote(name.removeprefix("file://"))
         return Source(
@@ -120,15 +120,19 @@ class Reading:
         self._count += 1
         if self._count > MOST_ASKED:
             raise BadRequirements(
-                [*self.problems, Problem(origin.file, origin.line, f"is one more than {MOST_ASKED} requirements")],
-                hint="no environment has so many packages: name what is needed, and let the solver find the rest",
+                [
+                    *self.problems,
+                    Problem(origin.file, origin.line, f"too many requirements: the limit is {MOST_ASKED}"),
+                ],
+                hint="list only the packages that your code imports; the solver adds what they need",
             )
 
     def _end_early(self, number: int, what: str, origin: Origin) -> None:
         if number >= MOST_PROBLEMS:
             raise BadRequirements(
-                self.problems or [Problem(origin.file, origin.line, f"envpack stops here, after {number} {what}")],
-                hint=f"there are {number} {what} and maybe more: is it a requirements file?",
+                self.problems
+                or [Problem(origin.file, origin.line, f"envpack stopped here, after {number} {what}")],
+                hint=f"check that this is a requirements file: it has {number} {what} or more",
             )
 
     def read_text(self, source: Source) -> str | None:
@@ -146,7 +150,8 @@ class Reading:
         text = self.read_text(source) or ""
         if explicit.recognises(source.path, text):
             self.refuse(
-                source.at(0), "is an explicit list and cannot be included: only a file of requirement lines can"
+                source.at(0),
+                "is an explicit list and cannot be included: include only files of requirement lines (*.txt)",
             )
         else:
             for number in comments.headers(text):
@@ -165,7 +170,7 @@ class Reading:
         self.count(origin)
         try:
             if len(line) > LONGEST_LINE:
-                raise Refused(f"the line has {len(line)} characters, more than any requirement needs")
+                raise Refused(f"the line has {len(line)} characters; the limit is {LONGEST_LINE}")
             written = line
             line, values = expand(line)
             addresses.notice(line, written, values)
@@ -199,7 +204,7 @@ class Reading:
             if option.name in _BUILDS:
                 _refuse_or_pass_over(option)
             if option.name != "--hash":
-                raise Refused(f"{option.name} goes on a line of its own")
+                raise Refused(f"write {option.name} on a separate line")
         requirement = pep508.read(
             text, hashes=[option.value for option in given], origin=origin, folder=source.path.parent
         )
@@ -241,7 +246,9 @@ class Reading:
 
     def _include(self, source: Source) -> None:
         if source.path.suffix.lower() in _NOT_LINES:
-            raise Refused(f"{quoted(source.shown)} cannot be included: only a file of requirement lines can")
+            raise Refused(
+                f"{quoted(source.shown)} cannot be included: include only files of requirement lines (*.txt)"
+            )
         try:
             check_path(source.path)
         except Refused as refused:
@@ -249,7 +256,9 @@ class Reading:
         real = source.path.resolve()
         if real in source.trail:
             names = [path.name for path in (*source.trail[source.trail.index(real) :], real)]
-            raise Refused(f"the files include each other without end: {' -> '.join(names)}")
+            raise Refused(
+                f"the files include each other in a cycle: {' -> '.join(names)}; remove one of these lines"
+            )
         if (real, source.is_constraint) not in self._seen:
             self._seen.add((real, source.is_constraint))
             self.read_file(source)
@@ -272,7 +281,7 @@ class Reading:
             path = source.path.parent / written
             check_path(path, directory=True)
         except RuntimeError as error:
-            raise Refused(f"{quoted(where)}: there is no such user") from error
+            raise Refused(f"{quoted(where)}: this user does not exist") from error
         except Refused as refused:
             raise Refused(f"{quoted(where)}: {refused.reason}") from refused
         path = path.resolve()
@@ -287,9 +296,9 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_constraint(requirement: PyRequirement) -> None:
     if requirement.extras:
-        raise Refused("a constraint has no extras; ask for them in the requirements")
+        raise Refused("a constraint cannot have extras; write the extras in the requirements")
     if requirement.url:
-        raise Refused("a constraint is about versions, not about a URL; put the URL into the requirements")
+        raise Refused("a constraint can only limit versions; write the URL in the requirements")
 
 
 def _refuse_or_pass_over(option: Option) -> None:
@@ -298,15 +307,13 @@ def _refuse_or_pass_over(option: Option) -> None:
         return
     match option.name:
         case "--pre":
-            reason = "would allow pre-releases of every package; name the one you want, such as `NAME>=2.0rc1`"
+            reason = "would allow pre-releases of every package; allow those of one package, such as `NAME>=2.0rc1`"
         case "--no-binary":
-            reason = (
-                "asks for a build from source; envpack builds what has no wheel, and takes wheels where there are"
-            )
+            reason = "is not supported: envpack uses wheels, and builds from source only what has no wheel"
         case "--trusted-host":
-            reason = "switches TLS checks off, which envpack does not; name your certificates in SSL_CERT_FILE"
+            reason = "is not supported: envpack always checks TLS; set SSL_CERT_FILE to your certificates"
         case "--hash":
             reason = "is an option without a requirement; is a backslash missing at the end of the line above?"
         case _:
-            reason = "is no option of envpack's builds, which are the same for everybody; remove it"
+            reason = "is not supported, because it would make builds differ between machines; remove it"
     raise Refused(f"{option.name} {reason}")

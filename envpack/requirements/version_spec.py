@@ -122,7 +122,7 @@ def split(text: str) -> tuple[str, str]:
         raise NotAVersionSpec("a bracket is not closed")
     if wants_value:
         rest = text[position:].strip()
-        raise NotAVersionSpec(f"{rest!r} is no version" if rest else "a version is missing at the end")
+        raise NotAVersionSpec(f"{rest!r} is not a version" if rest else "a version is missing at the end")
     return text[:position], text[position:]
 
 
@@ -180,9 +180,9 @@ def _clause(regex: str | None, operator: str, value: str) -> Clause:
         return _regex(regex)
     if operator and operator not in _OPERATORS:
         near = f"; write {_REMEDIES[operator]!r}" if operator in _REMEDIES else ""
-        raise NotAVersionSpec(f"there is no operator {operator!r}{near}")
+        raise NotAVersionSpec(f"unknown operator {operator!r}{near}")
     if not _VALUE.fullmatch(value):
-        raise NotAVersionSpec(f"{value!r} is no version")
+        raise NotAVersionSpec(f"{value!r} is not a version")
     return _patterned(operator, value) if "*" in value else _compared(operator or "==", value)
 
 
@@ -190,7 +190,7 @@ def _regex(pattern: str) -> Clause:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise NotAVersionSpec(f"{pattern!r} is no regular expression: {error}") from error
+        raise NotAVersionSpec(f"{pattern!r} is not a regular expression: {error}") from error
     return Clause("regex", pattern)
 
 
@@ -219,7 +219,7 @@ def _compared(operator: str, value: str) -> Clause:
     if operator == "~=" and "." not in value:
         raise NotAVersionSpec(f"'~={value}' needs two numbers; write '>={value}'")
     if problem := _problem_of_version(value):
-        raise NotAVersionSpec(f"{value!r} is no version: {problem}")
+        raise NotAVersionSpec(f"{value!r} is not a version: {problem}")
     return Clause(operator, value)  # type: ignore[arg-type] # one of the known operators
 
 

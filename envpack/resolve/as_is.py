@@ -64,10 +64,10 @@ def _of_platform(request: Request, pinned: PinnedFile) -> Pins:
     pins = pinned.platforms.get(platform) or pinned.platforms.get(ANY_PLATFORM)
     if pins is None:
         has = ", ".join(sorted(pinned.platforms)) or "no platform"
-        reason = f"{pinned.kind} has no packages for {platform}, but for {has}"
+        reason = f"{pinned.kind} has packages for {has}, not for {platform}"
         raise BadRequirements(
             [Problem(str(request.requirements.path), 0, reason)],
-            hint="lock again with that platform, or choose another with --platform",
+            hint=f"lock again with {platform}, or choose another platform with --platform",
         )
     return pins
 
@@ -89,7 +89,7 @@ def _conda(pins: Sequence[PinnedConda], channels: Channels) -> list[CondaPackage
     if problems:
         raise Unsatisfiable(
             problems,
-            hint="`conda list --explicit --sha256` writes the digests",
+            hint="write the list again with `conda list --explicit --sha256`",
         )
     return packages
 
@@ -144,9 +144,17 @@ def _check(
     for package in found:
         origin = places[package.url]
         if (first := seen.setdefault(package.name, package.url)) != package.url:
-            problems.append(Problem(origin.file, origin.line, f"{package.name} is named twice, first as {first}"))
+            problems.append(
+                Problem(
+                    origin.file,
+                    origin.line,
+                    f"{package.name} is listed twice, first as {first}; remove one of the lines",
+                )
+            )
     if not any(package.name == "python" for package in packages):
-        problems.append(Problem(file, 0, f"{pinned.kind} has no python, and an environment for Spark needs one"))
+        problems.append(
+            Problem(file, 0, f"{pinned.kind} has no Python, which Spark needs; add python to it and lock again")
+        )
     if problems:
         raise BadRequirements(problems)
 
@@ -161,7 +169,7 @@ def _check_target(packages: Iterable[CondaPackage], target: Target) -> None:
                 problems.setdefault(text, package.name)
     if problems:
         told = [f"{name} needs {text}, which the nodes do not have" for text, name in problems.items()]
-        raise Unsatisfiable(told, hint="if they do, say so with --glibc and --cuda; otherwise lock for these nodes")
+        raise Unsatisfiable(told, hint="if they have it, give --glibc and --cuda; otherwise lock for these nodes")
 
 
 def _holds(text: str, has: Mapping[str, tuple[str, str]]) -> bool:

@@ -46,10 +46,11 @@ def _checked(channel: str) -> str:
     try:
         url = checked_login(channel)
         if "?" in url or "#" in url:
-            raise Refused(f"{quoted(public(url))}: a channel's address has no `?` and no `#`")
+            raise Refused(f"{quoted(public(url))}: a channel's URL must not contain `?` or `#`")
     except (Refused, ValueError) as error:
         raise UsageError(
-            f"the channel cannot be used: {getattr(error, 'reason', error)}", hint="correct the channel's address"
+            f"the channel cannot be used: {getattr(error, 'reason', error)}",
+            hint="correct the channel's URL in --channel, the environment file or envpack.yaml",
         ) from error
     return url
 
@@ -58,7 +59,8 @@ def _of_directory(channel: str, base: Path) -> str:
     path = base / Path(channel).expanduser()
     if not (path / "noarch").is_dir():
         raise UsageError(
-            f"there is no channel in the directory {channel}", hint="make one with `envpack channel init DIR`"
+            f"the directory {channel} is not a conda channel: it has no noarch/",
+            hint="make one with `envpack channel init DIR`",
         )
     return path.resolve().as_uri()
 
@@ -66,12 +68,13 @@ def _of_directory(channel: str, base: Path) -> str:
 def _of_name(channel: str) -> Iterator[str]:
     if channel == "local":
         raise UsageError(
-            "the channel `local` is a directory of conda's own", hint="name the directory: ~/conda-bld"
+            "the channel name `local` is not supported",
+            hint="give conda's directory of built packages instead, such as ~/conda-bld",
         )
     for name in expanded(channel):
         try:
             yield (name if "://" in name else Channel(name).base_url).rstrip("/")
         except InvalidChannelError as error:
             raise UsageError(
-                f"{channel!r} is no channel: {error}", hint="give a name, a URL or a directory"
+                f"{channel!r} is not a conda channel: {error}", hint="give a name, a URL or a directory"
             ) from error

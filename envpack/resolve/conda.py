@@ -219,8 +219,8 @@ class Channels:
             reason = redact(str(error)).replace("\nCaused by: ", ": ")
             raise Unreachable(
                 f"a channel cannot be read ({where}): {reason}",
-                hint="check the network and the channel's address; without a network name one with --channel, "
-                "or make one with `envpack channel init DIR`",
+                hint="check the network and the channel's URL; offline, give a directory with --channel, "
+                "which `envpack channel init DIR` can make",
             ) from error
 
 
@@ -242,8 +242,9 @@ def _locked_url(url: str) -> str:
     parts = take_apart(plain)
     if parts.lost():
         raise Unsatisfiable(
-            f"the channel gives addresses with secrets in them ({parts.shown()}), which a lock cannot hold",
-            hint="ask whoever runs the channel for a `base_url` without them, or use a mirror",
+            f"the channel's index has URLs that may contain a secret ({parts.shown()}), which a lock must not "
+            "contain",
+            hint="ask the channel's owner to remove it from `base_url` in repodata.json, or use a mirror",
         )
     return parts.public()
 
@@ -252,7 +253,8 @@ def _locked(record: RepoDataRecord) -> CondaPackage:
     noarch = record.noarch
     if record.sha256 is None:
         raise Unsatisfiable(
-            f"the channel gives no SHA-256 for {record.file_name}", hint="index the channel again, or use another"
+            f"the channel's index has no SHA-256 for {record.file_name}",
+            hint="run `conda index` on the channel again, or use another channel",
         )
     return CondaPackage(
         name=CondaName(record.name.normalized),

@@ -67,7 +67,7 @@ def explained(error: Unsatisfiable, request: Request, asking: Asking) -> Unsatis
             of_lines = _of_single_line(found.lines[0], firm, asking)
     lines = [f"  {asked}" for asked in found.lines if not of_lines.reasons]
     told = [
-        f"no set of packages fulfils the request on {asking.channels.machine}:",
+        f"no set of packages satisfies the requirements on {asking.channels.machine}:",
         *lines,
         *(f"  {reason}" for reason in of_lines.reasons),
         *(f"  {line}" for line in solver_text.cleaned(error.message).splitlines()),
@@ -87,9 +87,9 @@ def _of_conflict(
     """Yield the changes that were tried and would help."""
     if looser:
         which = " or ".join(f"{asked.origin} ({asked.line.text})" for asked in looser)
-        yield f"loosen {which}: with another version the rest can be had"
+        yield f"loosen {which}: with another version the rest can be installed"
     if request.python and lines and conflict.works(replace(request, python=None), asking.solve):
-        yield f"without --python {request.python} a Python is taken that fits all lines"
+        yield f"leave out --python {request.python}: then envpack chooses a Python that fits all lines"
 
 
 def _of_single_line(asked: Asked, request: Request, asking: Asking) -> _Findings:
@@ -173,14 +173,14 @@ def _of_message(message: str, request: Request, channels: Channels) -> Iterator[
         if name not in asked:
             yield offers.make_a_wheel(name, name)
     for name in dict.fromkeys(_PRE_RELEASE.findall(message)):
-        yield f"{name} has pre-releases that would fit: name one, such as `{name}>=2.0rc1`, to allow them"
+        yield f"{name} has pre-releases that would fit: to allow them, write one, such as `{name}>=2.0rc1`"
     if _INDEXES_DIFFER.search(message):
-        yield "a project is taken from the first index that has it; --index-strategy unsafe-best-match compares all"
+        yield "the first index that has a project is used; --index-strategy unsafe-best-match compares all indexes"
     if _NO_PYTHON.search(message):
         carried = channels.carried(["python"])
         versions = newest(pep440.in_order(carried["python"].versions)) if carried else "no Python"
         yield f"for {request.target.platform} the channels carry {versions}; see --python and --channel"
     if "__glibc" in message:
-        yield f"packages need a newer glibc than {request.target.glibc}: if the nodes have one, say so with --glibc"
+        yield f"packages need a newer glibc than {request.target.glibc}: if the nodes have it, give it with --glibc"
     if "__cuda" in message and request.target.cuda is None:
-        yield "packages need a GPU: say what CUDA version the nodes' driver supports with --cuda"
+        yield "packages need a GPU: give the CUDA version that the nodes' driver supports with --cuda"

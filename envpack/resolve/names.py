@@ -76,7 +76,7 @@ class Names:
 def checked_names(extra: Mapping[str, str], said_by: str) -> Names:
     """Return the table with the user's own entries, from `said_by`. Raises UsageError for an invalid one."""
     problems = [
-        f"{said_by}: {conda!r}, for {project}, is no conda package: {problem}"
+        f"{said_by}: {conda!r}, for {project}, is not a conda package: {problem}"
         for project, conda in extra.items()
         if (problem := problem_of(CondaName(conda)))
     ]

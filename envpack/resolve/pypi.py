@@ -173,12 +173,14 @@ def _strangers(
         try:
             _of_index(owner, [line], question, cache, scratch)
         except NoSolution:
-            told.append(f"{line.text} is taken from {public(owner)} alone (package-index), which does not have it")
+            told.append(f"{line.text} must come from {public(owner)} (package-index), which does not have it")
     if not told:
         return None
     return Unsatisfiable(
         "\n".join(told),
-        hint="another index has such a name, maybe a stranger's: correct it, or upload your own to that index",
+        hint="correct the name, or upload the project to that index; another index may have a stranger's project "
+        "of "
+        "this name",
     )
 
 
@@ -319,8 +321,9 @@ def _wheel(
         files = [file for file in files if f"sha256:{file['hashes']['sha256']}" in with_hashes.hashes]
         if not files:
             raise Unsatisfiable(
-                f"{with_hashes.origin}: no wheel of {name} for the target has a hash that the requirements allow",
-                hint="add the wheel's own hash, or take the --hash options off that line",
+                f"{with_hashes.origin}: no wheel of {name} for the target has a hash that is listed in the "
+                "requirements",
+                hint="add the hash of the wheel, or remove the --hash options from that line",
             )
     best = min(files, key=lambda file: _rank(_address(file), ranks))
     address = _address(best)

@@ -134,5 +134,5 @@ def _without_choice(told: dict[str, tuple[str, str]], question: pypi.Question) -
     ]
     return Unsatisfiable(
         "\n".join([*lines, "no other version fits"]),
-        hint="choose another Python with --python, or loosen the lines that ask for these versions",
+        hint="choose another Python with --python, or loosen the lines that require these versions",
     )

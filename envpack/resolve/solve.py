@@ -129,7 +129,7 @@ def _check_environments(request: Request, python: str) -> None:
     values = request.target.marker_environment(python)
     if asked.environments and not any(markers.holds(marker, values) for marker in asked.environments):
         raise Unsatisfiable(
-            f"{asked.path} is not for {request.target.platform} with Python {python}, but for "
+            f"{asked.path} is not locked for {request.target.platform} with Python {python}, but for "
             f"{' or '.join(asked.environments)}",
             hint="lock again with this environment, or choose another Python with --python",
         )
@@ -170,9 +170,9 @@ def _solve_pypi(
     for line in conda.shares.pypi:
         if line.extras and line.name in linked:
             raise Unsatisfiable(
-                f"{line.origin}: {line.name} comes from conda here, because another conda "
-                f"package needs it, and conda knows no extras ({', '.join(line.extras)})",
-                hint=f"write {line.name} without extras, and what the extras need on lines of their own",
+                f"{line.origin}: {line.name} comes from conda, because another conda "
+                f"package needs it, and conda packages have no extras ({', '.join(line.extras)})",
+                hint=f"write {line.name} without extras, and add the packages of the extras as separate lines",
             )
     question = pypi.Question(
         requirements=conda.shares.pypi,
@@ -209,12 +209,11 @@ def _check_known(request: Request, channels: Channels) -> None:
         known = channels.names()
         raise Unsatisfiable(
             [
-                f"{spec.origin.file}:{spec.origin.line}: no channel carries {spec.name}"
-                f"{_suggestion(spec.name, known)}"
+                f"{spec.origin.file}:{spec.origin.line}: no channel has {spec.name}{_suggestion(spec.name, known)}"
                 for spec in unknown
             ],
             hint=_without_pip({str(spec.name) for spec in unknown})
-            or "a PyPI project belongs under `pip:`; another channel is named with --channel or `channels:`",
+            or "write a PyPI project under `pip:`; add another channel with --channel or `channels:`",
         )
 
 

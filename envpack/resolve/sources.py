@@ -63,8 +63,9 @@ def share_out(situation: Situation, request: Request, channels: Channels) -> Sha
         if found is None:
             if forced:
                 raise Unsatisfiable(
-                    f"{own[0].origin}: {name} must come from conda (--from-conda), and no channel carries it",
-                    hint=near(name, channels.names()) or "without --from-conda it may come from PyPI",
+                    f"{own[0].origin}: {name} must come from conda (--from-conda), but no channel has it",
+                    hint=near(name, channels.names())
+                    or f"leave out --from-conda {name} to take it from PyPI, or add a channel with --channel",
                 )
             from_pypi.append(name)
         elif not forced and not pep440.admitted(wanted, carried[found].versions):

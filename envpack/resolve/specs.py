@@ -40,7 +40,7 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
             urls = channels.listed(spec.channel)
         if spec.channel and not urls:
             channel = public(spec.channel) if "://" in spec.channel else spec.channel
-            reason = f"{spec.name} is asked of the channel {channel}, which is not listed"
+            reason = f"{spec.name} must come from the channel {channel}, which is not listed"
             unlisted.append(Problem(each.origin.file, each.origin.line, reason))
             continue
         if not spec.needs_records and len(urls) < 2:
@@ -54,9 +54,9 @@ def for_solver(specs: Iterable[CondaSpec], channels: Channels) -> list[str]:
         if fitting:
             found.append(_narrowed(spec, fitting, bound=bool(urls)))
         else:
-            unfulfilled.append(f"{each.origin}: no channel has a package that {each.text!r} asks for")
+            unfulfilled.append(f"{each.origin}: no channel has a package that fits {each.text!r}")
     if unlisted:
-        raise BadRequirements(unlisted, hint="list the channel under `channels:`, or name it with --channel")
+        raise BadRequirements(unlisted, hint="list the channel under `channels:`, or give it with --channel")
     if unfulfilled:
         raise Unsatisfiable(unfulfilled)
     return found
@@ -69,7 +69,11 @@ def _with_digest(spec: MatchSpec, channels: Channels) -> MatchSpec:
         return spec
     found, failures = channels.packages_at([url])
     if url not in found:
-        raise (*failures, Unsatisfiable(f"no channel's index has the package at {public(url)}"))[0]
+        unknown = Unsatisfiable(
+            f"no channel's index has the package at {public(url)}",
+            hint="correct the URL, or add the SHA-256 of the package after `#`",
+        )
+        raise (*failures, unknown)[0]
     return replace(spec, keys={**spec.keys, "sha256": found[url].sha256})
 
 

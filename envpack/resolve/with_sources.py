@@ -58,7 +58,8 @@ def with_sources(
             lines.append(line)
         elif builder is None:
             raise Unsatisfiable(
-                f"{line.origin}: {line.name} is built from its source, and builds are not possible here"
+                f"{line.origin}: {line.name} would be built from source, which is not possible here",
+                hint="give a wheel of it",
             )
         else:
             built[line.name] = builder.of_line(line, packages)

@@ -45,7 +45,7 @@ def fetched(location: str, sha256: str | None, hashes: Sequence[str], cache: Cac
         found = _copy(location, draft.file, indexes)
         if allowed and allowed.isdisjoint(found):
             raise BrokenPackage(
-                f"the source {name} is not the file that was asked for: it has {found[0]}",
+                f"the hash of the source {name} is not the expected one: it is {found[0]}",
                 hint="solve again with --upgrade; if you trust the new file, correct the hash in the requirements",
             )
         place = inside(cache.sources, found[0].removeprefix("sha256:")) / name
@@ -64,18 +64,21 @@ def _copy(location: str, into: IO[bytes], indexes: Indexes) -> list[str]:
             while chunk := source.read(digest.CHUNK):
                 size += len(chunk)
                 if size > MOST_BYTES:
-                    raise BrokenPackage(f"the source at {public(url)} has more than {MOST_BYTES >> 30} GB")
+                    raise BrokenPackage(
+                        f"the source at {public(url)} is larger than {MOST_BYTES >> 30} GB",
+                        hint="use a wheel, or a smaller source archive",
+                    )
                 for each in hashed.values():
                     each.update(chunk)
                 into.write(chunk)
     except HTTPError as error:
-        hint = "put user and password into a netrc file" if error.code in (401, 403) else "correct its address"
+        hint = "put user and password into a netrc file" if error.code in (401, 403) else "correct the URL"
         raise Unreachable(f"the source at {public(url)} cannot be fetched: HTTP {error.code}", hint=hint) from error
     except (OSError, HTTPException) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise Unreachable(
-            f"the source at {public(url)} cannot be fetched: {error}", hint="check the network and its address"
+            f"the source at {public(url)} cannot be fetched: {error}", hint="check the network and the URL"
         ) from error
     return [f"{kind}:{each.hexdigest()}" for kind, each in hashed.items()]
 
@@ -87,6 +90,9 @@ def _opened(url: str, logins: tuple[str, ...]) -> IO[bytes]:
 def _filled(location: str) -> str:
     names = [name[2:-1] for name in VARIABLE.findall(location)]
     if missing := [name for name in names if not os.environ.get(name)]:
-        raise Unreachable(f"{' and '.join(missing)} is not set, and the address {location} needs it")
+        raise Unreachable(
+            f"the environment variable {' and '.join(missing)} is not set, and the URL {location} needs it",
+            hint="set it",
+        )
     know(*(os.environ[name] for name in names))
     return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], location)

@@ -118,8 +118,9 @@ class WheelBuilder:
             line = read_line(f"{name} @ {url}", hashes=hashes, origin=origin, folder=folder)
         except Refused as refused:
             raise BrokenPackage(
-                f"the source {url.rpartition('/')[2]} is not the file that was asked for: {refused.reason}",
-                hint="find out why the file is another one; if you trust it, correct the hash in the requirements",
+                f"the source {url.rpartition('/')[2]} is not the expected file: {refused.reason}",
+                hint="ask the index's owner why the file changed; only if you trust it, correct the hash in the "
+                "requirements",
             ) from refused
         line = replace(line, address=hide(public(url)))
         built = self.of_line(line, packages)
@@ -164,15 +165,16 @@ class WheelBuilder:
         source = self._open(_reference(wheel, made, self.request), packages, locked=wheel)
         if source.key != key:
             raise BrokenPackage(
-                f"the source of {wheel.name} is not the one that was locked ({made.sha256[:16]})",
-                hint="solve again with --upgrade to take the source as it is now",
+                f"the source of {wheel.name} changed since it was locked ({made.sha256[:16]})",
+                hint="to use the source as it is now, solve again with --upgrade",
             )
         built = self._run(wheel.name, source, packages, known=made.requires)
         if built.wheel.sha256 != wheel.sha256 and built.wheel.made:
             raise BrokenPackage(
-                f"the build of {wheel.name} {wheel.version} makes another wheel than the locked one: "
+                f"the build of {wheel.name} {wheel.version} gives a wheel that differs from the locked one: "
                 f"{wheels.difference(made.files, built.wheel.made.files)}",
-                hint="use the store that has the release, which keeps the wheel; or solve again with --upgrade",
+                hint="use --store with the store that has the release: it keeps the wheel; or solve again with "
+                "--upgrade",
             )
         return built.path
 
@@ -210,8 +212,8 @@ class WheelBuilder:
     def _refuse_if_forbidden(self, name: str, said: str) -> None:
         if {ALL, name} & self.request.no_build:
             raise Unsatisfiable(
-                f"{said}, and builds are forbidden (no-build)",
-                hint="name a version that has a wheel, or allow the build",
+                f"{said}, and no-build forbids to build it",
+                hint="choose a version that has a wheel, or leave out --no-build or the name under `no-build:`",
             )
 
     def _run(
@@ -226,8 +228,8 @@ class WheelBuilder:
         """Build a source's wheel, and keep it; with the `known` requirements, or the `settled` ones if they fit."""
         if name in self._under_way:
             raise Unsatisfiable(
-                f"{name} cannot be built: to build it {name} itself is needed",
-                hint=f"make a wheel of {name} somewhere else, and name its folder with --find-links",
+                f"{name} cannot be built: its build needs {name} itself",
+                hint=f"build a wheel of {name} on another machine, and give its directory with --find-links",
             )
         self._under_way.add(name)
         try:
@@ -410,8 +412,9 @@ class WheelBuilder:
         compiled = not path.name.endswith("-none-any.whl")
         if compiled and not target.is_this_machine:
             raise Unsatisfiable(
-                f"{name} has compiled parts, and is built for this machine only, not for {target.platform}",
-                hint=f"build on a machine like the nodes, or name a wheel for {target.platform}",
+                f"{name} has compiled parts, and this machine cannot build it for {target.platform}",
+                hint=f"build on a machine with {target.platform}, or give a wheel for {target.platform} with "
+                "--find-links",
             )
         machine = WheelTarget(python=_python_of(packages).version, machine=target.machine, glibc=target.glibc)
         wheels.check(path, machine, name=name)
@@ -426,7 +429,7 @@ class WheelBuilder:
             other = Target(platform=name)
             if platform.system() == "Linux" and other.machine == machine:
                 return Target(platform=name, glibc=platform.libc_ver()[1] or other.glibc)
-        raise NotReady("wheels are built on Linux only", hint="build on a machine like the nodes")
+        raise NotReady("wheels can be built on Linux only", hint="build on a machine with the nodes' platform")
 
     def _room(self, name: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=f"source-{name}-", dir=self.scratch))
@@ -472,6 +475,10 @@ def _reference(wheel: Wheel, made: BuildFacts, request: Request) -> SourceRef:
         if line.name == wheel.name and line.source and line.source.kind == made.kind:
             return line.source
     if made.kind == "project":
-        problem = Problem(str(request.requirements.path), 0, f"no line names the project {wheel.name} of the lock")
+        problem = Problem(
+            str(request.requirements.path),
+            0,
+            f"the lock has your project {wheel.name}, but no requirement leads to it",
+        )
         raise BadRequirements([problem], hint="solve again with --upgrade")
     return SourceRef(kind=made.kind, location=wheel.url.removeprefix("git+"), subdirectory=made.subdirectory)

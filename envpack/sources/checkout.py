@@ -76,10 +76,11 @@ class RemoteRepository:
                 check=False,
             )
         except FileNotFoundError:
-            raise NotReady("git is not installed, and a requirement names a git repository") from None
+            raise NotReady("a requirement needs git, which is not installed", hint="install git") from None
         except subprocess.TimeoutExpired:
             raise Unreachable(
-                f"git did not end: {self.shown}", hint="see whether it answers: `git ls-remote URL`"
+                f"git got no reply in {_SECONDS} s from {self.shown}",
+                hint="check the server: `git ls-remote URL`",
             ) from None
 
     def failure(self, said: str) -> Unreachable:
@@ -88,7 +89,7 @@ class RemoteRepository:
         reason = redact(lines[-1] if lines else "git gave no reason")
         return Unreachable(
             f"the repository {self.shown} cannot be read: {reason}",
-            hint="git's credential helpers and ssh's agent are asked; try `git ls-remote` with the address",
+            hint="test with `git ls-remote URL`; envpack uses git's credential helpers and ssh-agent",
         )
 
 
@@ -152,7 +153,7 @@ def _fetched(repository: RemoteRepository, wanted: str) -> str:
             return found
     raise PackingFailed(
         f"the repository {repository.shown} has no branch, tag or commit {wanted}",
-        hint="correct what follows `@` in its line",
+        hint="correct the branch, tag or commit after `@` in the requirement",
     )
 
 

@@ -84,7 +84,7 @@ def copy(directory: Path, names: Collection[str], into: Path) -> None:
         if not Path(os.path.realpath(link)).is_relative_to(top):
             raise PackingFailed(
                 f"{link.relative_to(into)} is a link to {link.readlink()}, which is outside the project",
-                hint="put the file itself in its place, or let git ignore the link",
+                hint="replace the link by the file, or let git ignore the link",
             )
 
 

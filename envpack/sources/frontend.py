@@ -102,10 +102,11 @@ def build_system(tree: Path, shown: str) -> BuildSystem:
         if not isinstance(backend, str) or any(
             Path(part).is_absolute() or ".." in Path(part).parts for part in path
         ):
-            raise Refused("its backend is not in the project")
+            raise Refused("a path of `backend-path` is outside the project")
     except Refused as refused:
         raise PackingFailed(
-            f"{shown} cannot be built: [build-system] of pyproject.toml: {refused.reason}"
+            f"{shown} cannot be built: [build-system] of pyproject.toml: {refused.reason}",
+            hint="correct its pyproject.toml, or give a wheel of it with --find-links",
         ) from None
     return BuildSystem(requires=requires, backend=backend, path=path)
 
@@ -139,7 +140,8 @@ def build(
         except Unsatisfiable as error:
             told = ", ".join([*system.requires, *needs])
             raise Unsatisfiable(
-                f"{shown} cannot be built, as what it is built with cannot be had ({told}): {error.message}",
+                f"{shown} cannot be built, because its build requirements ({told}) cannot be resolved: "
+                f"{error.message}",
                 hint=error.hint,
             ) from error
         work = room / f"round-{number}"
@@ -150,7 +152,10 @@ def build(
         if "wheel" in answer:
             return BackendWheel(wheel=_wheel(work / "out", answer["wheel"], shown), requires=wheels)
         needs = [_checked_need(need, shown) for need in list(answer.get("needs", ()))[:_MOST_NEEDS]]
-    raise PackingFailed(f"{shown} cannot be built: its backend asks for more and more to be built with")
+    raise PackingFailed(
+        f"{shown} cannot be built: its build backend requests more build requirements each time",
+        hint="use another version of it, or give a wheel of it with --find-links",
+    )
 
 
 def _ask(
@@ -178,11 +183,16 @@ def _ask(
             report = pipe.line(_LIMITS.seconds)
             ended = caged.wait(_LIMITS.seconds)
     except (TimeoutError, BrokenReport, OSError) as error:
-        raise PackingFailed(f"{shown} could not be built: {str(error) or 'its build does not end'}") from error
+        raise PackingFailed(
+            f"{shown} could not be built: {str(error) or 'its build did not end in time'}"
+        ) from error
     try:
         (work / "source").rename(tree)
     except OSError as error:
-        raise PackingFailed(f"{shown} could not be built: its build took its own source away") from error
+        raise PackingFailed(
+            f"{shown} could not be built: its build moved or deleted its own source",
+            hint="correct its build script, or give a wheel of it with --find-links",
+        ) from error
     if report is None or ended.code != 0:
         said = lines_of(ended.output)
         raise _failure(shown, said, ended.problem)
@@ -216,12 +226,12 @@ def _environ(environment: BuildEnvironment) -> dict[str, str]:
     }
 
 
-_NO_TAG = "its version comes from git, and no tag leads to its commit: fetch the tags, or make one"
+_NO_TAG = "its version comes from git, and no tag leads to its commit: run `git fetch --tags`, or create a tag"
 _REMEDIES = {
     "setuptools_scm": _NO_TAG,
     "vcs": _NO_TAG,
-    "Operation not permitted": "builds have no network: what it downloads has to be among its build requirements",
-    "resolve host": "builds have no network: what it downloads has to be among its build requirements",
+    "Operation not permitted": "builds have no network: add what the build downloads to its build requirements",
+    "resolve host": "builds have no network: add what the build downloads to its build requirements",
     "gcc": "compiled code needs a compiler on this machine, such as gcc",
     "Python.h": "the environment's Python has no headers; compiled code needs a Python package that has them",
 }
@@ -230,23 +240,27 @@ _REMEDIES = {
 def _failure(shown: str, said: Sequence[str], problem: str | None) -> PackingFailed:
     text = "\n".join(said)
     hint = next((remedy for word, remedy in _REMEDIES.items() if word in text), None)
-    last = said[-1] if said else f"its build {problem or 'said nothing'}"
+    last = said[-1] if said else f"its build {problem or 'printed nothing'}"
     return PackingFailed(
-        f"{shown} could not be built: {last}", hint=hint or "--verbose shows all that its build printed"
+        f"{shown} could not be built: {last}",
+        hint=hint or "run again with --verbose, which shows the whole output of the build",
     )
 
 
 def _wheel(out: Path, name: object, shown: str) -> Path:
     path = out / str(name)
     if "/" in str(name) or out.is_symlink() or path.is_symlink() or not path.is_file():
-        raise PackingFailed(f"{shown} could not be built: its backend made no wheel")
+        raise PackingFailed(
+            f"{shown} could not be built: its build backend made no wheel",
+            hint="run `pip wheel` on the project, which shows the same failure",
+        )
     return path
 
 
 def _strings(table: object, key: str) -> list[str]:
     value = table.get(key, []) if isinstance(table, dict) else None
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise Refused(f"{key} is not a list of texts")
+        raise Refused(f"{key} is not a list of strings")
     return value
 
 
@@ -255,9 +269,11 @@ def _named(text: str) -> str:
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
-        raise Refused(f"{text[:200]!r} is not a requirement") from None
+        raise Refused(f"{text[:200]!r} is not a valid requirement") from None
     if requirement.url:
-        raise Refused(f"{requirement.name} is required by a URL; a build is made of what package indexes have")
+        raise Refused(
+            f"{requirement.name} has a URL; build requirements must come from a package index: write a version"
+        )
     return text
 
 
@@ -266,5 +282,6 @@ def _checked_need(need: object, shown: str) -> str:
         return _named(str(need))
     except Refused as refused:
         raise PackingFailed(
-            f"{shown} cannot be built: its backend requests an invalid requirement: {refused.reason}"
+            f"{shown} cannot be built: its build backend requests an invalid requirement: {refused.reason}",
+            hint="use another version of it, or give a wheel of it with --find-links",
         ) from None

@@ -125,18 +125,24 @@ def _page(url: str, logins: tuple[str, ...]) -> list[File] | None:
         if error.code in (404, 410):
             return None
         raise Unreachable(
-            f"a package index refuses to answer ({public(url)}): HTTP {error.code}",
-            hint="put user and password into a netrc file, or before the host in the index's address",
+            f"a package index refused the request ({public(url)}): HTTP {error.code}",
+            hint="put user and password into a netrc file, or into the index's URL as `${USER}:${TOKEN}@`",
         ) from error
     except (OSError, HTTPException) as error:
-        raise Unreachable(f"a package index cannot be read ({public(url)}): {error}") from error
+        raise Unreachable(
+            f"a package index cannot be read ({public(url)}): {error}",
+            hint="check the network, the proxy and the index's URL",
+        ) from error
     try:
         if kind.startswith(_JSON):
             return list(_of_json(json.loads(text), base))
         reader = _Links(base)
         reader.feed(text.decode("utf-8", "replace"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unreachable(f"an address does not answer as a package index ({public(url)}): {error}") from error
+        raise Unreachable(
+            f"this URL is not a package index ({public(url)}): {error}",
+            hint="correct --index-url or --extra-index-url in the requirements; most end with /simple",
+        ) from error
     return reader.files
 
 

@@ -41,7 +41,10 @@ def unpack(archive: Path, into: Path, *, shown: str) -> Path:
             raise
         raise BrokenPackage(f"{source} is damaged: {error}") from error  # bz2 has no error of its own
     if refused:
-        raise BrokenPackage(f"{source} holds what may not be unpacked: {refused[0]}")
+        raise BrokenPackage(
+            f"{source} contains a file that must not be unpacked: {refused[0]}",
+            hint="use another version of it, and report it to the owner of the index",
+        )
     inside = [path for path in into.iterdir() if path.name != "pax_global_header"]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and not inside[0].is_symlink() else into
 

@@ -38,7 +38,10 @@ def write_again(built: Path, into: Path) -> None:
     try:
         with zipfile.ZipFile(built) as old, zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as new:
             if sum(info.file_size for info in old.infolist()) > MOST_BYTES:
-                raise BrokenPackage(f"the build of {built.name} made a wheel of more than {MOST_BYTES >> 30} GB")
+                raise BrokenPackage(
+                    f"the build of {built.name} made a wheel of more than {MOST_BYTES >> 30} GB",
+                    hint="exclude data files from the package",
+                )
             for info in sorted(old.infolist(), key=lambda info: info.filename):
                 if info.is_dir():
                     continue
@@ -50,7 +53,10 @@ def write_again(built: Path, into: Path) -> None:
                     while chunk := source.read(digest.CHUNK):
                         target.write(chunk)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise BrokenPackage(f"the build of {built.name} made a wheel that cannot be read: {error}") from error
+        raise BrokenPackage(
+            f"the build of {built.name} made a wheel that cannot be read: {error}",
+            hint="check the build with `pip wheel`",
+        ) from error
 
 
 def check(wheel: Path, machine: WheelTarget, *, name: str, version: str | None = None) -> None:

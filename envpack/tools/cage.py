@@ -77,7 +77,9 @@ class Confine(str, Enum):
             return cls(word)
         except ValueError:
             words = ", ".join(each.value for each in cls)
-            raise UsageError(f"confine must be one of {words}, not {word!r}") from None
+            raise UsageError(
+                f"confine must be one of {words}, not {word!r}", hint="correct --confine or `confine:`"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,8 +261,8 @@ def _admit(confine: Confine) -> None:
     if walls.level not in ("full", "strong"):
         missing = ", ".join(walls.open)
         raise NotReady(
-            f"packaged code cannot be confined on this machine; it would reach {missing}: {walls.reason}",
-            hint="`confine: best` runs it all the same; `envpack doctor` says what this machine has",
+            f"the sandbox is incomplete on this machine: packaged code could reach {missing}: {walls.reason}",
+            hint="`--confine best` runs it anyway; `envpack doctor` shows what this machine has",
         )
 
 
@@ -368,8 +370,10 @@ def _read(answer: bytes, cage: Cage, process: subprocess.Popen[bytes]) -> Ended:
     _say(cage, walls)
     if told["plan"] is None:
         raise NotReady(
-            f"packaged code was not run, as it could not be confined: {walls.reason}",
-            hint="`confine: off` runs it all the same; `envpack doctor` says what this machine has",
+            f"packaged code was not run, because the sandbox did not start: {walls.reason}",
+            hint="`--confine off` runs it without a sandbox: use it only for packages that you trust; `envpack "
+            "doctor` "
+            "shows what this machine has",
         )
     if told["trouble"] and told["trouble"][0] == "exec":
         number = int(told["trouble"][1])

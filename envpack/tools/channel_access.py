@@ -104,8 +104,8 @@ def _logins(channels: Sequence[ChannelAddress]) -> dict[tuple[str, str], str]:
         place = (_without_port(plain.host).lower(), f"{unquote(plain.path).rstrip('/')}/")
         if found.setdefault(place, f"Basic {pair}") != f"Basic {pair}":
             raise UsageError(
-                f"two channels are at {channel.plain}, with different passwords",
-                hint="put the passwords into a netrc file, or name one of the channels",
+                f"two channels have the URL {channel.plain}, but different passwords",
+                hint="remove one of the channels, or put the password into a netrc file",
             )
     return found
 

@@ -22,6 +22,6 @@ def ensure() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if max(soft, wanted) < LEAST:
         raise NotReady(
-            f"this process may have {max(soft, wanted)} files open, and a build needs {LEAST} or more",
-            hint="raise the limit, such as by `ulimit -n 1024`",
+            f"the limit of open files is {max(soft, wanted)}, and a build needs {LEAST} or more",
+            hint="raise the limit, for example with `ulimit -n 1024`",
         )

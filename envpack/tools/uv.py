@@ -96,4 +96,6 @@ def default_index(*, cache: Path, workdir: Path) -> str:
         option, _, address = line.partition(" ")
         if option == "--index-url":
             return address
-    raise NotReady("uv does not say which index it asks", hint="name one with --index-url in the requirements")
+    raise NotReady(
+        "uv did not report the URL of its package index", hint="give one with --index-url in the requirements"
+    )

@@ -123,8 +123,10 @@ class Bound:
         """
         if self._bounds_memory and self._process.returncode == -signal.SIGABRT and _NO_MEMORY in said:
             raise BrokenPackage(
-                f"uv would take over {MEMORY:,} bytes of memory, which the METADATA of no honest package needs",
-                hint="--verbose shows what it read last; take another version, and report it to the index's owner",
+                f"uv would need more than {MEMORY:,} bytes of memory for the METADATA of a package",
+                hint="run with --verbose: the last package shown is the cause; use another version, and report "
+                "it to the "
+                "index's owner",
             )
         if self._passed is None and self._bounds_files and self._process.returncode == -signal.SIGXFSZ:
             self._passed = ""
@@ -133,9 +135,9 @@ class Bound:
                     shutil.rmtree(place, ignore_errors=True)
         if self._passed is not None:
             raise BrokenPackage(
-                f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would be unpacked to over "
-                f"{self._most:,} bytes, which no honest wheel is",
-                hint="take another version of it, and report it to the index's owner",
+                f"{f'the wheel {self._passed}' if self._passed else 'a wheel'} would unpack to more than "
+                f"{self._most:,} bytes, the limit for a wheel",
+                hint="use another version, and report it to the index's owner",
             )
 
 

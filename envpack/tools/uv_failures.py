@@ -24,11 +24,11 @@ from envpack.errors import (
 if TYPE_CHECKING:
     from envpack.errors import EnvpackError
 
-_CACHE = "name another directory with --cache-dir or ENVPACK_CACHE_DIR"
+_CACHE = "use another directory with --cache-dir or ENVPACK_CACHE_DIR"
 _ADDRESS = re.compile(r"https?://[^\s`'\")]+")
 _LEAD = re.compile(r"^\s*(?:error|cause): ")
 _LINK_HINT = (
-    "if the file was replaced on purpose, solve again with --upgrade; otherwise ask its maker for a sound one"
+    "if the file was replaced on purpose, solve again with --upgrade; otherwise ask its maintainers for another one"
 )
 
 
@@ -76,7 +76,7 @@ KINDS = (
         "no memory",
         r"cannot allocate memory|memory allocation of \d+ bytes failed|\(os error 12\)",
         NotReady,
-        "uv got no memory",
+        "there is not enough memory for uv",
         "give the process more memory",
     ),
     _kind(
@@ -91,21 +91,21 @@ KINDS = (
         "credentials",
         r"lack of valid authentication credentials|401 Unauthorized|403 Forbidden|407 Proxy Authentication",
         Unreachable,
-        "a package index refuses the credentials, or wants some ({address})",
-        "put user and password into a netrc file, or before the host in the index's address, as `${USER}:${TOKEN}`",
+        "a package index refused the credentials, or needs some ({address})",
+        "put user and password into a netrc file, or into the index's URL as `${USER}:${TOKEN}@`",
     ),
     _kind(
         "certificate",
         r"invalid peer certificate|certificate verify failed|UnknownIssuer|CertExpired",
         Unreachable,
-        "a package index shows a certificate that is not trusted ({address})",
-        "name your site's certificates in SSL_CERT_FILE",
+        "the certificate of a package index is not trusted ({address})",
+        "set SSL_CERT_FILE to your site's certificates",
     ),
     _kind(
         "no index",
         r"unexpected HTML|unsupported content.type|not a valid .*(?:simple|index)|Failed to parse .*simple",
         Unreachable,
-        "an address does not answer as a package index ({address})",
+        "this URL is not a package index ({address})",
         "correct --index-url or --extra-index-url in the requirements; most end with /simple",
     ),
     _kind(
@@ -115,8 +115,8 @@ KINDS = (
         r"|HTTP status (?:server|client) error",
         Unreachable,
         "a package index cannot be read ({address})",
-        "check the network; name another index with --index-url in the requirements or UV_DEFAULT_INDEX, "
-        "or wheels in a folder with --find-links",
+        "check the network; give another index with --index-url in the requirements or UV_DEFAULT_INDEX, "
+        "or a directory of wheels with --find-links",
     ),
     _kind(
         "hash",
@@ -129,7 +129,7 @@ KINDS = (
         "wheel gone",
         r"distribution not found at",
         BrokenPackage,
-        "a wheel is not where it was",
+        "a wheel does not exist at its URL any more",
         "put it back, or solve again with --upgrade",
     ),
     _kind(
@@ -137,7 +137,7 @@ KINDS = (
         r"does not start with the normalized package name|metadata (?:name|version) .* does not match"
         r"|package metadata (?:name|version)|expected .* to have the (?:name|version)",
         BrokenPackage,
-        "a wheel is not what its file name says",
+        "the content of a wheel does not match its file name",
         _LINK_HINT,
     ),
     _kind(
@@ -156,7 +156,7 @@ KINDS = (
         r"|(?:wheel|dependency) is incompatible",
         Unsatisfiable,
         "a wheel does not fit the cluster",
-        "name a wheel for the cluster's platform and Python, or say what the nodes have with --platform, --glibc, "
+        "give a wheel for the cluster's platform and Python, or describe the nodes with --platform, --glibc, "
         "--python",
     ),
 )
@@ -184,7 +184,8 @@ def of(text: str, code: int) -> EnvpackError:
     if unsatisfiable:
         return NoSolution(text)
     return PackingFailed(
-        f"uv failed: {_reason(text) or f'exit code {code}'}", hint="--verbose shows what uv was asked"
+        f"uv failed: {_reason(text) or f'exit code {code}'}",
+        hint="run again with --verbose, which shows the commands of uv",
     )
 
 
@@ -196,10 +197,13 @@ def _told(kind: FailureKind, text: str) -> EnvpackError:
 
 def _killed(number: int, text: str) -> EnvpackError:
     names = {int(known): known.name for known in signal.Signals}
-    causes: dict[int, str] = {signal.SIGKILL: "; the machine may lack memory", signal.SIGXFSZ: "; see `ulimit -f`"}
+    causes: dict[int, str] = {
+        signal.SIGKILL: "; the machine may need more memory",
+        signal.SIGXFSZ: "; see `ulimit -f`",
+    }
     said = f": {_reason(text)}" if text else ""
     hint = f"try again{causes.get(number, '')}"
-    return NotReady(f"uv was ended by {names.get(number, f'signal {number}')}{said}", hint=hint)
+    return NotReady(f"uv was killed by {names.get(number, f'signal {number}')}{said}", hint=hint)
 
 
 def _reason(text: str) -> str:

@@ -122,4 +122,4 @@ def test_what_cannot_be_had_here_is_said(desk: Desk, full_channel: Channel) -> N
     for name in NOT_HERE:
         ran = desk.run("build", name, "--channel", full_channel.url, "--dry-run")
         assert ran.code == 4
-        assert "no channel carries" in ran.err
+        assert "no channel has" in ran.err

@@ -74,7 +74,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
 def _conda(entry: YamlEntry, origin: Origin, folder: Path) -> PinnedConda:
     url = entry.text("url")
     if url is None:
-        raise Refused("a package has no url")
+        raise Refused("a package of this lock has no `url`; run conda-lock again")
     needs = entry.value.get("dependencies") or {}
     specs = [f"{name} {versions}".strip() for name, versions in needs.items()] if isinstance(needs, dict) else needs
     return conda_file(
@@ -90,5 +90,5 @@ def _conda(entry: YamlEntry, origin: Origin, folder: Path) -> PinnedConda:
 def _wheel(entry: YamlEntry, origin: Origin, folder: Path) -> PinnedWheel:
     url = entry.text("url")
     if url is None:
-        raise Refused("a package has no url")
+        raise Refused("a package of this lock has no `url`; run conda-lock again")
     return wheel_file(url, origin, sha256=entry.text("hash", "sha256"), folder=folder)

@@ -83,7 +83,7 @@ class Walk:
             if key in KEYS:
                 given[key] = value
             elif key not in _OF_OTHERS and (near := did_you_mean(key, KEYS)):
-                self.refuse(node, f"there is no key {quoted(key)}{near}")
+                self.refuse(node, f"unknown key {quoted(key)}{near}")
             else:
                 self.reading.warn(self.source.at(_line(node)), f"the key {quoted(key)} has no effect, as in conda")
         return FileContent(
@@ -196,9 +196,9 @@ class Walk:
         """Return one match spec; raises Refused."""
         text = _text(item)
         if text is None:
-            raise Refused("dependencies: has an item that is not a match spec; put it in quotes")
+            raise Refused("`dependencies:` has an item that YAML does not read as a string; put it in quotes")
         if text.startswith("-") or ";" in text or "://" in text.partition("+")[2]:
-            raise Refused(f"{quoted(text)} is not a match spec; a line for pip goes under `- pip:`")
+            raise Refused(f"{quoted(text)} is not a conda match spec; write it under `- pip:`")
         return CondaSpec(spec=match_spec.parse(text), text=text, origin=self.source.at(_line(item)))
 
     def pip(self, item: yaml.MappingNode) -> None:

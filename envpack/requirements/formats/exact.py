@@ -74,5 +74,5 @@ def note_folders(folders: Iterable[str], source: Source, reading: Reading) -> No
 def checked(value: object, what: str) -> str:
     """Return a text of a lock for use in a line. Raises Refused for a text that could contain more."""
     if not isinstance(value, str) or not value or any(char.isspace() for char in value) or value.startswith("-"):
-        raise Refused(f"{what} is not a text without blanks: {value!r}")
+        raise Refused(f"{what} must be a string without spaces, not {value!r}")
     return value

@@ -51,7 +51,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
                 given[key] = value
             else:
                 remedy = did_you_mean(key, KEYS) or f"; there are {', '.join(KEYS)}"
-                walk.refuse(node, f"there is no key {quoted(key)} for `# envpack:`{remedy}")
+                walk.refuse(node, f"unknown key {quoted(key)} of `# envpack:`{remedy}")
     return FileContent(
         channels=tuple(walk.channels(given.get("channels"))),
         variables=dict(walk.variables(given.get("variables"))),

@@ -32,10 +32,13 @@ def conda_file(url: str, origin: Origin, *, folder: Path, **facts: Any) -> Pinne
     meet(url)
     file = _file_name(url)
     if not file.endswith(SUFFIXES):
-        raise Refused(f"{quoted(public(url))} is built from its source, and only packages can be taken as they are")
+        raise Refused(
+            f"{quoted(public(url))} is not a package file (*.conda, *.tar.bz2), and envpack uses only built "
+            "packages of a lock"
+        )
     parts = file_parts(file)
     if parts is None or problem_of(parts[0]):
-        raise Refused(f"{quoted(file)} is no package's file name, NAME-VERSION-BUILD.conda")
+        raise Refused(f"{quoted(file)} is not the file name of a conda package (NAME-VERSION-BUILD.conda)")
     url = _absolute(url, folder)
     for key, digits in (("sha256", _SHA256), ("md5", _MD5)):
         if facts.get(key) and not digits.fullmatch(facts[key]):
@@ -54,19 +57,21 @@ def wheel_file(
     file = _file_name(url)
     if not file.endswith(".whl"):
         raise Refused(
-            f"{quoted(public(url))} is built from its source, and only wheels can be taken as they are; "
-            "make one with `pip wheel`, and lock again with it"
+            f"{quoted(public(url))} is not a wheel, and envpack uses only wheels of this lock; "
+            "build a wheel with `pip wheel`, then lock again with it"
         )
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename as error:
-        raise Refused(f"{quoted(file)} is no wheel's file name") from error
+        raise Refused(
+            f"{quoted(file)} is not the file name of a wheel (NAME-VERSION-PYTHON-ABI-PLATFORM.whl)"
+        ) from error
     url = _absolute(url, folder)
     if not url.startswith("file:"):
         check_storable(url)
     sha256 = _digest(url) if sha256 is None and url.startswith("file:") else sha256
     if sha256 is None or not _SHA256.fullmatch(sha256):
-        raise Refused(f"{name} has no SHA-256, and without one a wheel cannot be taken as it is")
+        raise Refused(f"{name} has no SHA-256, which envpack needs to use a locked wheel; lock again with hashes")
     return PinnedWheel(
         name=ProjectName(name), version=str(version), url=url, sha256=sha256, origin=origin, size=size
     )
@@ -76,7 +81,7 @@ def _file_name(url: str) -> str:
     try:
         return unquote(urlsplit(url).path.rpartition("/")[2])
     except ValueError as error:
-        raise Refused(f"{quoted(url)} is not a URL") from error
+        raise Refused(f"{quoted(url)} is not a valid URL") from error
 
 
 def _absolute(url: str, folder: Path) -> str:
@@ -94,4 +99,4 @@ def _digest(url: str) -> str | None:
     try:
         return digest.of_file(Path(unquote(urlsplit(url).path)))
     except OSError as error:
-        raise Refused(f"{quoted(url)}: cannot be read: {error.strerror}") from error
+        raise Refused(f"{quoted(url)} cannot be read: {error.strerror}") from error

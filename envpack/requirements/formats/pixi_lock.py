@@ -95,7 +95,10 @@ def _pins(node: yaml.Node, known: dict[str, YamlEntry], source: Source) -> Pins:
         try:
             if url is None:
                 what = next(iter(named.value.values()), "") if isinstance(named.value, dict) else named.value
-                raise Refused(f"{quoted(str(what))} is built from its source, and only packages can be taken as is")
+                raise Refused(
+                    f"{quoted(str(what))} would be built from source, and envpack uses only built packages of a "
+                    "lock; build it, then lock again"
+                )
             if named.text("conda"):
                 conda.append(conda_file(url, origin, folder=folder, **_facts(entry, url)))
             else:

@@ -122,10 +122,10 @@ def _line(package: dict[str, Any], marker: str) -> str:
             return exact.place(name, where, marker, "".join(hashes[:1]))
         case "legacy":
             if not hashes:
-                raise Refused(f"{name} has no file with a SHA-256")
+                raise Refused(f"{name} has no file with a SHA-256; run `poetry lock` again")
             version = exact.checked(package.get("version"), f"{name}: its version")
             return exact.version(name, version, hashes, marker)
-    raise Refused(f"{name} is of a kind that envpack does not read: {quoted(str(kind))}")
+    raise Refused(f"{name} has a source that envpack cannot read: its type is {quoted(str(kind))}")
 
 
 def _project(directory: Path) -> str | None:

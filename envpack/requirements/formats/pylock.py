@@ -93,7 +93,7 @@ def _line(package: dict[str, Any], extras: set[str], groups: set[str]) -> str:
     hashes = [_sha256(file) for file in files if file]
     version = package.get("version")
     if not isinstance(version, str) or not hashes:
-        raise Refused("it has neither a version with files, nor an address")
+        raise Refused("the lock has neither a version with files nor a URL for it; lock again")
     return exact.version(name, exact.checked(version, "its version"), hashes, marker)
 
 
@@ -105,7 +105,7 @@ def _sha256(file: dict[str, Any]) -> str:
     sha256 = toml.table(file.get("hashes")).get("sha256")
     if not isinstance(sha256, str):
         where = unquote(urlsplit(str(file.get("url") or file.get("path"))).path).rpartition("/")[2]
-        raise Refused(f"{quoted(where)} has no SHA-256")
+        raise Refused(f"{quoted(where)} has no SHA-256; lock again with hashes")
     return sha256
 
 

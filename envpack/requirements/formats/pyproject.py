@@ -78,7 +78,7 @@ def _refuse_other_kinds(document: dict[str, Any], text: str, source: Source, rea
     for what, lines in lists.items():
         if not isinstance(lines, list) or toml.texts(lines) != lines:
             place = toml.line_of(what.removeprefix("the extra "), text, source)
-            reading.refuse(place, f"{what} is not a list of texts")
+            reading.refuse(place, f"{what} is not a list of strings")
     for name, lines in toml.table(document.get("dependency-groups")).items():
         if not isinstance(lines, list):
             reading.refuse(toml.line_of(name, text, source), f"the group {name} is not a list")
@@ -126,7 +126,7 @@ def _of_groups(document: dict[str, Any], source: Source, reading: Reading) -> It
 
     def lines_of(name: str, trail: tuple[str, ...]) -> Iterator[str]:
         if name in trail:
-            reading.refuse(source.at(0), f"groups include each other without end: {' -> '.join((*trail, name))}")
+            reading.refuse(source.at(0), f"groups include each other in a cycle: {' -> '.join((*trail, name))}")
         elif name not in groups:
             reading.refuse(source.at(0), f"has no dependency group {name}{did_you_mean(name, groups)}")
         else:

@@ -139,7 +139,10 @@ class _Graph:
             and edge.get("source") in (None, self.packages[number].get("source"))
         ]
         if len(fitting) != 1:
-            raise Refused(f"is not whole: it has no package {edge.get('name')} that another one needs")
+            raise Refused(
+                f"is incomplete: the package {edge.get('name')}, which another one needs, is missing; run `uv "
+                "lock` again"
+            )
         return fitting[0]
 
     def _needs(self, package: dict[str, Any], extra: str) -> list[dict[str, Any]]:
@@ -175,5 +178,5 @@ def _line(package: dict[str, Any], marker: str) -> str:
     if where := source.get("url") or source.get("path"):
         return exact.place(name, exact.checked(where, f"{name}: its address"), marker, "".join(hashes[:1]))
     if not hashes and "://" in str(source.get("registry", "://")):
-        raise Refused(f"{name} has no file with a SHA-256")
+        raise Refused(f"{name} has no file with a SHA-256; run `uv lock` again")
     return exact.version(name, exact.checked(package.get("version"), f"{name}: its version"), hashes, marker)

@@ -125,8 +125,8 @@ class UvSources:
             where = exact.checked(told["url"], f"{name}: its address")
         else:
             raise Refused(
-                f"{name} is a member of uv's workspace, and this file does not say where it is; run `uv lock`, "
-                "and give uv.lock"
+                f"{name} is a member of the uv workspace, and this file has no path for it; run `uv lock`, "
+                "and build uv.lock"
             )
         return exact.place(f"{name}{extras}", f"{where}{f'#subdirectory={below}' if below else ''}", marker)
 
@@ -134,7 +134,7 @@ class UvSources:
         """Note the one index that a project is taken from."""
         url = next((each.get("url") for each in self._indexes if each.get("name") == index), None)
         if not isinstance(url, str):
-            raise Refused(f"{name} is to come from the index {index}, which [[tool.uv.index]] does not name")
+            raise Refused(f"{name} uses the index {index}, which no [[tool.uv.index]] of this file defines")
         owner = (str(canonicalize_name(name)), addresses.checked_index(url))
         if owner not in reading.indexes.owners:
             reading.indexes = replace(reading.indexes, owners=(*reading.indexes.owners, owner))
@@ -151,7 +151,7 @@ def _otherwise(name: str, told: dict[str, Any]) -> str:
     try:
         return markers.negated(str(told["marker"]))
     except ValueError as error:
-        raise Refused(f"{name}: the marker of its source cannot be read: {first_line(error)}") from error
+        raise Refused(f"{name}: the marker in [tool.uv.sources] is not valid: {first_line(error)}") from error
 
 
 def _under(requirement: Requirement, conditions: Sequence[str]) -> str:
