@@ -32,9 +32,12 @@ def of_file(path: Path) -> str:
 
 
 def of_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Return the SHA-256 of a JSON value in its canonical text: sorted keys, no blanks, UTF-8."""
+    """Return the SHA-256 of a JSON value in its canonical text: sorted keys, no blanks, UTF-8.
+
+    A file's name that is not UTF-8 counts with the surrogates that Python has for its bytes.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return of_bytes(text.encode())
+    return of_bytes(text.encode("utf-8", "surrogatepass"))
 
 
 def of_record(field: str) -> str:

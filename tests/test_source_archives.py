@@ -530,6 +530,27 @@ def test_who_asks_git_for_a_version_is_told_it(tmp_path: Path, text: str, variab
     assert scm_version.variable_of(tmp_path) == variable
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "variable"),
+    [
+        (
+            "setup.py",
+            "setup(use_scm_version=True, setup_requires=['setuptools_scm'])",
+            "SETUPTOOLS_SCM_PRETEND_VERSION",
+        ),
+        ("setup.py", "setuptools.setup(setup_requires='pbr>=2', pbr=True)", "PBR_VERSION"),
+        ("setup.cfg", "[options]\nsetup_requires =\n    wheel\n    pbr>=2\n", "PBR_VERSION"),
+        ("setup.py", "setup(setup_requires=needs)", None),
+        ("setup.py", "setup(setup_requires=7)", None),
+    ],
+)
+def test_who_asks_git_for_a_version_in_the_older_files_is_told_it(
+    tmp_path: Path, name: str, text: str, variable: str | None
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert scm_version.variable_of(tmp_path) == variable
+
+
 def test_a_build_gets_the_version_that_git_has_and_a_commit_solves_nothing(shop: Shop) -> None:
     (shop.home / "shelf").mkdir()
     write_wheel(shop.home / "shelf", "hatch_vcs", "1.0")

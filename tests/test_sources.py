@@ -28,7 +28,7 @@ from envpack.tools.git import Repository
 from tests.support.channel import Channel
 from tests.support.missing import missing
 from tests.support.processes import running
-from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, git, wheel_of, write_project
+from tests.support.projects import BACKENDS, IN_TREE, Shop, commit_all, git, wheel_of, write_project, write_source
 from tests.support.wheels import write_wheel
 
 
@@ -88,6 +88,9 @@ def test_a_project_tells_its_name_without_being_run(tmp_path: Path, name: str, t
         ("other @ ./project", "'./project' contains the project features, not other"),
         ("./nameless", "'./nameless' does not contain the project's name; write `NAME @ ./nameless`"),
         ("./none-1.0.tar.gz", "'./none-1.0.tar.gz': this file does not exist"),
+        ("git@example.com:a/b.git", "is not a URL; write git+ssh:// in front, and `/` for the `:`"),
+        ("b @ git+ssh://git@example.com:a/b.git@v1", "is not a URL; write git+ssh:// in front"),
+        ("-e git+git@example.com:a/b.git#egg=b", "is not a URL; write git+ssh:// in front"),
         ("hg+https://example.com/x", "has a scheme that envpack does not support; write git+https://..."),
         (
             "git+https://example.com/x",
@@ -111,6 +114,69 @@ def test_a_source_that_cannot_be_built_is_refused_with_what_to_write(
     with pytest.raises(BadRequirements) as caught:
         requirements.read(tmp_path / "env.txt")
     assert reason in str(caught.value)
+
+
+def test_an_editable_name_is_a_directory_and_is_asked_of_no_index(tmp_path: Path) -> None:
+    write_project(tmp_path / "features")
+    (tmp_path / "env.txt").write_text("-e features[plot]")
+    (found,) = requirements.read(tmp_path / "env.txt").pypi
+    assert (found.url, found.extras) == ((tmp_path / "features").as_uri(), ("plot",))
+    (tmp_path / "env.txt").write_text("-e feature")
+    with pytest.raises(BadRequirements, match="'feature' is neither"):
+        requirements.read(tmp_path / "env.txt")
+
+
+def test_extras_of_an_egg_are_asked_for_wherever_it_stands(tmp_path: Path) -> None:
+    for fragment in ("egg=x[plot]&subdirectory=y", "subdirectory=y&egg=x[plot]"):
+        (tmp_path / "env.txt").write_text(f"git+https://example.com/x@v1#{fragment}")
+        (found,) = requirements.read(tmp_path / "env.txt").pypi
+        assert (found.name, found.extras) == ("x", ("plot",))
+        assert found.source == SourceRef(
+            kind="git", location="https://example.com/x", reference="v1", subdirectory="y"
+        )
+
+
+LISTING = """
+from importlib import metadata
+def listed():
+    for point in metadata.entry_points(group="setuptools.file_finders"):
+        yield from point.load()("")
+"""
+"""What setuptools does to find the data files of a package whose project uses setuptools-scm."""
+
+
+def test_backends_that_look_for_files_in_git_are_told_them(shop: Shop) -> None:
+    (shop.home / "shelf").mkdir()
+    finder = "[setuptools.file_finders]\nscm = setuptools_scm:listed\n"
+    write_wheel(
+        shop.home / "shelf",
+        "setuptools_scm",
+        "1.0",
+        files={
+            "setuptools_scm.py": "def listed(directory):\n    return []\n",
+            "setuptools_scm-1.0.dist-info/entry_points.txt": finder,
+        },
+    )
+    tree = write_source(shop.home / "inner", "inner", build_requires=("setuptools-scm",), head=LISTING)
+    backend = tree / "backend.py"
+    packed = 'texts |= {path: pathlib.Path(path).read_text() for path in listed() if path.startswith("data/")}'
+    backend.write_text(backend.read_text().replace("    texts[f", f"    {packed}\n    texts[f", 1))
+    (tree / "data").mkdir()
+    (tree / "data/table.csv").write_text("1\n")
+    (tree / "data/left.tmp").write_text("ignored\n")
+    (tree / ".gitignore").write_text("*.tmp\n")
+    commit_all(tree)
+    git(tree, "tag", "v1.0")
+    for line in ("inner @ ./inner", f"inner @ git+{tree.as_uri()}"):
+        wheel = shop.wheel("--no-index", "--find-links shelf", line, name="inner")
+        assert {path for path in shop.files(wheel) if path.startswith("data/")} == {"data/table.csv"}
+
+
+def test_a_name_that_is_not_utf_8_counts_as_any_other(tmp_path: Path) -> None:
+    write_project(tmp_path)
+    before = digest_of(tmp_path, project_files(tmp_path))
+    (tmp_path / os.fsdecode(b"new\nline \xff.txt")).write_text("x")
+    assert digest_of(tmp_path, project_files(tmp_path)) != before
 
 
 def test_a_project_in_a_folder_brings_its_data_and_its_programs(shop: Shop) -> None:

@@ -124,9 +124,10 @@ def _from_location(text: str, folder: Path) -> Requirement | None:
     where, extras = where.strip(), ""
     if where.endswith("]"):
         where, _, extras = where[:-1].rpartition("[")
-    if _DIRECT.match(text) or not _is_location(where):
+    if not sources.named_for_ssh(where) and (_DIRECT.match(text) or not _is_location(where)):
         return None
     is_source = sources.is_source(where, folder)
+    extras = extras or (sources.egg_extras(where) if is_source else "")
     name = sources.name_of(where, sources.read(where, folder)) if is_source else _wheel(where)[0]
     requirement = _from_pep508(f"{name}[{extras}]{semicolon}{marker}")
     requirement.url = where

@@ -32,7 +32,9 @@ FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 """The files that make a directory a project."""
 
 _GIT = re.compile(r"git\+(?:https?|ssh|file)://")
-_OTHER_VCS = re.compile(r"(?:git|hg|svn|bzr)(?:\+\w+:|://)|git@")
+_OTHER_VCS = re.compile(r"(?:git|hg|svn|bzr)(?:\+\w+:|://)|(?:git\+)?git@")
+_OF_SSH = re.compile(r"(?:git\+)?(?:ssh://)?[\w.-]+@[\w.-]+:(?!\d+/|//)[\w.~-][^\s:]*")
+"""How ssh names a place, `git@host:path`: no URL, as a colon separates a port there."""
 _REFERENCE = re.compile(r"[A-Za-z0-9][\w./+-]{0,200}")
 _FOLDER = re.compile(r"[\w.+-]+(?:/[\w.+-]+)*")
 
@@ -114,6 +116,19 @@ def declared_name(directory: Path) -> str | None:
     return None
 
 
+def setup_requires(directory: Path) -> tuple[str, ...]:
+    """Return what `setup_requires` of setup.cfg and setup.py names, read as text: [build-system]'s older form."""
+    found: list[str] = []
+    with suppress(OSError, UnicodeDecodeError, configparser.Error):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read_string(_text(directory / "setup.cfg"))
+        found += re.split(r"[\n;]", parser.get("options", "setup_requires", fallback=""))
+    with suppress(OSError, UnicodeDecodeError, SyntaxError, TypeError, ValueError, RecursionError):
+        value = ast.literal_eval(_keyword(ast.parse(_text(directory / "setup.py")), "setup_requires"))
+        found += [value] if isinstance(value, str) else map(str, value or ())
+    return tuple(filter(None, map(str.strip, found)))
+
+
 def pyproject(directory: Path) -> dict[str, Any]:
     """Return what a project's pyproject.toml says; nothing when there is none. Raises Refused for a broken one."""
     path = directory / "pyproject.toml"
@@ -129,12 +144,18 @@ def _text(path: Path) -> str:
 
 
 def _of_setup(tree: ast.Module) -> str | None:
+    value = _keyword(tree, "name")
+    return str(value.value) if isinstance(value, ast.Constant) and value.value is not None else None
+
+
+def _keyword(tree: ast.Module, name: str) -> ast.expr:
+    """Return the value of a keyword of setup(); `None` where it is missing."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "setup":
             for keyword in node.keywords:
-                if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
-                    return str(keyword.value.value)
-    return None
+                if keyword.arg == name:
+                    return keyword.value
+    return ast.Constant(value=None)
 
 
 def _path(where: str) -> str:
@@ -167,7 +188,22 @@ def _subdirectory(fragment: str) -> str:
     return found
 
 
+def named_for_ssh(where: str) -> bool:
+    """Return whether a text is how ssh names a repository, `git@host:path`."""
+    return bool(_OF_SSH.fullmatch(where))
+
+
+def egg_extras(where: str) -> str:
+    """Return the extras that `#egg=NAME[EXTRAS]` asks for, separated by commas."""
+    told = parse_qs(urldefrag(where)[1]).get("egg", [""])[0]
+    return told.partition("[")[2].rstrip("]")
+
+
 def _repository(where: str) -> SourceRef:
+    if _OF_SSH.fullmatch(where):
+        raise Refused(
+            f"{quoted(where)} is not a URL; write git+ssh:// in front, and `/` for the `:` after the host"
+        )
     if not _GIT.match(where):
         raise Refused(
             f"{quoted(take_apart(where).shown())} has a scheme that envpack does not support; write "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ MOST_PROBLEMS = 1_000
 
 _BUILDS = ("--config-settings", "--global-option", "--install-option")
 _WITHOUT_EFFECT = ("--only-binary", "--prefer-binary", "--use-feature")
+_PLAIN_NAME = re.compile(r"(?P<name>\w[\w.-]*)\s*(?:\[[^\]]*\]\s*)?(?:[<>=!~;].*)?")
 _NOT_LINES = (".yml", ".yaml", ".toml", ".lock", ".whl")
 
 
@@ -231,7 +233,7 @@ class Reading:
                     self.indexes = replace(self.indexes, extra_index_urls=_distinct(more))
                 case "--editable":
                     written = partial(addresses.as_written, line=line, values=values)
-                    self._require(option.value, (), source, origin, written)
+                    self._require(_editable(option.value, source.path.parent), (), source, origin, written)
                 case "--find-links":
                     links = (*self.indexes.find_links, self.directory_or_url(option.value, source))
                     self.indexes = replace(self.indexes, find_links=_distinct(links))
@@ -299,6 +301,16 @@ def _check_constraint(requirement: PyRequirement) -> None:
         raise Refused("a constraint cannot have extras; write the extras in the requirements")
     if requirement.url:
         raise Refused("a constraint can only limit versions; write the URL in the requirements")
+
+
+def _editable(value: str, folder: Path) -> str:
+    """Return what `-e` names as a requirement. Raises Refused for a bare name that is no directory, as pip does."""
+    name = _PLAIN_NAME.fullmatch(value)
+    if name is None:
+        return value
+    if not (folder / name["name"]).is_dir():
+        raise Refused(f"-e is for the directory of a project or for a repository, and {quoted(value)} is neither")
+    return f"./{value}"
 
 
 def _refuse_or_pass_over(option: Option) -> None:

@@ -60,6 +60,8 @@ class _Source:
     """Puts the source tree into a new directory and returns the project's own."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Further variables of its build: its version, where git has it."""
+    listed: bool = False
+    """Whether its files are those that git lists."""
 
 
 @dataclass(kw_only=True)
@@ -255,6 +257,7 @@ class WheelBuilder:
                 lock=lambda requires: self._lock(requires, packages),
                 install=lambda needed: self._environment(needed, packages),
                 variables=source.variables,
+                listed=source.listed,
                 confine=self.confine,
                 progress=self.progress,
             )
@@ -304,7 +307,7 @@ class WheelBuilder:
                 files.copy(directory, names, into)
                 return into
 
-            return _Source(key=self._key(found, "", packages), commit="", tree=copied, variables=told)
+            return _Source(key=self._key(found, "", packages), commit="", tree=copied, variables=told, listed=True)
         if source.kind == "archive":
             sha256 = made.sha256 if made else None
             archive = archives.fetched(
@@ -328,7 +331,7 @@ class WheelBuilder:
             return _below(into, source.subdirectory, public(source.location))
 
         key = self._key(found, source.subdirectory, packages)
-        return _Source(key=key, commit=commit, tree=cloned, variables=told)
+        return _Source(key=key, commit=commit, tree=cloned, variables=told, listed=True)
 
     def _key(self, source: str, subdirectory: str, packages: Sequence[CondaPackage]) -> Key:
         here = self._here()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from envpack.lock.lock import Wheel
     from envpack.progress import Progress
 
-VERSION = 3
+VERSION = 4
 """Part of the name under which built wheels are kept; to be changed when the build environment changes."""
 
 EPOCH = 1577836800
@@ -75,6 +75,8 @@ class Hooks:
     progress: Progress
     variables: Mapping[str, str]
     """Further variables of the build."""
+    listed: bool = False
+    """Whether git lists the files of the source: then they are told to backends that would ask git."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,8 @@ def build(
         work = room / f"round-{number}"
         work.mkdir()
         environment = hooks.install(wheels)
-        order = {"backend": system.backend, "path": system.path, "met": None if known is not None else needs}
+        met = None if known is not None else needs
+        order = {"backend": system.backend, "path": system.path, "met": met, "listed": hooks.listed}
         answer = _ask(tree, work, environment, order, hooks=hooks, shown=shown)
         if "wheel" in answer:
             return BackendWheel(wheel=_wheel(work / "out", answer["wheel"], shown), requires=wheels)
@@ -231,6 +234,8 @@ _REMEDIES = {
     "setuptools_scm": _NO_TAG,
     "vcs": _NO_TAG,
     "Operation not permitted": "builds have no network: add what the build downloads to its build requirements",
+    "puccinialin": "compiled code in Rust needs cargo and rustc on this machine",
+    "name resolution": "builds have no network: add what the build downloads to its build requirements",
     "resolve host": "builds have no network: add what the build downloads to its build requirements",
     "gcc": "compiled code needs a compiler on this machine, such as gcc",
     "Python.h": "the environment's Python has no headers; compiled code needs a Python package that has them",

@@ -49,9 +49,10 @@ def variable_of(tree: Path) -> str | None:
         if isinstance(tool, dict) and _nested(tool, "pdm", "version", "source") == "scm":
             return "PDM_BUILD_SCM_VERSION"
         requires = _nested(declared, "build-system", "requires")
-        for text in requires if isinstance(requires, list) else ():
+        told = [str(text) for text in requires] if isinstance(requires, list) else []
+        for text in (*told, *sources.setup_requires(tree)):
             with suppress(InvalidRequirement, RecursionError):
-                name = canonicalize_name(Requirement(str(text)).name)
+                name = canonicalize_name(Requirement(text).name)
                 if name in _VARIABLES:
                     return _VARIABLES[name]
     return None
