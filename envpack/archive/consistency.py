@@ -14,7 +14,7 @@ from envpack.errors import PackingFailed
 from envpack.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.files.installed import Installed
@@ -33,7 +33,7 @@ class PackageFiles:
     """The normalised name."""
     owner: str
     """Its name among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
-    files: dict[str, str]
+    files: Mapping[str, str]
     """By path from the prefix: the SHA-256 in the package's record, in hex or in the form of a wheel's `RECORD`;
     empty where it is not known."""
     record: str = ""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import posixpath
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import PathDistribution
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from packaging.utils import canonicalize_name
@@ -133,20 +134,18 @@ class Distribution:
         return PathDistribution(self.prefix / self.folder)
 
     @cached_property
-    def files(self) -> dict[str, str]:
+    def files(self) -> Mapping[str, str]:
         """By path from the prefix: the digest in its `RECORD`, see `digest.of_record`.
 
         Raises BrokenPackage when the `RECORD` cannot be read.
         """
         path = self.prefix / self.folder / "RECORD"
         try:
-            rows = [row for row in rows_of(path.read_bytes().decode()) if len(row) > 1]
+            return _listed(path.read_bytes(), self.site_packages)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it again") from error
-        found = {posixpath.normpath(posixpath.join(self.site_packages, row[0])): row[1] for row in rows}
-        return {path: field for path, field in found.items() if not path.startswith(("../", "/"))}
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -218,6 +217,17 @@ def named_in(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
 
 def _distributions(prefix: Path, paths: Iterable[Path]) -> Iterator[Distribution]:
     yield from (Distribution(prefix, path.relative_to(prefix).as_posix()) for path in sorted(paths))
+
+
+@lru_cache(maxsize=1000)
+def _listed(record: bytes, site_packages: str) -> Mapping[str, str]:
+    """Return the rows of a `RECORD`: path from the prefix, and digest. Several steps of a build read the same ones.
+
+    Raises ValueError for an invalid list.
+    """
+    rows = [row for row in rows_of(record.decode()) if len(row) > 1]
+    found = {posixpath.normpath(posixpath.join(site_packages, row[0])): row[1] for row in rows}
+    return MappingProxyType({path: field for path, field in found.items() if not path.startswith(("../", "/"))})
 
 
 def _lines(path: Path) -> list[str]:

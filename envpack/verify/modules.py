@@ -13,7 +13,7 @@ from envpack.files import installed
 from envpack.verify.finding import Defect, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from envpack.files.installed import CondaRecord, Distribution
@@ -88,7 +88,7 @@ def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
     """
     paths = list(files)
     found = top_modules(paths)
-    sizes = {module: sum(belongs(path, module) for path in paths) for module in found}
+    sizes = _sizes(paths, found)
     named = {module for module in found if _bears(module, name)}
     most = {module for module in found if 2 * sizes[module] > sum(sizes.values())}
     largest = {module for module in found if sizes[module] == max(sizes.values())}
@@ -97,6 +97,21 @@ def modules_of(name: str, files: Iterable[PurePosixPath]) -> Modules:
         required=tuple(module for module in found if module in required),
         others=tuple(module for module in found if module not in required),
     )
+
+
+def _sizes(paths: Sequence[PurePosixPath], modules: Collection[str]) -> dict[str, int]:
+    """Return how many files belong to each module, see `belongs`; the paths are gone through once."""
+    steps = {tuple(module.split(".")): module for module in modules}
+    deepest = max(map(len, steps), default=0)
+    sizes = dict.fromkeys(modules, 0)
+    for path in paths:
+        parts = path.parts
+        if parts and len(parts) <= deepest:
+            parts = (*parts[:-1], parts[-1].split(".")[0])
+        for depth in range(1, min(len(parts), deepest) + 1):
+            if module := steps.get(parts[:depth]):
+                sizes[module] += 1
+    return sizes
 
 
 def belongs(file: PurePosixPath, module: str) -> bool:
@@ -121,25 +136,29 @@ def top_modules(files: Iterable[PurePosixPath]) -> tuple[str, ...]:
     count only where there are no others; tests and examples never do.
     """
     code = [file for file in files if file.suffix in {".py", ".so"} and ".." not in file.parts]
-    packages = {file.parent for file in code if file.name.split(".")[0] == "__init__"}
-    found = {name for file in code if (name := _module(file, packages))}
+    packages = {file.parts[:-1] for file in code if file.name.split(".")[0] == "__init__"}
+    folders = {folder for file in code if (folder := file.parts[:-1])}
+    at_top = [file for file in code if len(file.parts) == 1]
+    parts = {_outermost(folder, packages) for folder in folders}
+    parts |= {(file.name.split(".")[0],) for file in at_top if not _is_library(file)}
+    found = {".".join(steps) for steps in parts if _can_be_imported(steps)}
     found = {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
     public = {name for name in found if not any(part.startswith("_") for part in name.split("."))}
     return tuple(sorted(public or found))
 
 
-def _module(file: PurePosixPath, packages: set[PurePosixPath]) -> str | None:
-    """Return the outermost package that holds a file, else the file's own module or its namespace."""
-    above = [parent for parent in reversed(file.parents) if parent.parts]
-    package = next((parent for parent in above if parent in packages), above[0] if above else None)
-    if package:
-        parts = package.parts
-    elif file.suffix == ".so" and file.name.startswith("lib"):
-        return None
-    else:
-        parts = (file.name.split(".")[0],)
-    fit = all(part.isidentifier() for part in parts) and parts[0] not in _NOT_FOR_IMPORT
-    return ".".join(parts) if fit else None
+def _outermost(folder: tuple[str, ...], packages: set[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the outermost package that a folder is in, else the namespace that it is in."""
+    above = (folder[:depth] for depth in range(1, len(folder) + 1))
+    return next((parent for parent in above if parent in packages), folder[:1])
+
+
+def _is_library(file: PurePosixPath) -> bool:
+    return file.suffix == ".so" and file.name.startswith("lib")
+
+
+def _can_be_imported(steps: tuple[str, ...]) -> bool:
+    return all(part.isidentifier() for part in steps) and steps[0] not in _NOT_FOR_IMPORT
 
 
 @dataclass(frozen=True)

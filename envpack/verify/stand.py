@@ -9,7 +9,7 @@ runs, and what else a process has loaded after it has run.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import stat
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -18,6 +18,7 @@ from envpack.archive.unpack import extract_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
 
     from envpack.archive.composing import Laid
     from envpack.archive.members import Entry
@@ -45,7 +46,7 @@ class Stand:
         """
         fresh = {entry.path for piece in new for entry in piece.facts.entries if entry.kind != "directory"}
         stays = self._content.entries.keys() - fresh
-        for path in _files(self._environment):
+        for path in _files(str(self._environment)):
             if path not in stays:
                 (self._environment / path).unlink()
         self._exact.update(piece.facts.owner for piece in new)
@@ -101,8 +102,7 @@ class Stand:
 
     def _present(self) -> set[str]:
         """Return the archive's files that exist; bytecode that is not needed does not."""
-        top = str(self._environment)
-        return {path for path in self._content.entries if os.path.lexists(f"{top}/{path}")}
+        return self._content.entries.keys() & {*_files(str(self._environment))}
 
     def _is(self, entry: Entry) -> bool:
         """Say whether a file is equal to the archive's."""
@@ -111,11 +111,11 @@ class Stand:
 
     def _looks_like(self, entry: Entry) -> bool:
         """Say whether a file has the size and the permissions of the archive's, or is the same link."""
-        path = self._environment / entry.path
-        if entry.kind == "link" or path.is_symlink():
-            return entry.kind == "link" and path.is_symlink() and str(path.readlink()) == entry.link
-        try:
-            facts = path.stat()
+        path = f"{self._environment}/{entry.path}"
+        try:  # there are thousands: strings take a fifth of the time of paths
+            facts = os.lstat(path)
+            if entry.kind == "link" or stat.S_ISLNK(facts.st_mode):
+                return entry.kind == "link" and stat.S_ISLNK(facts.st_mode) and os.readlink(path) == entry.link  # noqa: PTH115
         except OSError:
             return False
         return (
@@ -152,10 +152,14 @@ def _spans(pieces: Iterable[Laid]) -> list[tuple[int, Facts]]:
     return [(piece.start, piece.facts) for piece in pieces]
 
 
-def _files(top: Path) -> Iterator[str]:
+def _files(top: str) -> Iterator[str]:
     """Yield every file and link by its path from `top`."""
-    for folder, folders, names in os.walk(top):
-        below = os.path.relpath(folder, top)
-        above = "" if below == "." else f"{below}/"
-        for name in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
-            yield above + name
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        with os.scandir(f"{top}/{above}") as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{above}{entry.name}/")
+                else:
+                    yield above + entry.name
