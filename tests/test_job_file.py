@@ -56,7 +56,7 @@ def test_a_job_file_is_read_with_its_texts_as_they_are_written(tmp_path: Path) -
     assert (job.name, job.launcher, job.resources_driver_memory) == ("daily-churn", "standalone", "2g")
     assert job.arguments == ("--verbose", "a, b")
     assert job.conf == {"spark.sql.shuffle.partitions": "200"}
-    assert job.parameters == {"rows": "10", "date": ""}
+    assert job.parameters == {"rows": "10", "date": None}
     assert job.where("timeout") == f"{tmp_path}/job.yaml:11"
 
 
@@ -123,6 +123,11 @@ def test_every_mistake_is_said_at_once_with_its_line_and_the_nearest_word(tmp_pa
         ("server: livy", "is not a server's URL"),
         ("conf: {sql.shuffle: 1}", "each begins with `spark.`"),
         ("conf: {spark.archives: x}", "spark.archives is what envpack hands"),
+        ("env: {PYSPARK_PYTHON: x}", "PYSPARK_PYTHON is what envpack hands"),
+        ('parameters: {text: "a\\0b"}', "the character U+0000"),
+        ('arguments: ["a\\0b"]', "the character U+0000"),
+        ("arguments: [a, {b: c}]", "each entry must be one value, not a mapping"),
+        ("timeout: 0s", "must be at least 1s"),
         ("env: {PROMPT_COMMAND: x}", "is a shell's own variable"),
     ],
 )
@@ -150,6 +155,22 @@ def test_parameters_are_set_by_name_and_one_without_a_value_must_be(tmp_path: Pa
     first, second = refusal.value.problems
     assert first.endswith("job.yaml has no parameter row; did you mean rows?")
     assert second == f"{tmp_path}/job.yaml:4: the parameter date has no value: give it with --set date=VALUE"
+
+
+@pytest.mark.parametrize(("written_as", "value"), [("''", ""), ('"null"', "null"), ("~", None), ("null", None)])
+def test_an_empty_text_is_the_value_of_a_parameter_and_nothing_is_none(
+    written_as: str, value: str | None, tmp_path: Path
+) -> None:
+    job = job_file.read(written(tmp_path, GOOD.replace("rows: 10, date: ", f"prefix: {written_as}")))
+    assert job.parameters == {"prefix": value}
+    given = {} if value is not None else {"prefix": ""}
+    assert job_file.parameters(job, given) == {"prefix": value or ""}
+
+
+def test_a_directory_that_cannot_be_run_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "churn").mkdir()
+    (problem,) = problems(tmp_path, GOOD.replace("entrypoint: main.py", "entrypoint: churn"))
+    assert problem == "job.yaml:3: churn is a directory without __main__.py: name a file of it"
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,20 @@ def test_how_a_job_ended_is_recorded_also_after_a_write_that_ctrl_c_ended(tmp_pa
     assert [each.state for each in submissions.of_store(store)] == ["killed"]
 
 
+def test_every_value_that_a_job_can_be_given_is_in_the_history(tmp_path: Path) -> None:
+    facts = {"job": "j", "release": "udf", "digest": "d" * 64, "code": "c" * 64, "entrypoint": "m"}
+    store = LocalStore(tmp_path)
+    values = {"red": "\x1b[31m", "bytes": "\udcff", "long": "x" * 9000, "arrow": "a\u2028b\u202ec"}
+    many = {f"p{number}": "\u2603" * 5000 for number in range(1500)}
+    for parameters in (values, many):
+        shown = submissions.masked(parameters)
+        record = submissions.new(store, parameters=shown, by="CI \x1b job", launcher="local", **facts)
+        record.write()
+        record.update(state="failed", said="\x1b[31m no\nway")
+    assert sorted(len(each.parameters) for each in submissions.of_store(store)) == [len(values), 1000]
+    assert {each.said for each in submissions.of_store(store)} == {"\\x1b[31m no way"}
+
+
 def test_what_somebody_else_recorded_of_a_job_stays(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path / "store"))
     record = a_record(store)

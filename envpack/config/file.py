@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MERGE = "tag:yaml.org,2002:merge"
+_NULL = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,10 @@ def read(
 ) -> tuple[dict[str, Setting], list[str]]:
     """Return the file's settings, by field, and every mistake in it, as `file:line: reason`.
 
-    `kinds` says by field what its value must be: `text`, `boolean`, `list` or `mapping`; `sections` are the keys
-    that hold other keys; `booleans` are the words for true and false; `example` is a line of such a
-    file. Raises BadConfiguration when the file is not a YAML mapping, and UsageError when it cannot be read.
+    `kinds` says by field what its value must be: `text`, `boolean`, `list`, `mapping`, or `gaps` for a mapping in
+    which a key without a value is None; `sections` are the keys that hold other keys; `booleans` are the words for
+    true and false; `example` is a line of such a file. Raises BadConfiguration when the file is not a YAML mapping,
+    and UsageError when it cannot be read.
     """
     try:
         node = yaml_nodes.compose(path.read_text("utf-8-sig"), longest=yaml_nodes.BY_HAND)
@@ -145,19 +147,34 @@ def _value(entry: _Entry, kind: str, booleans: Mapping[str, bool]) -> Any:  # no
             return (str(entry.value.value),)
         case "list", yaml.SequenceNode() if all(isinstance(item, yaml.ScalarNode) for item in entry.value.value):
             return tuple(str(item.value) for item in entry.value.value)
+        case "list", yaml.SequenceNode():
+            one = next(item for item in entry.value.value if not isinstance(item, yaml.ScalarNode))
+            raise ValueError(f"{entry.shown}: each entry must be one value, not a {_shape(one)}")
+        case "gaps", yaml.MappingNode() if all(_is_pair(*pair) for pair in entry.value.value):
+            empty = {key.value for key, value in entry.value.value if value.tag == _NULL}
+            return {name: None if name in empty else value for name, value in _mapping(entry).items()}
         case "mapping", yaml.MappingNode() if all(_is_pair(*pair) for pair in entry.value.value):
             return _mapping(entry)
-        case "mapping", yaml.MappingNode():
+        case "mapping" | "gaps", yaml.MappingNode():
             key, value = next(pair for pair in entry.value.value if not _is_pair(*pair))
             if not isinstance(key, yaml.ScalarNode):
                 raise ValueError(f"{entry.shown}: a key must be a string")
-            is_now = "list" if isinstance(value, yaml.SequenceNode) else "mapping"
-            raise ValueError(f"{entry.shown}: {key.value} must be one value, not a {is_now}")
+            raise ValueError(f"{entry.shown}: {key.value} must be one value, not a {_shape(value)}")
         case _:
-            wanted = {"text": "a string", "boolean": "true or false", "list": "a list", "mapping": "a mapping"}[
-                kind
-            ]
-            raise ValueError(f"{entry.shown} must be {wanted}")
+            raise ValueError(f"{entry.shown} must be {_WANTED[kind]}")
+
+
+_WANTED = {
+    "text": "a string",
+    "boolean": "true or false",
+    "list": "a list",
+    "mapping": "a mapping",
+    "gaps": "a mapping",
+}
+
+
+def _shape(node: yaml.Node) -> str:
+    return "list" if isinstance(node, yaml.SequenceNode) else "mapping"
 
 
 def _is_pair(key: yaml.Node, value: yaml.Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from envpack.spark.versions import check_known
 from envpack.units import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from envpack.config.file import Setting
@@ -38,6 +39,12 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _MASTER = re.compile(r"(?:yarn|local(?:-cluster)?(?:\[[0-9*,]+\])?|spark://\S+|k8s://\S+)")
 _ENTRY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+_LONGEST = 365 * 86400
+"""Seconds that a job may take."""
+
+_PYTHONS = ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")
+"""Variables that choose a Python."""
+
 _SUFFIXES = (".txt", ".yml", ".yaml", ".toml", ".lock")
 
 OURS = ("spark.archives", "spark.yarn.dist.archives", "spark.pyspark.", "spark.submit.pyFiles", "spark.envpack.")
@@ -55,9 +62,9 @@ class JobFile:
     entrypoint: str = ""
     """What is run: a file of the code base such as `main.py`, or a module such as `churn.daily`. Needless where the
     code base is one file, or a package with a `__main__.py`."""
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
     """What may differ between runs: each becomes `--NAME VALUE`, and `--set NAME=VALUE` gives another value. One
-    without a value must be set."""
+    without a value must be set; `""` is a value."""
     arguments: tuple[str, ...] = ()
     """Further arguments of the program, each passed on as it is."""
     environment: str
@@ -115,8 +122,8 @@ class JobFile:
 
 
 def kinds() -> dict[str, str]:
-    """Return the name of every key's field and its kind: `text`, `list` or `mapping`."""
-    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping"}
+    """Return the name of every key's field and its kind: `text`, `list`, `mapping` or `gaps`."""
+    by_type = {"tuple[str, ...]": "list", "Mapping[str, str]": "mapping", "Mapping[str, str | None]": "gaps"}
     return {
         entry.name: by_type.get(str(entry.type), "text")
         for entry in fields(JobFile)
@@ -201,19 +208,19 @@ def parameters(job: JobFile, given: Mapping[str, str]) -> dict[str, str]:
     problems += [
         f"{job.where('parameters')}: the parameter {name} has no value: give it with --set {name}=VALUE"
         for name, value in values.items()
-        if not value and name not in given
+        if value is None
     ]
     if problems:
         raise BadConfiguration(problems)
-    return values
+    return {name: value or "" for name, value in values.items()}
 
 
 def _problems(name: str, setting: Setting, folder: Path) -> Iterator[str]:
     rule = _RULES.get(name)
-    if rule is None:
-        return
     try:
-        rule(setting.value, folder)
+        _without_zeros(setting.value)
+        if rule is not None:
+            rule(setting.value, folder)
     except UsageError as error:
         hint = f"; {error.hint}" if error.hint else ""
         yield f"{setting.origin}: {error.message}{hint}"
@@ -233,6 +240,10 @@ def _about_entrypoint(values: Mapping[str, Any], path: Path, settings: Mapping[s
     if entry and not any(place.is_file() for place in entry_files(code, entry)):
         there = [each.relative_to(code).as_posix() for each in sorted(code.glob("*.py"))]
         near = difflib.get_close_matches(entry, there, n=1)
+        folder = code.joinpath(*entry.split("."))
+        if folder.is_dir():
+            yield f"{settings['entrypoint'].origin}: {entry} is a directory without __main__.py: name a file of it"
+            return
         question = f"; did you mean {near[0]}?" if near else ""
         yield f"{settings['entrypoint'].origin}: {values['code']} has no {entry}{question}"
 
@@ -252,6 +263,12 @@ def _matching(pattern: re.Pattern[str], what: str, example: str) -> Callable[[st
             raise ValueError(f"{given!r} is not {what}: write it as {example}")
 
     return check
+
+
+def _without_zeros(given: str | tuple[str, ...] | Mapping[str, str | None]) -> None:
+    texts = (given,) if isinstance(given, str) else given.values() if isinstance(given, Mapping) else given
+    if any("\0" in text for text in texts if text):
+        raise ValueError("a value with the character U+0000 cannot be passed to a program")
 
 
 def _code(given: str, folder: Path) -> None:
@@ -289,6 +306,8 @@ def _env(given: Mapping[str, str], _folder: Path) -> None:
     for name in given:
         if problem := variable_names.problem(name):
             raise ValueError(f"{name!r} {problem}")
+        if name in _PYTHONS:
+            raise ValueError(f"{name} is what envpack hands the environment over with: leave it out")
 
 
 def _environment(given: str, folder: Path) -> None:
@@ -300,9 +319,11 @@ def _environment(given: str, folder: Path) -> None:
 
 def _timeout(given: str, _folder: Path) -> None:
     try:
-        span(given)
+        seconds = span(given)
     except ValueError:
         raise ValueError(f"must be a time such as 90s, 30m or 2h, not {given!r}") from None
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"must be at least 1s and at most {_LONGEST // 86400}d, not {given!r}")
 
 
 _MEMORY_RULE = _matching(_MEMORY, "an amount of memory", "2g or 512m")

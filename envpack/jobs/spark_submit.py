@@ -7,6 +7,7 @@ and prints the pod's final status.
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import re
@@ -119,7 +120,11 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
             start_new_session=True,
         )
     except OSError as error:
-        raise LauncherFailed(f"{program} cannot be run: {error.strerror}", hint="look at that file") from error
+        too_long = error.errno == errno.E2BIG
+        raise LauncherFailed(
+            f"{program} cannot be run: {error.strerror}",
+            hint="pass long values in a file of the code base" if too_long else "look at that file",
+        ) from error
     return _Following(planned, process, watch).to_the_end()
 
 

@@ -13,7 +13,7 @@ from envpack.jobs import code, launch
 from envpack.jobs.plan import RUNNER, deliver
 from envpack.jobs.shown import without_secrets
 from envpack.progress import SILENT
-from envpack.redact import MASK, redact
+from envpack.redact import MASK
 from envpack.releases import keys, lookup, removal_notice, submissions
 from envpack.releases.provenance import who
 from envpack.units import human_size, span
@@ -48,7 +48,7 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
         ended = submitter.run(planned, watch)
     except EnvpackError as error:
         if watch.record and not watch.application:  # a job with an id may go on
-            watch.record.update(state="failed", said=" ".join(redact(error.message).split())[:1000])
+            watch.record.update(state="failed", said=error.message)
         raise
     watch.has_ended(ended)
     return ended
@@ -89,7 +89,7 @@ def _recorded(planned: Planned, cache: Cache, progress: Progress) -> Record | No
         entrypoint=planned.module,
         parameters=submissions.masked(planned.parameters),
         launcher=planned.launcher.name,
-        by=who(os.environ)[0][:1000],
+        by=who(os.environ)[0],
     )
     send(planned, cache, progress)
 

@@ -6,11 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from envpack.codec import LONGEST_LINE
 from envpack.progress import SILENT
-from envpack.redact import redact
 from envpack.units import now
-from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +64,8 @@ class JobWatch:
         if self.record:
             self.record.update(
                 state="submitted",
-                application=_line(self.application),
-                address=_line(self.address),
+                application=self.application,
+                address=self.address,
             )
 
     def is_in(self, state: str) -> None:
@@ -81,9 +78,4 @@ class JobWatch:
         """Note how it ended."""
         if self.record:
             over = None if ended.state == "submitted" else now()
-            self.record.update(state=ended.state, exit_code=ended.exit_code, ended=over, said=_line(ended.said))
-
-
-def _line(text: str) -> str:
-    """Return a text of the launcher's in a form allowed in a record."""
-    return visible(" ".join(redact(text).split()))[:LONGEST_LINE]
+            self.record.update(state=ended.state, exit_code=ended.exit_code, ended=over, said=ended.said)

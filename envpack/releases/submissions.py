@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from envpack.codec import Digest, Kind, Line, Moment, Name, Unreadable
+from envpack.codec import LONGEST_LINE, Digest, Kind, Line, Moment, Name, Unreadable
 from envpack.errors import EnvpackError, UsageError
-from envpack.redact import shown_value
+from envpack.redact import redact, shown_value
 from envpack.redact.logs import filtered_logger
 from envpack.releases import keys
 from envpack.units import now
+from envpack.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 State = Literal["submitting", "submitted", "succeeded", "failed", "killed", "unknown"]
 """`submitting` remains if the submission was killed before the launcher answered; `submitted` is one that was not
 followed further."""
+
+_MOST_PARAMETERS = 1000
+_ROOM = 80_000
+"""Characters of all values of parameters together, so that a record with escapes stays below its limit."""
 
 _logger = filtered_logger(__name__)
 
@@ -44,8 +50,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     """The zip of its code."""
     entrypoint: Line
     """The module that was run."""
-    parameters: Annotated[dict[str, Line], Meta(max_length=1000)]
-    """The values of its parameters; secrets are masked."""
+    parameters: Annotated[dict[str, Line], Meta(max_length=_MOST_PARAMETERS)]
+    """The values of its parameters; secrets are masked, and long values are cut."""
     launcher: Line
     """What started it."""
     by: Line
@@ -92,7 +98,7 @@ class Record:
 
     def update(self, **changes: object) -> None:
         """Write what has changed. A refusal of the store must not end the watch of a job, and is only logged."""
-        before, value = self.value, msgspec.structs.replace(self.value, **changes)
+        before, value = self.value, msgspec.structs.replace(self.value, **_lines(changes))
         if value == before:
             return
         self.value = value
@@ -116,7 +122,7 @@ class Record:
 def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a submission
     """Return the record of a submission that begins now; nothing is written yet. `facts` are its fields."""
     moment = now()
-    value = Submission(id=secrets.token_hex(6), submitted=moment, state="submitting", **facts)
+    value = Submission(id=secrets.token_hex(6), submitted=moment, state="submitting", **_lines(facts))
     time = moment.replace("-", "").replace(":", "")
     key = keys.job_record(value.release, time, value.id, value.digest, value.code)
     return Record(store=store, key=key, value=value)
@@ -124,7 +130,19 @@ def new(store: Store, **facts: Any) -> Record:  # noqa: ANN401 - the fields of a
 
 def masked(values: Mapping[str, str]) -> dict[str, str]:
     """Return parameters as they may be stored."""
-    return {name: " ".join(shown_value(name, value).split()) for name, value in values.items()}
+    longest = min(LONGEST_LINE, _ROOM // max(len(values), 1))
+    return {
+        name: _line(shown_value(name, value))[:longest] for name, value in islice(values.items(), _MOST_PARAMETERS)
+    }
+
+
+def _lines(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record; each text, also of the launcher or of a CI system, as a record may hold it."""
+    return {name: _line(redact(value)) if isinstance(value, str) else value for name, value in facts.items()}
+
+
+def _line(text: str) -> str:
+    return visible(" ".join(text.split()))[:LONGEST_LINE]
 
 
 def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:

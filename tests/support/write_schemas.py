@@ -76,6 +76,7 @@ _JOB_KINDS: dict[str, dict[str, Any]] = {
     "text": {"type": ["string", "number"]},
     "list": {"type": ["array", "string"], "items": {"type": ["string", "number", "boolean"]}},
     "mapping": {"type": "object", "additionalProperties": _SCALAR},
+    "gaps": {"type": "object", "additionalProperties": _SCALAR},
 }
 
 
