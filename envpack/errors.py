@@ -36,13 +36,13 @@ def _unpickled(kind: type[EnvpackError], args: tuple[object, ...]) -> EnvpackErr
 
 
 class UsageError(EnvpackError):
-    """An option, a reference or a configuration value that cannot be used."""
+    """An option, a reference or a configuration value is invalid."""
 
     exit_code = 2
 
 
 class BadConfiguration(UsageError):
-    """Options, variables and values of `envpack.yaml` that cannot be used; carries every problem that was found."""
+    """Options, variables or values of `envpack.yaml` are invalid; all problems are reported together."""
 
     def __init__(self, problems: Sequence[str], *, hint: str | None = None) -> None:
         self.problems = tuple(redact(problem) for problem in problems)
@@ -66,7 +66,7 @@ class Problem(NamedTuple):
 
 
 class BadRequirements(EnvpackError):
-    """A requirements file that cannot be read as one; carries every problem that was found."""
+    """A requirements file or a lock is invalid; all problems are reported together."""
 
     exit_code = 3
 
@@ -76,7 +76,7 @@ class BadRequirements(EnvpackError):
 
 
 class Unsatisfiable(EnvpackError):
-    """Requirements that no set of packages fulfils; the message holds the explanation."""
+    """No set of packages satisfies the requirements; the message explains why."""
 
     exit_code = 4
 
@@ -86,66 +86,66 @@ class NoSolution(Unsatisfiable):
 
 
 class Unreachable(EnvpackError):
-    """A channel or a package index that did not answer."""
+    """A channel, a package index or a git server did not answer."""
 
     exit_code = 5
 
 
 class PackingFailed(EnvpackError):
-    """What could not be fetched, linked or packed, a full disk among the reasons."""
+    """A file could not be fetched, linked or packed, for example because the disk is full."""
 
     exit_code = 6
 
 
 class BrokenPackage(PackingFailed):
-    """A package that is damaged, or not what its name, its index or the lock says."""
+    """A package is damaged, or differs from its name, its index or the lock."""
 
 
 class DamagedPackage(BrokenPackage):
-    """A package that was sound when it arrived, and whose cached copy has changed since."""
+    """The cached copy of a package changed after it was downloaded."""
 
     def __init__(
         self, message: str | Sequence[str], *, owners: Collection[str] = (), hint: str | None = None
     ) -> None:
         super().__init__(
-            message, hint=hint or "remove the cache (`envpack doctor` names it), and look at the disk that holds it"
+            message, hint=hint or "delete the cache directory (`envpack doctor` shows it), and check its disk"
         )
         self.owners = frozenset(owners)
         """What the packages are called among those that share a prefix: `conda/NAME` or `pypi/NAME`."""
 
 
 class VerificationFailed(EnvpackError):
-    """An archive that does not work as a node would use it."""
+    """An archive does not work when it is unpacked and run as on a node."""
 
     exit_code = 7
 
 
 class StoreRefused(EnvpackError):
-    """A store that answered no: credentials, permissions, a bucket that does not exist."""
+    """The store refused a request: wrong credentials, a missing permission, a bucket that does not exist."""
 
     exit_code = 8
 
 
 class StoreUnreachable(EnvpackError):
-    """A store that did not answer."""
+    """The store did not answer, or not reliably."""
 
     exit_code = 9
 
 
 class Conflict(EnvpackError):
-    """Something that must not be overwritten is already there with another content."""
+    """Something that must not be overwritten exists with other content, or another process changes it."""
 
     exit_code = 10
 
 
 class PolicyViolated(EnvpackError):
-    """An environment with something in it that the site's policy does not allow."""
+    """The environment contains a package that the site's policy does not allow."""
 
     exit_code = 11
 
 
 class NotReady(EnvpackError):
-    """A machine or a configuration with which no build works.
+    """This machine or its configuration cannot build.
 
     Too few file descriptors, too little memory, and what `envpack doctor` finds.
     """
@@ -154,19 +154,19 @@ class NotReady(EnvpackError):
 
 
 class JobFailed(EnvpackError):
-    """A job that failed or was killed, and whose launcher reports no exit code."""
+    """The job failed or was killed, and its launcher reports no exit code."""
 
     exit_code = 13
 
 
 class LauncherFailed(EnvpackError):
-    """What starts jobs is not there, did not answer, or refused the job."""
+    """The program or server that starts jobs is missing, did not answer, or refused the job."""
 
     exit_code = 14
 
 
 class Gone(Conflict):
-    """A release that was removed while something was done with it."""
+    """A release was removed while envpack used it."""
 
 
 _NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -180,7 +180,7 @@ def of_system(error: OSError) -> EnvpackError | None:
     """
     said = f"{error.filename or 'this machine'}: {error.strerror}"
     if error.errno in _NAMES:
-        return UsageError(said, hint="name another place, or let its owner give you the permission")
+        return UsageError(said, hint="use another path, or ask its owner for the permission")
     if error.errno in _LIMITS:
-        return NotReady(said, hint="make room or raise the limit, then try again")
+        return NotReady(said, hint="free space or raise the limit, then try again")
     return None

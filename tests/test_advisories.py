@@ -127,7 +127,7 @@ def test_advisories_are_read_again_when_a_file_has_changed(tmp_path: Path) -> No
 
 
 def test_what_is_no_advisory_and_an_empty_place_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no advisories"):
+    with pytest.raises(UsageError, match="contains no advisories"):
         read(tmp_path)
     (tmp_path / "a.json").write_text('{"no": "id"}')
     with pytest.raises(UsageError, match=r"a\.json is not an advisory in OSV's format"):

@@ -99,33 +99,33 @@ def test_a_properties_file_and_json_name_all_archives(launcher: str) -> None:
 def test_a_client_of_a_server_sends_other_files_of_its_own_machine() -> None:
     text = render(made("connect-client", "models.zip#models"), "text")
     assert f'addArtifacts("{OWN}", "models.zip#models", archive=True)' in text
-    with pytest.raises(UsageError, match="files of its own machine"):
+    with pytest.raises(UsageError, match="files on its own machine"):
         made("connect-client", MODELS)
 
 
 def test_where_nothing_is_unpacked_other_archives_are_refused() -> None:
-    with pytest.raises(UsageError, match="nothing unpacks archives"):
+    with pytest.raises(UsageError, match="unpacks no archives"):
         made("local", "models.zip#models")
 
 
 @pytest.mark.parametrize(
     ("also", "reason"),
     [
-        (["models.zip#environment"], "'environment' is the directory of the environment already"),
-        (["a.zip#m", "b.zip#m"], "'m' is the directory of a.zip#m already"),
-        (["s3://one/a.zip#a", "s3://two/a.zip#b"], "YARN takes no second file of one name"),
-        ([f"s3://other/{OWN.partition('#')[0]}#x"], "YARN takes no second file of one name"),
+        (["models.zip#environment"], "'environment' is already the directory of the environment"),
+        (["a.zip#m", "b.zip#m"], "'m' is already the directory of a.zip#m"),
+        (["s3://one/a.zip#a", "s3://two/a.zip#b"], "YARN cannot take two files of one name"),
+        ([f"s3://other/{OWN.partition('#')[0]}#x"], "YARN cannot take two files of one name"),
         (["a.zip,b.zip#a"], "',' in it"),
         (["s3://b/my models.zip#m"], "' ' in it"),
-        (["models.zip"], "name the directory"),
-        (["models.zip#Models2"], "name the directory"),
+        (["models.zip"], "add #DIRECTORY"),
+        (["models.zip#Models2"], "add #DIRECTORY"),
         (["models*.zip#m"], "'[*]' in it"),
-        (["models.csv"], "would not unpack"),
-        ([""], "would not unpack"),
-        (["models.zip#../up"], "name the directory"),
-        (["models.zip#.."], "name the directory"),
-        (["models.zip#"], "name the directory"),
-        (["models.zip#a#b"], "name the directory"),
+        (["models.csv"], "cannot unpack"),
+        ([""], "cannot unpack"),
+        (["models.zip#../up"], "add #DIRECTORY"),
+        (["models.zip#.."], "add #DIRECTORY"),
+        (["models.zip#"], "add #DIRECTORY"),
+        (["models.zip#a#b"], "add #DIRECTORY"),
     ],
 )
 def test_what_cannot_be_joined_is_refused(also: list[str], reason: str) -> None:

@@ -85,9 +85,9 @@ def test_the_body_that_is_printed_is_the_one_that_is_posted(site: Site) -> None:
             14,
             "Local path not allowed",
         ),
-        ({"POST /batches": [(401, "<html>who are you</html>")]}, 14, "refused it (401)"),
-        ({"POST /batches": [(200, "<html>hello</html>")]}, 14, "answered no JSON"),
-        ({"POST /batches": [(200, {"hello": 1})]}, 14, "without the number of the batch"),
+        ({"POST /batches": [(401, "<html>who are you</html>")]}, 14, "refused the request (HTTP 401)"),
+        ({"POST /batches": [(200, "<html>hello</html>")]}, 14, "is not JSON"),
+        ({"POST /batches": [(200, {"hello": 1})]}, 14, "reply has no batch id"),
     ],
 )
 def test_how_a_batch_ends_is_told(answers: dict[str, list[Answer]], code: int, said: str, site: Site) -> None:
@@ -122,7 +122,7 @@ def test_a_login_of_the_address_is_sent_and_never_shown(site: Site) -> None:
     with serving({"POST /batches": [(403, {"msg": "not you"})]}) as server:
         address = server.url.replace("http://", "http://reader:Zq7-wX9_kP2m@")
         ran = site.run("submit", "--launcher", "livy-batch", "--server", address)
-    assert (ran.code, "refused it (403): not you" in ran.err) == (14, True), ran.err
+    assert (ran.code, "refused the request (HTTP 403): not you" in ran.err) == (14, True), ran.err
     assert "Zq7-wX9_kP2m" not in ran.err
 
 
@@ -162,7 +162,7 @@ def test_kyuubi_is_posted_what_is_printed_under_a_name_of_its_own(site: Site) ->
     [
         ({"state": "ERROR", "appState": "FAILED", "appDiagnostic": "it broke"}, 13, "failed: it broke"),
         ({"state": "ERROR", "appState": "FINISHED"}, 0, "succeeded"),
-        ({"state": "ERROR", "appState": "UNKNOWN"}, 13, "how is not known"),
+        ({"state": "ERROR", "appState": "UNKNOWN"}, 13, "ended with an unknown result"),
         ({"state": "CANCELED"}, 13, "was killed"),
     ],
 )

@@ -429,7 +429,7 @@ def test_one_thing_is_counted_in_the_singular(tmp_path: Path) -> None:
 def test_a_folder_with_something_else_is_left_alone(store: Path, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("mine")
-    with pytest.raises(UsageError, match="holds no catalog"):
+    with pytest.raises(UsageError, match="is not a catalog"):
         write(store, tmp_path / "site")
     assert files(tmp_path / "site") == {"index.html": b"mine"}
 
@@ -644,7 +644,7 @@ class Contested(LocalStore):
 
 def test_a_writer_that_always_loses_says_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envpack.catalog.publishing.PAUSE", 0.0)
-    with pytest.raises(Conflict, match="is being changed by others"):
+    with pytest.raises(Conflict, match="is being changed by another process"):
         places.publish_beside(Contested(store), copies(store))
 
 

@@ -166,9 +166,9 @@ def test_a_push_on_github_names_the_commit_in_its_event(repository: Repository, 
 
 
 def test_a_commit_that_a_person_names_must_be_there(repository: Repository) -> None:
-    with pytest.raises(UsageError, match="git knows no commit nonsense"):
+    with pytest.raises(UsageError, match="--since nonsense: this clone has no such commit"):
         since("nonsense", {}, repository.path)
-    with pytest.raises(UsageError, match="git knows no commit --help"):
+    with pytest.raises(UsageError, match="--since --help: this clone has no such commit"):
         since("--help", {}, repository.path)
 
 

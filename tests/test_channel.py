@@ -302,7 +302,7 @@ def test_other_pythons_of_this_machine_can_be_packed(tmp_path: Path, release: st
 
 
 def test_a_root_without_a_python_is_refused_with_the_next_step(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no program of Linux") as caught:
+    with pytest.raises(UsageError, match="is not a Linux executable") as caught:
         envpack.channel.init(tmp_path / "channel", root=tmp_path / "ROOT")
     assert "--python" in (caught.value.hint or "")
 

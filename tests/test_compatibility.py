@@ -632,7 +632,7 @@ def test_pypis_pyspark_has_no_wheel_and_is_not_built_where_builds_are_forbidden(
 
 
 def test_to_keep_it_the_clusters_spark_must_be_known(understood: Understand) -> None:
-    with pytest.raises(UsageError, match="--with-pyspark needs to know which Spark the cluster has"):
+    with pytest.raises(UsageError, match="--with-pyspark needs the version of the cluster's Spark"):
         understood("pyspark >=3.4\n", with_pyspark=True)
     assert understood("pyspark ==3.5.6\n", with_pyspark=True).limits[0].bounds["pyspark"] == "==3.5.*"
 

@@ -113,7 +113,7 @@ def test_every_codec_gives_the_same_run(way: str, tmp_path: Path) -> None:
 
 
 def test_a_codec_that_is_not_read_is_said(write: Callable[..., Path]) -> None:
-    with pytest.raises(UsageError, match="lzf, which envpack does not read"):
+    with pytest.raises(UsageError, match="lzf, which envpack cannot read"):
         explained(write(b"ZV\x01\x00\x10"))
 
 
@@ -675,7 +675,7 @@ def test_what_has_no_event_is_refused_and_not_called_a_run_without_findings(
 ) -> None:
     assert cli.run(["explain", str(write(NO_LOGS[kind])), "--fail-on", "info"]) == UsageError.exit_code
     said = capsys.readouterr()
-    assert "has no event of Spark's" in said.err
+    assert "no readable Spark event" in said.err
     assert said.out == ""
 
 

@@ -135,7 +135,7 @@ def test_what_cannot_be_sent_is_said_with_its_files(site: Site, tmp_path: Path) 
     with pytest.raises(UsageError) as refusal:
         packed(site.home)
     assert "out.py is a link that leads out of" in refusal.value.message
-    assert "gone.py is no regular file" in refusal.value.message
+    assert "gone.py is not a regular file" in refusal.value.message
     write(site.home, ".envpackignore", "*\n")
     with pytest.raises(UsageError, match="has no files to send"):
         packed(site.home)
@@ -161,4 +161,4 @@ def test_a_secret_that_envpack_was_given_is_not_sent_with_the_code(site: Site) -
     write(site.home, "settings.py", f"key = {secret!r}\n")
     variables = {**site.environment, "MY_TOKEN": secret}
     ran = command.run("job", "code", cwd=site.home, environment=variables)
-    assert (ran.code, "settings.py holds a secret" in ran.err, secret in ran.err) == (2, True, False)
+    assert (ran.code, "settings.py contains a secret" in ran.err, secret in ran.err) == (2, True, False)

@@ -72,7 +72,7 @@ def test_a_release_without_ipykernel_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "ü", "x" * 201])
 def test_a_name_that_jupyter_does_not_take_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="no name of a kernel"):
+    with pytest.raises(UsageError, match="not a valid name of a kernel"):
         spec.check_name(name)
 
 
@@ -80,7 +80,7 @@ def test_pyspark_comes_from_a_spark_where_the_release_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "python/lib").mkdir(parents=True)
-    with pytest.raises(UsageError, match="is no Spark"):
+    with pytest.raises(UsageError, match="is not a Spark installation"):
         spec.kernel_json(release(), HERE, spark_home=tmp_path)
     for name in ("pyspark.zip", "py4j-0.10.9.9-src.zip"):
         (tmp_path / "python/lib" / name).touch()

@@ -223,7 +223,7 @@ def test_a_vulnerability_may_be_allowed_by_any_of_its_names(party: Desk) -> None
 def test_a_policy_on_vulnerabilities_needs_advisories_that_can_be_read(party: Desk) -> None:
     deny(party, "deny-vulnerabilities: high")
     ran = party.run("build", "party.txt", "--dry-run")
-    assert (ran.code, "write `advisories: PATH`" in ran.err) == (2, True)
+    assert (ran.code, "set `advisories: PATH`" in ran.err) == (2, True)
     assert "deny-vulnerabilities needs advisories" in party.run("doctor").out
     configure(party, "advisories: nosuch")
     ran = party.run("build", "party.txt", "--dry-run")

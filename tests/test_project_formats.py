@@ -368,8 +368,8 @@ def test_standard_input_and_several_files_are_one_environment(desk: Desk) -> Non
     assert (desk.home / "piped.txt.lock").is_file()
     for arguments, reason in (
         (["-"], "need a name"),
-        ([], "name one FILE"),
-        (["a.txt", "-r", "b.txt"], "name one FILE"),
+        ([], "give one FILE"),
+        (["a.txt", "-r", "b.txt"], "give one FILE"),
     ):
         ran = desk.run("lock", *arguments)
         assert (ran.code, reason in ran.err) == (2, True)

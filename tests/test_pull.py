@@ -292,7 +292,7 @@ def test_an_archive_that_holds_more_than_its_manifest_says_is_refused(
 def test_an_archive_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "store")
     release = published(store, write_archive(tmp_path / "e.tar.gz", [Entry(name="a")]), size=1 << 52)
-    with pytest.raises(UsageError, match="there is no room"):
+    with pytest.raises(UsageError, match="not enough disk space"):
         pull.pull(store, release, tmp_path / "there", cache=Cache(tmp_path / "cache"))
 
 

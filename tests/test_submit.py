@@ -132,8 +132,8 @@ def test_pinned_refuses_all_that_floats_and_takes_digests(site: Site) -> None:
     site.stand_in(*YARN_LOG, FINISHED)
     refused = site.run("submit", "--pinned")
     assert refused.code == 2
-    assert "the code would be that of the working tree" in refused.err
-    assert "udf floats with its tag" in refused.err
+    assert "the code would come from the working tree" in refused.err
+    assert "udf follows its tag" in refused.err
     code = site.run("job", "code").out.strip()
     (site.home / "main.py").unlink()
     write(site.home, "main.py", "changed")
@@ -180,11 +180,11 @@ def test_a_python_of_the_submitting_shell_does_not_reach_the_job(site: Site) -> 
         (("--set", "rows"), 2, "is not NAME=VALUE"),
         (("--env", "udv"), 2, "has no udv:latest"),
         (("--env", ""), 2, "'' is not a release reference"),
-        (("--env", "more.txt"), 2, "--env takes a release"),
+        (("--env", "more.txt"), 2, "is a file, not a release"),
         (("--code", "ffff"), 2, "has no code base ffff"),
         (("--code", ""), 2, "'' is not the digest of a code base"),
         (("--code", "f"), 2, "'f' is not the digest of a code base"),
-        ((), 14, "there is no spark-submit on PATH"),
+        ((), 14, "spark-submit is not on PATH"),
     ],
 )
 def test_what_cannot_be_submitted_is_said_in_a_line(
@@ -316,7 +316,7 @@ def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site
     (record,) = site.history()
     assert record["state"] == "killed"
     assert record["ended"]
-    assert "has ended already: killed" in site.run("job", "kill", record["id"]).err
+    assert "has already ended: killed" in site.run("job", "kill", record["id"]).err
     assert site.run("job", "kill", "application_1_0001").code == 2
 
 

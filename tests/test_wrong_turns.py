@@ -338,7 +338,7 @@ def test_a_mistake_in_the_file_is_reported_once_with_its_line_and_the_code_of_wr
 def test_a_command_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, given: str, meant: str) -> None:
     said = ask(given, "r.txt")
     assert (said.code, said.out) == (2, "")
-    assert said.err == f"error: there is no command {given!r}\nhint: did you mean {meant}?\n"
+    assert said.err == f"error: unknown command {given!r}\nhint: did you mean {meant}?\n"
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ def test_a_command_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, given
         (["completion", "bsh"], "'bsh'; did you mean bash or zsh?"),
         (["build", "r.txt", "--format", "rar"], "'rar'; did you mean tar?"),
         (["show", "x", "--output", "yaml"], "'yaml' is not one of text, json, sbom"),
-        (["build", "r.txt", "--stor", "s"], "there is no option '--stor'; did you mean --store?"),
-        (["build", "r.txt", "--zzz"], "there is no option '--zzz'\n"),
+        (["build", "r.txt", "--stor", "s"], "unknown option '--stor'; did you mean --store?"),
+        (["build", "r.txt", "--zzz"], "unknown option '--zzz'\n"),
     ],
 )
 def test_a_word_that_is_misspelt_is_answered_with_the_nearest(ask: Ask, words: list[str], meant: str) -> None:
@@ -414,7 +414,7 @@ WORDED = [
     ),
     (["gc", "nosuch", "--store", "s"], {}, "has no releases of nosuch"),
     (["diff", "r", "nosuch.txt", "--store", "s"], {}, "has no r:latest"),
-    (["diff", "nosuch.yml", "r", "--store", "s"], {}, "there is no file nosuch.yml, and "),
+    (["diff", "nosuch.yml", "r", "--store", "s"], {}, "the file nosuch.yml does not exist, and "),
     (["tag", "r", "x", "--rollback", "--store", "s"], {}, "write envpack tag --rollback NAME:TAG"),
     (["build", "--hlep"], {}, "did you mean --help?"),
     (["gc", "--keep-last", "-1", "--store", "s"], {}, "--keep-last: must be a whole number such as 5, not '-1'"),
@@ -479,7 +479,7 @@ def test_with_progress_as_json_every_line_is_json(ask: Ask, words: list[str]) ->
     ],
 )
 def test_another_archive_that_looks_like_a_url_and_is_none_is_refused(given: str, right: str) -> None:
-    with pytest.raises(UsageError, match=f"is not an address: write {re.escape(right)}"):
+    with pytest.raises(UsageError, match=f"is not a valid URL: write {re.escape(right)}"):
         joined([f"{given}#models"], "s3a://b/own.tar.gz", LAUNCHERS["yarn-cluster"])
 
 

@@ -233,7 +233,7 @@ class _Share:
         reason = reason or (said[-1] if said else f"it {ended.problem or 'ended too soon'}")
         return PackingFailed(
             f"the environment's Python could not compile the modules: {reason}",
-            hint="a full disk and a Python that lacks its libraries look like this",
+            hint="check for a full disk, and for missing libraries of that Python",
         )
 
 
@@ -257,7 +257,7 @@ def _compiler(work: _Work, into: Path, number: int, shares: int) -> Iterator[_Sh
 def _cannot_run(error: OSError) -> PackingFailed:
     return PackingFailed(
         f"the environment's Python cannot be run to compile the modules: {error.strerror}",
-        hint="is it built for this machine, and are the libraries it needs there?",
+        hint="check that it is built for this machine's platform and that its libraries are installed",
     )
 
 

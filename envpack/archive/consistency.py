@@ -90,7 +90,8 @@ def check(
     problems = [*_missing(prefix, conda, pypi), *_overwritten(conda, pypi, settled)]
     if problems:
         raise PackingFailed(
-            "the environment is not what its packages say:\n" + "\n".join(f"- {problem}" for problem in problems),
+            "files in the environment differ from its packages:\n"
+            + "\n".join(f"- {problem}" for problem in problems),
             hint="install each package from one place only, conda or PyPI, into a new environment",
         )
 
@@ -102,7 +103,7 @@ def check_nothing_leads_out(prefix: Path, pypi: Sequence[PackageFiles]) -> None:
     """
     problems = [*_editable(prefix), *_paths_outside(prefix, pypi)]
     if problems:
-        raise PackingFailed(problems, hint="build a wheel of it (`pip wheel DIR`) and install that instead")
+        raise PackingFailed(problems, hint="build a wheel of it with `pip wheel DIR`, and install the wheel")
 
 
 def _missing(prefix: Path, conda: Sequence[PackageFiles], pypi: Sequence[PackageFiles]) -> Iterator[str]:

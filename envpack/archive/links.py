@@ -86,7 +86,7 @@ class Tree(Generic[M]):
                     continue
                 links += 1
                 if links > _MOST:
-                    raise PackingFailed(f"{link.path} is a link that leads in a circle", hint="remove it")
+                    raise PackingFailed(f"{link.path} is a link that leads back to itself", hint="remove it")
                 ahead += _steps(found, link)
         return "/".join(here)
 
@@ -134,11 +134,11 @@ def _steps(link: Placed, first: Placed) -> list[str]:
 def _leaves(link: Placed) -> PackingFailed:
     return PackingFailed(
         f"{link.path} is a link to {link.link}, which is outside the environment",
-        hint="put the file itself in its place, or remove the link",
+        hint="replace the link by the file, or remove the link",
     )
 
 
 def _contains_itself(path: str) -> PackingFailed:
     return PackingFailed(
-        f"{path} links to a directory around it, which a zip cannot hold", hint="pack to .tar.gz instead"
+        f"{path} links to a directory that contains it, which a zip cannot store", hint="pack to .tar.gz instead"
     )

@@ -55,7 +55,7 @@ class Promise(NamedTuple):
         if found not in self.digests:
             packages = " or ".join(owner.partition("/")[2] for owner in self.owners)
             raise DamagedPackage(
-                f"the cached copy of {packages} is damaged: {path} is not what the package has", owners=self.owners
+                f"the cached copy of {packages} is damaged: {path} differs from the package", owners=self.owners
             )
 
 
@@ -107,7 +107,10 @@ class Member:
             yield chunk
         if left:
             name = self.source or self.path
-            raise PackingFailed(f"{name} changed while it was packed", hint="pack again when nobody writes there")
+            raise PackingFailed(
+                f"{name} changed while it was being packed",
+                hint="pack again when nothing writes to the environment",
+            )
 
     def proven(self, digests: MutableMapping[str, str]) -> Iterator[bytes]:
         """Yield the content of a file, and note its SHA-256 in `digests` under its path.

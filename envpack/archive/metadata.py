@@ -100,7 +100,10 @@ def record_of_wheel(
     try:
         rows = rows_of(data.decode())
     except ValueError as error:
-        raise BrokenPackage(f"{dist_info}/RECORD cannot be read: {error}", hint="install it again") from error
+        raise BrokenPackage(
+            f"{dist_info}/RECORD cannot be read: {error}",
+            hint="install the package again (`pip install --force-reinstall NAME`)",
+        ) from error
     for row in rows:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(dist_info), row[0]))
         if path not in kept or path.endswith(".pyc"):

@@ -186,7 +186,7 @@ def read(prefix: Path, settled: Collection[str] = (), last: Collection[str] = ()
     if not (prefix / "conda-meta").is_dir():
         raise PackingFailed(
             f"{prefix} is not a conda environment: it has no conda-meta",
-            hint="name the directory that has bin/python",
+            hint="give the prefix of a conda environment: the directory that has conda-meta and bin/python",
         )
     found = installed.read(prefix)
     conda = consistency.conda_packages(found)
@@ -394,7 +394,7 @@ def _files(prefix: Path) -> list[File]:
     try:
         return list(CondaEnv.from_prefix(str(prefix), **options))
     except CondaPackException as error:
-        raise PackingFailed(str(error), hint="make the environment again") from error
+        raise PackingFailed(str(error), hint="create the conda environment again") from error
 
 
 @dataclass

@@ -125,7 +125,7 @@ def unpack(
     except OSError as error:
         raise UsageError(
             f"cannot unpack into {directory}: {error.strerror or error}",
-            hint="name a directory where you may write and that has room",
+            hint="give a directory that you can write to and that has enough space",
         ) from error
 
 
@@ -133,17 +133,20 @@ def _check_room(directory: Path, extent: Extent | None) -> None:
     free = shutil.disk_usage(directory).free
     if extent and extent.size > free:
         raise UsageError(
-            f"there is no room in {directory}: {human_size(extent.size)} are needed, {human_size(free)} are free",
-            hint="make room, or name a directory on another disk",
+            f"not enough disk space in {directory}: {human_size(extent.size)} are needed, {human_size(free)} "
+            "are free",
+            hint="free space, or give a directory on another disk",
         )
 
 
 def check_empty(directory: Path) -> None:
     """Raise UsageError unless a directory is empty or missing."""
     if directory.is_dir() and any(directory.iterdir()):
-        raise UsageError(f"{directory} is not empty", hint="name a directory that is empty or not there yet")
+        raise UsageError(
+            f"{directory} is not empty", hint="give an empty directory, or one that does not exist yet"
+        )
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file", hint="name a directory that is empty or not there yet")
+        raise UsageError(f"{directory} is a file", hint="give an empty directory, or one that does not exist yet")
 
 
 class ReadMember(NamedTuple):
@@ -175,7 +178,10 @@ def read_members(
             sha256, data = _content(member, keep=wanted(path)) if member.kind == "file" else ("", None)
             yield ReadMember(path, member.kind, member.size, member.target, sha256, data)
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
-        raise VerificationFailed(f"{archive.name} is damaged or not what its suffix says: {error}") from error
+        raise VerificationFailed(
+            f"{archive.name} is damaged, or its format does not match its extension: {error}",
+            hint="build the release again, or download the archive again",
+        ) from error
 
 
 def _content(member: FoundMember, *, keep: bool) -> tuple[str, bytes | None]:
@@ -217,8 +223,8 @@ def extract(
         tree.finish()
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
         raise VerificationFailed(
-            f"{shown} is damaged or not what its suffix says: {error}",
-            hint="build or download it again",
+            f"{shown} is damaged, or its format does not match its extension: {error}",
+            hint="build the release again, or download the archive again",
         ) from error
     return tree.refused
 
@@ -255,7 +261,9 @@ def extract_pieces(
             (step or Step()).advance(facts.length)
         tree.finish()
     except (*_BAD_DATA, cast("type[Exception]", IsalError)) as error:
-        raise VerificationFailed(f"{archive.name} is damaged: {error}", hint="build it again") from error
+        raise VerificationFailed(
+            f"{archive.name} is damaged: {error}", hint="run `envpack build FILE` again"
+        ) from error
     return tree.refused
 
 
@@ -317,8 +325,8 @@ def _bounded(members: Iterator[FoundMember], extent: Extent | None, shown: str) 
         size += member.size
         if extent and (size > extent.size or count > 2 * extent.members + _SPARE):
             raise VerificationFailed(
-                f"{shown} holds more than it may: {extent.members:,} members of {extent.size:,} bytes",
-                hint="find out who wrote it; nothing of it is used",
+                f"{shown} has more than the allowed {extent.members:,} members or {extent.size:,} bytes",
+                hint="do not use it; check who wrote it",
             )
         yield member
 

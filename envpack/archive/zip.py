@@ -138,7 +138,7 @@ def _name(entry: Entry) -> bytes:
         return entry.path.encode() + (b"/" if entry.kind == "directory" else b"")
     except UnicodeEncodeError as error:
         raise PackingFailed(
-            f"the name of {entry.path!r} is not UTF-8, which a zip needs", hint="pack to .tar.gz instead"
+            f"the file name {entry.path!r} is not UTF-8, which a zip needs", hint="pack to .tar.gz instead"
         ) from error
 
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def level_of(config: Config) -> int:
     """Return the level of compression that the configuration asks for. Raises UsageError."""
     if config.compression not in LEVELS:
-        raise UsageError(
-            f"there is no compression {config.compression!r}", hint=f"choose one of {', '.join(LEVELS)}"
-        )
+        raise UsageError(f"unknown compression {config.compression!r}", hint=f"choose one of {', '.join(LEVELS)}")
     return LEVELS[config.compression]
 
 

@@ -200,7 +200,9 @@ def write_pylock(file: Path, lock: Lock) -> Path:
     try:
         atomic.write(path, hide(pylock.dump(lock)).encode())
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="correct the permissions of its directory"
+        ) from error
     return path
 
 
@@ -376,7 +378,7 @@ def _lock(request: Request, config: Config, options: Options, progress: Progress
         command = f"envpack lock {shlex.quote(str(request.requirements.path))}"
         flags = options_given(config, _LOCKS)
         raise BadRequirements(
-            [Problem(str(path), 0, _stale(old, request) if old else "the lock is missing")],
+            [Problem(str(path), 0, _stale(old, request) if old else "this lock does not exist")],
             hint=f"solve again with `{' '.join([command, *flags])}`, or leave out --locked",
         )
     from envpack.resolve.solve import resolve

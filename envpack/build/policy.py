@@ -103,7 +103,7 @@ def _advisories(config: Config) -> Advisories | None:
     if not config.advisories:
         raise UsageError(
             "deny-vulnerabilities needs advisories, and none are configured",
-            hint="mirror OSV's zip of PyPI, and write `advisories: PATH` in envpack.yaml",
+            hint="download OSV's all.zip for PyPI, and set `advisories: PATH` in envpack.yaml",
         )
     from envpack.packages.advisories import read  # noqa: PLC0415 - most builds need no advisories
 
@@ -131,7 +131,7 @@ def enforce(
     if found:
         count = f"{len(found)} violations" if len(found) > 1 else "a violation"
         raise PolicyViolated(
-            f"{count} of the policy; nothing is published:\n" + "\n".join(f"  {violation}" for violation in found),
+            f"{count} of the policy; nothing was published:\n" + "\n".join(f"  {violation}" for violation in found),
             hint="choose other packages or versions, or change `policy:` in envpack.yaml",
         )
 

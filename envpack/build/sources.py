@@ -41,7 +41,9 @@ def with_project(asked: Requirements, config: Config) -> Requirements:
     except Refused as refused:
         raise UsageError(f"{where}: {refused.reason}") from refused
     if line.source is None or line.source.kind != "project":
-        raise UsageError(f"{where}: {config.project} is not the directory of a project")
+        raise UsageError(
+            f"{where}: {config.project} is not a Python project", hint="give a directory that has a pyproject.toml"
+        )
     if any(other.name == line.name for other in asked.pypi):
         return asked
     return replace(asked, pypi=(*asked.pypi, line))

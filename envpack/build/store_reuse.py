@@ -166,7 +166,7 @@ class StoreReuse:
         """Return a small object that has this digest. Raises StoreRefused for another, or none."""
         there = self.store.read(key)
         if there is None or digest.of_bytes(there.data) != sha256:
-            raise StoreRefused(f"{self.store.uri(key)} is not what the manifest vouches for")
+            raise StoreRefused(f"{self.store.uri(key)} does not match its SHA-256 in the manifest")
         return there.data
 
     def _fetch(self, archive: str, run: Sequence[_Wanted], advance: Callable[[int], object]) -> set[str]:

@@ -48,7 +48,7 @@ def write_folder(
     Raises UsageError when the folder holds something else.
     """
     if folder.exists() and not (folder / GUARD).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and holds no catalog", hint="name a new directory or an empty one")
+        raise UsageError(f"{folder} exists, but is not a catalog", hint="give a new directory or an empty one")
     place = open_store(str(folder.absolute()))
     return publish(
         place, "", lambda: site(store, read(store, copies), beside=False, vulnerable=vulnerable), progress

@@ -90,7 +90,7 @@ def publish(store: Store, prefix: str, make: Callable[[], Site], progress: Progr
                     f"{count(published.written, 'file')} written"
                 )
                 return published
-    raise Conflict(f"{store.uri(prefix + GUARD)} is being changed by others", hint="try again in a minute")
+    raise Conflict(f"{store.uri(prefix + GUARD)} is being changed by another process", hint="try again in a minute")
 
 
 class _Shelf:

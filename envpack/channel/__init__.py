@@ -83,7 +83,8 @@ def _claimed(directory: Path) -> Iterator[None]:
     mark = directory / MARK
     if not mark.exists() and directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(
-            f"{directory} holds something else than a starter channel", hint="name a new or an empty directory"
+            f"{directory} is not empty, and not a channel of `envpack channel init`",
+            hint="give a new directory or an empty one",
         )
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def _claimed(directory: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise UsageError(
-            f"the channel cannot be made in {directory}: {error}", hint="name a directory you may write to"
+            f"the channel cannot be made in {directory}: {error}", hint="give a directory that you can write to"
         ) from error
 
 

@@ -77,26 +77,28 @@ def ask_in(root: Path, python: Path | None = None) -> Interpreter:
     binary = elf.read(program, program.name) if program.is_file() else None
     if binary is None:
         raise UsageError(
-            f"{program} is no program of Linux",
-            hint="name the Python's path from that root with --python, such as /usr/bin/python3.11",
+            f"{program} is not a Linux executable",
+            hint="give the path of the Python inside --root with --python, such as /usr/bin/python3.11",
         )
     try:
         found = emulator.find(binary.machine, root)
     except emulator.NoEmulator as error:
-        raise UsageError(f"{program} cannot be run: {error}", hint="install qemu-user") from error
+        raise UsageError(
+            f"{program} cannot be run: {error}", hint="install qemu-user (Debian: `apt install qemu-user`)"
+        ) from error
     return _described(program, _answer([*found.words, str(program)], program), found)
 
 
 def _described(python: Path, answer: dict[str, str], runs: Emulator | None) -> Interpreter:
     if answer["platform"] not in _SUBDIRS or answer["libc"] != "glibc":
         raise UsageError(
-            f"a starter channel cannot be made from a Python for {answer['platform']}",
-            hint="make it on Linux with glibc, on the cluster's processor, and copy the directory",
+            f"`envpack channel init` cannot use a Python for {answer['platform']}",
+            hint="make the channel on a Linux with glibc and the cluster's processor, and copy the directory",
         )
     if answer["implementation"] != "cpython" or answer["abiflags"] or answer["platlibdir"] != "lib":
         raise UsageError(
-            f"{python} is a Python that a starter channel cannot carry: {_kind(answer)}",
-            hint="name another with --python: python.org's, pyenv's, uv's and Debian's will do",
+            f"`envpack channel init` cannot use the Python {python}: {_kind(answer)}",
+            hint="give another Python with --python, such as one from python.org, pyenv, uv or Debian",
         )
     return Interpreter(
         version=answer["version"].rstrip("+"),
@@ -117,12 +119,12 @@ def _answer(words: list[str], python: Path) -> dict[str, str]:
     except OSError as error:
         raise _unusable(python, error.strerror or str(error)) from error
     except ValueError as error:
-        raise _unusable(python, "it does not answer as Python does") from error
+        raise _unusable(python, "it does not run as a Python") from error
     return answer
 
 
 def _unusable(python: Path, reason: str) -> UsageError:
-    return UsageError(f"{python} cannot be used: {reason}", hint="name a Python with --python")
+    return UsageError(f"{python} cannot be used: {reason}", hint="give another Python with --python")
 
 
 def _kind(answer: dict[str, str]) -> str:

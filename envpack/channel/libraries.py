@@ -44,7 +44,10 @@ def loader(program: Path) -> Path:
         for segment in ELFFile(file).iter_segments():
             if isinstance(segment, InterpSegment):
                 return Path(segment.get_interp_name())
-    raise PackingFailed(f"{program} names no loader, so its libraries cannot be found")
+    raise PackingFailed(
+        f"{program} has no dynamic loader, so its libraries cannot be found",
+        hint="make the channel from another Python with --python",
+    )
 
 
 def needed(path: Path, loader: Path, emulator: Emulator | None = None) -> dict[str, Path]:
@@ -87,7 +90,10 @@ def look_in(path: Path, directory: Path) -> None:
     command = [str(patchelf()), "--force-rpath", "--set-rpath", origin, str(path)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=without_secrets(os.environ))
     if done.returncode:
-        raise PackingFailed(f"patchelf cannot change {path.name}: {done.stderr.strip()}")
+        raise PackingFailed(
+            f"patchelf cannot change {path.name}: {done.stderr.strip()}",
+            hint="make the channel from another Python with --python",
+        )
 
 
 def patchelf() -> Path:

@@ -125,7 +125,7 @@ def _try_out(program: Path, root: Path, packages: Path, emulator: Emulator | Non
     if ended.problem or prefix != str(root) or purelib != str(packages) or purelib not in path:
         reason = ended.output.decode(errors="replace").strip() if ended.code else None
         reason = reason or ended.problem or f"{prefix} is its prefix, {purelib} is for packages, of {path}"
-        raise PackingFailed(f"this Python does not work from another directory: {reason}", hint=_OTHER_PYTHON)
+        raise PackingFailed(f"this Python cannot be moved to another directory: {reason}", hint=_OTHER_PYTHON)
 
 
 def _add_libraries(interpreter: Interpreter, stdlib: Path, lib: Path) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def _build_time_vars(path: Path) -> dict[str, str | int]:
             case ast.Assign(targets=[ast.Name(id="build_time_vars")], value=value):
                 variables: dict[str, str | int] = ast.literal_eval(value)
                 return variables
-    raise PackingFailed(f"{path} does not hold what this Python was built with")
+    raise PackingFailed(f"{path} does not contain the build settings of this Python", hint=_OTHER_PYTHON)
 
 
 def _relocatable(variables: dict[str, str | int]) -> dict[str, str | int]:

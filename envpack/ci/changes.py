@@ -80,12 +80,18 @@ def since(commit: str | None, environ: Mapping[str, str], directory: Path) -> Ch
     if root is None:
         why = repository.why_there_is_none()
         if commit:
-            raise UsageError(f"there is no commit {commit}: in {directory} {why}")
+            raise UsageError(
+                f"--since {commit}: {why} at {directory}",
+                hint="run envpack in a git repository, or leave --since out",
+            )
         return Changes(base=Base(commit=None, why=why), paths=None)
     if commit:
         found = repository.commit(commit)
         if found is None:
-            raise UsageError(f"git knows no commit {commit}", hint="fetch it, or give --since another one")
+            raise UsageError(
+                f"--since {commit}: this clone has no such commit",
+                hint="fetch it (a shallow clone: `git fetch --unshallow`), or give another commit",
+            )
         base = Base(commit=found, why=f"--since {commit}")
     else:
         base = _of_the_system(repository, environ)

@@ -63,8 +63,8 @@ def _read(part: Path) -> dict[str, Any]:
         _ = float(report["seconds"]), report["started"], report["dry_run"], list(report["deleted"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
-            f"{path} is no report that can be joined: {getattr(error, 'strerror', None) or error}",
-            hint="give the folders that `envpack ci --only` or `--shard` wrote with --report",
+            f"{path} is not a report that can be merged: {getattr(error, 'strerror', None) or error}",
+            hint="give the directories that `envpack ci --report DIR` wrote, with --only or --shard",
         ) from error
     return dict(report)
 
@@ -74,8 +74,8 @@ def _check_content(reports: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     for part, report in others:
         if (report["tree"], report["dry_run"]) != (one["tree"], one["dry_run"]):
             raise UsageError(
-                f"{first} and {part} are not of one run: {_about(one)}, and {_about(report)}",
-                hint="let every agent check out the same commit, and give all of them the same options",
+                f"the reports {first} and {part} are from different runs: {_about(one)}, and {_about(report)}",
+                hint="run all agents with the same commit and the same options",
             )
 
 
@@ -91,14 +91,14 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
             by_file[environment["file"]] = environment
         elif environment["status"] != _UNAFFECTED:
             raise UsageError(
-                f"{environment['file']} is in two of the reports",
-                hint="join the reports of one run, each agent's once",
+                f"{environment['file']} is in two reports",
+                hint="merge the reports of one run only, and each report once",
             )
     affected = {file for report in reports for file in report["affected"]}
     if left := sorted(file for file in affected if by_file.get(file, {}).get("status", _UNAFFECTED) == _UNAFFECTED):
         raise UsageError(
-            f"no report says what became of {', '.join(left)}: not all shares are here",
-            hint="give the report of every share, each with --merge",
+            f"the result of {', '.join(left)} is missing: a report was not given",
+            hint="give the report of every shard with its own --merge",
         )
     return {
         **reports[0],
@@ -132,7 +132,10 @@ def _cases(part: Path) -> list[junitparser.TestCase]:
     try:
         return [case for suite in junitparser.JUnitXml.fromfile(str(part)) for case in suite]
     except Exception as error:  # any error of the XML library for an invalid file
-        raise UsageError(f"{part} is no JUnit report: {error}") from error
+        raise UsageError(
+            f"{part} is not a JUnit report: {error}",
+            hint="give the directories that `envpack ci --report DIR` wrote",
+        ) from error
 
 
 def _joined_summary(parts: Sequence[Path], merged: dict[str, Any]) -> str:
@@ -144,6 +147,8 @@ def _joined_summary(parts: Sequence[Path], merged: dict[str, Any]) -> str:
         try:
             _, _, body = part.read_text("utf-8").partition("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{part} cannot be read: {error}") from error
+            raise UsageError(
+                f"{part} cannot be read: {error}", hint="give the directories that `envpack ci --report DIR` wrote"
+            ) from error
         bodies.append(body.strip())
     return "\n\n".join([f"## envpack: {states}", *bodies]) + "\n"

@@ -79,7 +79,7 @@ class Share:
         known = {item.name for item in plan.items}
         if unknown := [name for name in self.only if name not in known]:
             raise UsageError(
-                f"no environment is called {', '.join(unknown)}", hint=f"they are called {', '.join(sorted(known))}"
+                f"unknown environment {', '.join(unknown)}", hint=f"choose from {', '.join(sorted(known))}"
             )
         chosen = [item for item in plan.affected if not self.only or item.name in self.only]
         return tuple(chosen[self.number - 1 :: self.of])
@@ -120,16 +120,18 @@ def _find(patterns: Sequence[str], changes: Changes, here: Path) -> tuple[list[P
         }
         if not found and not gone and not _MAGIC & set(pattern):
             raise UsageError(
-                f"there is no file {absolute}",
-                hint="give files or patterns such as 'envs/**/*.txt', or set `ci:` `requirements:` in envpack.yaml",
+                f"the file {absolute} does not exist",
+                hint="give files or patterns such as 'envs/**/*.txt', or set `requirements:` under `ci:` in "
+                "envpack.yaml",
             )
         files |= found
         deleted |= gone
     if not files and not deleted:
         named = ", ".join(patterns)
         raise UsageError(
-            f"no requirements file matches {named}" if patterns else "no requirements files are named",
-            hint="give files or patterns such as 'envs/**/*.txt', or set `ci:` `requirements:` in envpack.yaml",
+            f"no requirements file matches {named}" if patterns else "no requirements files were given",
+            hint="give files or patterns such as 'envs/**/*.txt', or set `requirements:` under `ci:` in "
+            "envpack.yaml",
         )
     return sorted(files), deleted
 

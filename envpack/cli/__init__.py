@@ -88,7 +88,7 @@ class _Commands(click.Group):
 
         near = difflib.get_close_matches(name, _COMMANDS, n=2, cutoff=0.6)
         raise UsageError(
-            f"there is no command {name!r}",
+            f"unknown command {name!r}",
             hint=f"did you mean {' or '.join(near)}?" if near else "`envpack --help` lists the commands",
         )
 
@@ -194,7 +194,7 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Abort as abort:
         # click makes one of both: https://click.palletsprojects.com/en/stable/exceptions/
         if isinstance(abort.__cause__ or abort.__context__, EOFError):
-            report(UsageError("input ended where an answer was needed", hint="run it in a terminal"))
+            report(UsageError("the command asks a question, and the input ended", hint="run it in a terminal"))
             return UsageError.exit_code
         raise KeyboardInterrupt from abort
     except click.ClickException as error:
@@ -246,10 +246,12 @@ def _in_our_style(error: click.ClickException) -> UsageError:
         options = (
             [name for option in context.command.get_params(context) for name in option.opts] if context else []
         )
-        message = f"there is no option {error.option_name!r}{did_you_mean(error.option_name, options)}"
+        message = f"unknown option {error.option_name!r}{did_you_mean(error.option_name, options)}"
     else:
         message = error.format_message().rstrip(".")
-    return UsageError(f"{message[:1].lower()}{message[1:]}", hint=f"`{path} --help` shows what it takes")
+    return UsageError(
+        f"{message[:1].lower()}{message[1:]}", hint=f"`{path} --help` shows its arguments and options"
+    )
 
 
 def colours() -> bool | None:

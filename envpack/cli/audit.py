@@ -75,13 +75,13 @@ def audit_command(
     from envpack.resolve.names import Names
 
     if (reference is None) != tagged:
-        raise UsageError("which release?", hint="envpack audit REF, or envpack audit --tagged")
+        raise UsageError("no release was given", hint="run `envpack audit REF` or `envpack audit --tagged`")
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     names = Names(config.names)
     if config.advisories is None:
         raise UsageError(
-            "which advisories?", hint="give --advisories PATH, or write `advisories: PATH` in envpack.yaml"
+            "no advisories are configured", hint="give --advisories PATH, or set `advisories: PATH` in envpack.yaml"
         )
     with progress.step("advisories") as step:
         known = read(Path(config.advisories))

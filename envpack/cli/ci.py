@@ -29,7 +29,7 @@ class Shard(click.ParamType[tuple[int, int]]):
             return value
         number, _, of = str(value).partition("/")
         if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= _MOST_SHARES):
-            self.fail(f"{value!r} is no share such as 2/5: the second of five", param, ctx)
+            self.fail(f"{value!r} is not a shard: write it as 2/5, the second of five", param, ctx)
         return int(number), int(of)
 
 

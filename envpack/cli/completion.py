@@ -16,6 +16,6 @@ def completion_command(shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"there is no completion for {shell}")
+        raise click.UsageError(f"envpack has no completion for {shell}")
     # click's own for bash would start a bash, with the person's environment, to warn of an old one.
     click.echo(ShellComplete.source(kind(cli, {}, "envpack", "_ENVPACK_COMPLETE")))

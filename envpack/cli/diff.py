@@ -80,7 +80,7 @@ def _side(text: str, config: Config, chosen: Options, progress: Progress) -> Sid
         except UsageError as error:
             if path.suffix not in _SUFFIXES or path.exists():
                 raise
-            raise UsageError(f"there is no file {text}, and {error.message}", hint=error.hint) from error
+            raise UsageError(f"the file {text} does not exist, and {error.message}", hint=error.hint) from error
     built = pipeline.build(path, config=config, options=chosen, progress=progress)
     return side_of_release(built.release.archive_uri, config) if built.release else side_of_lock(text, built.lock)
 

@@ -85,7 +85,9 @@ def doctor_command(
         for line in _lines(report):
             click.echo(line, color=colours())
     if report.problems:
-        raise NotReady(f"{count(len(report.problems), 'problem')}: a build would not work")
+        raise NotReady(
+            f"{count(len(report.problems), 'problem')}: a build would not work", hint="correct each PROBLEM above"
+        )
 
 
 def _lines(report: Diagnosis) -> Iterator[str]:

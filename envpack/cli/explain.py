@@ -95,7 +95,10 @@ def explain_command(
         hand_over(records.hook())
         return 0
     if not log:
-        raise UsageError("which application?", hint="envpack explain EVENTLOG|DIR|APPLICATION")
+        raise UsageError(
+            "no event log was given",
+            hint="run `envpack explain EVENTLOG`, or give a directory or an application id",
+        )
     config = options.configuration(given)
     found = logs.find(log, log_dir or _configured())
     if found.also:

@@ -81,7 +81,7 @@ def kernel_command(
     spark_home = None if spec.has_pyspark(found.release) else spark_home or _spark_home()
     if not spark_home and not spec.has_pyspark(found.release):
         progress.warn(
-            "the release has no pyspark, and no Spark was named: --spark-home DIR lets notebooks import it"
+            "the release has no pyspark, and no Spark was given: --spark-home DIR lets notebooks import it"
         )
     directory = install.environment_of(home, called, found.release)
     content = spec.kernel_json(

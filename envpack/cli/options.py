@@ -279,14 +279,14 @@ def asked_for(file: Path | None, given: dict[str, Any]) -> tuple[Path, str | Non
     several: tuple[Path, ...] = given["requirement"]
     if (file is None) == (not several):
         raise UsageError(
-            "name one FILE, `-` for standard input, or files with -r", hint="envpack build requirements.txt"
+            "give one FILE, `-` for standard input, or -r FILE", hint="for example: envpack build requirements.txt"
         )
     if file is not None and str(file) != "-":
         return file, None
     name = given["name"]
     if not name and len(several) != 1:
         raise UsageError(
-            "requirements that are in no file of their own need a name", hint="name the release with --name"
+            "requirements from standard input or from several files need a name", hint="give it with --name NAME"
         )
     if file is not None:
         return Path(f"{name}.txt"), sys.stdin.read()

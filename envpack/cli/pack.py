@@ -38,7 +38,7 @@ def pack_command(
     from envpack.build.pack_prefix import pack_prefix
 
     if file.exists() and not force:
-        raise UsageError(f"{file} exists", hint="name another file, or overwrite it with --force")
+        raise UsageError(f"{file} exists", hint="give another file, or overwrite it with --force")
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     packed = pack_prefix(prefix, file, _format_of(file), config=config, progress=progress)
@@ -54,4 +54,6 @@ def pack_command(
 def _format_of(file: Path) -> FormatName:
     if format := format_of(file.name):
         return format.name
-    raise UsageError(f"{file.name} has no suffix that Spark unpacks", hint=f"end it with {' or '.join(SUFFIXES)}")
+    raise UsageError(
+        f"{file.name} has no extension that Spark unpacks", hint=f"give a name that ends in {' or '.join(SUFFIXES)}"
+    )

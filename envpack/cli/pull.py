@@ -102,7 +102,7 @@ def run_command(reference: str, command: tuple[str, ...], *, quiet: bool, verbos
 
     command = command[1:] if command[:1] == ("--",) else command
     if not command:
-        raise UsageError("there is no command to run", hint=f"envpack run {reference} -- python")
+        raise UsageError("no command was given", hint=f"for example: envpack run {reference} -- python")
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
     launcher = _launcher(config)
@@ -134,5 +134,6 @@ def _become(command: tuple[str, ...], environ: dict[str, str]) -> None:
             signal.signal(number, handler)
         reason = "no such command" if isinstance(error, FileNotFoundError) else error.strerror
         raise UsageError(
-            f"{command[0]} cannot be run: {reason}", hint="it is looked for in the release, then on your PATH"
+            f"{command[0]} cannot be run: {reason}",
+            hint="check its spelling: envpack looks in the release, then on PATH",
         ) from error

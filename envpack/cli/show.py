@@ -104,8 +104,8 @@ def _chains(manifest: Manifest, package: str) -> list[tuple[str, ...]]:
         raise UsageError(f"{manifest.reference} does not contain {package}", hint=hint)
     if any(each.requires is None for each in manifest.packages):
         raise UsageError(
-            f"{manifest.reference} was built before it was recorded which package needs which",
-            hint="build it again with another lock, or ask for a newer release",
+            f"{manifest.reference} does not record which package needs which: an older envpack built it",
+            hint="use a newer release, or build one with `envpack build FILE --upgrade`",
         )
     return chains(manifest.packages, (*manifest.requested, "python"), package, project)
 

@@ -126,7 +126,7 @@ def submit_command(
 def _pair(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
-        raise UsageError(f"--set: {text!r} is not NAME=VALUE", hint="--set date=2026-01-31")
+        raise UsageError(f"--set: {text!r} is not NAME=VALUE", hint="write it as --set date=2026-01-31")
     return name, value
 
 
@@ -139,12 +139,12 @@ def _exit_code(ended: JobResult, application: str, say: Callable[[str], None]) -
     if ended.state == "succeeded":
         say(f"{which} succeeded")
         return 0
-    how = {"failed": "failed", "killed": "was killed"}.get(ended.state, "ended, and how is not known")
+    how = {"failed": "failed", "killed": "was killed"}.get(ended.state, "ended with an unknown result")
     said = f": {ended.said}" if ended.said else ""
     if not ended.exit_code:
         raise JobFailed(
             f"{which} did not succeed: it {how}{said}",
-            hint="its log says more; `envpack job history` has its address",
+            hint="see its log: `envpack job history` shows the URL",
         )
     click.echo(f"error: {which} {how}{said}", err=True)
     return ended.exit_code

@@ -63,7 +63,7 @@ def verify_command(
     from envpack.stores import store_of
 
     if reference is None and not everything:
-        raise UsageError("which release?", hint="envpack verify REF, or envpack verify --all")
+        raise UsageError("no release was given", hint="run `envpack verify REF` or `envpack verify --all`")
     from envpack.tools.cage import Confine
 
     progress = screen(quiet=quiet, verbose=verbose)

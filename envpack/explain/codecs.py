@@ -60,8 +60,8 @@ def pieces(file: BinaryIO, name: str) -> Iterator[bytes]:
         return _snappy(file)
     if head.startswith(_LZF_MAGIC):
         raise UsageError(
-            f"{name} is compressed with lzf, which envpack does not read",
-            hint="run the application with spark.eventLog.compression.codec=zstd",
+            f"{name} is compressed with lzf, which envpack cannot read",
+            hint="run the application again with spark.eventLog.compression.codec=zstd",
         )
     return iter(lambda: file.read(_PIECE), b"")
 

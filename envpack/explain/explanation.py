@@ -136,8 +136,9 @@ def explain(
     run = reading.read(logs.lines(log, passed_over), passed_over)
     if run == Run(passed_over=passed_over):
         raise UsageError(
-            f"{log.path} has no event of Spark's that can be read",
-            hint="it is no event log, or was cut off in its first line: spark.eventLog.dir says where logs are",
+            f"{log.path} contains no readable Spark event",
+            hint="it is not an event log, or it is cut off in its first line: see the directory of "
+            "spark.eventLog.dir",
         )
     case = replace(_case(run, store, records), vulnerable=vulnerable)
     seen = [each for look in looks for each in look(case)]

@@ -71,8 +71,8 @@ def read(paths: Sequence[Path]) -> tuple[ImportRecord, ...]:
     records = [record for path in paths for file in _files(path) for record in _records(file)]
     if paths and not records:
         raise UsageError(
-            f"{', '.join(map(str, paths))}: no record of imports is there",
-            hint="`envpack explain --import-hook` prints the hook that writes one into an executor's stderr",
+            f"{', '.join(map(str, paths))}: no record of imports was found",
+            hint="install the module that `envpack explain --import-hook` prints, and run the application again",
         )
     return tuple(records)
 
@@ -209,7 +209,8 @@ def _records(path: Path) -> list[ImportRecord]:
                     records[found.process] = replace(found, modules=dict(list(modules.items())[:_MOST_MODULES]))
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", hint="name files of executors' output"
+            f"{path} cannot be read: {error.strerror}",
+            hint="give files of executors' output, such as that of `yarn logs`",
         ) from error
     return list(records.values())
 

@@ -58,14 +58,14 @@ def find(given: str, folder: str | None = None) -> EventLog:
         return EventLog(path=path, parts=(path,))
     if not _APPLICATION.fullmatch(given):
         raise UsageError(
-            f"there is no event log at {given}", hint="name a file, a directory or an application's id"
+            f"the event log {given} does not exist", hint="give a file, a directory or an application id"
         )
     home = _local(folder) if folder else USUAL
     found = [each for each in _logs(home) if _names(each, given)] if home.is_dir() else []
     if not found:
         raise UsageError(
             f"{home} has no event log of {given}",
-            hint="name the folder of spark.eventLog.dir with --log-dir; spark.eventLog.enabled must be true",
+            hint="give the directory of spark.eventLog.dir with --log-dir; spark.eventLog.enabled must be true",
         )
     return _opened(found[0], tuple(found[1:]))
 
@@ -80,7 +80,7 @@ def lines(log: EventLog, passed_over: list[str]) -> Iterator[bytes]:
             passed_over.append(f"the rest of {part.name}: {error}")
         except OSError as error:
             raise UsageError(
-                f"{part} cannot be read: {error.strerror}", hint="it must be a file of yours"
+                f"{part} cannot be read: {error.strerror}", hint="give a file that you can read"
             ) from error
 
 
@@ -109,13 +109,15 @@ def _local(given: str) -> Path:
     try:
         url = urlsplit(given)
     except ValueError as error:
-        raise UsageError(f"there is no event log at {given}: {error}", hint="name a file or a directory") from error
+        raise UsageError(
+            f"{given} is not an event log: {error}", hint="give a file, a directory or an application id"
+        ) from error
     if url.scheme == "file":
         return Path(unquote(url.path))
     if len(url.scheme) > 1 and "//" in given:
         command = _FETCH.get(url.scheme, "hdfs dfs -get")
         raise UsageError(
-            f"envpack reads event logs of this machine, not {given}", hint=f"{command} LOG . brings it here"
+            f"envpack reads only event logs on this machine, not {given}", hint=f"copy it here: `{command} LOG .`"
         )
     return Path(os.path.expanduser(given))  # noqa: PTH111 - a Path has no answer for who has no home
 
@@ -123,7 +125,10 @@ def _local(given: str) -> Path:
 def _rolling(path: Path) -> EventLog:
     parts = _parts(path)
     if not parts:
-        raise UsageError(f"{path} has no event files", hint="its files are called events_N_APPLICATION")
+        raise UsageError(
+            f"{path} is not a rolling event log: it has no file events_N_APPLICATION",
+            hint="give a directory eventlog_v2_APPLICATION",
+        )
     return EventLog(path=path, parts=parts)
 
 
@@ -144,7 +149,7 @@ def _newest(path: Path) -> EventLog:
     found = _logs(path)
     if not found:
         raise UsageError(
-            f"{path} has no event logs", hint="spark.eventLog.dir says where an application writes its log"
+            f"{path} has no event logs", hint="give the directory of spark.eventLog.dir, or an event log"
         )
     return _opened(found[0], tuple(found[1:]))
 
@@ -174,5 +179,5 @@ def _entries(path: Path) -> list[Path]:
         return list(path.iterdir())
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", hint="it must be a directory of yours"
+            f"{path} cannot be read: {error.strerror}", hint="give a directory that you can read"
         ) from error

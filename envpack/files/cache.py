@@ -143,10 +143,10 @@ class Cache:
 
     def _unusable(self, error: OSError) -> EnvpackError:
         """Return what to do about an error of the file system in the cache."""
-        elsewhere = "name another cache with ENVPACK_CACHE_DIR or --cache-dir"
+        elsewhere = "use another cache with --cache-dir or ENVPACK_CACHE_DIR"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return PackingFailed(
-                f"the disk that holds {self.root} is full", hint=f"make room there, or {elsewhere}"
+                f"the disk of the cache {self.root} is full", hint=f"free space there, or {elsewhere}"
             )
         where = f" ({error.filename})" if error.filename else ""
         return UsageError(

@@ -21,7 +21,7 @@ def inside(directory: Path, path: str) -> Path:
     parts = path.split("/")
     if any(part in {"", ".", ".."} or "\0" in part for part in parts):
         raise UsageError(
-            f"{path!r} leads out of {directory}, or names nothing in it",
-            hint="paths here are names joined by single slashes; find out who wrote this one",
+            f"the path {path!r} is outside {directory}, or is not valid",
+            hint="do not use the archive, package or object that has this path; check who wrote it",
         )
     return directory.joinpath(*parts)

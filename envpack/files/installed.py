@@ -145,7 +145,10 @@ class Distribution:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise BrokenPackage(f"{self.folder}/RECORD cannot be read: {error}", hint="install it again") from error
+            raise BrokenPackage(
+                f"{self.folder}/RECORD cannot be read: {error}",
+                hint="install the package again (`pip install --force-reinstall NAME`)",
+            ) from error
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -242,9 +245,9 @@ def _record(path: Path) -> CondaRecord:
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise BrokenPackage(f"{path} is not JSON: {error}", hint="make the environment again") from error
+        raise BrokenPackage(f"{path} is not JSON: {error}", hint="create the conda environment again") from error
     if not _is_record(data):
-        raise BrokenPackage(f"{path} is no record of a conda package", hint="make the environment again")
+        raise BrokenPackage(f"{path} is not a record of a conda package", hint="create the conda environment again")
     return CondaRecord(f"conda-meta/{path.name}", data)
 
 

@@ -255,7 +255,7 @@ def _check_clock(store: Store) -> None:
     if abs(skew) > SKEW:
         raise UsageError(
             f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the store's",
-            hint="set the clock; ages of releases are taken by it",
+            hint="correct the clock: envpack computes the ages of releases with it",
         )
 
 

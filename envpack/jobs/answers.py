@@ -20,8 +20,10 @@ def parsed(data: bytes, kind: type[T], who: str) -> T:
         return msgspec.json.decode(data or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise LauncherFailed(
-            f"{who} answered otherwise than its API says: {error}",
-            hint="is it the right address, and a known version?",
+            f"the reply of {who} does not follow its API: {error}",
+            hint="check the address (`server:`, --server) and the version of the server",
         ) from error
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise LauncherFailed(f"{who} answered no JSON", hint="is it the right address?") from error
+        raise LauncherFailed(
+            f"the reply of {who} is not JSON", hint="check the address: `server:` in the job file, or --server"
+        ) from error

@@ -52,7 +52,7 @@ def server_of(job: JobFile, name: str) -> str:
     """Return the address of a job's server; raises UsageError when nothing says it."""
     if not job.server:
         raise UsageError(
-            f"{job.path}: `server` is missing: nothing says where {name} is",
+            f"{job.path}: `server` is missing: the address of {name} is not known",
             hint="write `server: http://HOST:PORT`, or give --server",
         )
     return job.server
@@ -68,7 +68,7 @@ def _to_the_end(batch: Batch, watch: JobWatch) -> JobResult:
         except LauncherFailed as error:
             failures += 1
             if failures == _FAILURES:
-                raise LauncherFailed(f"{error.message}; the job may go on", hint=error.hint) from error
+                raise LauncherFailed(f"{error.message}; the job may still run", hint=error.hint) from error
         if watch.late():
             batch.kill()
             return JobResult(state="killed", said="it took longer than its timeout")

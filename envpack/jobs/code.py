@@ -61,7 +61,7 @@ def pack(job: JobFile) -> CodeBundle:
     if not names:
         raise UsageError(
             f"{job.where('code')}: {job.code} has no files to send",
-            hint=f"git says which files belong to it; `git status --ignored` and {IGNORE} say which do not",
+            hint=f"envpack sends the files that git tracks or would add; check `git status --ignored` and {IGNORE}",
         )
     _refuse(root, names)
     data = _zipped(root, names)
@@ -102,7 +102,8 @@ def there(store: Store, sha256: str) -> bytes | None:
     found = store.read(key)
     if found is not None and digest.of_bytes(found.data) != sha256:
         raise Conflict(
-            f"{store.uri(key)} does not hold what its name says", hint="find out who wrote it, and remove it"
+            f"the content of {store.uri(key)} does not match the digest in its name",
+            hint="remove it; its owner or the store's access log shows who wrote it",
         )
     return found.data if found else None
 
@@ -111,7 +112,7 @@ def check_digits(short: str) -> None:
     """Raise UsageError for what is not the digest of a code base, nor its beginning."""
     if not _DIGITS.fullmatch(short):
         raise UsageError(
-            f"--code: {short!r} is not the digest of a code base: write 4 to 64 of its digits",
+            f"--code: {short!r} is not the digest of a code base: write its first 4 to 64 digits",
             hint="`envpack job code` prints it; `envpack job history` shows what was submitted",
         )
 
@@ -155,7 +156,9 @@ def _ignored(code: Path) -> list[str]:
     try:
         return path.read_text("utf-8").splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", hint="write it as a .gitignore, in UTF-8") from error
+        raise UsageError(
+            f"{path} cannot be read: {error}", hint="it must be a UTF-8 text file in the syntax of .gitignore"
+        ) from error
 
 
 def _of_git(code: Path) -> tuple[list[str], list[str]]:
@@ -164,17 +167,23 @@ def _of_git(code: Path) -> tuple[list[str], list[str]]:
     if repository.root() is None:
         why = repository.why_there_is_none()
         if "there is no git repository" not in why:
-            raise UsageError(f"{code}: {why}", hint="git says which files are sent: make it answer there")
+            raise UsageError(
+                f"{code}: {why}",
+                hint="run `git status` there and correct what it reports: envpack sends the files that git lists",
+            )
         return sorted(_walk(code)), [
-            f"{why} at {code}: all its files are taken, those with a dot in front excepted"
+            f"{why} at {code}: all its files are sent, except those whose name begins with a dot"
         ]
     answer = repository.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     if answer.returncode:
         said = " ".join(answer.stderr.decode(errors="replace").split())
-        raise UsageError(f"git cannot list the files of {code}: {said}", hint="git says which files are sent")
+        raise UsageError(
+            f"git cannot list the files of {code}: {said}",
+            hint="run `git status` there and correct what it reports",
+        )
     names = [os.fsdecode(name) for name in answer.stdout.split(b"\0") if name]
     modules = [name for name in names if (code / name).is_dir() and not (code / name).is_symlink()]
-    notes = [f"{name} is a git submodule: its files are not taken" for name in modules]
+    notes = [f"{name} is a git submodule: its files are not sent" for name in modules]
     return [name for name in names if name not in modules and os.path.lexists(code / name)], notes
 
 
@@ -195,19 +204,19 @@ def _refuse(root: Path, names: list[str]) -> None:
         if not path.is_relative_to(root.resolve()):
             problems.append(f"{name} is a link that leads out of {root}")
         elif not path.is_file():
-            problems.append(f"{name} is no regular file")
+            problems.append(f"{name} is not a regular file")
         elif not name.isprintable():
             problems.append(f"{name!r} cannot be the name of a file in a zip")
         else:
             sizes[name] = path.stat().st_size
     if problems:
-        raise UsageError(problems, hint=f"leave it out with a line in {IGNORE}, or put the file itself there")
+        raise UsageError(problems, hint=f"exclude it with a line in {IGNORE}, or replace it by a regular file")
     if sum(sizes.values()) > _LARGEST or len(names) > _MANY:
         large = sorted(sizes, key=lambda name: -sizes[name])[:_SHOWN]
         told = ", ".join(f"{name} ({human_size(sizes[name])})" for name in large)
         raise UsageError(
-            f"{root} is larger than {human_size(_LARGEST)}: {told}",
-            hint=f"data belongs elsewhere: leave it out with lines in {IGNORE}",
+            f"the code in {root} is larger than {human_size(_LARGEST)} or has too many files: {told}",
+            hint=f"exclude data files with lines in {IGNORE}",
         )
 
 
@@ -222,8 +231,9 @@ def _zipped(root: Path, names: list[str]) -> bytes:
             text = data.decode("utf-8", "surrogateescape")
             if hide(text) != text:
                 raise UsageError(
-                    f"{name} holds a secret that envpack was given, and code is stored for others to read",
-                    hint="let the job read it from where it runs",
+                    f"{name} contains a secret that this process knows, and others can read the code in the store",
+                    hint="remove it from the file; let the job read it at run time, from a variable or a secret "
+                    "store",
                 )
             executable = (root / name).stat().st_mode & stat.S_IXUSR
             archive.writestr(_entry(name, stat.S_IFREG | (0o755 if executable else 0o644)), data)

@@ -172,8 +172,8 @@ def _instead_of(path: Path) -> str:
 
 
 _NEEDED = {
-    "code": "name the code base, such as `code: .`",
-    "environment": "name a release or a requirements file, such as `environment: pandas-udf:prod`",
+    "code": "give the directory or file of your code, such as `code: .`",
+    "environment": "give a release or a requirements file, such as `environment: pandas-udf:prod`",
 }
 
 
@@ -233,10 +233,10 @@ def _about_entrypoint(values: Mapping[str, Any], path: Path, settings: Mapping[s
     code, entry = path.parent / values["code"], values.get("entrypoint", "")
     if code.is_file():
         if entry and entry not in (code.name, code.stem):
-            yield f"{settings['entrypoint'].origin}: the code base is the file {code.name}, and that is run"
+            yield f"{settings['entrypoint'].origin}: leave it out: `code` is one file, and {code.name} is run"
         return
     if not entry and not (code / "__main__.py").is_file():
-        yield f"{path}: `entrypoint` is missing: name the file of {values['code']} that is run, such as {_EXAMPLE}"
+        yield f"{path}: `entrypoint` is missing: give the file of {values['code']} to run, such as {_EXAMPLE}"
     if entry and not any(place.is_file() for place in entry_files(code, entry)):
         there = [each.relative_to(code).as_posix() for each in sorted(code.glob("*.py"))]
         near = difflib.get_close_matches(entry, there, n=1)
@@ -274,23 +274,23 @@ def _without_zeros(given: str | tuple[str, ...] | Mapping[str, str | None]) -> N
 def _code(given: str, folder: Path) -> None:
     place = folder / given
     if not place.exists():
-        raise ValueError(f"{given} is not there")
+        raise ValueError(f"{given} does not exist")
     if place.is_file() and place.suffix != ".py":
-        raise ValueError(f"{given} is not a Python file: name a directory, or a file that ends with .py")
+        raise ValueError(f"{given} is not a Python file: give a directory, or a file that ends with .py")
 
 
 def _entrypoint(given: str, _folder: Path) -> None:
     if not _ENTRY.fullmatch(given) or ".." in given or ("/" in given and not given.endswith(".py")):
         raise ValueError(f"{given!r} is neither a file such as main.py nor a module such as churn.daily")
     if given.endswith(".py") and "." in given[:-3]:
-        raise ValueError(f"{given!r} cannot be imported: leave out the dots in its name")
+        raise ValueError(f"{given!r} cannot be imported: remove the dots from its name")
 
 
 def _named(pattern: re.Pattern[str], what: str) -> Callable[[Mapping[str, str], Path], None]:
     def check(given: Mapping[str, str], _folder: Path) -> None:
         wrong = [name for name in given if not pattern.fullmatch(name)]
         if wrong:
-            raise ValueError(f"{', '.join(map(repr, wrong))} cannot be {what}")
+            raise ValueError(f"{', '.join(map(repr, wrong))} is not {what}")
 
     return check
 
@@ -299,7 +299,7 @@ def _conf(given: Mapping[str, str], folder: Path) -> None:
     _named(_PROPERTY, "a Spark property: each begins with `spark.`")(given, folder)
     for name in given:
         if name.startswith(OURS):
-            raise ValueError(f"{name} is what envpack hands the environment and the code over with: leave it out")
+            raise ValueError(f"{name} is set by envpack, for the environment and the code: leave it out")
 
 
 def _env(given: Mapping[str, str], _folder: Path) -> None:
@@ -314,7 +314,7 @@ def _environment(given: str, folder: Path) -> None:
     if not is_requirements(given):
         references.parse(given)
     elif not (folder / given).is_file():
-        raise ValueError(f"the requirements file {given} is not there")
+        raise ValueError(f"the requirements file {given} does not exist")
 
 
 def _timeout(given: str, _folder: Path) -> None:
@@ -328,10 +328,10 @@ def _timeout(given: str, _folder: Path) -> None:
 
 _MEMORY_RULE = _matching(_MEMORY, "an amount of memory", "2g or 512m")
 _NUMBER_RULE = _matching(_NUMBER, "a number", "2")
-_WORD_RULE = _matching(_WORD, "a name", "one word")
+_WORD_RULE = _matching(_WORD, "one word", "spark-jobs")
 
 _RULES: dict[str, Callable[[Any, Path], object]] = {
-    "name": _matching(_NAME, "a job's name", "daily-churn: small letters, digits and `-`, 63 at most"),
+    "name": _matching(_NAME, "a job's name", "daily-churn: lowercase letters, digits and `-`, 63 at most"),
     "code": _code,
     "entrypoint": _entrypoint,
     "parameters": _named(_PARAMETER, "a parameter: use letters, digits, `_` and `-`"),

@@ -27,23 +27,26 @@ def kill(record: Record, server: str | None) -> None:
     """
     job = record.value
     if job.state not in _GOES_ON:
-        raise UsageError(f"{job.job} has ended already: {job.state}", hint="envpack job history")
+        raise UsageError(
+            f"the job {job.job} has already ended: {job.state}", hint="`envpack job history` shows how it ended"
+        )
     service, _, batch = job.application.partition(" ")
     if _OF_YARN.fullmatch(job.application):
         yarn.kill(job.application, job.address)
     elif service in _BATCHES and batch:
         if not server:
             raise UsageError(
-                f"{job.application}: nothing says where {service} is", hint="give --server http://HOST:PORT"
+                f"{job.application}: the address of {service} is not known", hint="give --server http://HOST:PORT"
             )
         if Server(server, name=service).ask("DELETE", f"{_BATCHES[service]}{batch}", dict[str, object]) is None:
             raise LauncherFailed(
-                f"{service} does not know the batch {batch}", hint="it forgets those that have ended"
+                f"{service} has no batch {batch}", hint="it may have ended: {service} removes such batches"
             )
     else:
         shown = job.application or "a job without an id"
         raise UsageError(
-            f"{shown} of {job.launcher} cannot be killed from here",
-            hint="YARN's applications and batches of Livy and Kyuubi can; use the launcher's own command",
+            f"envpack cannot kill {shown} of {job.launcher}",
+            hint="use the launcher's own command; envpack kills applications on YARN and batches of Livy and "
+            "Kyuubi",
         )
     record.update(state="killed", ended=now(), said="it was killed by envpack job kill")

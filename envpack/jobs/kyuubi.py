@@ -91,7 +91,9 @@ class _Batch:
     def post(self) -> str:
         posted = self._server.ask("POST", "/api/v1/batches", _Posted, self._body)
         if posted is None or not posted.id:
-            raise LauncherFailed("Kyuubi answered without the name of the batch", hint="is it Kyuubi's address?")
+            raise LauncherFailed(
+                "Kyuubi's reply has no batch id", hint="check that `server:` or --server is the address of Kyuubi"
+            )
         self._id = posted.id
         return self._id
 

@@ -48,7 +48,7 @@ def submitter_of(launcher: Launcher) -> Submitter:
     if found is None:
         able = ", ".join(name for name, each in LAUNCHERS.items() if each.text in SUBMITTERS)
         raise UsageError(
-            f"envpack cannot submit with {launcher.name}: it prints its settings alone",
-            hint=f"envpack settings REF --launcher {launcher.name}; jobs are submitted with {able}",
+            f"envpack cannot submit with {launcher.name}: it can only print the settings",
+            hint=f"run `envpack settings REF --launcher {launcher.name}`; envpack submits with {able}",
         )
     return found

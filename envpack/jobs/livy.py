@@ -92,7 +92,9 @@ class _Batch:
     def post(self) -> str:
         posted = self._server.ask("POST", "/batches", _Posted, self._body)
         if posted is None or posted.id is None:
-            raise LauncherFailed("Livy answered without the number of the batch", hint="is it Livy's address?")
+            raise LauncherFailed(
+                "Livy's reply has no batch id", hint="check that `server:` or --server is the address of Livy"
+            )
         self._path = f"/batches/{posted.id}"
         return str(posted.id)
 

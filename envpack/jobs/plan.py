@@ -163,7 +163,8 @@ def send_runner(store: Store) -> tuple[str, bytes]:
         store.create(key, runner)
     elif found.data != runner:
         raise Conflict(
-            f"{store.uri(key)} does not hold what its name says", hint="find out who wrote it, and remove it"
+            f"the content of {store.uri(key)} does not match the digest in its name",
+            hint="remove it; its owner or the store's access log shows who wrote it",
         )
     return key, runner
 
@@ -189,7 +190,9 @@ def _keep(cache: Cache, key: str, data: bytes) -> None:
         if not path.is_file() or digest.of_bytes(path.read_bytes()) != digest.of_bytes(data):
             atomic.write(path, data)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name another --cache-dir") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="use another directory with --cache-dir"
+        ) from error
 
 
 def _refuse_floating(job: JobFile, choices: Choices) -> None:
@@ -198,12 +201,12 @@ def _refuse_floating(job: JobFile, choices: Choices) -> None:
         return
     problems = []
     if not choices.code:
-        problems.append("--pinned: the code would be that of the working tree: name it with --code DIGEST")
+        problems.append("--pinned: the code would come from the working tree: give it with --code DIGEST")
     reference = job.environment if choices.environment is None else choices.environment
     if job_file.is_requirements(reference):
-        problems.append(f"--pinned: {reference} would be built: name a release with --env NAME@DIGEST")
+        problems.append(f"--pinned: {reference} would be built: give a release with --env NAME@DIGEST")
     elif not references.parse(reference).digest:
-        problems.append(f"--pinned: {reference} floats with its tag: name a release with --env NAME@DIGEST")
+        problems.append(f"--pinned: {reference} follows its tag: give a release with --env NAME@DIGEST")
     if problems:
         raise UsageError(problems, hint="`envpack job history` shows the digests of what was submitted")
 
@@ -211,7 +214,7 @@ def _refuse_floating(job: JobFile, choices: Choices) -> None:
 def _environment(job: JobFile, config: Config, choices: Choices, progress: Progress) -> tuple[Store, Release]:
     if choices.environment is not None and job_file.is_requirements(choices.environment):
         raise UsageError(
-            f"--env: {choices.environment} is a file, and --env takes a release",
+            f"--env: {choices.environment} is a file, not a release",
             hint="write `environment:` in the job file, or build it first and give NAME@DIGEST",
         )
     if choices.environment is not None or job.requirements is None:
@@ -221,8 +224,8 @@ def _environment(job: JobFile, config: Config, choices: Choices, progress: Progr
     built = pipeline.build(job.requirements, config=config, options=options, progress=progress)
     if built.release is None:
         raise UsageError(
-            f"{job.where('environment')}: {job.environment} is not built yet, and a dry run builds nothing",
-            hint=f"envpack build {job.environment}",
+            f"{job.where('environment')}: {job.environment} has no release yet, and --dry-run does not build one",
+            hint=f"run `envpack build {job.environment}` first",
         )
     return store_of(config), built.release
 

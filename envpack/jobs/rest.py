@@ -58,10 +58,10 @@ class Server:
             return None
         if status >= 400:
             hint = {
-                401: "give a login in the server's address or in ~/.netrc",
-                403: "ask the person who runs the server for the permission",
-            }.get(status, "look at the server's log")
-            raise LauncherFailed(f"{self._name} refused it ({status}): {_message(data)}", hint=hint)
+                401: "put user and password into the server's URL or into ~/.netrc",
+                403: "ask the operator of the server for the permission",
+            }.get(status, "see the server's log")
+            raise LauncherFailed(f"{self._name} refused the request (HTTP {status}): {_message(data)}", hint=hint)
         return parsed(data, kind, f"{self._name} at {self.address}")
 
     def _answer(self, method: str, url: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -75,11 +75,12 @@ class Server:
                 answer.close()
         except HTTPError as error:
             raise LauncherFailed(
-                f"{self._name} at {self.address} does not answer: {_reason(error)}", hint="look at `server:`"
+                f"{self._name} at {self.address} does not answer: {_reason(error)}",
+                hint="check `server:` in the job file, or --server",
             ) from error
         if len(data) > _LONGEST:
             raise LauncherFailed(
-                f"{self._name} at {self.address} answered with more than 64 MiB", hint="see its log"
+                f"the reply of {self._name} at {self.address} is larger than 64 MiB", hint="see the server's log"
             )
         return answer.status, data
 

@@ -57,7 +57,7 @@ def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: 
     """Raise UsageError when nothing says which image it is."""
     if not job.kubernetes_image:
         raise UsageError(
-            f"{job.path}: `image` is missing under `kubernetes`: the operator starts pods of an image",
+            f"{job.path}: `image` is missing under `kubernetes`: the operator needs an image for its pods",
             hint='write `kubernetes: {image: "apache/spark:3.5.6"}`',
         )
 
@@ -68,7 +68,7 @@ def resource(planned: Planned) -> dict[str, Any]:
     spark = job.spark or planned.release.manifest.target.spark
     if not spark:
         raise UsageError(
-            f"{job.path}: `spark` is missing: the operator wants to know Spark's version",
+            f"{job.path}: `spark` is missing: the operator needs the version of Spark",
             hint='write `spark: "3.5"`',
         )
     spec: dict[str, Any] = yaml.safe_load(render(planned.settings, "text"))["spec"]
@@ -109,7 +109,10 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
     """Create the resource and follow it to its end. Raises LauncherFailed where there is no kubectl."""
     made = resource(planned)
     if shutil.which(PROGRAM) is None:
-        raise LauncherFailed(f"there is no {PROGRAM} on PATH", hint="--dry-run prints the YAML for elsewhere")
+        raise LauncherFailed(
+            f"{PROGRAM} is not on PATH",
+            hint=f"install {PROGRAM}, or apply the YAML that --dry-run prints on another machine",
+        )
     made["metadata"]["name"] = f"{planned.job.name[:50].rstrip('-')}-{secrets.token_hex(3)}"
     return batch.follow(_Application(made), watch)
 
@@ -237,10 +240,12 @@ def _kubectl(*arguments: str, given: str | None = None) -> str:
             env=dict(os.environ),  # as in the user's shell: KUBECONFIG, and its plugins' variables
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LauncherFailed(f"{PROGRAM} cannot be run: {error}", hint=f"try {PROGRAM} cluster-info") from error
+        raise LauncherFailed(
+            f"{PROGRAM} cannot be run: {error}", hint=f"test with `{PROGRAM} cluster-info`"
+        ) from error
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-        raise LauncherFailed(f"{PROGRAM} {arguments[0]}: {said}", hint=f"try {PROGRAM} cluster-info")
+        raise LauncherFailed(f"{PROGRAM} {arguments[0]}: {said}", hint=f"test with `{PROGRAM} cluster-info`")
     return done.stdout
 
 

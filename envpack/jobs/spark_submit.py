@@ -79,7 +79,7 @@ def check(job: JobFile, launcher: Launcher, *, dry_run: bool) -> None:  # noqa: 
     if not (job.master or launcher.master):
         example = "k8s://https://HOST:PORT" if launcher.mode else "spark://HOST:7077"
         raise UsageError(
-            f"{job.path}: `master` is missing: {launcher.name} does not say where to submit",
+            f"{job.path}: `master` is missing: with {launcher.name} it says where to submit",
             hint=f"write `master: {example}`, or give --master",
         )
 
@@ -105,8 +105,9 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
     program = shutil.which(PROGRAM)
     if program is None:
         raise LauncherFailed(
-            f"there is no {PROGRAM} on PATH",
-            hint="put Spark's bin on PATH, or use livy-batch; --dry-run prints the command for elsewhere",
+            f"{PROGRAM} is not on PATH",
+            hint="put Spark's bin on PATH, or use --launcher livy-batch; --dry-run prints the command to run on "
+            "another machine",
         )
     kept = {name: value for name, value in os.environ.items() if name not in _UNSET}
     try:
@@ -123,7 +124,9 @@ def run(planned: Planned, watch: JobWatch) -> JobResult:
         too_long = error.errno == errno.E2BIG
         raise LauncherFailed(
             f"{program} cannot be run: {error.strerror}",
-            hint="pass long values in a file of the code base" if too_long else "look at that file",
+            hint="pass long values in a file of the code base"
+            if too_long
+            else "check that this file is executable",
         ) from error
     return _Following(planned, process, watch).to_the_end()
 
@@ -289,7 +292,7 @@ def kill_application(application: str, *, master: str, address: str, yarn_starts
     if done.returncode:
         raise LauncherFailed(
             f"{application} was not killed: {done.stderr.strip().splitlines()[-1:] or 'spark-submit failed'}",
-            hint=f"{PROGRAM} --master {shlex.quote(master)} --kill {application}",
+            hint=f"kill it with `{PROGRAM} --master {shlex.quote(master)} --kill {application}`",
         )
 
 

@@ -74,7 +74,9 @@ def write(path: Path, *, name: str, environment: str) -> str:
         with path.open("x", encoding="utf-8") as file:
             file.write(redact(text))
     except FileExistsError as error:
-        raise Conflict(f"{path} is there already", hint="name another file, or change that one") from error
+        raise Conflict(f"{path} exists", hint="give another file, or edit that one") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a file you may write") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="give a file that you can write"
+        ) from error
     return entrypoint

@@ -107,5 +107,5 @@ def _recorded(planned: Planned, cache: Cache, progress: Progress) -> Record | No
         progress.warn(f"the submission is not recorded: {error.message}")
         return None
     if lookup.at(planned.store, manifest.name, manifest.digest) is None:
-        raise Gone(f"{manifest.reference} was removed just now", hint="build it again")
+        raise Gone(f"{manifest.reference} was just removed", hint="run `envpack build FILE` again")
     return record

@@ -19,7 +19,7 @@ def kill(application: str, address: str) -> None:
     Raises LauncherFailed when neither way does it. Source of the REST call: Hadoop's ResourceManagerRest,
     "Cluster Application State API".
     """
-    hint = f"yarn application -kill {application}"
+    hint = f"kill it with `yarn application -kill {application}`"
     if program := shutil.which("yarn"):
         words = [program, "application", "-kill", application]
         try:
@@ -33,7 +33,7 @@ def kill(application: str, address: str) -> None:
     parts = urlsplit(address)
     if not parts.netloc or "/proxy/" not in parts.path:
         raise LauncherFailed(
-            f"{application} was not killed: there is no `yarn` on PATH, and its ResourceManager is not known",
+            f"{application} was not killed: `yarn` is not on PATH, and the ResourceManager's address is not known",
             hint=hint,
         )
     server = Server(f"{parts.scheme}://{parts.netloc}", name="the ResourceManager")

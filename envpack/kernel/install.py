@@ -72,7 +72,7 @@ def install(
         _remove_old(folder, directory)
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be written: {error.strerror}", hint="name another place with --prefix"
+            f"{folder} cannot be written: {error.strerror}", hint="use another directory with --prefix"
         ) from error
     return folder
 

@@ -30,15 +30,15 @@ def check_release(release: Release) -> None:
     names = {package.name for package in release.manifest.packages}
     if _IPYKERNEL not in names:
         raise UsageError(
-            f"{release.manifest.reference} has no {_IPYKERNEL}, without which Jupyter cannot run it",
-            hint=f"add a line `{_IPYKERNEL}` to its requirements and build it again",
+            f"{release.manifest.reference} has no {_IPYKERNEL}, which Jupyter needs",
+            hint=f"add a line `{_IPYKERNEL}` to its requirements and run `envpack build FILE` again",
         )
 
 
 def check_name(name: str) -> str:
     """Return the name of a kernel if Jupyter accepts it; raises UsageError."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a kernel", hint="use letters, digits, `.`, `_` and `-`")
+        raise UsageError(f"{name!r} is not a valid name of a kernel", hint="use letters, digits, `.`, `_` and `-`")
     return name
 
 
@@ -105,6 +105,9 @@ def _of_spark(home: Path | None) -> Mapping[str, str]:
     libraries = sorted((home / "python/lib").glob("py4j-*-src.zip"))[-1:]
     packed = home / "python/lib/pyspark.zip"
     if not libraries or not packed.is_file():
-        raise UsageError(f"{home} is no Spark: it has no python/lib/pyspark.zip", hint="name SPARK_HOME")
+        raise UsageError(
+            f"{home} is not a Spark installation: it has no python/lib/pyspark.zip",
+            hint="give Spark's directory with --spark-home",
+        )
     places = ":".join(map(str, (packed, *libraries)))
     return {"SPARK_HOME": str(home).replace("$", "$$"), "PYTHONPATH": places.replace("$", "$$")}

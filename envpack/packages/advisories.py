@@ -148,7 +148,8 @@ def _read(text: str, _stamp: tuple[tuple[str, int, int], ...]) -> Advisories:
             by_project.setdefault(project, []).append(advisory)
     if not count:
         raise UsageError(
-            f"{place} holds no advisories", hint="mirror OSV's all.zip of PyPI, or a directory of *.json"
+            f"{place} contains no advisories",
+            hint="download OSV's all.zip for PyPI, or give a directory of *.json files",
         )
     return Advisories(by_project={name: tuple(each) for name, each in by_project.items()}, count=count)
 
@@ -277,9 +278,7 @@ def _parsed(name: str, data: bytes) -> dict[str, Any]:
             return value
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         pass
-    raise UsageError(
-        f"{name} is not an advisory in OSV's format", hint="remove it from the mirror, or fetch it again"
-    )
+    raise UsageError(f"{name} is not an advisory in OSV's format", hint="remove it, or download it again")
 
 
 def _files(place: Path) -> Iterator[tuple[str, bytes]]:
@@ -302,5 +301,5 @@ def _files(place: Path) -> Iterator[tuple[str, bytes]]:
 def _unreadable(place: Path, error: Exception) -> UsageError:
     return UsageError(
         f"the advisories in {place} cannot be read: {getattr(error, 'strerror', None) or error}",
-        hint="name a directory of *.json files, or OSV's zip of an ecosystem",
+        hint="give a directory of *.json files, or OSV's all.zip for PyPI",
     )

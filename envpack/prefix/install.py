@@ -140,8 +140,7 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
     damaged = {wheel: paths for wheel in seen if (paths := _damage(wheel, known[wheel.project], settled))}
     if damaged:
         told = [
-            f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths[:2])} "
-            "is not what it was"
+            f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(paths[:2])} was changed"
             for wheel, paths in damaged.items()
         ]
         raise DamagedPackage(told, owners={wheel.owner for wheel in damaged})
@@ -152,7 +151,7 @@ def _look_at_wheels(lock: Lock, prefix: Path, settled: Collection[str], cache: C
             if scripts := wheel_copies.spoiled_scripts(wheel, cache.uv):
                 raise DamagedPackage(
                     f"the cached copy of {wheel.project} {wheel.version} is damaged: {' and '.join(scripts)} "
-                    "is not what its RECORD says",
+                    "does not match its RECORD",
                     owners={wheel.owner},
                 )
             ledger.keep(keys[wheel.project], digests=wheel_copies.digests(wheel))

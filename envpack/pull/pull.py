@@ -69,5 +69,6 @@ def _other_size(size: int, manifest: Manifest) -> str | None:
 
 def _not_the_manifests(release: Release, problem: str) -> VerificationFailed:
     return VerificationFailed(
-        f"{release.archive_uri}: {problem}", hint="nothing was unpacked; find out who wrote to the store"
+        f"{release.archive_uri}: {problem}",
+        hint="nothing was unpacked; use another release, and check who wrote to the store",
     )

@@ -46,7 +46,7 @@ def prepare(store: Store, release: Release, *, cache: Cache, progress: Progress 
     except OSError as error:
         raise UsageError(
             f"the cache directory {home} cannot be used: {error.strerror}",
-            hint="name another with ENVPACK_CACHE_DIR or --cache-dir",
+            hint="use another directory with --cache-dir or ENVPACK_CACHE_DIR",
         ) from error
     os.set_inheritable(lock, True)
     while True:

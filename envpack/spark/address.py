@@ -29,10 +29,10 @@ def of_archive(uri: str, launcher: Launcher) -> str:
     that Spark would misread, or that this launcher cannot read at all.
     """
     if found := _NOT_IN_A_URI.search(uri) or _NOT_IN_ARCHIVES.search(unquote(uri)):
-        raise UsageError(f"Spark cannot read an archive whose address has {found[0]!r} in it: {uri}", hint=_HINT)
+        raise UsageError(f"Spark cannot read an archive whose URL contains {found[0]!r}: {uri}", hint=_HINT)
     if launcher.local_refused and uri.startswith("file:"):
         raise UsageError(
-            f"{launcher.local}, and this one is at {uri}", hint="publish to a store on S3: --store s3://..."
+            f"{launcher.local}, but this archive is at {uri}", hint="publish to a store on S3: --store s3://..."
         )
     # Flink takes an address as it stands: `%20` would be part of the file's name (seen with 2.3).
     return re.sub(r"^s3://", f"{launcher.scheme}://", unquote(uri) if launcher.flink else uri)

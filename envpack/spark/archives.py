@@ -36,8 +36,8 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
     """
     if others and launcher.archives is None and launcher.driver != "session":
         raise UsageError(
-            f"with {launcher.name} nothing unpacks archives for you, also not those of --also-archives",
-            hint="unpack them where the job looks for them",
+            f"{launcher.name} unpacks no archives, so --also-archives has no effect",
+            hint="leave --also-archives out, and unpack these archives yourself where the job reads them",
         )
     problems: list[str] = []
     taken = {ALIAS: "the environment"}
@@ -51,7 +51,7 @@ def joined(others: Sequence[str], own: str, launcher: Launcher) -> tuple[str, ..
         except UsageError as error:
             problems.append(error.message)
     if problems:
-        raise UsageError(problems, hint="--also-archives s3://bucket/models.zip#models")
+        raise UsageError(problems, hint="for example: --also-archives s3://bucket/models.zip#models")
     return tuple(found)
 
 
@@ -60,10 +60,10 @@ def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
     uri, mark, directory = text.partition("#")
     scheme, local = urlsplit(uri).scheme, not urlsplit(uri).scheme
     if launcher.driver == "session" and not local:
-        raise UsageError(f"{text}: a client sends files of its own machine alone")
+        raise UsageError(f"{text}: the client of this launcher can only send files on its own machine; give a path")
     if scheme in _WHOLE and not urlsplit(uri).netloc and not uri.startswith("file:///"):
         right = f"{scheme}://{'/' if scheme == 'file' else ''}{uri.partition(':')[2].lstrip('/')}"
-        raise UsageError(f"{text}: {uri!r} is not an address: write {right}")
+        raise UsageError(f"{text}: {uri!r} is not a valid URL: write {right}")
     # In a list all are written with `//`, by which readers and the filter of secrets find where one begins.
     if local and launcher.driver != "session":
         uri = Path(uri).absolute().as_uri()
@@ -71,9 +71,9 @@ def _parts(text: str, launcher: Launcher) -> tuple[str, str]:
         uri = f"{scheme}:///{uri.partition(':')[2].lstrip('/')}"
     uri = address.of_archive(uri, launcher)
     if not _file(uri).lower().endswith(UNPACKED):
-        raise UsageError(f"{text}: Spark would not unpack it: {', '.join(UNPACKED)} are what it unpacks")
+        raise UsageError(f"{text}: Spark cannot unpack this file; it unpacks {', '.join(UNPACKED)}")
     if not mark or not _DIRECTORY.fullmatch(directory):
-        raise UsageError(f"{text}: name the directory that it is unpacked to behind a #, in small letters and -")
+        raise UsageError(f"{text}: add #DIRECTORY, where it is unpacked to: lowercase letters and '-' only")
     return uri, directory
 
 
@@ -82,9 +82,9 @@ def _clashes(
 ) -> Iterator[str]:
     """Yield why an archive cannot be unpacked beside the earlier ones, and remember it."""
     if other := taken.get(directory):
-        yield f"{text}: {directory!r} is the directory of {other} already"
+        yield f"{text}: {directory!r} is already the directory of {other}"
     if yarn and (other := files.get(_file(uri))):
-        yield f"{text}: YARN takes no second file of one name, and {_file(uri)!r} is the name of {other} already"
+        yield f"{text}: YARN cannot take two files of one name, and {_file(uri)!r} is already the name of {other}"
     taken.setdefault(directory, text)
     files.setdefault(_file(uri), text)
 

@@ -310,7 +310,7 @@ def _cluster_has(known: str) -> Limit:
 def _same_version(known: str | None) -> Limit:
     if known is None:
         raise UsageError(
-            "--with-pyspark needs to know which Spark the cluster has", hint="name it with --spark, such as 3.5.6"
+            "--with-pyspark needs the version of the cluster's Spark", hint="give it, for example: --spark 3.5.6"
         )
     return Limit(
         bounds=dict.fromkeys(PROJECTS, _equal(known)),

@@ -43,15 +43,16 @@ def choose_driver_python(choice: str | None, minor: str) -> str | None:
         return str(find_driver_python(minor))
     if not shutil.which(choice):
         raise UsageError(
-            f"--driver-python: {choice} is not here",
-            hint=f"name a Python {minor} of this machine, or let envpack look for one with --driver-python {AUTO}",
+            f"--driver-python: {choice} does not exist on this machine",
+            hint=f"give a Python {minor} on this machine, or --driver-python {AUTO} to find one",
         )
     version = _version(choice)
     if version != minor:
         what = f"Python {version}" if version else "not a Python"
         raise UsageError(
-            f"{choice} is {what}, but the archive holds Python {minor}: driver and workers must have the same",
-            hint=f"name a Python {minor}, or let envpack look for one with --driver-python {AUTO}",
+            f"{choice} is {what}, but the archive has Python {minor}: driver and workers need the same minor "
+            "version",
+            hint=f"give a Python {minor}, or --driver-python {AUTO} to find one",
         )
     return str(Path(choice).absolute()) if "/" in choice else choice
 
@@ -63,8 +64,8 @@ def find_driver_python(minor: str) -> Path:
         if found and _version(found) == minor:
             return Path(found).absolute()
     raise UsageError(
-        f"there is no Python {minor} on PATH for the driver",
-        hint=f"install one, or name it with --driver-python; the archive holds Python {minor}",
+        f"no Python {minor} for the driver is on PATH, and the archive has Python {minor}",
+        hint=f"install Python {minor}, or give its path with --driver-python",
     )
 
 

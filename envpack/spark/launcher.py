@@ -99,15 +99,16 @@ def refuse_archive(launcher: Launcher, spark: Minor | None, archive_format: Form
     """Raise UsageError when a Spark (None: the newest) cannot run an archive of that format under a launcher."""
     if spark and spark < launcher.since:
         raise UsageError(
-            f"Spark {dotted(spark)} {launcher.before} under {launcher.name}, which needs {dotted(launcher.since)}",
-            hint="use YARN, or unpack the archive at the same place on every node",
+            f"with {launcher.name}, Spark {dotted(spark)} {launcher.before}; Spark {dotted(launcher.since)} or "
+            "newer is needed",
+            hint="use YARN, or unpack the archive into the same directory on every node",
         )
     format = FORMATS[archive_format]
     if not format.works(launcher.unpacker, spark):
         since = format.since[launcher.unpacker]
-        remedy = f"the first that keeps them there is {dotted(since)}" if since else "only YARN's nodes keep them"
+        remedy = f"Spark {dotted(since)} is the first that keeps them" if since else "only YARN keeps them"
         name = f"Spark {dotted(spark)}" if spark else "Spark"
         raise UsageError(
-            f"{name} loses {format.loss} under {launcher.name}, so its Python cannot be run: {remedy}",
+            f"with {launcher.name}, {name} loses {format.loss}, so the archive's Python cannot run: {remedy}",
             hint=f"build with --format {DEFAULT}",
         )

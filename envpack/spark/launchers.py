@@ -130,7 +130,7 @@ _ALL = (
         python=(),
         python_variables=("PYSPARK_PYTHON",),
         since=(3, 5),
-        before="has no directory for each session",
+        before="has no directory of its own for a session",
         notes=("the server reads PYSPARK_PYTHON when it starts; no property does the same",),
     ),
     Launcher(
@@ -357,5 +357,5 @@ def launcher_named(name: str) -> Launcher:
         return LAUNCHERS[ALIASES.get(name, name)]
     except KeyError:
         near = nearest(name, [*LAUNCHERS, *ALIASES])
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(LAUNCHERS)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(LAUNCHERS)}"
         raise UsageError(f"unknown launcher {name!r}", hint=hint) from None

@@ -50,7 +50,7 @@ def variables_in(
     if not has_driver_here(launcher):
         choices = [name for name in LAUNCHERS if has_driver_here(name)]
         raise UsageError(
-            f"with {launcher} the driver does not run on this machine", hint=f"choose one of {', '.join(choices)}"
+            f"the driver of {launcher} does not run on this machine", hint=f"choose one of {', '.join(choices)}"
         )
     settings = settings_for(manifest, archive_uri, launcher=launcher, spark=spark, driver_python=python)
     return {**(variables_without_submit(settings) or {}), **own}

@@ -42,8 +42,8 @@ def shell_name(name: str) -> str:
     """Return the name of a variable that is valid before `=` in a shell's line; raises UsageError for another."""
     if not _VARIABLE.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name of an environment variable",
-            hint="names have letters, digits and `_`; correct `variables:` in the environment file and build again",
+            f"{name!r} is not a valid name of an environment variable",
+            hint="use letters, digits and `_`; correct `variables:` in the environment file and build again",
         )
     return name
 
@@ -51,7 +51,7 @@ def shell_name(name: str) -> str:
 def property_name(name: str) -> str:
     """Return the name of a Spark property that is valid in a properties file; raises UsageError."""
     if not _PROPERTY.fullmatch(name):
-        raise UsageError(f"{name!r} is no name of a Spark property", hint="use --output json")
+        raise UsageError(f"{name!r} is not a valid name of a Spark property", hint="use --output json")
     return name
 
 
@@ -142,7 +142,9 @@ def _zeppelin(settings: Settings) -> str:
     pairs = {**archives, **settings.conf}
     if broken := next((name for name, value in pairs.items() if "\n" in value or value != value.strip()), None):
         raise UsageError(
-            f"the value of {broken} cannot be written in a line for Zeppelin", hint="use --output json"
+            f"the value of {broken} has a line break or a space at an end, which a %spark.conf paragraph cannot "
+            "contain",
+            hint="use --output json",
         )
     return "\n".join(["%spark.conf", *(f"{property_name(name)} {value}" for name, value in pairs.items())])
 

@@ -54,7 +54,8 @@ def _one_line(settings: Settings) -> str:
             return _checked_line(shlex.split(_text(settings).replace("\\\n", " ")))
         case _:
             raise UsageError(
-                f"the settings of {settings.launcher} cannot be printed in one line", hint="use --output text"
+                f"the settings of {settings.launcher} cannot be printed with --output oneline",
+                hint="use --output text",
             )
 
 
@@ -66,7 +67,7 @@ def _checked_line(words: list[str]) -> str:
     for word in words:
         if _SPLIT.search(word):
             raise UsageError(
-                f"{word!r} cannot be printed in one line: the shell would take it apart",
+                f"{word!r} cannot be printed with --output oneline: the shell would split it",
                 hint="use --output text, or --output conf with spark-submit --properties-file",
             )
     return " ".join(words)
@@ -76,7 +77,7 @@ def _properties(settings: Settings) -> str:
     launcher = launcher_named(settings.launcher)
     if launcher.driver == "session":
         raise UsageError(
-            f"no properties file serves {launcher.name}: a session is given its archive by its client",
+            f"--output conf does not work for {launcher.name}: the client adds the archive to the session",
             hint="use --output text",
         )
     archive = {launcher.archives: ",".join(settings.archives)} if launcher.archives and settings.archives else {}
@@ -90,7 +91,7 @@ def _property_value(name: str, value: str) -> str:
     """Escape a value as java.util.Properties reads it; Spark then strips blanks at both ends."""
     if value != value.strip(" \t"):
         raise UsageError(
-            f"the value of {name} begins or ends with a blank, which a properties file cannot hold",
+            f"the value of {name} begins or ends with a space or a tab, which a properties file cannot contain",
             hint="use --output text",
         )
     escaped = value.replace("\\", "\\\\")
@@ -105,7 +106,8 @@ def _exports(settings: Settings) -> Iterator[str]:
     variables = variables_without_submit(settings)
     if variables is None:
         raise UsageError(
-            f"with {settings.launcher} no variables of yours reach the driver", hint="use --output text or conf"
+            f"{settings.launcher} cannot pass variables of this shell to the driver",
+            hint="use --output text or conf",
         )
     yield from (f"export {shell_name(name)}={shell_word(value)}" for name, value in variables.items())
 

@@ -151,22 +151,30 @@ def check_known(version: str) -> None:
     """
     spark = minor(version)
     if spark < LINES[0].version:
-        raise UsageError(f"envpack knows no Spark older than {dotted(LINES[0].version)}")
+        raise _too_old(spark)
     known = [line.version for line in LINES]
     newest = known[-1]
     if spark not in known and not (newest < spark <= (newest[0] + 1, 9)):
         near = [each for each in known if each[0] == spark[0]] or [newest]
         raise UsageError(
-            f"there is no Spark {dotted(spark)}",
-            hint=f"the newest Spark {near[-1][0]} that envpack knows is {dotted(near[-1])}",
+            f"unknown Spark version {dotted(spark)}",
+            hint=f"the newest Spark {near[-1][0]} that envpack knows is {dotted(near[-1])}: give it with --spark",
         )
+
+
+def _too_old(spark: Minor) -> UsageError:
+    oldest = dotted(LINES[0].version)
+    return UsageError(
+        f"envpack does not support Spark {dotted(spark)}: the oldest is {oldest}",
+        hint=f"give the version of the cluster with --spark, {oldest} or newer",
+    )
 
 
 def line_of(spark: Minor) -> SparkLine:
     """Return what is known about a Spark version; raises UsageError when it is older than every row."""
     fitting = [line for line in LINES if line.version <= spark]
     if not fitting:
-        raise UsageError(f"envpack knows no Spark older than {dotted(LINES[0].version)}")
+        raise _too_old(spark)
     return fitting[-1]
 
 
@@ -175,14 +183,14 @@ def refuse_python(spark: Minor, python: Minor) -> None:
     line = line_of(spark)
     if python < line.oldest:
         reason = line.too_old
-        hint = f"build with Python {dotted(line.oldest)} or newer"
+        hint = f"build with --python {dotted(line.oldest)} or newer"
     elif line.newest and python > line.newest:
         reason = line.too_new
-        hint = f"build with Python {dotted(line.newest)} or older"
+        hint = f"build with --python {dotted(line.newest)} or older"
     else:
         return
     because = f": {reason}" if reason else ""
-    raise UsageError(f"Spark {dotted(spark)} cannot load Python {dotted(python)}{because}", hint=hint)
+    raise UsageError(f"Spark {dotted(spark)} does not run with Python {dotted(python)}{because}", hint=hint)
 
 
 def python_warnings(spark: Minor, python: Minor, packages: Container[str]) -> tuple[str, ...]:

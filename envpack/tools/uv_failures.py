@@ -197,12 +197,9 @@ def _told(kind: FailureKind, text: str) -> EnvpackError:
 
 def _killed(number: int, text: str) -> EnvpackError:
     names = {int(known): known.name for known in signal.Signals}
-    causes: dict[int, str] = {
-        signal.SIGKILL: "; the machine may need more memory",
-        signal.SIGXFSZ: "; see `ulimit -f`",
-    }
     said = f": {_reason(text)}" if text else ""
-    hint = f"try again{causes.get(number, '')}"
+    hint = "raise the limit of `ulimit -f`, then try again" if number == signal.SIGXFSZ else "try again"
+    hint = "try again; the machine may need more memory" if number == signal.SIGKILL else hint
     return NotReady(f"uv was killed by {names.get(number, f'signal {number}')}{said}", hint=hint)
 
 

@@ -141,7 +141,7 @@ def verify(
     format = format_of(archive.name)
     if format is None:
         raise VerificationFailed(
-            f"Spark would not unpack {archive.name}", hint=f"end its name in one of {', '.join(SUFFIXES)}"
+            f"Spark cannot unpack {archive.name}", hint=f"give it a name that ends in {', '.join(SUFFIXES)}"
         )
     case = _Case(
         archive=archive,
@@ -313,7 +313,7 @@ def _look(case: _Case, room: _Room) -> _Found:
         wanted, defects = requested_modules(installed, case.requested)
     except BrokenPackage as broken:
         text = broken.message.replace(f"{room.environment}/", "")
-        raise VerificationFailed(f"{case.archive.name}: {text}", hint="build the environment again") from broken
+        raise VerificationFailed(f"{case.archive.name}: {text}", hint="run `envpack build FILE` again") from broken
     scene = Scene.of(content, installed, case.variables, case.confine, PROBE.read_bytes()) if content else None
     taken_over = _taken_over(case, room, scene, wanted)
     left = {module: name for module, name in wanted.owners.items() if module not in taken_over}

@@ -63,7 +63,8 @@ def _kinds(root: type[EnvpackError]) -> Iterator[type[EnvpackError]]:
 
 
 def _messages(path: Path, kinds: dict[str, type[EnvpackError]]) -> Iterator[tuple[str, str, str]]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
         name, place = _OTHERS.get(node.func.id, (node.func.id, 0))
@@ -72,8 +73,21 @@ def _messages(path: Path, kinds: dict[str, type[EnvpackError]]) -> Iterator[tupl
         message = _template(node.args[place])
         if len(_PLACEHOLDER.sub("", message).strip()) < _SHORTEST:
             continue
-        hint = next((_template(keyword.value) for keyword in node.keywords if keyword.arg == "hint"), "")
+        hint = next((_hint(keyword.value, node, tree) for keyword in node.keywords if keyword.arg == "hint"), "")
         yield name, message, hint
+
+
+def _hint(value: ast.expr, call: ast.Call, tree: ast.Module) -> str:
+    """Return the text of a hint, also where it is a name: then what was last assigned to that name before."""
+    if not isinstance(value, ast.Name):
+        return _template(value)
+    given = [
+        (node.lineno, _template(node.value))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and node.lineno < call.lineno
+        if any(isinstance(target, ast.Name) and target.id == value.id for target in node.targets)
+    ]
+    return max(given, default=(0, ""))[1]
 
 
 def _template(node: ast.expr) -> str:
@@ -122,7 +136,7 @@ def _words(name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    text = _PLACEHOLDER.sub(lambda match: match[1], text)
+    text = _PLACEHOLDER.sub(lambda match: match[1], text.replace("\0\0", "\0 \0"))
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
