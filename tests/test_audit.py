@@ -103,7 +103,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "a changed byte": (lambda folder: flip(next(folder.glob("*.tar.gz"))), "bytes", "SHA-256"),
     "no archive": (lambda folder: next(folder.glob("*.tar.gz")).unlink(), "bytes", "does not exist"),
     "no lock": (lambda folder: next(folder.glob("*.lock")).unlink(), "lock", "one.lock is not there"),
-    "a lock that is none": (lambda folder: vouched(folder, "one.lock", b"x"), "lock", "not a lock"),
+    "a lock that is none": (lambda folder: vouched(folder, "one.lock", b"x"), "lock", "did not write this lock"),
     "another package in the manifest": (
         lambda folder: edit(
             folder / "manifest.json",
@@ -135,7 +135,7 @@ HARM: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "fewer members in the manifest": (
         lambda folder: edit(folder / "manifest.json", lambda m: m["archive"].update(members=3)),
         "content",
-        "holds more than it may",
+        "has more than the allowed",
     ),
     "another digest in the list of files": (
         with_files(other_digest),
@@ -294,4 +294,4 @@ def test_all_can_be_kept_to_one_name(original: Desk) -> None:
 def test_which_release_is_asked(original: Desk) -> None:
     ran = original.run("verify")
     assert ran.code == 2
-    assert "which release?" in ran.err
+    assert "no release was given" in ran.err

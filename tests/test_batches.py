@@ -197,7 +197,7 @@ def test_an_answer_of_another_type_is_refused(
         with serving(told) as server:
             batch = way._Batch(replace(planned, job=replace(planned.job, server=server.url)))
             batch.post()
-            with pytest.raises(LauncherFailed, match=r" answered | did not answer "):
+            with pytest.raises(LauncherFailed, match=r"^the reply of | did not answer "):
                 batch.look(JobWatch(out=print, log=print, kill=lambda _: False))
 
 
@@ -213,7 +213,7 @@ def test_an_answer_of_kubectl_of_another_type_is_refused(site: Site, answer: str
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{kubectl.parent}:{os.environ['PATH']}")
         application = spark_operator._Application({"metadata": {"name": "x"}})
-        with pytest.raises(LauncherFailed, match=r" answered | did not answer "):
+        with pytest.raises(LauncherFailed, match=r"^the reply of | did not answer "):
             application.look(JobWatch(out=print, log=print, kill=lambda _: False))
         assert application._code_of("a pod") is None
 

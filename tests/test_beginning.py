@@ -89,7 +89,7 @@ def test_what_is_there_is_left_as_it_is(desk: Desk) -> None:
     (home / "requirements.txt").unlink()
     again = desk.run("init", "begun", CONDA_PREFIX="")
     assert (again.code, again.out.split()) == (0, ["begun/requirements.txt"])
-    assert "envpack.yaml is there already" in again.err
+    assert "envpack.yaml exists" in again.err
     assert (home / "envpack.yaml").read_text() == "store: mine\n"
     told = check(desk.run("init", "begun", "--output", "json", CONDA_PREFIX="").json(), "init")
     assert (told["written"], told["left"]) == ([], ["begun/requirements.txt", "begun/envpack.yaml"])

@@ -245,7 +245,7 @@ def test_nothing_is_left_of_a_making_that_was_killed(made_again: Path) -> None:
 
 def test_a_directory_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="is not empty, and not a channel"):
         envpack.channel.init(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

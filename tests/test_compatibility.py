@@ -172,7 +172,7 @@ def test_wheels_are_of_versions_that_the_spark_works_with(
 def test_a_spark_that_is_newer_than_what_is_known_is_said(shop: Desk) -> None:
     shop.write("r.txt", *offline("pandas"))
     ran = lock(shop, "r.txt", "--spark", "5.9", *ANY_PYTHON)
-    assert f"Spark 5.9 is newer than what envpack knows: what Spark {LINES[-1].version[0]}." in said(ran)
+    assert f"envpack does not know Spark 5.9 yet: it requires what Spark {LINES[-1].version[0]}." in said(ran)
 
 
 @pytest.mark.parametrize(("name", "value"), [("--spark", "banana"), ("--spark", "2.0"), ("--spark", "3")])
@@ -465,7 +465,7 @@ def test_what_was_left_out_and_where_the_version_comes_from_is_one_line(
     assert understood("pyspark==3.5.6\n", spark="3.5").notes == (LEFT_OUT,)
     (first, second) = understood("pyspark>=3.4\n").notes
     assert first == LEFT_OUT
-    assert second == f"{place}: pyspark >=3.4 leaves open which Spark the cluster has: name it with --spark"
+    assert second == f"{place}: pyspark >=3.4 leaves the cluster's Spark version open: give it with --spark"
     assert understood("six\n").notes == ()
 
 

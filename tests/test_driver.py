@@ -62,7 +62,7 @@ def looked(launcher: str = "yarn-client") -> list[Finding]:
             "it is Python 3.12, and the release has 3.11",
             "--driver-python auto",
         ),
-        ([], "problem", "it is no Python that runs here", "install Python 3.11"),
+        ([], "problem", "it is not a Python that runs here", "install Python 3.11"),
     ],
 )
 def test_the_drivers_packages_are_compared_with_the_releases(

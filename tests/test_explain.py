@@ -298,9 +298,9 @@ def test_an_application_is_found_by_its_id_and_of_several_logs_the_newest(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("no/such/file", "there is no event log"),
+        ("no/such/file", "the event log no/such/file does not exist"),
         ("application_9", "has no event log of application_9"),
-        ("s3a://bucket/logs/app-1", "reads event logs of this machine"),
+        ("s3a://bucket/logs/app-1", "reads only event logs on this machine"),
         (".", "has no event logs"),
     ],
 )

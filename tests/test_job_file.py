@@ -115,7 +115,7 @@ def test_every_mistake_is_said_at_once_with_its_line_and_the_nearest_word(tmp_pa
         ("code: job.yaml", "is not a Python file"),
         ("entrypoint: mian.py", "did you mean main.py?"),
         ("entrypoint: ../main.py", "neither a file such as main.py nor a module"),
-        ("parameters: {a b: 1}", "cannot be a parameter"),
+        ("parameters: {a b: 1}", "is not a parameter"),
         ("environment: 'a b'", "is not a valid name of a release"),
         ("environment: udf.txt", "the requirements file udf.txt does not exist"),
         ("launcher: yarn-cloud", "unknown launcher 'yarn-cloud'"),

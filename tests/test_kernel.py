@@ -59,7 +59,7 @@ def test_a_kernel_for_a_cluster_sends_the_archive_to_its_workers(
 
 
 def test_a_launcher_with_its_driver_elsewhere_is_refused() -> None:
-    with pytest.raises(UsageError, match="the driver does not run on this machine"):
+    with pytest.raises(UsageError, match="the driver of yarn-cluster does not run on this machine"):
         spec.kernel_json(release(), HERE, launcher="yarn-cluster")
 
 

@@ -407,7 +407,7 @@ def test_a_source_that_is_a_bomb_is_refused(
 ) -> None:
     monkeypatch.setattr(source_archives, "EXTENT", extent)
     archive = tar_of(tmp_path / "x-1.tar.gz", member("x/large", size=100))
-    with pytest.raises(BrokenPackage, match="the source of x holds more than it may"):
+    with pytest.raises(BrokenPackage, match="the source of x has more than the allowed"):
         unpack(archive, tmp_path / "here", shown="x")
 
 

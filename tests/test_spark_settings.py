@@ -279,7 +279,7 @@ def test_an_address_that_spark_would_take_apart_is_refused(bad: str) -> None:
 @pytest.mark.parametrize("spark", ["3.1", "3.3.4", "3.5", "3.5.6"])
 def test_zip_outside_yarn_before_spark_4_is_refused(spark: str) -> None:
     """The Hadoop of Spark 3 ignores a zip's permissions (seen in 3.5.6: error=13)."""
-    with pytest.raises(UsageError, match="loses a zip's permissions under standalone") as refusal:
+    with pytest.raises(UsageError, match=r"with standalone, Spark .* loses a zip's permissions") as refusal:
         made("standalone", archive_format="zip", spark=spark, python="3.10.1")
     assert refusal.value.hint == "build with --format tar.gz"
 
@@ -306,7 +306,7 @@ def test_nothing_is_said_of_a_tar_where_it_does_not_pay(launcher: str, changes: 
 
 def test_archives_outside_yarn_before_spark_3_1_are_refused() -> None:
     """They are dropped without a word."""
-    with pytest.raises(UsageError, match=r"Spark 3\.0 ignores archives under standalone"):
+    with pytest.raises(UsageError, match=r"with standalone, Spark 3\.0 ignores archives"):
         made("standalone", spark="3.0", python="3.8.18")
 
 
@@ -353,7 +353,7 @@ def test_the_newest_and_oldest_python_that_a_spark_loads_are_accepted(spark: str
 
 
 def test_a_spark_older_than_the_table_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no Spark older than 2\.4"):
+    with pytest.raises(UsageError, match=r"the oldest is 2\.4"):
         made("yarn-cluster", spark="2.3", python="3.6.1")
 
 
@@ -364,7 +364,7 @@ def test_a_spark_that_is_not_a_version_is_refused(spark: str) -> None:
 
 
 def test_a_launcher_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(UsageError, match="no launcher 'mesos'") as refusal:
+    with pytest.raises(UsageError, match="unknown launcher 'mesos'") as refusal:
         made("mesos")
     assert ", ".join(LAUNCHERS) in str(refusal.value.hint)
 
@@ -509,12 +509,12 @@ def test_auto_passes_over_a_python_of_another_version(tmp_path: Path, monkeypatc
 
 def test_auto_says_when_there_is_no_such_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"no Python 3\.9 on PATH"):
+    with pytest.raises(UsageError, match=r"no Python 3\.9 for the driver is on PATH"):
         choose_driver_python("auto", "3.9")
 
 
 def test_a_driver_python_of_another_version_is_refused() -> None:
-    with pytest.raises(UsageError, match=rf"is Python {MINOR}, but the archive holds Python 3\.6"):
+    with pytest.raises(UsageError, match=rf"is Python {MINOR}, but the archive has Python 3\.6"):
         choose_driver_python(sys.executable, "3.6")
 
 

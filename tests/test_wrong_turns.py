@@ -289,7 +289,7 @@ def test_a_cuda_version_is_not_explained_by_a_glibc(ask: Ask) -> None:
 def test_a_store_that_cannot_be_a_directory_is_refused_before_the_solve(ask: Ask, dry: bool) -> None:
     said = ask("build", "r.txt", "--store", "r.txt/store", *(["--dry-run"] if dry else []))
     assert said.code == 8
-    assert "a part of this path is a file: name another directory" in said.err
+    assert "a part of this path is a file: use another directory" in said.err
 
 
 def test_a_variable_that_is_nobodys_says_so_with_the_nearest(ask: Ask) -> None:

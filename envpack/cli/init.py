@@ -42,11 +42,13 @@ def init_command(directory: Path, output: str) -> None:
             with path.open("x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:
-            progress.info(f"{path} is there already, and is left as it is")
+            progress.info(f"{path} exists, and is not changed")
             left.append(path)
             continue
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}", hint="use a directory that you can write to"
+            ) from error
         written.append(path)
     for what, value in (
         ("project", found.project),

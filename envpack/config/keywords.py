@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _WANTED = {
-    "text": "a text",
+    "text": "a string",
     "path": "a path",
     "boolean": "True or False",
     "list": "a list of strings",
-    "mapping": "a dictionary of texts",
+    "mapping": "a dictionary of strings",
 }
 
 

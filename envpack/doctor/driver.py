@@ -47,7 +47,7 @@ def look(reference: str, config: Config) -> Iterator[Finding]:
         return
     there = packages_of(python, SHARED) if shutil.which(python) else None
     if there is None:
-        text = f"{chosen}: it is no Python that runs here, and the release has Python {manifest.python_minor}"
+        text = f"{chosen}: it is not a Python that runs here, and the release has Python {manifest.python_minor}"
         yield _finding(
             "problem", text, f"install Python {manifest.python_minor}, or export {_VARIABLE} with its path"
         )

@@ -65,14 +65,14 @@ def python() -> Iterator[Finding]:
         text = f"not installed: {', '.join(missing)}"
         yield Finding(check="python", level="problem", text=text, hint=f"install {DISTRIBUTION} again with pip")
     if shutil.which("git") is None:
-        text = "there is no git: `envpack ci` cannot tell what has changed"
+        text = "git is not installed: `envpack ci` cannot find out what has changed"
         yield Finding(check="python", level="warning", text=text, hint="install git, or use `envpack ci --all`")
 
 
 def cache(config: Config) -> Iterator[Finding]:
     """Check the cache directory: may it be written, can files be linked in it, is there space."""
     root = Path(config.cache_dir)
-    elsewhere = "name another directory with ENVPACK_CACHE_DIR or --cache-dir"
+    elsewhere = "use another directory with --cache-dir or ENVPACK_CACHE_DIR"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as folder:

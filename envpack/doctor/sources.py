@@ -112,7 +112,7 @@ def _address(url: str, shown: str) -> Iterator[Finding]:
                 return
         except (URLError, OSError) as error:
             reason = redact(str(getattr(error, "reason", error)))
-            hint = "check the network, HTTPS_PROXY and SSL_CERT_FILE, or name a mirror with `channels`"
+            hint = "check the network, HTTPS_PROXY and SSL_CERT_FILE, or give a mirror with `channels:`"
             text = f"{shown} did not answer: {reason}"
             yield Finding(check="channel", level="problem", text=text, hint=hint)
             return

@@ -59,7 +59,7 @@ def from_the_store(case: Case) -> Iterator[Found]:
             f"the store {case.store.url} has no release {name}@{digest}, in whose archive the application ran",
             1,
             quote=f"{name}/{digest}",
-            advice="it was removed, or comes from another store: name a release that is there, by its digest",
+            advice="it was removed, or comes from another store: use a release of this store, by its digest",
             settings=[f"envpack list {name}"],
         )
         return

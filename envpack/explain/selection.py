@@ -62,7 +62,7 @@ def ignored_setting(case: Case) -> Iterator[Found]:
             f"{_EXECUTOR_VARIABLE}={variable} selects no Python: workers run what {_WORKERS} or the driver names",
             1,
             quote=f"{_EXECUTOR_VARIABLE}={variable}",
-            advice=f"take it away, and name the Python in {_WORKERS}",
+            advice=f"remove it, and set {_WORKERS} to the Python",
             settings={_WORKERS: variable},
         )
     driver = run.properties.get(_DRIVER)
@@ -72,7 +72,7 @@ def ignored_setting(case: Case) -> Iterator[Found]:
             f"{_DRIVER}={driver} wins over {_WORKERS} for the driver, which runs outside of the environment",
             1,
             quote=f"{_DRIVER}={driver}",
-            advice=f"take {_DRIVER} away: in cluster mode the driver runs in the environment too",
+            advice=f"remove {_DRIVER}: in cluster mode the driver runs in the environment too",
         )
     first = (selected.workers or "").removeprefix("./").partition("/")[0]
     relative = selected.workers is not None and selected.workers.startswith("./")
@@ -82,7 +82,7 @@ def ignored_setting(case: Case) -> Iterator[Found]:
             f"{_WORKERS} looks in ./{first}, the archive is in {', '.join(selected.archives.values())}",
             1,
             quote=f"{_WORKERS}={selected.workers}",
-            advice="name the directory behind the # of the archive and in the path of Python alike",
+            advice="use the same directory after the # of the archive and in the path of Python",
             settings=[f"--archives ARCHIVE#{ALIAS} --conf {_WORKERS}=./{ALIAS}/bin/python"],
         )
 

@@ -241,7 +241,7 @@ def _warnings(shelves: Sequence[Shelf], rules: RetentionRules) -> Iterator[str]:
     for shelf in shelves:
         for name, tag in sorted(shelf.tags.items()):
             if tag.digest[:SHORT] not in shelf.folders:
-                yield f"{shelf.name}:{name} points at {tag.digest[:SHORT]}, which is not there: move it"
+                yield f"{shelf.name}:{name} points at {tag.digest[:SHORT]}, which does not exist: move it"
     if rules.used is not None and not any(shelf.used for shelf in shelves):
         yield "no use of a release was ever noted here, so keep-used keeps nothing: set `record-use: true` first"
 

@@ -57,11 +57,11 @@ def submit(planned: Planned, watch: JobWatch, cache: Cache) -> JobResult:
 def lacking(planned: Planned) -> Iterator[str]:
     """Yield what the printed command needs and what is missing. Raises Conflict for other content."""
     if without_secrets(planned) != planned:
-        yield f"{MASK} is printed for each secret: put it in, or let the job read it from where it runs"
+        yield f"{MASK} is printed for each secret: put the value in, or let the job read it at run time"
     if planned.launcher.driver == "local":
         if planned.directory and not planned.directory.is_dir():
             reference = planned.release.manifest.reference
-            yield f"{planned.directory} is not there yet: `envpack run {reference} -- true` unpacks it"
+            yield f"{planned.directory} does not exist yet: `envpack run {reference} -- true` unpacks it"
         if not (Path(planned.program).is_file() and Path(planned.zip).is_file()):
             yield "this code is not in the cache yet: `envpack submit` puts it there"
         return

@@ -34,8 +34,8 @@ class Orphan(Conflict):
 
 def _orphan(folder: str, where: str) -> Orphan:
     return Orphan(
-        f"{where} is there already with other bytes, and belongs to no release: its writer was killed, or is "
-        "still at it, or is not envpack",
+        f"{where} exists with other content, and belongs to no release: its writer was killed, still "
+        "runs, or is not envpack",
         hint="a build removes it once it is older than the grace period; to remove it now, when no other build "
         "runs: `envpack gc --grace 0m --apply`",
         folder=folder,

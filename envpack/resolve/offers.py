@@ -127,8 +127,8 @@ def told(
 def make_a_wheel(name: str, wanted: str) -> str:
     """Return how to make a wheel of a project that has none; `wanted` is what pip is asked for."""
     return (
-        f"{name} has no wheel that fits: make one with `pip wheel --no-deps --wheel-dir wheels {wanted}` on a "
-        "machine like the nodes, and name the folder with `--find-links wheels` in the requirements"
+        f"{name} has no wheel that fits: build one with `pip wheel --no-deps --wheel-dir wheels {wanted}` on a "
+        "machine with the nodes' platform, and add `--find-links wheels` to the requirements"
     )
 
 

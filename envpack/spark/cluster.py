@@ -247,14 +247,14 @@ def _about_version(known: str | None) -> Iterator[str]:
     newest = LINES[-1].version
     if known and minor(known) > newest:
         yield (
-            f"Spark {known} is newer than what envpack knows: what Spark {dotted(newest)} needs is asked for, and "
+            f"envpack does not know Spark {known} yet: it requires what Spark {dotted(newest)} needs, and "
             "more may be needed"
         )
 
 
 def _undetermined(lines: Sequence[_Line], known: str | None) -> Iterator[str]:
     if lines and not known:
-        yield f"{lines[0].origin}: {lines[0].text} leaves open which Spark the cluster has: name it with --spark"
+        yield f"{lines[0].origin}: {lines[0].text} leaves the cluster's Spark version open: give it with --spark"
 
 
 def _unknown_extras(asked: Requirements, known: str | None) -> Iterator[str]:

@@ -61,14 +61,14 @@ _WITHOUT_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 _NOT_ANSWERING = {errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
 
-_A_FILE = "a part of this path is a file: name another directory as the store"
+_A_FILE = "a part of this path is a file: use another directory as the store"
 
 _HINTS = {
-    errno.EACCES: "ask its owner for permission to write there, or name another store",
-    errno.EPERM: "ask its owner for permission to write there, or name another store",
-    errno.ENOSPC: "the disk is full: free some space or name another store",
-    errno.EDQUOT: "your disk quota is used up: free some space or name another store",
-    errno.EROFS: "it is mounted read-only: name another store",
+    errno.EACCES: "ask its owner for the permission to write there, or use another store",
+    errno.EPERM: "ask its owner for the permission to write there, or use another store",
+    errno.ENOSPC: "the disk is full: free space, or use another store",
+    errno.EDQUOT: "your disk quota is used up: free space, or use another store",
+    errno.EROFS: "it is mounted read-only: use another store",
     errno.ENOTDIR: _A_FILE,
     errno.EEXIST: _A_FILE,
     errno.ENAMETOOLONG: "choose a shorter name",

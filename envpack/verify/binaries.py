@@ -64,7 +64,7 @@ def _check_glibc(native: Sequence[Binary], target: Target) -> Iterator[Defect]:
     for version, names in sorted(newer.items()):
         yield Defect(
             text=f"needs GLIBC_{version_text(version)}, but the nodes have glibc {target.glibc}: {listed(names)}",
-            hint=f"solve with --glibc {target.glibc}, or name a newer glibc if every node has one",
+            hint=f"solve with --glibc {target.glibc}, or give a newer glibc if every node has it",
         )
 
 

@@ -105,7 +105,7 @@ class Walk:
         if node is None or _is_null(node):
             return None
         if not isinstance(node, yaml.ScalarNode) or not _is_plain(node.value):
-            self.refuse(node, f"{key}: must be a text")
+            self.refuse(node, f"{key}: must be a string")
             return None
         text = " ".join(node.value.split())
         if len(text) > LONGEST_REMARK:
@@ -138,7 +138,7 @@ class Walk:
         for item in self.items(node, what):
             text = _text(item)
             if text is None:
-                self.refuse(item, f"{what} has an item that is not a text; put it in quotes")
+                self.refuse(item, f"{what} has an item that is not a string; put it in quotes")
             else:
                 yield text, item
 
@@ -209,7 +209,7 @@ class Walk:
                     for _, requirement in logical_lines(text):
                         self.reading.read_line(requirement, source=self.source, number=_line(line))
             elif isinstance(value, yaml.ScalarNode) and value.value:
-                self.refuse(node, f"a dependency is a text: write {quoted(f'- {key}={value.value}')}")
+                self.refuse(node, f"a dependency is a string: write {quoted(f'- {key}={value.value}')}")
             else:
                 self.refuse(node, f"only pip: has a list of its own, not {quoted(key)}")
 
@@ -224,7 +224,9 @@ class Walk:
             if problem := variable_names.problem(name):
                 self.refuse(key, f"{quoted(name)} {problem}")
             elif not isinstance(value, yaml.ScalarNode) or _is_null(value) or not _is_plain(value.value):
-                self.refuse(value, f'the variable {name} must have a text; write `""` for an empty one')
+                self.refuse(
+                    value, f'the variable {name} must have a string as its value; write `""` for an empty one'
+                )
             elif "\n" in value.value:
                 self.refuse(value, f"the variable {name} has more than one line, which no launcher can set")
             elif not may_be_published(name, value.value):

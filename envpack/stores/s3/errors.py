@@ -38,19 +38,19 @@ _RENEW = "get new temporary credentials (for SSO: `aws sso login`), then try aga
 _HINTS = {
     "NoSuchBucket": "create the bucket, or correct its name or the endpoint (AWS_ENDPOINT_URL_S3)",
     "InvalidBucketName": "correct the bucket's name in the store's URL",
-    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the profile (AWS_PROFILE): this server does not know the key",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the profile (AWS_PROFILE): the key is unknown to this server",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY: it does not belong to the access key",
-    "InvalidToken": "check AWS_SESSION_TOKEN: it must come with the access key, or be unset with a lasting one",
+    "InvalidToken": "check AWS_SESSION_TOKEN: it must belong to the access key; unset it for a permanent key",
     "ExpiredToken": _RENEW,
     "TokenRefreshRequired": _RENEW,
-    "RequestTimeTooSkewed": "set this machine's clock: S3 refuses requests that are 15 minutes off",
+    "RequestTimeTooSkewed": "correct this machine's clock: S3 refuses requests that are 15 minutes off",
     "PermanentRedirect": _REGION,
     "TemporaryRedirect": _REGION,
     "301": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "NotImplemented": "this S3 server lacks conditional writes or SHA-256 checksums, which keep releases safe: "
-    "upgrade it or name another store",
+    "upgrade it or use another store",
 }
 
 BROKEN_OFF = (
