@@ -307,7 +307,7 @@ def _env(given: Mapping[str, str], _folder: Path) -> None:
         if problem := variable_names.problem(name):
             raise ValueError(f"{name!r} {problem}")
         if name in _PYTHONS:
-            raise ValueError(f"{name} is what envpack hands the environment over with: leave it out")
+            raise ValueError(f"{name} is set by envpack, for the environment: leave it out")
 
 
 def _environment(given: str, folder: Path) -> None:
