@@ -213,7 +213,7 @@ class TestYarn:
             process.kill()
         # There is no `yarn` on PATH, and this ResourceManager does not say its own port.
         assert process.returncode == 14, rest
-        assert "hint: yarn application -kill application_" in rest
+        assert "hint: kill it with `yarn application -kill application_" in rest
         assert history(yarn_job)[0]["state"] == "submitted"
 
     def test_livy_runs_the_job_and_tells_that_it_failed(
