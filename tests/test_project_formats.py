@@ -272,6 +272,19 @@ def test_what_a_lock_names_comes_from_a_channel_only_where_that_is_asked_for(app
             assert ["activated" in names for names in places] == [not asked, bool(asked)], (file, asked)
 
 
+def test_a_locked_directory_may_have_blanks_and_an_extra_is_found_however_it_is_written(tmp_path: Path) -> None:
+    for folder in ("my libs/fü", "lib"):
+        write_source(tmp_path / folder, "inner")
+    lock = 'version = 1\n[[package]]\nname = "app"\nsource = { virtual = "." }\n'
+    lock += '[package.optional-dependencies]\nfine-plots = [{ name = "inner" }]\n'
+    lock += '[[package]]\nname = "inner"\nsource = { editable = "PLACE" }\n'
+    for place, found in (("my libs/fü", "my libs/fü"), ("./lib", "lib"), (str(tmp_path / "lib"), "lib")):
+        path = tmp_path / "uv.lock"
+        path.write_text(lock.replace("PLACE", place))
+        (line,) = requirements.read(path, extras=("Fine_Plots",)).pypi
+        assert line.url == (tmp_path / found).as_uri()
+
+
 def test_markers_of_a_uv_lock_come_together_on_the_way(tmp_path: Path) -> None:
     wheel = 'wheels = [{ url = "https://example.com/NAME-1-py3-none-any.whl", hash = "sha256:' + "0" * 64 + '" }]\n'
     registry = 'version = "1"\nsource = { registry = "https://pypi.org/simple" }\n'
@@ -318,8 +331,8 @@ def test_groups_and_extras_of_a_pylock_are_chosen(tmp_path: Path) -> None:
         return "".join(line.name for line in asked if not line.marker or Marker(line.marker).evaluate(environment))
 
     assert chosen() == "ac"
-    assert chosen(groups=("dev",)) == "bc"
-    assert chosen(extras=("x",)) == "ab"
+    assert chosen(groups=("DEV",)) == "bc"
+    assert chosen(extras=("X",)) == "ab"
 
 
 @pytest.mark.parametrize(
@@ -497,7 +510,7 @@ def test_a_lock_of_poetry_names_what_its_groups_and_extras_need(tmp_path: Path) 
     )
     main = {"inner": repository, "local": (tmp_path / "libs/local").as_uri(), "private": "==2.0"}
     assert needed(path) == main
-    assert needed(path, extras=("plot",)) == {**main, "idna": "==3.11"}
+    assert needed(path, extras=("Plot",)) == {**main, "idna": "==3.11"}
     assert needed(path, groups=("dev", "lint")) == {**main, "idna": "==3.11", "attrs": "==25.4.0"}
     asked = requirements.read(path)
     assert asked.exact

@@ -315,8 +315,13 @@ def test_a_second_index_url_is_refused_unless_it_is_the_same() -> None:
 
 
 def test_options_that_say_what_envpack_does_anyway_are_passed_over() -> None:
-    text = "--only-binary :all:\n--prefer-binary\n--no-binary :none:\n--use-feature=fast-deps\n"
+    text = "--only-binary :none:\n--prefer-binary\n--no-binary :none:\n--use-feature=fast-deps\n"
     assert lines(text + "six").canonical() == lines("six").canonical()
+
+
+def test_only_binary_adds_up_and_none_forgets_what_was_said_before() -> None:
+    write("b.txt", "--only-binary Two_x")
+    assert lines("--only-binary one,:all:\n--only-binary :none:,one\n-r b.txt\nsix").only_binary == {"one", "two-x"}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,16 @@ def test_a_source_is_built_in_the_version_that_all_who_need_it_allow(shop: Shop,
     assert shop.wheel(*OFFLINE, *lines, name="inner").version == "1.1"
 
 
+def test_only_binary_forbids_to_build_what_an_index_has_and_nothing_else(shop: Shop) -> None:
+    write_sdist(shop.home / "shelf", "inner")
+    for names in ("inner", ":all:"):
+        with pytest.raises(Unsatisfiable, match="--only-binary forbids"):
+            shop.lock(*OFFLINE, f"--only-binary {names}", "inner")
+    assert shop.wheel(*OFFLINE, "--only-binary outer", "inner", name="inner").made
+    write_source(shop.home / "outer", "outer")
+    assert shop.wheel(*OFFLINE, "--only-binary :all:", "outer @ ./outer", name="outer").made
+
+
 def test_a_source_that_nobody_can_agree_on_is_refused_with_who_wants_what(shop: Shop) -> None:
     shelf = shop.home / "shelf"
     for version in ("1.0", "2.0"):

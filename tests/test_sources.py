@@ -366,6 +366,17 @@ def test_without_project_only_what_it_needs_is_had(shop: Shop) -> None:
     assert shop.locked(options=Options(locked=True), without_project=True).lock == lock
 
 
+def test_without_project_a_change_of_what_its_build_reads_for_its_needs_counts(shop: Shop) -> None:
+    tree = shop.home / "inner"
+    write_source(tree, "inner", head="import pathlib\nNEEDS = pathlib.Path('needs.in').read_text().split()\n")
+    backend = tree / "backend.py"
+    backend.write_text(backend.read_text().replace("'inner', '1.0', []", "'inner', '1.0', NEEDS"))
+    (tree / "needs.in").write_text("six")
+    assert [wheel.name for wheel in shop.lock("inner @ ./inner", without_project=True).wheels] == ["six"]
+    (tree / "needs.in").write_text("idna")
+    assert [wheel.name for wheel in shop.locked(without_project=True).lock.wheels] == ["idna"]
+
+
 def test_the_configuration_names_a_project_for_all_requirements(shop: Shop) -> None:
     write_project(shop.home / "libs")
     (shop.home / "envpack.yaml").write_text("project: libs\n")

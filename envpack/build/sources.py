@@ -57,19 +57,19 @@ def forbidden(config: Config) -> frozenset[str]:
 def contents(asked: Requirements, config: Config) -> dict[str, str]:
     """Return the digest of each of the team's own projects, by normalised name.
 
-    For a project that is left out only its declared dependencies count.
+    For a project that is left out only its declared dependencies count; all its files, where its build finds them.
     """
     lines = [line for line in asked.pypi if line.source and line.source.kind == "project"]
     if not lines:
         return {}
-    from envpack.requirements.sources import FILES
+    from envpack.requirements.sources import FILES, states_its_needs
     from envpack.sources import files, scm_version
 
     found = {}
     for line in lines:
         directory = Path(_directory(line))
         names = files.project_files(directory, without=_without(config))
-        if config.without_project:
+        if config.without_project and states_its_needs(directory):
             names = [name for name in names if name in FILES]
         told = {} if config.without_project else scm_version.of_project(directory)
         found[str(line.name)] = scm_version.with_version(files.digest_of(directory, names), told)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from envpack.errors import BadRequirements
 from envpack.requirements import clashes, comments, formats
 from envpack.requirements.formats import (
@@ -48,7 +50,12 @@ def read(
     project that are wanted besides. `text` takes the place of the file's content: then there is no such file.
     Raises BadRequirements with all problems of all files, each as `file:line: reason`.
     """
-    reading = Reading(root=path.parent, environment=environment, extras=tuple(extras), groups=tuple(groups))
+    reading = Reading(
+        root=path.parent,
+        environment=environment,
+        extras=tuple(map(canonicalize_name, extras)),
+        groups=tuple(map(canonicalize_name, groups)),
+    )
     source = Source(path=path, shown=str(path))
     content = _content(source, reading) if text is None else lines.read(text, source, reading)
     for origin, reason in _of_the_whole(reading, content, source):
@@ -73,6 +80,7 @@ def read(
         environments=content.environments,
         exact=content.exact,
         pinned=content.pinned,
+        only_binary=reading.only_binary,
         warnings=tuple(reading.warnings),
     )
 

@@ -129,6 +129,16 @@ def setup_requires(directory: Path) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, found)))
 
 
+def states_its_needs(directory: Path) -> bool:
+    """Return whether a project's pyproject.toml holds all its dependencies, and no build has to find them."""
+    declared = pyproject(directory)
+    project = declared.get("project")
+    if not isinstance(project, dict):
+        return bool(declared.get("tool", {}).get("poetry"))
+    dynamic = project.get("dynamic")
+    return not ({*dynamic} & {"dependencies", "optional-dependencies"} if isinstance(dynamic, list) else dynamic)
+
+
 def pyproject(directory: Path) -> dict[str, Any]:
     """Return what a project's pyproject.toml says; nothing when there is none. Raises Refused for a broken one."""
     path = directory / "pyproject.toml"

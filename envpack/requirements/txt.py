@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from packaging.utils import canonicalize_name
+
 from envpack.errors import BadRequirements, Problem
 from envpack.redact import redact
 from envpack.requirements import addresses, comments, options, pep508
@@ -40,7 +42,7 @@ MOST_PROBLEMS = 1_000
 """The most problems that are shown of one file."""
 
 _BUILDS = ("--config-settings", "--global-option", "--install-option")
-_WITHOUT_EFFECT = ("--only-binary", "--prefer-binary", "--use-feature")
+_WITHOUT_EFFECT = ("--prefer-binary", "--use-feature")
 _PLAIN_NAME = re.compile(r"(?P<name>\w[\w.-]*)\s*(?:\[[^\]]*\]\s*)?(?:[<>=!~;].*)?")
 _NOT_LINES = (".yml", ".yaml", ".toml", ".lock", ".whl")
 
@@ -97,6 +99,8 @@ class Reading:
     files: list[Path] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     """See `Requirements.places`."""
+    only_binary: frozenset[str] = frozenset()
+    """See `Requirements.only_binary`."""
     needs_hashes: bool = False
     """Whether some line says `--require-hashes`."""
     _seen: set[tuple[Path, bool]] = field(default_factory=set, init=False)
@@ -241,6 +245,8 @@ class Reading:
                     self.indexes = replace(self.indexes, no_index=True)
                 case "--require-hashes":
                     self.needs_hashes = True
+                case "--only-binary":
+                    self.only_binary = _narrowed(self.only_binary, option.value)
                 case _:
                     _refuse_or_pass_over(option)
         except Refused as refused:
@@ -301,6 +307,14 @@ def _check_constraint(requirement: PyRequirement) -> None:
         raise Refused("a constraint cannot have extras; write the extras in the requirements")
     if requirement.url:
         raise Refused("a constraint can only limit versions; write the URL in the requirements")
+
+
+def _narrowed(names: frozenset[str], value: str) -> frozenset[str]:
+    """Return the names of `--only-binary` with those of one more; `:none:` forgets those before it, as in pip."""
+    told = [name.strip() for name in value.split(",") if name.strip()]
+    if ":none:" in told:
+        names, told = frozenset(), told[len(told) - told[::-1].index(":none:") :]
+    return names | {name if name == ":all:" else canonicalize_name(name) for name in told}
 
 
 def _editable(value: str, folder: Path) -> str:

@@ -148,6 +148,8 @@ class Requirements:
     """Whether `pypi` is complete and no dependencies are added: the lines of a lock."""
     pinned: PinnedFile | None = None
     """The package files that a lock or an explicit list names; they are installed unchanged."""
+    only_binary: frozenset[str] = frozenset()
+    """The projects that `--only-binary` names, or `:all:`: their source distributions on an index are not built."""
     warnings: tuple[str, ...] = ()
     """Items of the files that have no effect, each with its place; not in the canonical form."""
 
@@ -176,6 +178,7 @@ class Requirements:
             **({"requires_python": self.requires_python} if self.requires_python else {}),
             **({"environments": sorted(self.environments)} if self.environments else {}),
             **({"exact": True} if self.exact else {}),
+            **({"only_binary": sorted(self.only_binary)} if self.only_binary else {}),
             **({"pinned": self.pinned.canonical()} if self.pinned else {}),
         }
 

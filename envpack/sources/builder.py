@@ -96,6 +96,11 @@ class WheelBuilder:
     ) -> Sequence[Offered]:
         """Return the source distributions of a project that indexes offer; see `resolve.building.Builder`."""
         self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
+        if {ALL, name} & self.request.requirements.only_binary:
+            raise Unsatisfiable(
+                f"{name} has no wheel that fits, and --only-binary forbids to build it",
+                hint="choose a version that has a wheel, or leave out --only-binary",
+            )
         python = _python_of(packages).version
         known = (name, tuple(hashes), python)
         if known not in self._offered:

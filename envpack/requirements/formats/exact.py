@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from packaging.markers import InvalidMarker, Marker
 
@@ -76,3 +76,12 @@ def checked(value: object, what: str) -> str:
     if not isinstance(value, str) or not value or any(char.isspace() for char in value) or value.startswith("-"):
         raise Refused(f"{what} must be a string without spaces, not {value!r}")
     return value
+
+
+def directory(value: object, what: str) -> str:
+    """Return how a line names a lock's directory, which may have blanks. Raises Refused as `checked` does."""
+    if not isinstance(value, str) or not value.isprintable():
+        return checked(value, what)
+    checked(value.replace(" ", "_"), what)
+    where = value if value.startswith("/") else f"./{value.removeprefix('./')}"
+    return f"file:{quote(where)}" if " " in where else where

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from envpack.requirements import sources
 from envpack.requirements.formats import exact, toml
@@ -50,7 +51,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     chosen = _Chosen(extras={*reading.extras}, groups={_MAIN, *reading.groups})
     for reason in chosen.unknown(packages, toml.table(document.get("extras"))):
         reading.refuse(source.at(0), reason)
-    needed = [package for package in packages if chosen.groups & {*toml.texts(package.get("groups"))}]
+    needed = [package for package in packages if chosen.groups_of(package)]
     origins = [toml.table(package.get("source")) for package in needed]
     exact.note_indexes(
         (str(each.get("url", "")) for each in origins if each.get("type") == "legacy"), source, reading
@@ -80,25 +81,30 @@ class _Chosen:
 
     def unknown(self, packages: list[dict[str, Any]], extras: dict[str, Any]) -> Iterator[str]:
         """Yield what is wrong with the choice."""
-        groups = {group for package in packages for group in toml.texts(package.get("groups"))}
+        groups = {canonicalize_name(group) for package in packages for group in toml.texts(package.get("groups"))}
         for kind, wanted, offered in (
-            ("extra", self.extras, {*extras}),
+            ("extra", self.extras, {*map(canonicalize_name, extras)}),
             ("dependency group", self.groups - {_MAIN}, groups),
         ):
             for name in sorted(wanted - offered):
                 yield f"has no {kind} {name}{did_you_mean(name, offered)}"
 
+    def groups_of(self, package: dict[str, Any]) -> list[str]:
+        """Return the chosen groups of a package, as the lock writes them."""
+        groups = toml.texts(package.get("groups"))
+        return sorted(group for group in groups if canonicalize_name(group) in self.groups)
+
     def marker(self, package: dict[str, Any]) -> str:
         """Return the marker for which a package is needed, from the chosen groups; empty for always."""
         markers = package.get("markers", "")
         told = []
-        for group in sorted(self.groups & {*toml.texts(package.get("groups"))}):
+        for group in self.groups_of(package):
             marker = str(markers.get(group, "") if isinstance(markers, dict) else markers)
             told.append(_EXTRA.sub(self._decided, marker))
         return "" if "" in told else " or ".join(f"({each})" for each in dict.fromkeys(told))
 
     def _decided(self, found: re.Match[str]) -> str:
-        return _ALWAYS if (found["name"] in self.extras) == (found["sense"] == "==") else _NEVER
+        return _ALWAYS if (canonicalize_name(found["name"]) in self.extras) == (found["sense"] == "==") else _NEVER
 
 
 def _line(package: dict[str, Any], marker: str) -> str:
@@ -110,14 +116,14 @@ def _line(package: dict[str, Any], marker: str) -> str:
         for file in toml.entries(package.get("files"))
         if str(file.get("hash")).startswith("sha256:")
     ]
-    where = "" if kind == "legacy" else exact.checked(source.get("url"), f"{name}: its address")
+    where = "" if kind in ("legacy", "directory") else exact.checked(source.get("url"), f"{name}: its address")
     match kind:
         case "git":
             commit = exact.checked(source.get("resolved_reference"), f"{name}: its commit")
             below = str(source.get("subdirectory") or "")
             return exact.place(name, exact.repository(where, commit, below), marker)
         case "directory":
-            return exact.place(name, f"./{where.removeprefix('./')}", marker)
+            return exact.place(name, exact.directory(source.get("url"), f"{name}: its directory"), marker)
         case "file" | "url":
             return exact.place(name, where, marker, "".join(hashes[:1]))
         case "legacy":

@@ -44,7 +44,7 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
             if key in document and canonicalize_name(name) not in map(canonicalize_name, offered):
                 reading.refuse(source.at(0), f"has no {kind} {name}{did_you_mean(name, offered)}")
     packages = toml.entries(document.get("packages"))
-    groups = {*(reading.groups or toml.texts(document.get("default-groups")))}
+    groups: set[str] = {*map(canonicalize_name, reading.groups or toml.texts(document.get("default-groups")))}
     exact.note_indexes((str(package.get("index") or "") for package in packages), source, reading)
     exact.note_folders(_folders(packages), source, reading)
     for package in packages:
@@ -82,9 +82,7 @@ def _line(package: dict[str, Any], extras: set[str], groups: set[str]) -> str:
         commit = exact.checked(vcs.get("commit-id"), "its commit")
         return exact.place(name, exact.repository(url, commit, _below(vcs)), marker)
     if directory := toml.table(package.get("directory")):
-        return exact.place(
-            name, f"./{exact.checked(directory.get('path'), 'its directory').removeprefix('./')}", marker
-        )
+        return exact.place(name, exact.directory(directory.get("path"), "its directory"), marker)
     if archive := toml.table(package.get("archive")):
         where = exact.checked(archive.get("url") or archive.get("path"), "its address")
         below = f"#subdirectory={_below(archive)}" if _below(archive) else ""
@@ -114,6 +112,6 @@ def _chosen(marker: str, extras: set[str], groups: set[str]) -> str:
 
     def decided(found: re.Match[str]) -> str:
         among = extras if found["of"] == "extras" else groups
-        return _ALWAYS if (found["name"] in among) == (found["sense"] == "in") else _NEVER
+        return _ALWAYS if (canonicalize_name(found["name"]) in among) == (found["sense"] == "in") else _NEVER
 
     return _CHOICE.sub(decided, marker)

@@ -44,7 +44,11 @@ def read(text: str, source: Source, reading: Reading) -> FileContent:
     packages = toml.entries(document.get("package"))
     roots = [package for package in packages if any(_source(package).get(key) == "." for key in _OWN)]
     if len(roots) != 1:
-        reading.refuse(source.at(0), "has no project of its own directory; build one of its projects' directories")
+        reading.refuse(
+            source.at(0),
+            "locks a workspace whose root is no project; run `uv export --package NAME --format pylock.toml "
+            "--output-file pylock.toml` for one of its projects, and build pylock.toml",
+        )
         return FileContent()
     graph = _Graph(packages)
     try:
@@ -170,7 +174,7 @@ def _line(package: dict[str, Any], marker: str) -> str:
         told = dict(pair.partition("=")[::2] for pair in query.split("&"))
         return exact.place(name, exact.repository(url, commit, told.get("subdirectory", "")), marker)
     if local := next((source[key] for key in ("editable", "directory") if key in source), None):
-        return exact.place(name, f"./{exact.checked(local, f'{name}: its directory').removeprefix('./')}", marker)
+        return exact.place(name, exact.directory(local, f"{name}: its directory"), marker)
     files = [*toml.entries(package.get("wheels")), toml.table(package.get("sdist"))]
     hashes = [
         str(file["hash"]).removeprefix("sha256:") for file in files if str(file.get("hash")).startswith("sha256:")
