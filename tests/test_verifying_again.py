@@ -174,7 +174,8 @@ def test_an_empty_machine_takes_over_what_the_release_was_found_to_be(
 def test_what_is_published_of_a_verification_tells_neither_of_processes_nor_of_what_was_known(
     desk: Desk, channel: Channel, seed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requirements(desk, "old", "base==1.0", "fine")
+    (write_source(desk.home / "features", "features") / "features.py").write_text("import fine\n")
+    requirements(desk, "old", "base==1.0", "fine", "features @ ./features")
     ways = {1: copy_of(seed, tmp_path / "one"), 3: copy_of(seed, tmp_path / "three"), 2: desk.cache}
     published = []
     for processes, cache in ways.items():
@@ -211,6 +212,35 @@ def test_a_failed_import_is_tried_again_though_it_was_only_a_note(desk: Desk) ->
     assert "1 module imported, 3 as before in r@" in verified(second)
     for ran in (first, second):
         assert "spare (of pair) cannot be imported: RuntimeError: broken on purpose" in ran.err
+
+
+@pytest.mark.acceptance
+def test_an_empty_machine_imports_of_a_changed_project_nothing_but_the_project(
+    desk: Desk, channel: Channel, seed: Path, tmp_path: Path
+) -> None:
+    project = write_source(desk.home / "features", "features")
+    (project / "features.py").write_text("import fine\n")
+    requirements(desk, "old", "base==1.0", "fine", "features @ ./features")
+    desk.build("r.txt")
+    (project / "features.py").write_text("import fine\nCHANGED = True\n")
+    ran = desk_at(desk.home, channel, copy_of(seed, tmp_path / "another cache")).run("build", "r.txt")
+    assert "1 module imported, 3 as before in r@" in verified(ran)
+
+
+def test_what_is_published_has_apart_what_does_not_depend_on_a_project() -> None:
+    a, features = {"pypi/a": "a" * 64}, {"pypi/features": "f" * 64}
+    imports = (
+        Imported(modules=("features",), owners={**a, **features}, release="x@1"),
+        Imported(modules=("a",), owners=a, release="x@1"),
+    )
+    record = VerificationRecord(start="0" * 64, imports=imports, pieces={})
+    stored = earlier.RECORD.loads(earlier.dump(record, "x@2", {"pypi/features"}), "a record")
+    assert [(each.modules, each.owners) for each in stored.imports] == [
+        (("a",), a),
+        (("a", "features"), {**a, **features}),
+    ]
+    alone = VerificationRecord(start="0" * 64, imports=imports[1:], pieces={})
+    assert len(earlier.RECORD.loads(earlier.dump(alone, "x@2"), "a record").imports) == 1
 
 
 def record(*, start: str = "a" * 64, piece: str = "b" * 64) -> VerificationRecord:

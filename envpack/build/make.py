@@ -287,7 +287,14 @@ def _make(job: Job, site: Workshop, watch: Watch, kept: Kept) -> Made:
 def _stored(record: VerificationRecord | None, job: Job, packed: Packed) -> bytes | None:
     from envpack.verify.earlier import dump
 
-    return dump(record, f"{job.name}@{packed.sha256[: digest.SHORT]}") if record else None
+    if record is None:
+        return None
+    return dump(record, f"{job.name}@{packed.sha256[: digest.SHORT]}", _own(job))
+
+
+def _own(job: Job) -> frozenset[str]:
+    """Return the owners of the team's own projects."""
+    return frozenset(f"pypi/{name}" for name in sources.own_projects(job.lock))
 
 
 def _files(packed: Packed) -> tuple[File, ...]:
@@ -364,7 +371,7 @@ def _pack(installed: InstalledPrefix, job: Job, site: Workshop, kept: Kept) -> P
         slim=job.config.slim,
         settled=installed.clobbered,
         proven=True,
-        last=[f"pypi/{name}" for name in sources.own_projects(job.lock)],
+        last=_own(job),
         progress=site.progress,
     )
 
