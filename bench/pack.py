@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import places, results
-from bench.environments import CHANGED, CONDA_SIZES, SIZES, Environment, compile_as_pip, environment, variables
+from bench.environments import (
+    CHANGED,
+    CONDA_SIZES,
+    SIZES,
+    Environment,
+    compile_as_installers,
+    environment,
+    link,
+    variables,
+)
 from bench.measure import Rival, compare
 from bench.places import emptied
 from envpack.archive.formats import LEVELS
@@ -100,10 +109,15 @@ def _changed(one: Environment, work: Path, kind: str) -> Rival:
     def before() -> None:
         if not kept.exists():
             place.mkdir()
-            shutil.copytree(one.prefix, prefix, symlinks=True)
+            first, second = place / "first", place / "second"
+            link(one, prefix)
             _packed_before(prefix, kept, out)
-            _replace(prefix, environment(one.name, change=CHANGED[one.name]).prefix)
-            compile_as_pip(prefix)
+            prefix.rename(first)
+            link(environment(one.name, change=CHANGED[one.name]), prefix)  # files name the prefix they are in
+            prefix.rename(second)
+            first.rename(prefix)
+            _replace(prefix, second)
+            compile_as_installers(prefix)
         shutil.rmtree(cache, ignore_errors=True)
         shutil.copytree(kept, cache, copy_function=os.link)
 
@@ -113,7 +127,8 @@ def _changed(one: Environment, work: Path, kind: str) -> Rival:
 def _replace(prefix: Path, changed: Path) -> None:
     """Make the files of a prefix those of another, and leave alone what is the same in both.
 
-    Bytecode that both have is left to the compiler: it names the prefix that it was made in.
+    Bytecode that both have is left to the compiler: it has the time of its module, which is that of the install.
+    The records of packages that both have are left alone: each lock has a channel of its own, and records name it.
     """
     compared = filecmp.dircmp(prefix, changed, ignore=[])
     for name in compared.left_only:
@@ -127,14 +142,11 @@ def _replace(prefix: Path, changed: Path) -> None:
             shutil.copytree(changed / name, prefix / name, symlinks=True)
         else:
             shutil.copy2(changed / name, prefix / name, follow_symlinks=False)
-    common = [name for name in compared.common_files if not name.endswith(".pyc")]
+    common = [name for name in compared.common_files if not name.endswith(".pyc") and prefix.name != "conda-meta"]
     _, different, _ = filecmp.cmpfiles(prefix, changed, common, shallow=False)
     for name in different:
-        text = (changed / name).read_bytes().replace(os.fsencode(changed), os.fsencode(prefix))
-        if text != (prefix / name).read_bytes():
-            (prefix / name).unlink()
-            shutil.copy2(changed / name, prefix / name)
-            (prefix / name).write_bytes(text)
+        (prefix / name).unlink()
+        shutil.copy2(changed / name, prefix / name, follow_symlinks=False)
     for name in compared.common_dirs:
         if not (prefix / name).is_symlink():
             _replace(prefix / name, changed / name)

@@ -35,6 +35,7 @@ from envpack.resolve.pypi import access_of
 from tests.support.replica import MINOR, Replica
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from envpack.lock.lock import Lock
@@ -96,7 +97,7 @@ def made(name: str, lines: list[str], *, suffix: str = ".txt") -> Environment:
     """Return the environment of the lines of a requirements file, made unless it was kept from an earlier run."""
     if any(line.startswith("torch==") for line in lines):
         lines = [*lines, f"--find-links {absent.wheels()}"]
-    key = digest.of_json([name, lines, sys.version, "compiled as pip does"])[:12]
+    key = digest.of_json([name, lines, sys.version, "compiled as installers do"])[:12]
 
     def make(folder: Path) -> None:
         file = folder / f"{name}{suffix}"
@@ -105,7 +106,7 @@ def made(name: str, lines: list[str], *, suffix: str = ".txt") -> Environment:
             _lock_on_replica(file)
         else:
             run_envpack("lock", file)
-        _link(file)
+        _link(file, folder / "prefix")
 
     folder = places.kept(f"{name}-{key}", make)
     file = folder / f"{name}{suffix}"
@@ -180,12 +181,16 @@ def _lock_of(file: Path) -> Lock:
     return parse(path.read_text("utf-8"), str(path))
 
 
-def _link(file: Path) -> None:
-    lock, folder = _lock_of(file), file.parent
+def link(one: Environment, prefix: Path) -> None:
+    """Install an environment once more, into another prefix, which must not exist."""
+    _link(one.requirements, prefix)
+
+
+def _link(file: Path, prefix: Path) -> None:
+    lock = _lock_of(file)
     progress = Lines(lambda line: print(line, file=sys.stderr))
-    prefix = folder / "prefix"
     prefix.mkdir()
-    scratch = folder / "scratch"
+    scratch = prefix.with_name("scratch")
     scratch.mkdir()
     link_conda(
         lock.packages, prefix, platform=lock.target.platform, login=Login(), cache=packages(), progress=progress
@@ -201,11 +206,33 @@ def _link(file: Path) -> None:
         scratch=scratch,
         progress=progress,
     )
-    compile_as_pip(prefix)
+    compile_as_installers(prefix)
     shutil.rmtree(scratch)
 
 
-def compile_as_pip(prefix: Path) -> None:
-    """Compile what a prefix's bytecode does not belong to, as pip does it: what is compiled is left alone."""
+def compile_as_installers(prefix: Path) -> None:
+    """Compile what a prefix's bytecode does not belong to, as conda and pip do it: what is compiled is left alone.
+
+    conda records the bytecode of a noarch package in `conda-meta`, and conda-pack leaves out what is not recorded.
+    """
     compiling: list[str | Path] = [prefix / "bin" / "python", "-m", "compileall", "-q", prefix / "lib"]
     subprocess.run(compiling, env=variables(), check=False, stdout=subprocess.DEVNULL)
+    for path in (prefix / "conda-meta").glob("*.json"):
+        record = json.loads(path.read_bytes())
+        listed = set(record["files"])
+        made = [name for name in map(_bytecode_of(prefix), record["files"]) if name and name not in listed]
+        if made:
+            record["files"] += made
+            record["paths_data"]["paths"] += [{"_path": name, "path_type": "pyc_file"} for name in made]
+            path.write_text(json.dumps(record, indent=2), "utf-8")
+
+
+def _bytecode_of(prefix: Path) -> Callable[[str], str | None]:
+    tag = next(prefix.glob("lib/python3.*/__pycache__/os.*.pyc")).suffixes[0]
+
+    def bytecode(name: str) -> str | None:
+        folder, _, module = name.rpartition("/")
+        made = f"{folder}/__pycache__/{module.removesuffix('.py')}{tag}.pyc"
+        return made if module.endswith(".py") and (prefix / made).exists() else None
+
+    return bytecode
