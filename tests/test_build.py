@@ -385,7 +385,7 @@ def test_a_dry_run_changes_nothing(desk: Desk, channel: Channel) -> None:
 def test_locked_fails_when_the_lock_is_missing_or_stale_and_upgrade_mends_it(desk: Desk) -> None:
     desk.write("r.txt", "greeter <2")
     missing = desk.run("lock", "r.txt", "--locked")
-    assert (missing.code, "is missing" in missing.err) == (3, True)
+    assert (missing.code, "does not exist" in missing.err) == (3, True)
     assert desk.run("lock", "r.txt").code == 0
     assert desk.run("lock", "r.txt", "--locked").code == 0
     desk.write("r.txt", "greeter")

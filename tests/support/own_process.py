@@ -35,6 +35,7 @@ FACTS = {
     ("envpack.catalog.pages", "_maker"),
     ("envpack.catalog.templates", "templates"),
     ("envpack.explain.imports_script", "_said"),  # people paste it into Python processes of a Spark
+    ("envpack.files.installed", "_listed"),  # a function of its arguments
     ("envpack.packages.licenses", "_licensing"),
     ("envpack.resolve.mapping", "known"),
     ("envpack.stores.s3.client", "_loader"),
