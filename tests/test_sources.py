@@ -385,6 +385,13 @@ def test_the_configuration_names_a_project_for_all_requirements(shop: Shop) -> N
     assert wheel_of(lock, "features").url == "./libs"
 
 
+def test_what_is_needed_by_a_path_is_named(shop: Shop) -> None:
+    write_source(shop.home / "inner", "inner", requires=("other @ file:///build/other",))
+    write_source(shop.home / "other", "other")
+    with pytest.raises(Unsatisfiable, match="inner needs other by a path"):
+        shop.lock("other @ ./other", "inner @ ./inner")
+
+
 def test_builds_can_be_forbidden(shop: Shop) -> None:
     write_project(shop.home)
     for forbidden in (":all:", "Features"):

@@ -200,6 +200,7 @@ class WheelBuilder:
         made = built.wheel.made
         assert made is not None  # noqa: S101 - for the type checker: it was built
         self._check(built.path, line.name, packages)
+        self._refuse_paths(built.path, line.name)
         return replace(
             built,
             wheel=replace(
@@ -215,6 +216,15 @@ class WheelBuilder:
                 ),
             ),
         )
+
+    def _refuse_paths(self, wheel: Path, name: ProjectName) -> None:
+        """Refuse a wheel that needs another by a path, which leads nowhere outside of its build."""
+        if not self.request.requirements.exact and (needs := wheels.missing_places(wheel)):
+            raise Unsatisfiable(
+                f"{name} needs {', '.join(needs)} by a path, which leads nowhere outside of its build",
+                hint="build the lock of the project, such as poetry.lock; or write only the name among its "
+                "dependencies, and add a line with the directory to the requirements",
+            )
 
     def _refuse_if_forbidden(self, name: str, said: str) -> None:
         if {ALL, name} & self.request.no_build:

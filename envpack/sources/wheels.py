@@ -6,8 +6,13 @@ import hashlib
 import stat
 import time
 import zipfile
+from contextlib import suppress
 from email.parser import BytesParser
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from envpack import digest
 from envpack.errors import BrokenPackage
@@ -16,7 +21,6 @@ from envpack.sources.frontend import EPOCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from envpack.files.wheel import WheelTarget
 
@@ -88,6 +92,24 @@ def needs_of(wheel: Path) -> str:
         told = BytesParser().parsebytes(opened.read(name), headersonly=True)
     needs = {key: sorted(map(str, told.get_all(key, []))) for key in _NEEDS}
     return digest.of_json(needs)[: digest.SHORT]
+
+
+def missing_places(wheel: Path) -> list[str]:
+    """Return the needs of a built wheel, without a marker, that have the address of a file that is not here.
+
+    Backends write the path of another project as their build saw it.
+    """
+    with zipfile.ZipFile(wheel) as opened:
+        name = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        told = BytesParser().parsebytes(opened.read(name), headersonly=True)
+    found = []
+    for text in map(str, told.get_all("Requires-Dist", [])):
+        with suppress(InvalidRequirement, ValueError):
+            need = Requirement(text)
+            place = urlsplit(need.url or "")
+            if place.scheme == "file" and not need.marker and not Path(unquote(place.path)).exists():
+                found.append(need.name)
+    return sorted(found)
 
 
 def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
