@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from envpack import verify
+from envpack.archive.composing import Laid
+from envpack.archive.members import Entry
 from envpack.archive.packing import pack
+from envpack.archive.pieces import Facts
 from envpack.archive.unpack import unpack
 from envpack.build import pipeline
 from envpack.config.config import load
@@ -23,8 +28,7 @@ from tests.support.projects import write_source
 from tests.support.wheels import write_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from tests.support.channel import Channel
     from tests.support.command import Ran
@@ -295,3 +299,30 @@ def test_what_no_process_has_loaded_before_is_compared_by_its_size_and_when_it_i
     assert stand.make_exact({content.owners[expected]}, {expected}) == []
     assert stand.is_exact([expected, cut, untouched])
     assert not stand.is_exact([unexpected])
+
+
+def test_files_below_a_directory_that_was_made_unreadable_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = tuple(
+        Entry(path=f"data/{name}/rows.bin", kind="file", size=4, link="", executable=False) for name in "ab"
+    )
+    facts = Facts(owner="conda/data", length=1, sha256="0" * 64, size=1, entries=entries)
+    for entry in entries:
+        (tmp_path / entry.path).parent.mkdir(parents=True)
+        (tmp_path / entry.path).write_bytes(b"rows")
+    laid = Laid(facts=facts, start=0, key=None, reused=True)
+    stand = Stand(tmp_path / "env.tar.gz", Content([laid]), tmp_path, Step())
+    stand.close()
+    assert stand.gone() == []
+    scandir = os.scandir
+
+    def scandir_of_no_root(path: str) -> Iterator[os.DirEntry[str]]:
+        if not Path(path).stat().st_mode & 0o400:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", scandir_of_no_root)
+    (tmp_path / "data" / "a").chmod(0)
+    assert stand.gone() == ["data/a/rows.bin"]
+    (tmp_path / "data" / "a").chmod(0o755)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from envpack import digest
@@ -157,7 +158,8 @@ def _files(top: str) -> Iterator[str]:
     waiting = [""]
     while waiting:
         above = waiting.pop()
-        with os.scandir(f"{top}/{above}") as found:
+        # A directory that packaged code has made unreadable has no files that a node could use.
+        with suppress(PermissionError), os.scandir(f"{top}/{above}") as found:
             for entry in found:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{above}{entry.name}/")
