@@ -285,6 +285,24 @@ def test_a_locked_directory_may_have_blanks_and_an_extra_is_found_however_it_is_
         assert line.url == (tmp_path / found).as_uri()
 
 
+def test_what_conflicting_extras_need_is_taken_for_the_chosen_one(tmp_path: Path) -> None:
+    lock = 'version = 1\n[[package]]\nname = "app"\nsource = { virtual = "." }\n'
+    lock += 'dependencies = [{ name = "a", version = "1", marker = "extra == \'extra-3-app-cpu\'" },'
+    lock += (
+        '{ name = "a", version = "2", marker = "extra != \'extra-3-app-cpu\' or extra == \'extra-3-app-gpu\'" }]\n'
+    )
+    lock += "[package.optional-dependencies]\ncpu = []\ngpu = []\n"
+    for version in "12":
+        lock += (
+            f'[[package]]\nname = "a"\nversion = "{version}"\nsource = {{ registry = "https://pypi.org/simple" }}\n'
+        )
+        wheel = f'url = "https://example.com/a-{version}-py3-none-any.whl", hash = "sha256:{"0" * 64}"'
+        lock += f"wheels = [{{ {wheel} }}]\n"
+    (tmp_path / "uv.lock").write_text(lock)
+    for extras, version in (((), "2"), (("cpu",), "1"), (("gpu",), "2")):
+        assert needed(tmp_path / "uv.lock", extras=extras) == {"a": f"=={version}"}
+
+
 def test_markers_of_a_uv_lock_come_together_on_the_way(tmp_path: Path) -> None:
     wheel = 'wheels = [{ url = "https://example.com/NAME-1-py3-none-any.whl", hash = "sha256:' + "0" * 64 + '" }]\n'
     registry = 'version = "1"\nsource = { registry = "https://pypi.org/simple" }\n'

@@ -6,6 +6,7 @@ edges have markers; a package applies where one of the paths to it applies.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 _OWN = ("editable", "virtual", "directory")
 _MOST_WAYS = 64
 """The most paths to a package with different markers that are followed; with more it applies everywhere."""
+
+_CHOICE = re.compile(r"""extra\s*(?P<sense>==|!=)\s*(['"])(?P<kind>extra|group)-\d+-(?P<name>[\w.-]+)\2""")
+"""How a marker of uv's says which one of conflicting extras or groups is chosen: `extra-3-app-cpu`, where 3 is the
+length of the project's name."""
+_ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
 
 Way = frozenset[str]
 """Markers that all have to hold."""
@@ -87,6 +93,14 @@ class _Graph:
     def walk(self, root: dict[str, Any], reading: Reading) -> None:
         """Follow what the project needs. Raises Refused for an extra or a group that it does not have."""
         self._root = self.packages.index(root)
+        own = str(root.get("name"))
+        chosen_here = {("extra", f"{own}-{name}") for name in reading.extras}
+        chosen_here |= {("group", f"{own}-{name}") for name in reading.groups}
+
+        def decided(found: re.Match[str]) -> str:
+            is_chosen = (found["kind"], found["name"]) in chosen_here
+            return _ALWAYS if is_chosen == (found["sense"] == "==") else _NEVER
+
         edges = [*toml.entries(root.get("dependencies"))]
         for kind, key, chosen in (
             ("extra", "optional-dependencies", reading.extras),
@@ -101,7 +115,7 @@ class _Graph:
         done: set[tuple[int, str, Way]] = set()
         while waiting:
             edge, way = waiting.pop()
-            marker = str(edge.get("marker") or "")
+            marker = _CHOICE.sub(decided, str(edge.get("marker") or ""))
             way = way | {marker} if marker else way
             number = self._target(edge)
             extras = ("", *toml.texts(edge.get("extra")))
