@@ -177,6 +177,16 @@ def test_hostile_events_are_passed_over_or_shown_as_text(
         assert "<script" not in said.out or output in ("text", "json")
 
 
+def test_a_byte_that_is_not_utf_8_costs_no_event(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = b'{"Event":"SparkListenerApplicationStart","App Name":"caf\xe9","App ID":"app-7","Timestamp":1}'
+    assert cli.run(["explain", str(write(event, *lines_of(f"{CONTROL}-4.0.2")[:1]))]) == 0
+    said = capsys.readouterr()
+    assert "caf\ufffd: app-7" in said.out
+    assert "could not be read" not in said.err
+
+
 def test_a_line_without_an_end_takes_no_memory(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LONGEST_LINE", 4096)
     long = b'{"Event":"SparkListenerLogStart","Spark Version":"' + b"9" * 3_000_000 + b'"}'
@@ -336,6 +346,7 @@ STAGED = {
     "another file system": ("s3a://bucket/x.tar.gz#environment", "", True),
     "the same bucket": ("s3a://bucket/x.tar.gz#environment", "s3://bucket/staging", False),
     "another bucket": ("s3a://bucket/x.tar.gz#environment", "s3a://other/staging", True),
+    "a web server": ("https://host.example/x.tar.gz#environment", "", True),
     "this machine's disk": ("file:///x.tar.gz#environment", "", True),
     "the cluster's file system": ("hdfs:///x.tar.gz#environment", "", False),
     "the nodes' disks": ("local:///x.tar.gz#environment", "", False),
@@ -347,7 +358,9 @@ def test_an_archive_that_every_submission_copies_is_found(place: str, write: Cal
     archive, staging, found = STAGED[place]
     properties = {"spark.master": "yarn", "spark.yarn.dist.archives": archive, "spark.yarn.stagingDir": staging}
     log = write(*with_properties(f"{CONTROL}-3.5.7", **{k: v for k, v in properties.items() if v}))
-    assert names(explained(log)) == ({"archive-staged"} if found else set())
+    explanation = explained(log)
+    assert names(explanation) == ({"archive-staged"} if found else set())
+    assert "https://host.example/staging" not in repr(explanation)
 
 
 def test_a_mixture_of_settings_that_misses_the_archive_is_found(write: Callable[..., Path]) -> None:

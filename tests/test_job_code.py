@@ -141,6 +141,14 @@ def test_what_cannot_be_sent_is_said_with_its_files(site: Site, tmp_path: Path) 
         packed(site.home)
 
 
+@pytest.mark.parametrize("file", [".gitignore", ".envpackignore"])
+def test_code_is_not_sent_without_the_file_that_is_run(file: str, site: Site) -> None:
+    site.repository.git("rm", "--cached", "--quiet", "main.py")
+    write(site.home, file, "main.py\n")
+    with pytest.raises(UsageError, match="is run, and it is not among the files to send"):
+        packed(site.home)
+
+
 def test_a_link_inside_is_sent_as_the_file_it_leads_to(site: Site) -> None:
     (site.home / "alias.py").symlink_to("main.py")
     with zipfile.ZipFile(BytesIO(packed(site.home).data)) as archive:

@@ -8,11 +8,16 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from envpack.releases import submissions
+from envpack.errors import StoreRefused
+from envpack.files.cache import Cache
+from envpack.jobs import code, job_file, plan
+from envpack.releases import keys, submissions
+from envpack.spark.launchers import launcher_named
 from envpack.stores.local import LocalStore
 from tests.support import command
 from tests.support.schemas import check
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from envpack.jobs.plan import Planned
     from envpack.releases.submissions import Record
     from envpack.stores.base import Store
 
@@ -289,6 +295,24 @@ def test_every_value_that_a_job_can_be_given_is_in_the_history(tmp_path: Path) -
     assert {each.said for each in submissions.of_store(store)} == {"\\x1b[31m no way"}
 
 
+class ReadOnly(LocalStore):
+    """A store that this user may only read."""
+
+    def create(self, key: str, data: bytes) -> bool:  # noqa: ARG002 - the store's own
+        raise StoreRefused(f"{key} cannot be written", hint="ask for the right to")
+
+
+def test_code_for_this_machine_needs_no_store_that_can_be_written(site: Site, tmp_path: Path) -> None:
+    bundle = code.pack(job_file.read(site.home / "job.yaml"))
+    planned = SimpleNamespace(store=ReadOnly(tmp_path / "ro"), bundle=bundle, code=bundle.digest)
+    planned.launcher = launcher_named("local")
+    assert not plan.deliver(cast("Planned", planned), Cache(tmp_path / "here"))
+    assert (tmp_path / "here" / keys.code(bundle.digest)).read_bytes() == bundle.data
+    planned.launcher = launcher_named("yarn-cluster")
+    with pytest.raises(StoreRefused):
+        plan.deliver(cast("Planned", planned), Cache(tmp_path / "here"))
+
+
 def test_what_somebody_else_recorded_of_a_job_stays(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path / "store"))
     record = a_record(store)
@@ -309,6 +333,7 @@ def test_a_client_that_is_killed_leaves_a_record_that_names_the_application(site
     assert (record["state"], record["application"]) == ("submitted", "application_1769854500000_0007")
     refused = site.run("job", "kill", record["id"])
     assert refused.code == 14
+    assert "has no record of a job ''" in site.run("job", "kill", "").err
     assert "application_1769854500000_0007 was not killed: the ResourceManager at http://rm:8088" in refused.err
     killed = stand_in_for_yarn(site)
     assert site.run("job", "kill", record["application"]).out == "application_1769854500000_0007\n"

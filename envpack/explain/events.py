@@ -223,10 +223,17 @@ _decoders = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
 
 
 def event(line: bytes) -> Event | None:
-    """Return the event of a line, or None for one that does not matter here.
+    """Return the event of a line, or None for one that does not matter here. Bytes that are not UTF-8 are replaced.
 
     Raises ValueError or RecursionError for an invalid event.
     """
+    try:
+        return _event(line)
+    except UnicodeDecodeError:
+        return _event(line.decode("utf-8", "replace").encode())
+
+
+def _event(line: bytes) -> Event | None:
     decoder = _decoders.get(_head.decode(line).event)
     found: Event | None = decoder.decode(line) if decoder else None
     return found

@@ -20,6 +20,7 @@ _EXECUTOR_VARIABLE = "spark.executorEnv.PYSPARK_PYTHON"
 _ARCHIVES = ("spark.archives", "spark.yarn.dist.archives")
 _STAGING = "spark.yarn.stagingDir"
 _ON_NODES = frozenset({"local"})
+_OF_THE_WEB = ("http", "https", "ftp")
 _PLACE = re.compile(r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):)?(?://(?P<host>[^/?#]*))?")
 """Any text has one: what stands in a log need not be a URL."""
 
@@ -106,10 +107,13 @@ def archive_staged(case: Case) -> Iterator[Found]:
             advice = "publish it, and name its address on the cluster's file system or bucket"
         elif place[0] == "hdfs" and not staging[0]:
             continue  # the staging directory is in the cluster's own file system, most likely this one
+        elif place[0] in _OF_THE_WEB:
+            text = f"{uri} is fetched and sent to the cluster by every submission"
+            advice = "put the archive into a bucket or on the cluster's file system, and name its address there"
         else:
             text = f"{uri} is not where the staging directory is: every submission copies it"
             advice = "put the staging directory into the archive's bucket; then nodes fetch the archive themselves"
-        bucket = f"{place[0]}://{place[1]}/staging" if place[0] not in ("", "file") else ""
+        bucket = f"{place[0]}://{place[1]}/staging" if place[0] not in ("", "file", *_OF_THE_WEB) else ""
         yield from found(
             "archive-staged",
             text,

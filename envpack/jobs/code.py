@@ -15,6 +15,7 @@ from pathspec import GitIgnoreSpec
 
 from envpack import digest
 from envpack.errors import Conflict, UsageError
+from envpack.jobs.job_file import entry_files
 from envpack.redact import hide
 from envpack.releases import keys, removal_notice
 from envpack.stores.base import SMALL
@@ -63,6 +64,7 @@ def pack(job: JobFile) -> CodeBundle:
             f"{job.where('code')}: {job.code} has no files to send",
             hint=f"envpack sends the files that git tracks or would add; check `git status --ignored` and {IGNORE}",
         )
+    _refuse_without_entry(job, root, names)
     _refuse(root, names)
     data = _zipped(root, names)
     return CodeBundle(digest=digest.of_bytes(data), data=data, files=tuple(names), notes=tuple(notes))
@@ -192,6 +194,20 @@ def _walk(code: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (
             Path(directory, name).relative_to(code).as_posix() for name in files if not name.startswith(".")
+        )
+
+
+def _refuse_without_entry(job: JobFile, root: Path, names: list[str]) -> None:
+    """Raise UsageError if git or `.envpackignore` leaves out the file that is run: the job would fail far away."""
+    code = (job.folder / job.code).resolve()
+    if code.is_file():
+        return
+    entries = entry_files(code, job.entrypoint) if job.entrypoint else (code / "__main__.py",)
+    there = [each.relative_to(root.resolve()).as_posix() for each in entries if each.is_file()]
+    if there and not set(there) & set(names):
+        raise UsageError(
+            f"{job.where('entrypoint')}: {there[0]} is run, and it is not among the files to send",
+            hint=f"git ignores it, or {IGNORE} leaves it out",
         )
 
 

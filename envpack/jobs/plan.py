@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from envpack import digest
 from envpack.build import pipeline
-from envpack.errors import Conflict, UsageError
+from envpack.errors import Conflict, StoreRefused, UsageError
 from envpack.files import atomic
 from envpack.files.cache import Cache
 from envpack.jobs import code, job_file
@@ -172,11 +172,18 @@ def send_runner(store: Store) -> tuple[str, bytes]:
 def deliver(planned: Planned, cache: Cache) -> bool:
     """Put the code and the runner where the launcher reads them; say whether the code was sent.
 
-    Raises Conflict for other content under their names.
+    A job on this machine needs no store that can be written. Raises Conflict for other content under their names.
     """
-    sent = code.send(planned.store, planned.bundle) if planned.bundle else False
-    key, runner = send_runner(planned.store)
-    if planned.launcher.driver == "local":
+    local, sent = planned.launcher.driver == "local", False
+    runner = RUNNER.read_bytes()
+    key = keys.runner(digest.of_bytes(runner))
+    try:
+        sent = code.send(planned.store, planned.bundle) if planned.bundle else False
+        send_runner(planned.store)
+    except StoreRefused:
+        if not local:
+            raise
+    if local:
         data = planned.bundle.data if planned.bundle else code.there(planned.store, planned.code)
         _keep(cache, key, runner)
         _keep(cache, keys.code(planned.code), data or b"")

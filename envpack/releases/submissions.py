@@ -155,7 +155,9 @@ def of_store(store: Store, name: str | None = None) -> Iterator[Submission]:
 
 def find(store: Store, called: str) -> Record:
     """Return the record of a job by its own id or its application's; raises UsageError when there is none."""
-    found = next((each for each in records(store) if called in (each.value.id, each.value.application)), None)
+    found = next(
+        (each for each in records(store) if called and called in (each.value.id, each.value.application)), None
+    )
     if found is None:
         raise UsageError(
             f"{store.url} has no record of a job {called!r}", hint="`envpack job history` lists the jobs"
