@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 from envpack import requirements
 from envpack.build.pipeline import Options
@@ -114,6 +115,27 @@ def test_a_source_that_cannot_be_built_is_refused_with_what_to_write(
     with pytest.raises(BadRequirements) as caught:
         requirements.read(tmp_path / "env.txt")
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '-e ./features ; python_version < "3.8"',
+        "-e ./features; python_version<'3.8'",
+        '--editable=features[plot] ; python_version < "3.8"',
+        '-e "./features" ; python_version < "3.8"',
+        'features @ ./features ; python_version < "3.8"',
+        './features ; python_version < "3.8"',
+    ],
+)
+def test_the_marker_of_a_local_project_decides_whether_it_is_packed(line: str, tmp_path: Path) -> None:
+    write_project(tmp_path / "features")
+    file = tmp_path / "env.txt"
+    for marker, applies in (("<", False), (">=", True)):
+        file.write_text(line.replace("<", marker))
+        (found,) = requirements.read(file).pypi
+        assert found.name == "features"
+        assert Marker(found.marker).evaluate({"python_version": "3.11"}) is applies
 
 
 def test_an_editable_name_is_a_directory_and_is_asked_of_no_index(tmp_path: Path) -> None:

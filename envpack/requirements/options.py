@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envpack.requirements.text import Refused, did_you_mean, quoted
 
@@ -32,6 +32,8 @@ FLAGS = ("--no-index", "--pre", "--prefer-binary", "--require-hashes")
 _ALIASES = {"--pypi-url": "--index-url", "--config-setting": "--config-settings"}
 _SHORT = {short: name for name, short in WITH_VALUE.items() if short}
 _FIRST_OPTION = re.compile(r"(?:^|(?<=\s))-")
+_MARKED = re.compile(r"(?P<editable>\s*(?:-e|--editable(?=[=\s])).*?)(?P<marker>\s;.*|;\s.*)", re.DOTALL)
+"""An editable line with a marker, which begins where a blank is at its semicolon: a URL may contain others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +52,21 @@ def split(line: str) -> tuple[str, tuple[Option, ...]]:
     The options begin at the first word with a leading dash; quotes work as in a shell. Raises Refused
     when an option is unknown or lacks its value.
     """
+    if marked := _MARKED.fullmatch(line):
+        # A marker has quotes of its own, which must not be taken away.
+        options = _options(_words(marked["editable"]))
+        return "", (*options[:-1], replace(options[-1], value=f"{options[-1].value} {marked['marker'].strip()}"))
     start = _FIRST_OPTION.search(line)
     if start is None:
         return line, ()
+    return line[: start.start()].strip(), tuple(_options(_words(line[start.start() :])))
+
+
+def _words(text: str) -> list[str]:
     try:
-        words = shlex.split(line[start.start() :])
+        return shlex.split(text)
     except ValueError as error:
         raise Refused(f"the options of this line cannot be parsed: {str(error).lower()}") from error
-    return line[: start.start()].strip(), tuple(_options(words))
 
 
 def _options(words: list[str]) -> list[Option]:
