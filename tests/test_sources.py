@@ -135,7 +135,7 @@ def test_the_marker_of_a_local_project_decides_whether_it_is_packed(line: str, t
         file.write_text(line.replace("<", marker))
         (found,) = requirements.read(file).pypi
         assert found.name == "features"
-        assert Marker(found.marker).evaluate({"python_version": "3.11"}) is applies
+        assert Marker(found.marker or "").evaluate({"python_version": "3.11"}) is applies
 
 
 def test_an_editable_name_is_a_directory_and_is_asked_of_no_index(tmp_path: Path) -> None:
