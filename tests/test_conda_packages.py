@@ -120,7 +120,7 @@ BAD = {
     "an absolute link": Bad("a link to /etc/passwd, which is outside", {"links": {"share/l": "/etc/passwd"}}),
     "a link above": Bad("outside the environment", {"links": {"share/l": "../../x"}}),
     "a link through a link": Bad("outside the environment", {"links": {"share/l": "..", "share/m": "l/../x"}}),
-    "links in a circle": Bad("in a circle", {"links": {"share/l": "m", "share/m": "l"}}),
+    "links in a circle": Bad("leads back to itself", {"links": {"share/l": "m", "share/m": "l"}}),
     "a file through a link": Bad(
         "damaged or truncated",
         {"links": {"d": "../../../.."}, "members": [tarfile.TarInfo("d/evil")], "paths": [HONEST, line("d/evil")]},
