@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from envpack.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SIZE = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)B?\s*", re.IGNORECASE)
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -30,6 +34,12 @@ def size_of(text: str, setting: str) -> int:
 def count(amount: int, what: str, several: str = "") -> str:
     """Return a number with its noun: `1 release`, `2 releases`, `1,204 modules`; `several` is an odd plural."""
     return f"{amount:,} {what if amount == 1 else several or f'{what}s'}"
+
+
+def agreeing(names: Sequence[str], one: str, several: str) -> str:
+    """Return a sentence's part about one name or about several, which has `{}` in their place: `{} is not set`."""
+    *first, last = names
+    return several.format(f"{', '.join(first)} and {last}") if first else one.format(last)
 
 
 def human_size(amount: float) -> str:

@@ -169,6 +169,9 @@ def test_an_unset_environment_variable_is_a_problem_of_its_line(monkeypatch: pyt
         "env.txt:2: the environment variable INDEX_TOKEN is not set; set it, or remove it from this line",
         "env.txt:3: the environment variable EMPTY is not set; set it, or remove it from this line",
     ]
+    assert problems(write("env.txt", "six @ https://${ONE_UNSET}:${TWO_UNSET}@example.com/six-1-py3-none-any.whl"))[
+        0
+    ].startswith("env.txt:1: the environment variables ONE_UNSET and TWO_UNSET are not set; set them")
 
 
 def test_no_error_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

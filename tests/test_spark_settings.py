@@ -443,9 +443,10 @@ def test_packages_that_keep_files_at_home_are_warned_of_on_yarn() -> None:
         return [warning for warning in warnings if "HOME" in warning]
 
     (warning,) = said("yarn-cluster")
-    assert "matplotlib, numba keep files there: set MPLCONFIGDIR: ./.cache, NUMBA_CACHE_DIR: ./.cache" in warning
+    assert "matplotlib and numba keep files there: set MPLCONFIGDIR: ./.cache, NUMBA_CACHE_DIR: ./.cache" in warning
     (less,) = said("yarn-client", MPLCONFIGDIR="./.cache")
     assert "matplotlib" not in less
+    assert "numba keeps files there: set NUMBA_CACHE_DIR" in less
     assert said("yarn-cluster", MPLCONFIGDIR="/var/a", NUMBA_CACHE_DIR="/var/b") == []
     assert said("standalone") == []
 

@@ -15,6 +15,7 @@ from envpack.errors import UsageError
 from envpack.files import atomic
 from envpack.files.inside import inside
 from envpack.redact import hide, stored
+from envpack.units import agreeing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,8 @@ def _joined(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     affected = {file for report in reports for file in report["affected"]}
     if left := sorted(file for file in affected if by_file.get(file, {}).get("status", _UNAFFECTED) == _UNAFFECTED):
         raise UsageError(
-            f"the result of {', '.join(left)} is missing: a report was not given",
+            agreeing(left, "the result of {} is missing", "the results of {} are missing")
+            + ": a report was not given",
             hint="give the report of every shard with its own --merge",
         )
     return {

@@ -12,6 +12,7 @@ from envpack.errors import EnvpackError
 from envpack.redact import redact
 from envpack.spark import configuration
 from envpack.spark.launchers import launcher_named
+from envpack.units import agreeing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ def _finding(level: Level, text: str, hint: str | None = None) -> Finding:
 
 def _read(directory: Path) -> Iterator[Finding]:
     if names := configuration.files(directory):
-        yield _finding("ok", f"{directory}: {' and '.join(names)} were read")
+        yield _finding("ok", f"{directory}: {agreeing(names, '{} was read', '{} were read')}")
 
 
 def _environment(variables: Mapping[str, Configured], launcher: Launcher) -> Iterator[Finding]:

@@ -290,7 +290,7 @@ def _named(pattern: re.Pattern[str], what: str) -> Callable[[Mapping[str, str], 
     def check(given: Mapping[str, str], _folder: Path) -> None:
         wrong = [name for name in given if not pattern.fullmatch(name)]
         if wrong:
-            raise ValueError(f"{', '.join(map(repr, wrong))} is not {what}")
+            raise ValueError("; ".join(f"{name!r} is not {what}" for name in wrong))
 
     return check
 

@@ -29,7 +29,7 @@ from envpack.requirements.names import ProjectName
 from envpack.tools import rattler, stand_in, uv, uv_bounds
 from envpack.tools.channel_access import ChannelAddress, client_of
 from envpack.tools.uv_access import NO_ACCESS, Access, write_requirements
-from envpack.units import count
+from envpack.units import agreeing, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -184,8 +184,9 @@ def _filled(wheel: Wheel) -> str:
     """Return the address of a locked wheel with the environment's variables filled in."""
     names = [name[2:-1] for name in VARIABLE.findall(wheel.url)]
     if missing := [name for name in names if not os.environ.get(name)]:
+        unset = agreeing(missing, "the variable {} is not set", "the variables {} are not set")
         raise PackingFailed(
-            f"the wheel of {wheel.name} cannot be fetched: the variable {' and '.join(missing)} is not set",
+            f"the wheel of {wheel.name} cannot be fetched: {unset}",
             hint=f"set it to your credential for the server of {wheel.url}",
         )
     know(*(os.environ[name] for name in names))

@@ -10,6 +10,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from envpack.units import agreeing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -178,9 +180,12 @@ def expand(text: str, *, variable: re.Pattern[str] = _VARIABLE) -> tuple[str, di
     """
     values = {match["name"]: os.environ.get(match["name"], "") for match in variable.finditer(text)}
     if missing := [name for name, value in values.items() if not value]:
-        raise Refused(
-            f"the environment variable {' and '.join(missing)} is not set; set it, or remove it from this line"
+        unset = agreeing(
+            missing,
+            "the environment variable {} is not set; set it, or remove it from this line",
+            "the environment variables {} are not set; set them, or remove them from this line",
         )
+        raise Refused(unset)
     return variable.sub(lambda match: values[match["name"]], text), values
 
 

@@ -18,6 +18,7 @@ from envpack.files.inside import inside
 from envpack.redact import VARIABLE, know, public
 from envpack.sources.unpack import unpack
 from envpack.tools.download import opened
+from envpack.units import agreeing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,9 +91,9 @@ def _opened(url: str, logins: tuple[str, ...]) -> IO[bytes]:
 def _filled(location: str) -> str:
     names = [name[2:-1] for name in VARIABLE.findall(location)]
     if missing := [name for name in names if not os.environ.get(name)]:
-        raise Unreachable(
-            f"the environment variable {' and '.join(missing)} is not set, and the URL {location} needs it",
-            hint="set it",
+        unset = agreeing(
+            missing, "the environment variable {} is not set", "the environment variables {} are not set"
         )
+        raise Unreachable(f"the URL {location} cannot be fetched: {unset}", hint="set it, or give another URL")
     know(*(os.environ[name] for name in names))
     return VARIABLE.sub(lambda found: os.environ[found[0][2:-1]], location)

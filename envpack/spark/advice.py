@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from envpack.archive.formats import ALIAS
 from envpack.spark import compatibility, node, services, variables, versions
 from envpack.spark.launcher import HERE
-from envpack.units import human_size
+from envpack.units import agreeing, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -210,8 +210,9 @@ def _at_home(manifest: Manifest, names: set[str], requirements: str | None) -> I
     if wanted:
         lines = ", ".join(f"{variable}: ./.cache" for variable in sorted(wanted))
         yield (
-            f"on YARN HOME is /home/, where nobody may write, and {', '.join(sorted(wanted.values()))} keep files "
-            f"there: set {_as_variables(lines, requirements)}"
+            "on YARN HOME is /home/, where nobody may write, and "
+            f"{agreeing(sorted(wanted.values()), '{} keeps', '{} keep')} files there: "
+            f"set {_as_variables(lines, requirements)}"
         )
 
 
