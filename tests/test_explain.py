@@ -143,6 +143,20 @@ def test_a_damaged_log_is_no_traceback(way: str, tmp_path: Path) -> None:
             explained(tmp_path / "app-1")
 
 
+@pytest.mark.parametrize("events", [("Start",), ("Start", "ExecutorAdded"), ("Start", "ExecutorAdded", "Stage")])
+def test_a_log_without_times_of_its_beginning_lasts_no_longer(
+    events: tuple[str, ...], write: Callable[..., Path]
+) -> None:
+    lines = [json.loads(line) for line in lines_of(f"{CONTROL}-4.0.2")]
+    whole = explained(write(*(json.dumps(line).encode() for line in lines))).run
+    for line in lines:
+        if any(word in line["Event"] for word in events):
+            line.pop("Timestamp", None)
+            line.get("Stage Info", {}).pop("Submission Time", None)
+    run = explained(write(*(json.dumps(line).encode() for line in lines))).run
+    assert run.end - run.begin <= whole.end - whole.begin
+
+
 @pytest.mark.parametrize("way", ["gzip", *CODECS])
 def test_a_bomb_is_read_in_pieces(way: str, tmp_path: Path) -> None:
     (tmp_path / "app-1").write_bytes(WAYS[way](bytes(24 << 20)))

@@ -98,6 +98,10 @@ def test_the_record_says_what_ran_in_what_and_how_it_ended(site: Site) -> None:
     assert record["address"] == "http://rm:8088/proxy/application_1769854500000_0007/"
     assert record["parameters"] == {"rows": "10", "greeting": "hello"}
     table = site.run("job", "history", "udf").out
+    other = site.run("job", "history", "udff")
+    assert (other.code, other.out) == (2, "")
+    assert "has no releases of udff" in other.err
+    assert "udf" in other.err.splitlines()[-1]
     assert "failed 3" in table
     assert record["code"][:16] in table
 

@@ -105,7 +105,7 @@ def build(
         store.check_usable()
     asked = read(file, config, text)
     request = request_of(asked, config)
-    name = keys.check_name(options.name or default_name(asked))
+    name = keys.check_name(options.name or default_name(asked), "; give another name with --name")
     with watch.time("solve"):
         locked = _lock(request, config, options, progress)
     job = Job(name=name, lock=locked.lock, request=request, config=config, verify=options.verify)

@@ -85,13 +85,16 @@ def history_command(
     """Show the submitted jobs, newest first: those in releases of NAME, or all."""
     import msgspec
 
-    from envpack.releases import keys, submissions
+    from envpack.releases import keys, references, submissions
     from envpack.stores import store_of
 
     progress = screen(quiet=quiet, verbose=verbose)
     config = options.configuration(given)
-    found = submissions.of_store(store_of(config), keys.check_name(name) if name else None)
+    store = store_of(config)
+    found = submissions.of_store(store, keys.check_name(name) if name else None)
     shown = list(islice(sorted(found, key=lambda each: each.submitted, reverse=True), number))
+    if name and not shown and next(iter(store.list(f"{name}/")), None) is None:
+        raise references.no_such_name(store, name)
     if output == "json":
         say_json({"schema": 1, "jobs": [{"schema": 1, **msgspec.to_builtins(each)} for each in shown]})
         return

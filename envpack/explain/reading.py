@@ -100,16 +100,16 @@ class _Reading:
     def _(self, event: events.ApplicationStart) -> None:
         self.run.id, self.run.name = (event.app_id or "")[:300], event.app_name[:300]
         self.run.attempt = (event.app_attempt_id or "")[:20]
-        self.run.started = self._seen(event.timestamp)
+        self.run.started = self._seen(event.timestamp) or None
 
     @add.register
     def _(self, event: events.ApplicationEnd) -> None:
-        self.run.ended = self._seen(event.timestamp)
+        self.run.ended = self._seen(event.timestamp) or None
 
     @add.register
     def _(self, event: events.ExecutorAdded) -> None:
         if executor := self._executor(event.executor_id):
-            executor.added = self._seen(event.timestamp)
+            executor.added = self._seen(event.timestamp) or None
             executor.host = event.executor_info.host[:300]
             executor.cores = min(max(event.executor_info.total_cores, 1), 1 << 16)
 
@@ -117,7 +117,7 @@ class _Reading:
     def _(self, event: events.ExecutorRemoved) -> None:
         executor = self.run.executors.get(event.executor_id)  # one that never came is removed as well
         if executor:
-            executor.removed = self._seen(event.timestamp)
+            executor.removed = self._seen(event.timestamp) or None
             executor.reason = event.removed_reason[:_LONGEST_TEXT]
 
     @add.register

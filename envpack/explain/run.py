@@ -205,6 +205,7 @@ class Run:
         if self.started is not None:
             return self.started
         times = [stage.submitted for stage in self.stages.values() if stage.submitted]
+        times += [executor.added for executor in self.executors.values() if executor.added]
         return min(times, default=self.last)
 
     @property

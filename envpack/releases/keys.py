@@ -72,12 +72,15 @@ _JOB_KEY = re.compile(
 _TAG_KEY = re.compile(rf"(?P<name>{_NAME.pattern})/{TAGS}/(?P<tag>{_TAG.pattern})\.json")
 
 
-def check_name(name: str) -> str:
-    """Return a release name that is valid in keys and file names, or raise UsageError."""
+def check_name(name: str, remedy: str = "") -> str:
+    """Return a release name that is valid in keys and file names, or raise UsageError.
+
+    `remedy` says in the hint, after the rule, where another name can be given.
+    """
     if not is_name(name):
         raise UsageError(
             f"{name!r} is not a valid name of a release",
-            hint="use lowercase letters, digits, '.', '_' and '-', at most 200; give another name with --name",
+            hint=f"use lowercase letters, digits, '.', '_' and '-', at most 200{remedy}",
         )
     return name
 
