@@ -117,6 +117,18 @@ def test_a_source_that_cannot_be_built_is_refused_with_what_to_write(
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["1", "'x'", "[]", "false", "1979-05-27"])
+@pytest.mark.parametrize("name", ["project", "tool"])
+def test_a_project_whose_file_has_something_else_than_a_table_is_refused(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    write_project(tmp_path / "features")
+    (tmp_path / "features" / "pyproject.toml").write_text(f"{name} = {value}\n")
+    (tmp_path / "env.txt").write_text("./features")
+    with pytest.raises(BadRequirements, match=rf"\[{name}\] is not a table"):
+        requirements.read(tmp_path / "env.txt")
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -133,7 +133,7 @@ def states_its_needs(directory: Path) -> bool:
     """Return whether a project's pyproject.toml holds all its dependencies, and no build has to find them."""
     declared = pyproject(directory)
     project = declared.get("project")
-    if not isinstance(project, dict):
+    if project is None:
         return bool(declared.get("tool", {}).get("poetry"))
     dynamic = project.get("dynamic")
     return not ({*dynamic} & {"dependencies", "optional-dependencies"} if isinstance(dynamic, list) else dynamic)
@@ -143,9 +143,13 @@ def pyproject(directory: Path) -> dict[str, Any]:
     """Return what a project's pyproject.toml says; nothing when there is none. Raises Refused for a broken one."""
     path = directory / "pyproject.toml"
     try:
-        return tomllib.loads(_text(path)) if path.is_file() else {}
+        declared = tomllib.loads(_text(path)) if path.is_file() else {}
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
+    for name in ("project", "tool"):
+        if not isinstance(declared.get(name, {}), dict):
+            raise Refused(f"{path} cannot be used: [{name}] is not a table")
+    return declared
 
 
 def _text(path: Path) -> str:
