@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -20,6 +21,7 @@ import envpack.gc.collect as collecting
 from envpack.errors import Conflict, Gone, UsageError
 from envpack.gc.rules import RetentionRules
 from envpack.releases import keys, last_use, lookup, references, removal_notice, tags
+from envpack.releases.manifest import Manifest
 from envpack.stores import open_store
 from envpack.stores.base import Store
 from tests.support.command import Desk, run_script
@@ -495,6 +497,54 @@ def test_a_tag_that_points_at_what_is_being_removed_is_no_success(
     store.delete(f"{folder}/manifest.json")
     with pytest.raises(Gone):
         tags.advance(store, "udf", "latest", manifest.digest, by="jane")
+
+
+class Meddled:
+    """A store in which something happens when a tag is written to point at a digest."""
+
+    def __init__(self, store: Store, meddle: Callable[[str], None]) -> None:
+        self._store, self._meddle = store, meddle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def replace(self, key: str, data: bytes, version: str | None) -> bool:
+        written = self._store.replace(key, data, version)
+        if written and keys.tag_of_key(key):
+            self._meddle(tags.Tag.loads(data, key).digest)
+        return written
+
+
+@pytest.mark.parametrize("before", [(), ("older",), ("oldest", "older")])
+@pytest.mark.parametrize("goes_late", [True, False])
+def test_a_tag_is_put_back_to_the_newest_release_that_is_still_there(
+    store: Store, before: tuple[str, ...], goes_late: bool
+) -> None:
+    """While a tag points at what was removed, nothing keeps what it pointed at before from the next gc."""
+    target = publish(store, "new")
+    earlier = [publish(store, content, tag="prod") for content in before]
+    store.replace(removal_notice.KEY, removal_notice.Notice(ended="x").dumps(), None)
+
+    def remove(manifest: Manifest) -> None:
+        for entry in list(store.list(f"udf/{manifest.short_digest}/")):
+            store.delete(entry.key)
+
+    def meddle(written: str) -> None:
+        """Remove what the tag points at now, and what it has pointed at since the oldest."""
+        if written == target.digest:
+            remove(target)
+        if written == target.digest if not goes_late else written in {one.digest for one in earlier[1:]}:
+            for one in earlier[1:]:
+                remove(one)
+            posted = store.read(removal_notice.KEY)
+            assert posted
+            store.replace(removal_notice.KEY, removal_notice.Notice(ended="y").dumps(), posted.version)
+
+    with pytest.raises(Gone):
+        tags.advance(cast("Store", Meddled(store, meddle)), "udf", "prod", target.digest, by="jane")
+    found = tags.read(store, "udf", "prod")
+    assert (found.digest if found else None) == (earlier[0].digest if earlier else None)
+    assert faults(store) == []
 
 
 class TestTheCommand:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
@@ -178,14 +179,14 @@ def _move_for_person(
 
 def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Callable[[], Tag | None]) -> Tag | None:
     """Move a tag so that every removal sees it; when its release is gone, restore it and raise Gone."""
-    key, folder = keys.tag(name, tag), keys.folder(name, sha256)
+    folder = keys.folder(name, sha256)
     before: list[Tag | None] = []
 
     def write(removals: bool) -> None:
         if not before:
             before.append(move())
         if removals and store.read(keys.manifest(name, sha256)) is None:
-            _put_back(store, key, before[0], sha256)
+            _put_back(store, name, tag, before[0], sha256)
             raise Gone(
                 f"{name}@{sha256[: digest.SHORT]} was removed by `envpack gc`",
                 hint="run `envpack build FILE` again",
@@ -195,16 +196,41 @@ def _beside_removals(store: Store, name: str, tag: str, sha256: str, move: Calla
     return before[0]
 
 
-def _put_back(store: Store, key: str, before: Tag | None, sha256: str) -> None:
-    """Restore a tag's earlier value, if it still points at the missing release."""
+def _put_back(store: Store, name: str, tag: str, before: Tag | None, sha256: str) -> None:
+    """Restore a tag's earlier value, if it still points at the missing release.
+
+    Nothing kept that value's release in the meantime. If it was removed as well, the next older one is taken.
+    """
+    written, moves = sha256, before.moves if before else ()
+    digests = dict.fromkeys(move.digest for move in moves)
+    for earlier in list(digests)[:_TRIES]:
+        if earlier == sha256 or store.read(keys.manifest(name, earlier)) is None:
+            continue
+        since = next(number for number, move in enumerate(moves) if move.digest == earlier)
+        restore = partial(_restore, store, name, tag, Tag(moves=moves[since:]), written)
+        if removal_notice.beside_removals(store, keys.folder(name, earlier), restore):
+            return
+        written = earlier
+    key = keys.tag(name, tag)
     found = store.read(key)
-    if found is None or Tag.loads(found.data, store.uri(key)).digest != sha256:
-        return
-    if before:
-        store.replace(key, before.dumps(), found.version)
-    else:
+    if found and Tag.loads(found.data, store.uri(key)).digest == written:
         with suppress(StoreRefused):  # a builder may lack the right to delete, and publishes it again
             store.delete(key)
+
+
+def _restore(store: Store, name: str, tag: str, value: Tag, written: str, _removals: bool) -> bool:
+    """Restore a value of a tag that points at the digest `written`.
+
+    Return whether that is settled: the value's release exists, or another process has moved the tag.
+    """
+    key = keys.tag(name, tag)
+    found = store.read(key)
+    there = Tag.loads(found.data, store.uri(key)).digest if found else None
+    if found is None or there not in (written, value.digest):
+        return True
+    if there == written and not store.replace(key, value.dumps(), found.version):
+        return True
+    return store.read(keys.manifest(name, value.digest)) is not None
 
 
 def before_last(name: str, tag: str, found: Tag) -> Move:
