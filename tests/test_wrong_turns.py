@@ -120,6 +120,18 @@ def test_a_store_in_what_is_no_bucket_is_refused_with_what_a_bucket_is(ask: Ask,
     assert "a bucket's name has 3 to 63 letters, digits, '.' and '-'" in said.err
 
 
+@pytest.mark.parametrize("number", ["inf", "nan", "1e308", "9" * 30, "-1", "0", ""])
+@pytest.mark.parametrize(
+    "command",
+    [("job", "history", "--number"), ("doctor", "--timeout"), ("ci", "--all", "*.txt", "--dry-run", "--jobs")],
+    ids=" ".join,
+)
+def test_a_number_that_no_one_can_mean_is_refused(ask: Ask, command: tuple[str, ...], number: str) -> None:
+    said = ask(*command, number, ENVPACK_STORE="store")
+    assert (said.code, said.out) == (2, "")
+    assert f"{command[-1]}': {number!r} is not a whole number from 1 to " in said.err
+
+
 @pytest.mark.parametrize("where", ["variable", "file"])
 def test_a_store_from_elsewhere_is_refused_with_where_it_came_from(ask: Ask, where: str) -> None:
     if where == "file":

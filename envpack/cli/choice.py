@@ -1,15 +1,20 @@
-"""An option that takes one of a few words; a wrong word is answered with the nearest."""
+"""Options that take one of a few words, or a whole number; a wrong value is answered with what is taken."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.types import IntParamType
 
 from envpack.config.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_DIGITS = 19
+"""More than any number has that is taken."""
 
 
 class OneOf(click.Choice[str]):
@@ -21,6 +26,21 @@ class OneOf(click.Choice[str]):
             near = did_you_mean(str(value), list(self.choices)) or f" is not one of {', '.join(self.choices)}"
             self.fail(f"{value!r}{near}", param, ctx)
         return str(value)
+
+
+class Whole(IntParamType):
+    """A whole number in a range."""
+
+    def __init__(self, least: int, most: int) -> None:
+        """Take the numbers from `least` to `most`."""
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; fails with the numbers that are taken."""
+        text = str(value).strip()
+        if not (text.isascii() and text.isdigit() and len(text) < _DIGITS and self.least <= int(text) <= self.most):
+            self.fail(f"{value!r} is not a whole number from {self.least:,} to {self.most:,}", param, ctx)
+        return int(text)
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

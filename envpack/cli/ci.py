@@ -10,6 +10,7 @@ import click
 
 from envpack.cli import options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import Whole
 from envpack.cli.screen import plain, screen
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ _MOST_SHARES = 1000
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(1, 64),
+    type=Whole(1, 64),
     default=1,
     metavar="N",
-    help="Build N environments at a time; by default 1.",
+    help="Build N environments at a time, 64 at most; by default 1.",
 )
 @click.option(
     "--report",

@@ -9,6 +9,7 @@ import click
 
 from envpack.cli import colours, options
 from envpack.cli.answer import hand_over, say_json
+from envpack.cli.choice import Whole
 from envpack.cli.screen import screen
 from envpack.units import count
 from envpack.visible import visible
@@ -49,8 +50,8 @@ Examples:
 @options.CACHE
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
-    default=20.0,
+    type=Whole(1, 86_400),
+    default=20,
     metavar="SECONDS",
     help="Seconds to wait for each check; by default 20.",
 )
@@ -58,7 +59,7 @@ Examples:
 @options.OUTPUT_JSON
 @options.TALK
 def doctor_command(
-    reference: str | None, output: str, *, timeout: float, node: bool, quiet: bool, verbose: bool, **given: Any
+    reference: str | None, output: str, *, timeout: int, node: bool, quiet: bool, verbose: bool, **given: Any
 ) -> None:
     """Check whether a build would work here: configuration, store, channels, index, cache, cluster.
 

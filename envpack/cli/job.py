@@ -11,6 +11,7 @@ import click
 
 from envpack.cli import options
 from envpack.cli.answer import say, say_json
+from envpack.cli.choice import Whole
 from envpack.cli.screen import screen
 from envpack.cli.table import table
 from envpack.units import age, count
@@ -74,7 +75,12 @@ def code_command(job: Path, output: str, *, quiet: bool, verbose: bool, **given:
 @job_command.command("history", epilog="Example: envpack job history pandas-udf")
 @click.argument("name", required=False)
 @click.option(
-    "-n", "--number", type=click.IntRange(1), default=20, metavar="N", help="The most jobs to show; by default 20."
+    "-n",
+    "--number",
+    type=Whole(1, 1_000_000),
+    default=20,
+    metavar="N",
+    help="The most jobs to show; by default 20.",
 )
 @options.STORE
 @options.OUTPUT_JSON
