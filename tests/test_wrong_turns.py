@@ -120,6 +120,25 @@ def test_a_store_in_what_is_no_bucket_is_refused_with_what_a_bucket_is(ask: Ask,
     assert "a bucket's name has 3 to 63 letters, digits, '.' and '-'" in said.err
 
 
+@pytest.mark.parametrize("place", ["x" * 256, "ü" * 128, "../" + "x" * 300, "x/" * 2100], ids=len)
+@pytest.mark.parametrize("option", ["--store", "--cache-dir"])
+@pytest.mark.parametrize("command", [("build", "r.txt"), ("doctor",)], ids=" ".join)
+def test_a_path_that_no_file_system_takes_is_refused(
+    ask: Ask, command: tuple[str, ...], option: str, place: str
+) -> None:
+    said = ask(*command, option, place, **({} if option == "--store" else {"ENVPACK_STORE": "store"}))
+    assert f"{option}: a path of " in said.err + said.out
+    assert "Traceback" not in said.err + said.out
+    assert said.code == 2
+
+
+def test_doctor_says_what_is_in_the_way_of_a_store(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    said = ask("doctor", "--store", str(tmp_path / "file" / "store"), "--timeout", "5")
+    assert "PROBLEM  store" in said.out
+    assert "the first build makes it" not in said.out
+
+
 @pytest.mark.parametrize("number", ["inf", "nan", "1e308", "9" * 30, "-1", "0", ""])
 @pytest.mark.parametrize(
     "command",

@@ -219,8 +219,10 @@ def _account(given: str) -> None:
 
 
 def _cache(given: str) -> None:
-    nearest = next(path for path in (Path(given), *Path(given).parents) if path.exists() or path == path.parent)
-    if not nearest.is_dir():
+    nearest = next(
+        path for path in (Path(given), *Path(given).parents) if os.path.lexists(path) or path == path.parent
+    )
+    if not os.path.isdir(nearest):  # noqa: PTH112 - Path's raises where the user may not look
         raise ValueError(f"{given} cannot be a directory, because {nearest} is a file")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"{given} cannot be created: you have no permission to write in {nearest}")

@@ -24,6 +24,9 @@ CHANNELS = ("https", "http", "file", "s3", "oci", "gcs")
 
 _SERVERS = ("https", "http")
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 4096
+"""Bytes of a file's name, and of a path: NAME_MAX and PATH_MAX of Linux."""
+
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _NEARLY = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*?)\s*(?:[:;]+\s*|(?=[/\\]{2}))(?P<slashes>[/\\]*)(?P<rest>.*)", re.DOTALL
@@ -171,12 +174,20 @@ def _in_wsl(drive: re.Match[str]) -> str:
 def named_directory(text: str, base: Path) -> str:
     """Return the absolute path of a directory or file that a setting names, where `~` is a home.
 
-    Raises ValueError for the home of a user that does not exist.
+    Raises ValueError for the home of a user that does not exist, and for what is too long for a path.
     """
     try:
-        return directory_at(Path(text).expanduser(), base)
+        found = directory_at(Path(text).expanduser(), base)
     except RuntimeError as error:
         raise ValueError(f"{_shown(text)} is not a directory: this user does not exist") from error
+    except OSError:  # `realpath` refuses a longer name than a file system has
+        found = text
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in found.split("/")) or len(found) >= _LONGEST_PATH:
+        raise ValueError(
+            f"a path of {len(text):,} characters is not a directory: a name has at most {_LONGEST_NAME} bytes, "
+            f"a path {_LONGEST_PATH:,}"
+        )
+    return found
 
 
 def directory_at(path: str | Path, base: Path) -> str:
