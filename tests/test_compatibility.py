@@ -628,7 +628,7 @@ def test_pypis_pyspark_has_no_wheel_and_is_not_built_where_builds_are_forbidden(
     desk.write("r.txt", "pyspark ==4.0.1")
     ran = lock(desk, "r.txt", "--with-pyspark", "--no-build")
     assert ran.code == 4
-    assert "pyspark has no wheel that fits, and no-build forbids to build it" in ran.err
+    assert "pyspark has no wheel that fits, and no-build forbids building it" in ran.err
 
 
 def test_to_keep_it_the_clusters_spark_must_be_known(understood: Understand) -> None:

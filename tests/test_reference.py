@@ -32,6 +32,7 @@ def test_the_reference_is_what_help_shows() -> None:
 def test_troubleshooting_has_every_message_of_every_error() -> None:
     text = write_troubleshooting.PAGE.read_text("utf-8")
     assert text == write_troubleshooting.page(), "run `make reference`"
+    assert re.findall(r"\{[a-z_.]+\}", text) == [], "a text has braces for a value and lacks its `f`"
     codes = {kind.exit_code for kind in EnvpackError.__subclasses__()}
     assert {int(code) for code in re.findall(r"^## Exit code (\d+)", text, re.MULTILINE)} == codes
     assert text.count("\n| ") > 150

@@ -351,6 +351,10 @@ def test_only_binary_adds_up_and_none_forgets_what_was_said_before() -> None:
         ("--index-url", "--index-url needs a value"),
         ("--find-links=", "--find-links needs a value"),
         ("--no-index=yes", "--no-index takes no value"),
+        (
+            "-e ./x --prefer-binary ; python_version < '3'",
+            "the marker \"python_version < '3'\" must follow the path",
+        ),
         ("--no-index six", "'six' comes after an option; write the requirement before its options"),
         ("six -r b.txt", "write --requirement on a separate line"),
         ("-f 'x", "the options of this line cannot be parsed: no closing quotation"),

@@ -24,8 +24,8 @@ CHANNELS = ("https", "http", "file", "s3", "oci", "gcs")
 
 _SERVERS = ("https", "http")
 
-_LONGEST_NAME, _LONGEST_PATH = 255, 4096
-"""Bytes of a file's name, and of a path: NAME_MAX and PATH_MAX of Linux."""
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""Bytes of a file's name, and of a path: NAME_MAX of Linux, and its PATH_MAX without the zero at the end."""
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _NEARLY = re.compile(
@@ -56,8 +56,8 @@ def store_place(text: str, base: Path) -> str:
     bucket = rest.partition("/")[0]
     if scheme in ("s3", "s3a") and not _BUCKET.fullmatch(bucket):
         raise ValueError(
-            f"{_shown(text)} is not a store: a bucket's name has 3 to 63 letters, digits, '.' and '-', "
-            f"and {_shown(bucket)} has not; write s3://BUCKET/PREFIX"
+            f"{_shown(text)} is not a store: {_shown(bucket)} cannot be a bucket, whose name has 3 to 63 letters, "
+            "digits, '.' and '-'; write s3://BUCKET/PREFIX"
         )
     return place
 
@@ -180,9 +180,8 @@ def named_directory(text: str, base: Path) -> str:
         found = directory_at(Path(text).expanduser(), base)
     except RuntimeError as error:
         raise ValueError(f"{_shown(text)} is not a directory: this user does not exist") from error
-    except OSError:  # `realpath` refuses a longer name than a file system has
-        found = text
-    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in found.split("/")) or len(found) >= _LONGEST_PATH:
+    path = os.fsencode(found)
+    if len(path) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in path.split(b"/")):
         raise ValueError(
             f"a path of {len(text):,} characters is not a directory: a name has at most {_LONGEST_NAME} bytes, "
             f"a path {_LONGEST_PATH:,}"

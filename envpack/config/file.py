@@ -12,7 +12,7 @@ from envpack.errors import BadConfiguration, UsageError
 from envpack.yaml_nodes import NotYaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -125,9 +125,17 @@ def _name(entry: _Entry, kinds: Mapping[str, str], sections: Collection[str]) ->
             entry.shown, written, n=1, cutoff=0.7
         )
         near = near or [text for text in written if entry.section and text == key]
-        near = near or [" or ".join(text for text in written if text.startswith(f"{entry.shown}-"))]
+        near = near or [" or ".join(_flattened(entry, written))]
     question = f"; did you mean {near[0]}?" if near[0] else ""
     raise ValueError(f"unknown setting {entry.shown}{question}")
+
+
+def _flattened(entry: _Entry, written: Iterable[str]) -> list[str]:
+    """Return the settings that begin with a key; if it holds keys of their own names, only those."""
+    found = [text for text in written if text.startswith(f"{entry.shown}-")]
+    inner = entry.value.value if isinstance(entry.value, yaml.MappingNode) else []
+    meant = {f"{entry.shown}-{str(key.value).replace('_', '-')}" for key, _ in inner}
+    return [text for text in found if text in meant] or found
 
 
 def _written(field: str, sections: Collection[str]) -> str:

@@ -40,7 +40,7 @@ def kill(record: Record, server: str | None) -> None:
             )
         if Server(server, name=service).ask("DELETE", f"{_BATCHES[service]}{batch}", dict[str, object]) is None:
             raise LauncherFailed(
-                f"{service} has no batch {batch}", hint="it may have ended: {service} removes such batches"
+                f"{service} has no batch {batch}", hint=f"it may have ended: {service} removes such batches"
             )
     else:
         shown = job.application or "a job without an id"

@@ -55,6 +55,8 @@ def split(line: str) -> tuple[str, tuple[Option, ...]]:
     if marked := _MARKED.fullmatch(line):
         # A marker has quotes of its own, which must not be taken away.
         options = _options(_words(marked["editable"]))
+        if options[-1].name != "--editable":
+            raise Refused(f"the marker {quoted(marked['marker'].strip('; '))} must follow the path directly")
         return "", (*options[:-1], replace(options[-1], value=f"{options[-1].value} {marked['marker'].strip()}"))
     start = _FIRST_OPTION.search(line)
     if start is None:

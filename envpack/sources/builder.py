@@ -98,7 +98,7 @@ class WheelBuilder:
         self._refuse_if_forbidden(name, f"{name} has no wheel that fits")
         if {ALL, name} & self.request.requirements.only_binary:
             raise Unsatisfiable(
-                f"{name} has no wheel that fits, and --only-binary forbids to build it",
+                f"{name} has no wheel that fits, and --only-binary forbids building it",
                 hint="choose a version that has a wheel, or leave out --only-binary",
             )
         python = _python_of(packages).version
@@ -218,10 +218,10 @@ class WheelBuilder:
         )
 
     def _refuse_paths(self, wheel: Path, name: ProjectName) -> None:
-        """Refuse a wheel that needs another by a path, which leads nowhere outside of its build."""
+        """Refuse a wheel that needs another by a path that exists only while it is built."""
         if not self.request.requirements.exact and (needs := wheels.missing_places(wheel)):
             raise Unsatisfiable(
-                f"{name} needs {', '.join(needs)} by a path, which leads nowhere outside of its build",
+                f"{name} needs {', '.join(needs)} by a path that exists only while it is built",
                 hint="build the lock of the project, such as poetry.lock; or write only the name among its "
                 "dependencies, and add a line with the directory to the requirements",
             )
@@ -229,7 +229,7 @@ class WheelBuilder:
     def _refuse_if_forbidden(self, name: str, said: str) -> None:
         if {ALL, name} & self.request.no_build:
             raise Unsatisfiable(
-                f"{said}, and no-build forbids to build it",
+                f"{said}, and no-build forbids building it",
                 hint="choose a version that has a wheel, or leave out --no-build or the name under `no-build:`",
             )
 

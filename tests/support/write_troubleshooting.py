@@ -136,7 +136,9 @@ def _words(name: str) -> str:
 
 
 def _cell(text: str) -> str:
-    text = _PLACEHOLDER.sub(lambda match: match[1], text.replace("\0\0", "\0 \0"))
+    # A value may begin with its own punctuation: `is a directory{its files}`.
+    text = re.sub(r"(?<=[a-z])(?=\0[A-Z ]+\0)", " ", text.replace("\0\0", "\0 \0"))
+    text = _PLACEHOLDER.sub(lambda match: match[1], text)
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
