@@ -8,6 +8,7 @@ fields are annotated with the rules below, a bound on its size, and what to do a
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +107,9 @@ class _Head(Struct, frozen=True, kw_only=True):
 _SEAL = 65
 """Bytes of a line with a SHA-256."""
 
+_DESCRIBING = threading.Lock()
+"""Held while a decoder is made."""
+
 _HEAD: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
 
 
@@ -130,7 +134,10 @@ class Kind(Generic[T]):
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[T]:
-        return msgspec.json.Decoder(self.type)
+        # While msgspec describes a class, other threads see an unfinished description, and the process crashes.
+        # `cached_property` has no lock of its own since Python 3.12, and kinds share classes.
+        with _DESCRIBING:
+            return msgspec.json.Decoder(self.type)
 
     def loads(self, data: bytes, where: str) -> T:
         """Read one; `where` is its address or path. Raises Unreadable for any other bytes."""

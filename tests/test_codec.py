@@ -5,6 +5,8 @@ import gzip
 import importlib
 import json
 import re
+import subprocess
+import sys
 import time
 import typing
 from pathlib import Path
@@ -268,3 +270,33 @@ def test_paths_from_elsewhere_are_joined_by_one_function() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 assert node.func.attr != "joinpath", path
     assert joins <= OUR_OWN
+
+
+MANY_THREADS = """
+import sys
+import threading
+from dataclasses import make_dataclass
+from concurrent.futures import ThreadPoolExecutor
+from envpack.codec import Kind
+
+sys.setswitchinterval(1e-6)
+THREADS = 8
+with ThreadPoolExecutor(THREADS) as pool:
+    for number in range(60):
+        inner = make_dataclass(f"Inner{number}", [(f"field_{at}", int, 0) for at in range(20)])
+        outer = make_dataclass(f"Outer{number}", [(f"inner_{at}", inner) for at in range(5)])
+        kinds = [Kind(what="a thing", type=outer, limit=1000, hint="make it again") for _ in range(2)]
+        text = ("{" + ", ".join(f'"inner_{at}": {{}}' for at in range(5)) + "}").encode()
+        all_there = threading.Barrier(THREADS)
+
+        def read(at):
+            all_there.wait()
+            return kinds[at % 2].loads(text, "here")
+
+        assert len(set(map(str, pool.map(read, range(THREADS))))) == 1
+"""
+
+
+def test_many_threads_may_read_the_first_of_a_kind_at_once() -> None:
+    ended = subprocess.run([sys.executable, "-c", MANY_THREADS], check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -375,6 +375,7 @@ def test_an_archive_that_every_submission_copies_is_found(place: str, write: Cal
     explanation = explained(log)
     assert names(explanation) == ({"archive-staged"} if found else set())
     assert "https://host.example/staging" not in repr(explanation)
+    assert ("fetched and sent to the cluster by every submission" in repr(explanation)) is (place == "a web server")
 
 
 def test_a_mixture_of_settings_that_misses_the_archive_is_found(write: Callable[..., Path]) -> None:

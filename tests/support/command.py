@@ -32,6 +32,7 @@ class Ran:
     err: str
 
     def json(self) -> Any:
+        assert self.out, self.err
         return json.loads(self.out)
 
 
